@@ -1,0 +1,1 @@
+"""Full emulation: one chip a file, each an imitation of the real part's registers."""

@@ -1,0 +1,67 @@
+"""Virtual time: integer nanoseconds and the timers that hang on them.
+
+A clock belongs to one board (one guest's, or the host's).  It moves only when
+somebody moves it: the vCPU that pays for an instruction, the simulation that
+waits, or a tester who says `clock_step`.  Timers due on the way fire in order
+of their time; two of the same instant fire in the order they were set, so two
+runs of the same program are the same run.
+"""
+
+import heapq
+from itertools import count
+
+NEVER = 1 << 63  # later than any time a lesson reaches (292 years)
+
+
+class Timer:
+    """One callback at one time; `cancel()` makes it not happen."""
+
+    __slots__ = ("when", "callback")
+
+    def __init__(self, when, callback):
+        self.when = when
+        self.callback = callback
+
+    def cancel(self):
+        self.callback = None
+
+
+class Clock:
+    """`now` is in ns and never goes back; `due` is the time of the next timer."""
+
+    __slots__ = ("now", "due", "_heap", "_order")
+
+    def __init__(self, now=0):
+        self.now = now
+        self.due = NEVER
+        self._heap = []
+        self._order = count()
+
+    def call_at(self, when, callback):
+        """Call `callback()` when the clock reaches `when` (ns; a time past means the next move)."""
+        timer = Timer(max(when, self.now), callback)
+        heapq.heappush(self._heap, (timer.when, next(self._order), timer))
+        self.due = self._heap[0][0]
+        return timer
+
+    def call_later(self, delay, callback):
+        """Call `callback()` after `delay` ns."""
+        return self.call_at(self.now + delay, callback)
+
+    def deadline(self):
+        """Time of the next timer that is not cancelled (ns), or `NEVER`."""
+        heap = self._heap
+        while heap and heap[0][2].callback is None:
+            heapq.heappop(heap)
+        self.due = heap[0][0] if heap else NEVER
+        return self.due
+
+    def advance_to(self, when):
+        """Move to `when` (ns), firing what is due on the way; a time already past is a no-op."""
+        while self.due <= when and self.deadline() <= when:
+            fire_at, _, timer = heapq.heappop(self._heap)
+            self.now = max(self.now, fire_at)
+            self.deadline()
+            timer.callback()
+        if when > self.now:
+            self.now = when
