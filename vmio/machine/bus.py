@@ -25,11 +25,11 @@ def all_ones(size):
 class Region:
     """A device at `base` for `length` addresses, with the counters of its accesses."""
 
-    __slots__ = ("name", "base", "length", "device", "width", "reads", "writes", "bad")
+    __slots__ = ("name", "base", "length", "device", "width", "handler", "reads", "writes", "bad")
 
-    def __init__(self, name, base, length, device, width):
+    def __init__(self, name, base, length, device, width, handler):
         self.name, self.base, self.length = name, base, length
-        self.device, self.width = device, width
+        self.device, self.width, self.handler = device, width, handler
         self.reads = self.writes = self.bad = 0
 
     def __repr__(self):
@@ -46,9 +46,11 @@ class Bus:
         self._regions = []
         self._bases = []
 
-    def attach(self, base, length, device, name=None, width=1):
+    def attach(self, base, length, device, name=None, width=1, handler="worker"):
         """Let `device` answer at [base, base+length); `width` is its widest access in bytes.
 
+        `handler` says where its model runs: in the `hypervisor`, or in the host's
+        `worker` process, which costs an exit to user space.
         Raises ValueError outside the bus, `BusOverlap` where somebody already answers.
         """
         name = name or type(device).__name__.lower()
@@ -58,7 +60,7 @@ class Bus:
         for other in self._regions[max(at - 1, 0):at + 1]:
             if base < other.base + other.length and other.base < base + length:
                 raise BusOverlap(f"{name} at {base:#x} overlaps {other.name} at {other.base:#x} on {self.name}")
-        region = Region(name, base, length, device, width)
+        region = Region(name, base, length, device, width, handler)
         self._regions.insert(at, region)
         self._bases.insert(at, base)
         self._changed()

@@ -1,0 +1,162 @@
+"""Second-level page tables, as they lie in memory: SLAT for CPUs, IOMMU domains for devices.
+
+Intel's EPT and VT-d second-stage tables agree on what matters here, so one
+class is used twice: 512 entries of 8 bytes a table, bit 0 read, bit 1 write,
+bit 2 execute (EPT), bit 7 a 2 MiB leaf, bits 51:12 the next table or the page.
+Sources: Intel SDM vol. 3C, 29.3.2 "EPT Translation Mechanism" (section numbers
+of edition 082); Intel VT-d specification 4.1, 9.8 "Second-Stage Paging Entries".
+"""
+
+from vmio.machine.memory import PAGE
+
+READ, WRITE, EXECUTE = 1, 2, 4
+LARGE = 1 << 7
+LARGE_PAGE = 512 * PAGE
+_ADDRESS = 0x000F_FFFF_FFFF_F000
+_PERMISSIONS = READ | WRITE | EXECUTE
+
+
+class TranslationFault(Exception):
+    """No translation, or not with this permission.  Carries `address`, `access`, `present`."""
+
+    def __init__(self, address, access, present):
+        self.address, self.access, self.present = address, access, present
+        what = "write" if access & WRITE else "execute" if access & EXECUTE else "read"
+        why = "not permitted" if present else "not mapped"
+        super().__init__(f"{what} at {address:#x}: {why}")
+
+
+class PageTable:
+    """A radix tree in host memory from input addresses (GPA or IOVA) to SPAs, with permissions.
+
+    `levels` 4 translates 48 bits, 3 translates 39.  Translations are cached in
+    `_tlb`, one entry a 4 KiB page, and dropped when a mapping changes.
+    """
+
+    def __init__(self, memory, levels=4):
+        if levels not in (3, 4):
+            raise ValueError(f"page table: {levels} levels; 3 or 4 are built")
+        self.memory, self.levels = memory, levels
+        self.limit = 1 << (12 + 9 * levels)
+        self._tables = []
+        self._tlb = {}
+        self.walks = 0  # translations that had to read the tables
+        self.root = self._new_table()
+
+    def _new_table(self):
+        spa = self.memory.allocate(1)
+        self._tables.append(spa)
+        return spa
+
+    def map(self, address, target, length, permissions):
+        """Let [address, address+length) reach SPA [target, ...).  All three are multiples of 4,096.
+
+        Uses 2 MiB leaves where both sides are aligned.  Remapping a page is
+        allowed; the old translation is forgotten.  ValueError for anything
+        outside the address space or not page-aligned.
+        """
+        if address % PAGE or target % PAGE or length % PAGE or length <= 0:
+            raise ValueError(f"map {address:#x} -> {target:#x}, {length:#x} bytes: multiples of {PAGE} only")
+        if address < 0 or address + length > self.limit:
+            raise ValueError(f"map {address:#x}, {length:#x} bytes: input addresses end at {self.limit:#x}")
+        if not 0 < permissions <= _PERMISSIONS:
+            raise ValueError(f"map: permissions {permissions}; 1 (read) to 7 (read, write, execute)")
+        if target < 0 or target + length > self.memory.size:
+            raise ValueError(f"map to SPA {target:#x}, {length:#x} bytes: memory ends at {self.memory.size:#x}")
+        end = address + length
+        while address < end:
+            if address % LARGE_PAGE == 0 and target % LARGE_PAGE == 0 and end - address >= LARGE_PAGE:
+                self._set(address, 1, target | permissions | LARGE)
+                step = LARGE_PAGE
+            else:
+                self._set(address, 0, target | permissions)
+                step = PAGE
+            address, target = address + step, target + step
+        self._tlb.clear()
+
+    def unmap(self, address, length):
+        """Forget [address, address+length); pages that were not mapped are no error."""
+        if address % PAGE or length % PAGE:
+            raise ValueError(f"unmap {address:#x}, {length:#x} bytes: multiples of {PAGE} only")
+        for page in range(address, address + length, PAGE):
+            self._set(page, 0, 0)
+        self._tlb.clear()
+
+    def free(self):
+        """Give the table's own pages back to the host."""
+        for spa in self._tables:
+            self.memory.free(spa, 1)
+        self._tables.clear()
+        self._tlb.clear()
+
+    def _set(self, address, at_level, entry):
+        """Write the entry for `address` at `at_level` (0: 4 KiB, 1: 2 MiB), making tables on the way."""
+        memory, table = self.memory, self.root
+        for level in range(self.levels - 1, at_level, -1):
+            slot = table + 8 * (address >> (12 + 9 * level) & 511)
+            child = memory.load64(slot)
+            if child == 0:
+                if entry == 0:
+                    return
+                child = self._new_table() | _PERMISSIONS
+                memory.store64(slot, child)
+            elif child & LARGE:
+                child = self._split(slot, child)
+            table = child & _ADDRESS
+        memory.store64(table + 8 * (address >> (12 + 9 * at_level) & 511), entry)
+
+    def _split(self, slot, leaf):
+        """Replace a 2 MiB leaf by a table of 512 small ones that say the same."""
+        table = self._new_table()
+        base, permissions = leaf & _ADDRESS, leaf & _PERMISSIONS
+        for i in range(512):
+            self.memory.store64(table + 8 * i, base + i * PAGE | permissions)
+        self.memory.store64(slot, table | _PERMISSIONS)
+        return table | _PERMISSIONS
+
+    def walk(self, address):
+        """The entries met on the way down, root first: a list of (level, slot SPA, entry)."""
+        steps, table = [], self.root
+        for level in range(self.levels - 1, -1, -1):
+            slot = table + 8 * (address >> (12 + 9 * level) & 511)
+            entry = self.memory.load64(slot)
+            steps.append((level, slot, entry))
+            if not entry & _PERMISSIONS or entry & LARGE:
+                break
+            table = entry & _ADDRESS
+        return steps
+
+    def _fill(self, address):
+        """Walk, and cache the 4 KiB translation: SPA of the page with the permissions in its low bits."""
+        if not 0 <= address < self.limit:
+            return 0
+        self.walks += 1
+        level, _, entry = self.walk(address)[-1]
+        if not entry & _PERMISSIONS:
+            return 0
+        page = entry & _ADDRESS
+        if level:
+            page += address & (LARGE_PAGE - 1) & ~(PAGE - 1)
+        cached = self._tlb[address >> 12] = page | entry & _PERMISSIONS
+        return cached
+
+    def translate(self, address, access):
+        """The SPA behind `address`; raises `TranslationFault` unless all of `access` is permitted."""
+        entry = self._tlb.get(address >> 12) or self._fill(address)
+        if entry & access != access:
+            raise TranslationFault(address, access, bool(entry))
+        return entry & _ADDRESS | address & 0xFFF
+
+    def spans(self, address, length, access):
+        """[(SPA, bytes), ...] covering the range, contiguous pages merged; faults at the first bad page."""
+        spans = []
+        end = address + length
+        while address < end:
+            spa = self.translate(address, access)
+            step = min(PAGE - (address & 0xFFF), end - address)
+            if spans and sum(spans[-1]) == spa:
+                spans[-1] = (spans[-1][0], spans[-1][1] + step)
+            else:
+                spans.append((spa, step))
+            address += step
+        return spans
