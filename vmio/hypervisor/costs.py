@@ -1,0 +1,123 @@
+"""What things cost: the one place in the package that holds a nanosecond.
+
+The price of an exit is a ladder of four terms (fitted on E01, tested on E02 and
+E17 by tests/unit/test_costs.py):
+
+    hypercall   into the hypervisor and back, nothing done
+  + lookup      find who answers at this port or address
+  + emulate     fetch and decode the instruction (reads, string I/O, MMIO)
+  + user_space  on to the host's device-model process and back
+
+Each term comes from a row of data/published.csv, named by its id there.
+"""
+
+import csv
+from dataclasses import dataclass, field, replace
+from functools import cache
+
+from vmio import data
+
+_ASSUMED_GHZ = 3.0  # for rows in cycles whose source does not name the processor
+
+
+@cache
+def published():
+    """The rows of data/published.csv: {id: {"quantity", "value", "unit", "source", ...}}."""
+    with data.path("published.csv").open(newline="") as file:
+        return {row["id"]: row for row in csv.DictReader(file)}
+
+
+def _value(row_id):
+    """A published figure, time in ns and rates in bytes a second."""
+    row = published()[row_id]
+    scale = {"ns": 1, "us": 1000, "cycles": 1 / _ASSUMED_GHZ, "MiB/s": 1 << 20, "GiB/s": 1 << 30, "IOPS": 1}
+    return float(row["value"]) * scale[row["unit"]]
+
+
+def _source(unit, *rows):
+    return field(metadata={"unit": unit, "source": ", ".join(rows)})
+
+
+@dataclass(frozen=True)
+class CostModel:
+    """Prices in virtual time.  Build with `CostModel.preset(name)`; vary with `.with_(field=value)`."""
+
+    name: str
+    hypercall_ns: int = _source("ns", "E17.1")
+    lookup_ns: int = _source("ns", "E01.2 - E01.1, scaled to E17.1")
+    emulate_ns: int = _source("ns", "E01.3 - E01.2, scaled to E17.1")
+    user_space_ns: int = _source("ns", "E01.4 - E01.3, scaled to E17.1")
+    wakeup_ns: int = _source("ns", "N07.1a, N07.1b: time per I/O, 4 jobs, interrupt less polling")
+    guest_request_ns: int = _source("ns", "D02.4: the guest's own system call for each request")
+    copy_rate: int = _source("bytes/s", "D02.1")
+    disk_read_ns: int = _source("ns", "D01.1: 4 KiB")
+    disk_write_ns: int = _source("ns", "D01.2: 4 KiB; also a flush")
+    disk_read_rate: int = _source("bytes/s", "D01.5: beyond the first 4 KiB")
+    disk_write_rate: int = _source("bytes/s", "D01.6: beyond the first 4 KiB")
+
+    @classmethod
+    def preset(cls, name="server-2022"):
+        """Prices of a processor generation; ValueError names the presets there are."""
+        if name not in PRESETS:
+            raise ValueError(f"cost preset {name!r}: choose one of {', '.join(PRESETS)}")
+        return _preset(name)
+
+    def with_(self, **changes):
+        """A copy with some prices changed; ValueError for a negative one or an unknown name."""
+        for key, value in changes.items():
+            if key not in self.__dataclass_fields__ or key == "name":
+                raise ValueError(f"cost {key!r}: choose from {', '.join(list(self.__dataclass_fields__)[1:])}")
+            if value < 0:
+                raise ValueError(f"cost {key} = {value}: must not be negative")
+        return replace(self, **changes)
+
+    def access_ns(self, handler, decode):
+        """An exit for a register access: answered by `handler`; `decode` if it takes the instruction emulator."""
+        return (self.hypercall_ns + self.lookup_ns + (self.emulate_ns if decode else 0)
+                + (self.user_space_ns if handler == "worker" else 0))
+
+    def copy_ns(self, length):
+        """Moving `length` bytes in memory."""
+        return length * 1_000_000_000 // self.copy_rate
+
+    def disk_ns(self, kind, sectors):
+        """The physical disk's time for a `read`, `write` or `flush` of 512-byte sectors."""
+        if kind == "read":
+            return self.disk_read_ns + max(0, sectors - 8) * 512_000_000_000 // self.disk_read_rate
+        return self.disk_write_ns + max(0, sectors - 8) * 512_000_000_000 // self.disk_write_rate
+
+    def table_rows(self):
+        """[(field, value, unit, source), ...] for a lesson to show."""
+        return [(name, getattr(self, name), f.metadata["unit"], f.metadata["source"])
+                for name, f in self.__dataclass_fields__.items() if name != "name"]
+
+
+# Ladder rows: null hypercall, OUT in the kernel, IN in the kernel, IN in user space; and the row that sets the scale.
+PRESETS = {
+    "kvm-2012": ("E01.1 E01.2 E01.3 E01.4", None),
+    "kvm-2017": ("E02.2a E02.8a E02.7a E02.6a", None),
+    "nested-2019": ("E15.2 E15.6 E15.5 E15.4", None),
+    "server-2022": ("E01.1 E01.2 E01.3 E01.4", "E17.1"),
+    "server-2024": ("E01.1 E01.2 E01.3 E01.4", "C02.1"),
+}
+
+
+@cache
+def _preset(name):
+    rows, scaled_to = PRESETS[name]
+    null, kernel_out, kernel_in, user_in = (_value(row) for row in rows.split())
+    scale = _value(scaled_to) / null if scaled_to else 1
+    return CostModel(
+        name,
+        hypercall_ns=round(null * scale),
+        lookup_ns=round((kernel_out - null) * scale),
+        emulate_ns=round((kernel_in - kernel_out) * scale),
+        user_space_ns=round((user_in - kernel_in) * scale),
+        wakeup_ns=round(4e9 / _value("N07.1a") - 4e9 / _value("N07.1b")),
+        guest_request_ns=round(_value("D02.4")),
+        copy_rate=round(_value("D02.1")),
+        disk_read_ns=round(_value("D01.1")),
+        disk_write_ns=round(_value("D01.2")),
+        disk_read_rate=round(_value("D01.5")),
+        disk_write_rate=round(_value("D01.6")),
+    )

@@ -1,0 +1,115 @@
+"""VM exits: why the guest stopped, what was asked, and the one place where they are counted.
+
+An exit (Hyper-V: intercept; teachers say trap) is a guest instruction that the
+processor hands to the hypervisor.  A vCPU keeps one `Intercept` for each kind
+of access it has made ("OUT of one byte to port 3F8h"); it remembers what the
+hypervisor found out the first time - who answers, what it costs - and counts.
+Every table and figure of the course is a sum over these rows.
+"""
+
+from collections import Counter
+from enum import Enum
+from typing import NamedTuple
+
+
+class ExitReason(str, Enum):
+    """Basic exit reasons by the names of Intel's SDM vol. 3D, appendix C (AMD's name behind each)."""
+
+    EXTERNAL_INTERRUPT = "EXTERNAL_INTERRUPT"  # 1   VMEXIT_INTR
+    INTERRUPT_WINDOW = "INTERRUPT_WINDOW"      # 7   VMEXIT_VINTR
+    CPUID = "CPUID"                            # 10  VMEXIT_CPUID
+    HLT = "HLT"                                # 12  VMEXIT_HLT
+    VMCALL = "VMCALL"                          # 18  VMEXIT_VMMCALL
+    IO_INSTRUCTION = "IO_INSTRUCTION"          # 30  VMEXIT_IOIO
+    RDMSR = "RDMSR"                            # 31  VMEXIT_MSR
+    WRMSR = "WRMSR"                            # 32  VMEXIT_MSR
+    EPT_VIOLATION = "EPT_VIOLATION"            # 48  VMEXIT_NPF
+
+    def __repr__(self):
+        return self.value
+
+    __str__ = __repr__
+
+
+class Exit(NamedTuple):
+    """One VM exit.  `time` and `cost` in ns of virtual time, `size` in bytes a unit."""
+
+    time: int
+    guest: str
+    vcpu: int
+    reason: ExitReason
+    address: int         # port, guest-physical address, MSR, CPUID leaf or hypercall code
+    size: int
+    value: int
+    write: bool
+    count: int = 1       # units moved: more than one for string I/O (REP INS, REP OUTS)
+    device: str = ""
+    handler: str = ""    # "hypervisor" or "worker" (the host's device-model process)
+    cost: int = 0
+
+
+class Intercept:
+    """What a vCPU knows of one kind of access, and how often it has happened.
+
+    `cost` ns each; `ns` and `units` hold the sums of those whose cost varies
+    (string I/O).  `read`/`write` reach the device at `offset`.
+    """
+
+    __slots__ = ("reason", "address", "size", "is_write", "string", "device", "handler", "cost", "count",
+                 "ns", "units", "read", "write", "offset", "region")
+
+    def __init__(self, reason, address, size, is_write, device, handler, cost, string=False):
+        self.reason, self.address, self.size, self.is_write = reason, address, size, is_write
+        self.device, self.handler, self.cost, self.string = device, handler, cost, string
+        self.count = self.ns = self.units = self.offset = 0
+        self.read = self.write = self.region = None
+
+    @property
+    def total_ns(self):
+        """Virtual time that all of these cost."""
+        return self.count * self.cost + self.ns
+
+    @property
+    def instruction(self):
+        """How the guest's program reads: OUT, REP INS, MOV, CPUID ..."""
+        if self.reason is ExitReason.IO_INSTRUCTION:
+            return ("REP " if self.string else "") + ("OUT" if self.is_write else "IN") + ("S" if self.string else "")
+        if self.reason is ExitReason.EPT_VIOLATION:
+            return "MOV to memory" if self.is_write else "MOV from memory"
+        return self.reason.value.replace("_", " ")
+
+
+class ExitCounts:
+    """The sums over a set of intercepts: what tables, figures and tests read."""
+
+    def __init__(self, intercepts):
+        self.rows = [row for row in intercepts if row.count]
+
+    def by(self, key):
+        """`Counter` of exits by `key(row)`, largest first, ties in order of name."""
+        counts = Counter()
+        for row in self.rows:
+            counts[key(row)] += row.count
+        return Counter(dict(sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))))
+
+    def by_reason(self):
+        """`Counter` of exits by the name of their reason."""
+        return self.by(lambda row: row.reason.value)
+
+    def by_device(self):
+        """`Counter` of exits by the device that answered."""
+        return self.by(lambda row: row.device)
+
+    def by_instruction(self):
+        """`Counter` of exits by guest instruction."""
+        return self.by(lambda row: row.instruction)
+
+    @property
+    def total(self):
+        """All exits."""
+        return sum(row.count for row in self.rows)
+
+    @property
+    def ns(self):
+        """Virtual time spent in exits."""
+        return sum(row.total_ns for row in self.rows)

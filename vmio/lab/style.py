@@ -1,0 +1,83 @@
+"""One look for every figure: colours, type, and the way to SVG.
+
+Colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), which
+stay apart for colour-blind readers.  Modes get the dark ones (they draw
+lines), the parts of a request's time the light ones (they fill bars that carry
+their own label in black).  No colour has two meanings.
+
+A figure becomes the same text every time: ids come from a fixed salt, there
+is no date, and text stays text (so a browser test can read it).
+"""
+
+import io
+import re
+from html import escape
+
+import matplotlib
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+OKABE_ITO = {
+    "black": "#000000", "orange": "#E69F00", "sky": "#56B4E9", "green": "#009E73",
+    "yellow": "#F0E442", "blue": "#0072B2", "vermillion": "#D55E00", "purple": "#CC79A7",
+}
+MODE = {"emulated": OKABE_ITO["vermillion"], "split": OKABE_ITO["blue"], "passthrough": OKABE_ITO["green"]}
+PART = {"guest": OKABE_ITO["sky"], "exit": OKABE_ITO["orange"], "device": OKABE_ITO["purple"], "copy": OKABE_ITO["yellow"]}
+LINES = {"emulated": "-", "split": "--", "passthrough": "-."}
+MARKERS = {"emulated": "o", "split": "s", "passthrough": "D"}
+INK = "#222222"
+OTHERS = [OKABE_ITO[name] for name in ("blue", "vermillion", "green", "purple", "sky", "orange")]
+
+TEXT, TITLE = 13, 14  # points; matplotlib's SVG has 72 units an inch, so these are CSS pixels too
+RC = {
+    "font.family": "DejaVu Sans", "font.size": TEXT, "axes.labelsize": TEXT, "axes.titlesize": TITLE,
+    "axes.titleweight": "bold", "axes.titlelocation": "left", "xtick.labelsize": TEXT, "ytick.labelsize": TEXT,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": INK, "axes.labelcolor": INK,
+    "xtick.color": INK, "ytick.color": INK, "text.color": INK, "figure.facecolor": "white",
+    "svg.hashsalt": "vmio", "svg.fonttype": "none", "text.parse_math": False,
+    "axes.formatter.use_mathtext": False,
+}
+# Only these matter while a figure is being written; entering all of RC costs milliseconds.
+_SVG_RC = {name: RC[name] for name in ("svg.hashsalt", "svg.fonttype")}
+
+
+def color(name, index=0):
+    """The fixed colour of a mode or part, or the `index`-th of the others for any other name."""
+    return MODE.get(name) or PART.get(name) or OTHERS[index % len(OTHERS)]
+
+
+def new_figure(width=7.2, height=3.2):
+    """A `Figure` (inches) that pyplot does not know, with our style; `axes` is added by `new_axes`."""
+    with matplotlib.rc_context(RC):
+        figure = Figure(figsize=(width, height))
+        FigureCanvasSVG(figure)
+    return figure
+
+
+def new_axes(figure, left=0.2, bottom=0.2, right=0.97, top=0.86, title=""):
+    """The one axes of `figure`, at fixed margins: a layout engine would draw everything twice."""
+    with matplotlib.rc_context(RC):
+        axes = figure.add_axes([left, bottom, right - left, top - bottom])
+        axes.set_title(title)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+        axes.tick_params(length=3)
+    return axes
+
+
+def svg(figure, label=""):
+    """`figure` as an <svg> element (text), equal for equal drawings; `label` is its text alternative."""
+    saved = {name: matplotlib.rcParams[name] for name in _SVG_RC}
+    out = io.StringIO()
+    try:
+        matplotlib.rcParams.update(_SVG_RC)
+        # print_svg, not savefig: savefig draws once more just to find the size.
+        figure.canvas.print_svg(out, metadata={"Date": None})
+    finally:
+        matplotlib.rcParams.update(saved)
+    text = out.getvalue()
+    text = text[text.index("<svg"):].strip()
+    text = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->", "", text, flags=re.S)
+    text = re.sub(r"\n\s*", "\n", text).replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
+    return text.replace("<svg", f'<svg role="img" aria-label="{escape(label or "figure", quote=True)}" '
+                        'stroke-linejoin="round"', 1)
