@@ -51,23 +51,28 @@ class Exit(NamedTuple):
 class Intercept:
     """What a vCPU knows of one kind of access, and how often it has happened.
 
-    `cost` ns each; `ns` and `units` hold the sums of those whose cost varies
-    (string I/O).  `read`/`write` reach the device at `offset`.
+    `cost` ns each, plus `extra_ns` in all for what string I/O moved (`moved`
+    units).  `read`/`write` reach the device at `offset`.
     """
 
     __slots__ = ("reason", "address", "size", "is_write", "string", "device", "handler", "cost", "count",
-                 "ns", "units", "read", "write", "offset", "region")
+                 "extra_ns", "moved", "read", "write", "offset", "region")
 
     def __init__(self, reason, address, size, is_write, device, handler, cost, string=False):
         self.reason, self.address, self.size, self.is_write = reason, address, size, is_write
         self.device, self.handler, self.cost, self.string = device, handler, cost, string
-        self.count = self.ns = self.units = self.offset = 0
+        self.count = self.extra_ns = self.moved = self.offset = 0
         self.read = self.write = self.region = None
 
     @property
     def total_ns(self):
         """Virtual time that all of these cost."""
-        return self.count * self.cost + self.ns
+        return self.count * self.cost + self.extra_ns
+
+    @property
+    def units(self):
+        """Accesses as the device sees them: one an exit, except for string I/O."""
+        return self.moved if self.string else self.count
 
     @property
     def instruction(self):

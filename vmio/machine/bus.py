@@ -23,14 +23,29 @@ def all_ones(size):
 
 
 class Region:
-    """A device at `base` for `length` addresses, with the counters of its accesses."""
+    """A device at `base` for `length` addresses, with the counters of its accesses.
 
-    __slots__ = ("name", "base", "length", "device", "width", "handler", "reads", "writes", "bad")
+    `shortcuts` are who reaches the device past the bus (a vCPU that has looked it
+    up before); each counts its own accesses, and `reads`/`writes` add them up.
+    """
+
+    __slots__ = ("name", "base", "length", "device", "width", "handler", "bad", "shortcuts", "_reads", "_writes")
 
     def __init__(self, name, base, length, device, width, handler):
         self.name, self.base, self.length = name, base, length
         self.device, self.width, self.handler = device, width, handler
-        self.reads = self.writes = self.bad = 0
+        self._reads = self._writes = self.bad = 0
+        self.shortcuts = []
+
+    @property
+    def reads(self):
+        """Accesses that read, whoever made them."""
+        return self._reads + sum(row.units for row in self.shortcuts if not row.is_write)
+
+    @property
+    def writes(self):
+        """Accesses that wrote, whoever made them."""
+        return self._writes + sum(row.units for row in self.shortcuts if row.is_write)
 
     def __repr__(self):
         return f"Region({self.name!r}, {self.base:#x}+{self.length:#x})"
@@ -94,7 +109,7 @@ class Bus:
         """Read `size` bytes little-endian; what nobody drives reads as ones.  Never raises for a guest's access."""
         region = self.find(address)
         if region is not None and size <= region.width and address + size <= region.base + region.length:
-            region.reads += 1
+            region._reads += 1
             try:
                 return region.device.read(address - region.base, size)
             except BadAccess:
@@ -111,7 +126,7 @@ class Bus:
         """Write `size` bytes little-endian; what nobody claims is lost.  Never raises for a guest's access."""
         region = self.find(address)
         if region is not None and size <= region.width and address + size <= region.base + region.length:
-            region.writes += 1
+            region._writes += 1
             try:
                 region.device.write(address - region.base, size, value)
             except BadAccess:

@@ -1,0 +1,101 @@
+"""A guest (Hyper-V: child partition; KVM: VM): RAM behind a SLAT table, two buses, lines, vCPUs."""
+
+from vmio.hypervisor.vcpu import GuestFault, VCpu
+from vmio.machine.bus import Bus
+from vmio.machine.clock import Clock
+from vmio.machine.lines import Line
+from vmio.machine.memory import PAGE
+from vmio.machine.pagetable import EXECUTE, LARGE_PAGE, READ, WRITE, PageTable
+from vmio.machine.space import AddressSpace
+
+ISA_LINES = 16
+STATUS_INVALID_HYPERCALL_CODE = 2  # TLFS, "Hypercall Status Codes"
+TIME_REF_COUNT = 0x4000_0020       # HV_X64_MSR_TIME_REF_COUNT: 100 ns units since the guest was made
+VP_INDEX = 0x4000_0002             # HV_X64_MSR_VP_INDEX
+
+
+class Guest:
+    """A guest of `host` with `ram_mib` MiB of RAM at guest-physical address 0.
+
+    `io` and `mmio` are its buses, `lines` its 16 ISA interrupt lines, `memory`
+    its RAM by guest-physical address; `cpu` is its first vCPU.
+    """
+
+    def __init__(self, host, name, ram_mib, vcpus=1):
+        if not 1 <= ram_mib <= 4096:
+            raise ValueError(f"guest {name}: ram_mib {ram_mib}; 1 to 4,096 MiB")
+        if not 1 <= vcpus <= 64:
+            raise ValueError(f"guest {name}: vcpus {vcpus}; 1 to 64")
+        self.host, self.name, self.ram = host, name, ram_mib << 20
+        self.clock = Clock(host.env.now)
+        self.io = Bus("I/O ports", 1 << 16)
+        self.mmio = Bus("guest-physical memory", 1 << 48)
+        self.lines = [Line(f"IRQ{n}") for n in range(ISA_LINES)]
+        self._ram_spa = host.memory.allocate(self.ram // PAGE, align=LARGE_PAGE // PAGE)
+        self.slat = PageTable(host.memory)
+        self.slat.map(0, self._ram_spa, self.ram, READ | WRITE | EXECUTE)
+        self.memory = AddressSpace(host.memory, self.slat)
+        self.hypercalls = {}   # code -> function(guest, vcpu, control, input_gpa, output_gpa) -> status
+        self.msrs = {TIME_REF_COUNT: (lambda cpu: cpu.now // 100, None),
+                     VP_INDEX: (lambda cpu: cpu.index, None)}
+        self.interrupt_controller = None
+        self.vcpus = [VCpu(self, index) for index in range(vcpus)]
+
+    @property
+    def cpu(self):
+        """The first vCPU."""
+        return self.vcpus[0]
+
+    def connect_interrupts(self, controller, line):
+        """Make `controller` (its `acknowledge()` gives vectors) interrupt the first vCPU by `line`."""
+        self.interrupt_controller = controller
+        line.connect(self.cpu.interrupt_line)
+
+    def acknowledge_interrupt(self):
+        """The INTA cycle: the vector of the interrupt to inject."""
+        return self.interrupt_controller.acknowledge()
+
+    def cpuid(self, leaf, subleaf=0):
+        """What CPUID says inside this guest.  Source: TLFS, "Feature and Interface Discovery"; SDM vol. 2, CPUID."""
+        if leaf == 0x4000_0000:
+            return (0x4000_0005, *_text_registers("Microsoft Hv"))
+        if leaf == 0x4000_0001:
+            return (int.from_bytes(b"Hv#1", "little"), 0, 0, 0)
+        if leaf == 0:
+            ebx, ecx, edx = _text_registers("GenuineIntel")
+            return (1, ebx, edx, ecx)
+        if leaf == 1:
+            return (0, 0, 1 << 31, 0)  # ECX bit 31: a hypervisor is present
+        return (0, 0, 0, 0)
+
+    def read_msr(self, msr, cpu):
+        """RDMSR's answer, or `GuestFault` (#GP)."""
+        read = self.msrs.get(msr, (None, None))[0]
+        if read is None:
+            raise GuestFault(f"{self.name}: #GP, RDMSR of {msr:#x}: no such MSR")
+        return read(cpu)
+
+    def write_msr(self, msr, value, cpu):
+        """WRMSR's effect, or `GuestFault` (#GP)."""
+        write = self.msrs.get(msr, (None, None))[1]
+        if write is None:
+            raise GuestFault(f"{self.name}: #GP, WRMSR of {msr:#x}: no such MSR, or read-only")
+        write(cpu, value)
+
+    def hypercall(self, control, input_gpa, output_gpa, cpu):
+        """Run a hypercall by its code (control bits 15:0); unknown codes get a status, not a fault."""
+        handler = self.hypercalls.get(control & 0xFFFF)
+        if handler is None:
+            return STATUS_INVALID_HYPERCALL_CODE
+        return handler(self, cpu, control, input_gpa, output_gpa)
+
+    def destroy(self):
+        """Give RAM and tables back to the host, scrubbed."""
+        self.slat.free()
+        self.host.memory.free(self._ram_spa, self.ram // PAGE)
+
+
+def _text_registers(text):
+    """Twelve characters as three little-endian registers."""
+    raw = text.encode()
+    return tuple(int.from_bytes(raw[i:i + 4], "little") for i in (0, 4, 8))

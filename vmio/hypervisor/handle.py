@@ -1,0 +1,131 @@
+"""At an exit: find who answers, count it, charge it, let them answer.
+
+`handle_exit` is the whole story in ten lines.  What it finds out - which
+device, at which offset, at what price - stays true until a bus changes, so it
+is kept in an `Intercept` row; the vCPU's six register instructions go by those
+rows directly, which is the same story without the detective work.
+"""
+
+from collections import deque
+
+from vmio.hypervisor.exits import Exit, ExitCounts, ExitReason, Intercept
+from vmio.machine.bus import BadAccess, all_ones
+
+
+class Nobody:
+    """Stands in for a region where none answers whole: the bus splits the access and counts its parts."""
+
+    bad = 0
+    device = None
+
+
+class InterceptTable:
+    """A vCPU's intercepts: `ins`/`outs` by port + size * 65,536 for the register instructions, `others` by key."""
+
+    def __init__(self, guest, vcpu_index):
+        self.guest, self.vcpu_index = guest, vcpu_index
+        self.ins, self.outs, self.others = {}, {}, {}
+        self.rows = {}
+        self.trace = None
+        guest.io.on_change.append(self.forget)
+        guest.mmio.on_change.append(self.forget)
+
+    def forget(self):
+        """A bus changed: what was found out may be wrong now.  The counts stay."""
+        self.ins.clear()
+        self.outs.clear()
+        self.others.clear()
+
+    def keep_trace(self, last):
+        """Record exits from now on, the last `last` of them."""
+        self.trace = deque(maxlen=last)
+        self.forget()
+
+    @property
+    def counts(self):
+        """`ExitCounts` over all rows."""
+        return ExitCounts(self.rows.values())
+
+    def plain(self, reason, address):
+        """The row of an exit that the hypervisor answers itself: CPUID, an MSR, a hypercall, HLT, an interrupt."""
+        return self._row(reason, address, 0, False, "hypervisor", "hypervisor", self.guest.host.costs.hypercall_ns)
+
+    def register(self, reason, address, size, is_write, string=False):
+        """The row of an access to a port or to memory that is no RAM."""
+        key = (reason, address, size, is_write, string)
+        row = self.others.get(key)
+        if row is None:
+            row = self.others[key] = self._find_out(*key)
+            if reason is ExitReason.IO_INSTRUCTION and not string:
+                (self.outs if is_write else self.ins)[address + (size << 16)] = row
+        return row
+
+    def _find_out(self, reason, address, size, is_write, string):
+        memory = reason is ExitReason.EPT_VIOLATION
+        bus = self.guest.mmio if memory else self.guest.io
+        region = bus.find(address)
+        device, handler = (region.name, region.handler) if region else ("nobody", "worker")
+        decode = memory or string or not is_write
+        cost = self.guest.host.costs.access_ns(handler, decode)
+        row = self._row(reason, address, size, is_write, device, handler, cost, string)
+        if region and size <= region.width and address + size <= region.base + region.length:
+            row.region, row.offset = region, address - region.base
+            read, write = region.device.read, region.device.write
+            if row not in region.shortcuts:
+                region.shortcuts.append(row)
+        else:
+            row.region, row.offset = Nobody(), address
+            read, write = bus.read, bus.write
+        if self.trace is not None:
+            read, write = self._recorded(row, read, write)
+        row.read, row.write = read, write
+        return row
+
+    def _row(self, reason, address, size, is_write, device, handler, cost, string=False):
+        key = (reason, address, size, is_write, string, device, handler)
+        row = self.rows.get(key)
+        if row is None:
+            row = self.rows[key] = Intercept(reason, address, size, is_write, device, handler, cost, string)
+        return row
+
+    def _recorded(self, row, read, write):
+        def recorded_read(offset, size):
+            value = read(offset, size)
+            self.record(row, value)
+            return value
+
+        def recorded_write(offset, size, value):
+            self.record(row, value)
+            write(offset, size, value)
+        return recorded_read, recorded_write
+
+    def record(self, row, value, count=1, cost=None):
+        """Append one `Exit` to the trace, if one is kept."""
+        if self.trace is not None:
+            self.trace.append(Exit(self.guest.clock.now, self.guest.name, self.vcpu_index, row.reason, row.address,
+                                   row.size, value, row.is_write, count, row.device, row.handler,
+                                   row.cost if cost is None else cost))
+
+
+def handle_exit(vcpu, exit):
+    """Answer one register access (`Exit` with a port or memory address); returns what the guest's register gets.
+
+    Counts it, charges its price to the vCPU, and never raises for what a guest
+    asked: what the chip lacks reads as ones.  ValueError for other exit reasons.
+    """
+    if exit.reason not in (ExitReason.IO_INSTRUCTION, ExitReason.EPT_VIOLATION) or exit.count != 1:
+        raise ValueError(f"handle_exit: {exit.reason} x {exit.count}; it answers single register accesses")
+    row = vcpu.table.register(exit.reason, exit.address, exit.size, exit.write)
+    vcpu.charge(row)
+    value = 0
+    try:
+        if exit.write:
+            row.write(row.offset, exit.size, exit.value)
+        else:
+            value = row.read(row.offset, exit.size)
+    except BadAccess:
+        row.region.bad += 1
+        value = 0 if exit.write else all_ones(exit.size)
+    if vcpu.attention:
+        vcpu.attend()
+    return value

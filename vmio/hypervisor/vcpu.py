@@ -1,0 +1,335 @@
+"""A virtual processor: the whole of what a guest can do.
+
+Guest code is a generator function `program(cpu)`.  An I/O instruction is a
+plain call (`cpu.outb(0x3F8, 65)`); only waiting yields (`yield from cpu.hlt()`).
+
+What this model leaves out: guest page tables and paging (addresses are
+guest-physical), caches, pipelines and instruction fetch.  Instructions that do
+not exit are free unless the guest says `compute(ns)`.
+"""
+
+from vmio.hypervisor import string_io
+from vmio.hypervisor.exits import Exit, ExitReason
+from vmio.hypervisor.handle import InterceptTable, handle_exit
+from vmio.machine.bus import BadAccess, all_ones
+from vmio.machine.clock import NEVER
+from vmio.machine.pagetable import TranslationFault
+
+STORM = 10_000  # interrupts in a row without an instruction between them: the guest is stuck
+
+
+class GuestFault(Exception):
+    """The guest did something that a real processor would stop it for (a stuck interrupt, #GP)."""
+
+
+def _port(port):
+    if not 0 <= port <= 0xFFFF:
+        raise ValueError(f"port {port:#x}: I/O ports are 0 to 0xffff")
+    return port
+
+
+def _register_read(size):
+    kind = size << 16
+
+    def read(self, port):
+        try:
+            row = self._ins[port + kind]
+        except KeyError:
+            row = self.table.register(ExitReason.IO_INSTRUCTION, _port(port), size, False)
+        now = self.now = self.now + row.cost
+        row.count += 1
+        if now < self.clock.due:
+            self.clock.now = now
+        else:
+            self._pass_time(now)
+        try:
+            value = row.read(row.offset, size)
+        except BadAccess:
+            row.region.bad += 1
+            value = all_ones(size)
+        if self.attention:
+            self.attend()
+        return value
+    read.__doc__ = f"IN: {size} byte(s) from an I/O port (0 to FFFFh).  One exit."
+    return read
+
+
+def _register_write(size):
+    bits, kind = 8 * size, size << 16
+
+    def write(self, port, value):
+        if value >> bits:
+            raise ValueError(f"OUT to port {port:#x}: value {value}; 0 to {all_ones(size)} fits in {size} byte(s)")
+        try:
+            row = self._outs[port + kind]
+        except KeyError:
+            row = self.table.register(ExitReason.IO_INSTRUCTION, _port(port), size, True)
+        now = self.now = self.now + row.cost
+        row.count += 1
+        if now < self.clock.due:
+            self.clock.now = now
+        else:
+            self._pass_time(now)
+        try:
+            row.write(row.offset, size, value)
+        except BadAccess:
+            row.region.bad += 1
+        if self.attention:
+            self.attend()
+    write.__doc__ = f"OUT: {size} byte(s) to an I/O port (0 to FFFFh).  One exit."
+    return write
+
+
+class VCpu:
+    """One virtual processor of a guest.  Made by `Guest`; `now` is its own time in ns.
+
+    Its time runs ahead of the simulation's while it computes and exits, and is
+    paid when it waits, so a register access costs no simulation event.
+    """
+
+    def __init__(self, guest, index):
+        self.guest, self.index = guest, index
+        self.clock, self.costs, self.env = guest.clock, guest.host.costs, guest.host.env
+        self.table = InterceptTable(guest, index)
+        self._ins, self._outs = self.table.ins, self.table.outs
+        self.now = guest.clock.now
+        self.attention = False            # the interrupt controller's INT line is up
+        self.interrupts_enabled = True    # the IF flag
+        self.handlers = {}                # vector -> function(cpu): the guest's IDT
+        self.interrupts = self.spurious = 0
+        self.compute_ns = self.idle_ns = 0
+        self._wake = None
+
+    # Port I/O.
+
+    inb, inw, inl = _register_read(1), _register_read(2), _register_read(4)
+    outb, outw, outl = _register_write(1), _register_write(2), _register_write(4)
+
+    def insb(self, port, gpa, count):
+        """REP INSB: `count` bytes from a port to guest memory at `gpa`.  One exit for all."""
+        string_io.ins(self, port, gpa, count, 1)
+
+    def insw(self, port, gpa, count):
+        """REP INSW: `count` 16-bit words from a port to guest memory at `gpa`.  One exit for all."""
+        string_io.ins(self, port, gpa, count, 2)
+
+    def insl(self, port, gpa, count):
+        """REP INSD: `count` 32-bit words from a port to guest memory at `gpa`.  One exit for all."""
+        string_io.ins(self, port, gpa, count, 4)
+
+    def outsb(self, port, gpa, count):
+        """REP OUTSB: `count` bytes from guest memory at `gpa` to a port.  One exit for all."""
+        string_io.outs(self, port, gpa, count, 1)
+
+    def outsw(self, port, gpa, count):
+        """REP OUTSW: `count` 16-bit words from guest memory at `gpa` to a port.  One exit for all."""
+        string_io.outs(self, port, gpa, count, 2)
+
+    def outsl(self, port, gpa, count):
+        """REP OUTSD: `count` 32-bit words from guest memory at `gpa` to a port.  One exit for all."""
+        string_io.outs(self, port, gpa, count, 4)
+
+    # Memory.
+
+    def load(self, gpa, size):
+        """MOV from memory, `size` 1, 2, 4 or 8 bytes: RAM without an exit, anything else an EPT violation."""
+        try:
+            return int.from_bytes(self.guest.memory.read(gpa, size), "little")
+        except TranslationFault:
+            return handle_exit(self, Exit(self.now, self.guest.name, self.index, ExitReason.EPT_VIOLATION,
+                                          gpa, size, 0, False))
+
+    def store(self, gpa, size, value):
+        """MOV to memory: RAM without an exit; read-only RAM, a device or nothing at all is an EPT violation."""
+        if value >> 8 * size:
+            raise ValueError(f"MOV to {gpa:#x}: value {value}; 0 to {all_ones(size)} fits in {size} byte(s)")
+        try:
+            self.guest.memory.write(gpa, value.to_bytes(size, "little"))
+        except TranslationFault:
+            handle_exit(self, Exit(self.now, self.guest.name, self.index, ExitReason.EPT_VIOLATION,
+                                   gpa, size, value, True))
+
+    def read(self, gpa, length):
+        """`length` bytes of guest memory; what is not RAM exits, 8 bytes at a time."""
+        try:
+            return self.guest.memory.read(gpa, length)
+        except TranslationFault:
+            return b"".join(self.load(at, n).to_bytes(n, "little") for at, n in _pieces(gpa, length))
+
+    def write(self, gpa, data):
+        """Store bytes in guest memory; what is not RAM exits, 8 bytes at a time."""
+        try:
+            self.guest.memory.write(gpa, data)
+        except TranslationFault:
+            for at, n in _pieces(gpa, len(data)):
+                self.store(at, n, int.from_bytes(data[at - gpa:at - gpa + n], "little"))
+
+    # Instructions that the hypervisor answers itself.
+
+    def cpuid(self, leaf, subleaf=0):
+        """CPUID: (eax, ebx, ecx, edx).  Exits unconditionally (SDM vol. 3C, "Instructions That Cause VM Exits")."""
+        self._plain(ExitReason.CPUID, leaf)
+        return self.guest.cpuid(leaf, subleaf)
+
+    def rdmsr(self, msr):
+        """RDMSR: 64 bits.  An MSR that the hypervisor does not know is #GP: a `GuestFault`."""
+        self._plain(ExitReason.RDMSR, msr)
+        return self.guest.read_msr(msr, self)
+
+    def wrmsr(self, msr, value):
+        """WRMSR.  An MSR that the hypervisor does not know is #GP: a `GuestFault`."""
+        self._plain(ExitReason.WRMSR, msr, value)
+        self.guest.write_msr(msr, value, self)
+
+    def hypercall(self, control, input_gpa=0, output_gpa=0):
+        """VMCALL by Hyper-V's convention: the 64-bit result, its status in the low 16 bits (TLFS, "Hypercalls")."""
+        self._plain(ExitReason.VMCALL, control & 0xFFFF, control)
+        return self.guest.hypercall(control, input_gpa, output_gpa, self)
+
+    def hlt(self, timeout_ns=None):
+        """HLT: wait for an interrupt (`yield from cpu.hlt()`); its handler has run on return.
+
+        `timeout_ns` stands for the guest's own timer tick.  Returns True for an
+        interrupt, False when the time was up first.
+        """
+        self._plain(ExitReason.HLT, 0)
+        seen, started = self.interrupts, self.now
+        until = NEVER if timeout_ns is None else self.now + timeout_ns
+        yield from self.pay()
+        self.clock.advance_to(self.now)
+        while not (self.attention and self.interrupts_enabled):
+            if self.now >= until:
+                self.idle_ns += self.now - started
+                return False
+            yield from self._sleep(min(self.clock.deadline(), until))
+        self.now += self.costs.wakeup_ns
+        self.clock.advance_to(self.now)
+        self.idle_ns += self.now - started
+        self.attend()
+        return self.interrupts > seen
+
+    def _sleep(self, wake_at):
+        """Until `wake_at` (ns), or until the interrupt line rises."""
+        self._wake = self.env.event()
+        if wake_at < NEVER:
+            yield self.env.timeout(wake_at - self.env.now) | self._wake
+        else:
+            yield self._wake
+        self._wake = None
+        self.now = max(self.now, self.env.now)
+        self.clock.advance_to(self.now)
+
+    # Instructions that do not exit.
+
+    def compute(self, ns):
+        """Work that stays inside the guest; a device interrupt on the way stops it (one exit each)."""
+        if ns < 0:
+            raise ValueError(f"compute({ns}): time does not go back; 0 or more ns")
+        self.compute_ns += ns
+        left = ns
+        while self.clock.due <= self.now + left:
+            step = max(self.clock.due - self.now, 0)
+            left -= step
+            self._pass_time(self.now + step)
+        self._pass_time(self.now + left)
+
+    def cli(self):
+        """Hold interrupts back (IF = 0)."""
+        self.interrupts_enabled = False
+
+    def sti(self):
+        """Let interrupts in (IF = 1); one that waited costs an interrupt-window exit."""
+        self.interrupts_enabled = True
+        if self.attention:
+            self._plain(ExitReason.INTERRUPT_WINDOW, 0)
+            self.attend()
+
+    def on_interrupt(self, vector, handler):
+        """Install `handler(cpu)` for a vector, as an entry of the guest's IDT.  A handler may not wait."""
+        self.handlers[vector] = handler
+
+    def pay(self):
+        """Let the simulation catch up with this vCPU's own time: `yield from cpu.pay()`."""
+        if self.now > self.env.now:
+            yield self.env.timeout(self.now - self.env.now)
+
+    # Interrupts.
+
+    def interrupt_line(self, level):
+        """The interrupt controller's INT output: remembered, and wakes a halted vCPU."""
+        self.attention = bool(level)
+        if level and self._wake is not None and not self._wake.triggered:
+            self._wake.succeed()
+
+    def attend(self):
+        """Inject what the interrupt controller asks for, on the way back into the guest."""
+        for _ in range(STORM):
+            if not (self.attention and self.interrupts_enabled):
+                return
+            handler = self.handlers.get(self.guest.acknowledge_interrupt())
+            self.interrupts += 1
+            if handler is None:
+                self.spurious += 1
+                continue
+            self.interrupts_enabled = False
+            try:
+                handler(self)
+            finally:
+                self.interrupts_enabled = True
+        raise GuestFault(f"{self.guest.name}: {STORM} interrupts in a row; the handler leaves the line raised")
+
+    # Time and counters.
+
+    @property
+    def exits(self):
+        """`ExitCounts` so far."""
+        return self.table.counts
+
+    @property
+    def trace(self):
+        """The last exits as `Exit` records, after `keep_trace()`; None before."""
+        return self.table.trace
+
+    def keep_trace(self, last=10_000):
+        """Keep the last `last` exits as records.  Slower; the counters never stop."""
+        self.table.keep_trace(last)
+
+    def charge(self, row, extra_ns=0, units=1):
+        """Count one exit of `row` and let its price pass."""
+        row.count += 1
+        row.extra_ns += extra_ns
+        row.moved += units
+        self._pass_time(self.now + row.cost + extra_ns)
+
+    def _plain(self, reason, address, value=0):
+        row = self.table.plain(reason, address)
+        self.table.record(row, value)
+        self.charge(row)
+
+    def _pass_time(self, now):
+        """Move to `now`.  A timer on the way may raise an interrupt while the guest runs: an exit of its own."""
+        self.now = now
+        clock = self.clock
+        if now < clock.due:
+            clock.now = now
+            return
+        before = self.attention
+        clock.advance_to(now)
+        if self.attention and not before and self.interrupts_enabled:
+            row = self.table.plain(ExitReason.EXTERNAL_INTERRUPT, 0)
+            self.table.record(row, 0)
+            row.count += 1
+            self.now += row.cost
+            clock.now = max(clock.now, self.now)
+            self.attend()
+
+
+def _pieces(gpa, length):
+    """(address, bytes) parts of 8, 4, 2 or 1 bytes that cross no 8-byte border."""
+    end = gpa + length
+    while gpa < end:
+        n = 8
+        while gpa % n or gpa + n > end:
+            n //= 2
+        yield gpa, n
+        gpa += n
