@@ -1,0 +1,79 @@
+"""`python -m vmio ...`: the oracle door, a workload, the benchmarks."""
+
+import argparse
+import json
+import sys
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="python -m vmio", description="I/O virtualization as running code.")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    qtest = commands.add_parser("qtest", help="serve the board in QEMU's qtest text protocol")
+    qtest.add_argument("--drive", metavar="FILE", help="raw or gzip disk image; the file is not changed")
+    qtest.add_argument("--serial", metavar="FILE", help="where COM1's output goes")
+    qtest.add_argument("--memory", metavar="MIB", type=int, default=16, help="guest RAM (default 16)")
+    qtest.add_argument("--rtc-base", metavar="ISO", default="2024-02-29T23:59:58", help="date at virtual time 0")
+    qtest.add_argument("--unix", metavar="PATH", help="a Unix socket in place of standard input and output")
+
+    run = commands.add_parser("run", help="run a workload and count")
+    run.add_argument("--device", choices=["disk"], default="disk")
+    run.add_argument("--mode", choices=["emulated"], default="emulated")
+    run.add_argument("--dma", action="store_true", help="bus-master DMA in place of PIO")
+    run.add_argument("--polled", action="store_true", help="poll in place of waiting for interrupts")
+    run.add_argument("--bytes", type=int, default=1 << 20, help="without a trace: bytes to read in all")
+    run.add_argument("--block", type=int, default=4096, help="without a trace: bytes a request")
+    run.add_argument("--queue-depth", type=int, default=1, help="requests in flight (an ATA disk takes one)")
+    run.add_argument("--guests", type=int, default=1)
+    run.add_argument("--costs", default="server-2022", help="cost preset")
+    run.add_argument("--trace", metavar="FILE", help="CSV: time_us,op,lba,sectors")
+    run.add_argument("--image", metavar="FILE", help="raw or gzip disk image; the file is not changed")
+    run.add_argument("--save", metavar="FILE", help="write the first guest's disk here at the end")
+    run.add_argument("--json", action="store_true", help="one JSON object on standard output")
+
+    bench = commands.add_parser("bench", help="measure this machine; prints ratios of one run")
+    bench.add_argument("--only", metavar="NAME", help="one benchmark")
+    bench.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    return parser
+
+
+def _qtest(args):
+    from vmio import qtest
+    qtest.main(args.drive, args.serial, args.memory, args.rtc_base, args.unix)
+
+
+def _run(args):
+    from vmio.machine.storage import Image
+    from vmio.workloads import disk, trace
+    params = disk.DiskParams(mode=args.mode, bytes=args.bytes, block=args.block,
+                             transfer="dma" if args.dma else "pio", interrupts=not args.polled,
+                             guests=args.guests, queue_depth=args.queue_depth, costs=args.costs)
+    requests = trace.load(args.trace) if args.trace else None
+    image = Image.open(args.image) if args.image else None
+    result = disk.run(params, requests, image, f"trace {args.trace}" if args.trace else "sequential reads")
+    if args.save:
+        result.images[0].save(args.save)
+    if args.json:
+        print(json.dumps(result.to_dict()))
+    else:
+        print(result.table())
+
+
+def _bench(args):
+    from vmio import bench
+    bench.main(args.only, args.json)
+
+
+def main(argv=None):
+    """Run one command; bad input ends with exit status 2 and one sentence."""
+    args = _parser().parse_args(argv)
+    try:
+        {"qtest": _qtest, "run": _run, "bench": _bench}[args.command](args)
+    except (ValueError, OSError) as error:
+        print(f"vmio {args.command}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

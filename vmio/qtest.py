@@ -1,0 +1,260 @@
+"""The oracle door: this board behind QEMU's qtest text protocol.
+
+A qtest client that drives a QEMU (`qemu-system-x86_64 -machine pc -qtest ...`)
+can drive this board with the same lines, and the answers can be compared.
+Source of the protocol: QEMU, docs/devel/testing/qtest.rst and system/qtest.c.
+
+Time stands still but for `clock_step` and `clock_set`.  A disk access ends after
+the command that follows it: QEMU's ends in its own time, and a driver that
+looks at once sees BSY there too.
+"""
+
+import base64
+import os
+import socket
+import sys
+
+from vmio.devices.ata import AtaDisk
+from vmio.devices.board import RTC_BASE, Board
+from vmio.hypervisor.host import Host
+from vmio.machine.clock import NEVER
+from vmio.machine.pagetable import TranslationFault
+from vmio.machine.storage import Image
+
+MOST_BYTES = 16 << 20  # of one read or write command
+SIZES = {"b": 1, "w": 2, "l": 4, "q": 8}
+
+
+class BadCommand(ValueError):
+    """A line that the protocol does not allow; the answer is FAIL and a reason."""
+
+
+class Door:
+    """One board, driven by qtest lines: `answer(line)` returns the lines to send back."""
+
+    def __init__(self, drive=None, serial=None, memory_mib=16, rtc_base=RTC_BASE):
+        if not 1 <= memory_mib <= 1024:
+            raise ValueError(f"memory {memory_mib}: 1 to 1,024 MiB")
+        host = Host(memory_mib=memory_mib + 8)
+        self.guest = host.guest("board", ram_mib=memory_mib)
+        self._unfinished = []
+        self.image = Image.open(drive) if drive else None
+        disks = (AtaDisk(self.image),) if drive else ()
+        self.board = Board(self.guest, disks, self._disk_access, serial=serial, rtc_base=rtc_base)
+        self._events = []
+        self._levels = {}
+        commands = {"read": self._read, "write": self._write, "b64read": self._b64read, "b64write": self._b64write,
+                    "memset": self._memset, "clock_step": self._clock_step, "clock_set": self._clock_set,
+                    "irq_intercept_in": self._intercept_in, "irq_intercept_out": self._intercept_out,
+                    "endianness": lambda: "little"}
+        for letter, size in SIZES.items():
+            if size < 8:
+                commands["in" + letter] = lambda port, size=size: self._in(port, size)
+                commands["out" + letter] = lambda port, value, size=size: self._out(port, value, size)
+            commands["read" + letter] = lambda at, size=size: self._load(at, size)
+            commands["write" + letter] = lambda at, value, size=size: self._store(at, value, size)
+        self._commands = commands
+
+    def _disk_access(self, kind, sectors, done):
+        self._unfinished.append(done)
+
+    def answer(self, line):
+        """The lines that answer one command: `IRQ raise|lower N` for its effects, then OK or FAIL."""
+        words = line.split()
+        if not words:
+            return []
+        under_way, self._unfinished = self._unfinished, []
+        self.guest.clock.advance_to(self.guest.clock.now)  # what was asked for "as soon as you are done"
+        try:
+            command = self._commands.get(words[0])
+            if command is None:
+                raise BadCommand(f"Unknown command '{words[0]}'")
+            try:
+                result = command(*words[1:])
+            except TypeError:
+                raise BadCommand(f"{words[0]}: wrong number of arguments ({len(words) - 1})") from None
+            verdict = "OK" if result is None else f"OK {result}"
+        except BadCommand as error:
+            verdict = f"FAIL {error}"
+        for finish in under_way:
+            finish()
+        events, self._events = self._events, []
+        return [*events, verdict]
+
+    # Ports.
+
+    def _in(self, port, size):
+        return f"0x{self.guest.io.read(_number(port, 'port', 0xFFFF), size):04x}"
+
+    def _out(self, port, value, size):
+        port, value = _number(port, "port", 0xFFFF), _number(value, "value")
+        self.guest.io.write(port, size, value & (1 << 8 * size) - 1)
+
+    # Memory, by guest-physical address.
+
+    def _load(self, at, size):
+        return f"0x{int.from_bytes(self._get(_number(at, 'address'), size), 'little'):016x}"
+
+    def _store(self, at, value, size):
+        value = _number(value, "value") & (1 << 8 * size) - 1
+        self._put(_number(at, "address"), value.to_bytes(size, "little"))
+
+    def _read(self, at, length):
+        return "0x" + self._get(_number(at, "address"), _length(length)).hex()
+
+    def _write(self, at, length, data):
+        length = _length(length)
+        try:
+            raw = bytes.fromhex(data.removeprefix("0x"))
+        except ValueError:
+            raise BadCommand(f"write: data {data[:40]!r} is not hexadecimal") from None
+        self._put(_number(at, "address"), raw[:length].ljust(length, b"\0"))
+
+    def _b64read(self, at, length):
+        return base64.b64encode(self._get(_number(at, "address"), _length(length))).decode()
+
+    def _b64write(self, at, length, data):
+        length = _length(length)
+        try:
+            raw = base64.b64decode(data, validate=True)
+        except ValueError:
+            raise BadCommand(f"b64write: data {data[:40]!r} is not base64") from None
+        if len(raw) != length:
+            raise BadCommand(f"b64write: {len(raw)} bytes of data, {length} announced")
+        self._put(_number(at, "address"), raw)
+
+    def _memset(self, at, length, value):
+        at, length = _number(at, "address"), _length(length)
+        self._put(at, bytes([_number(value, "value") & 0xFF]) * length)
+
+    def _get(self, at, length):
+        """RAM, or all ones where there is none."""
+        try:
+            return self.guest.memory.read(at, length)
+        except TranslationFault:
+            return b"".join(self._page(a, n) for a, n in _pages(at, length))
+
+    def _page(self, at, length):
+        try:
+            return self.guest.memory.read(at, length)
+        except TranslationFault:
+            return b"\xff" * length
+
+    def _put(self, at, data):
+        for address, length in _pages(at, len(data)):
+            try:
+                self.guest.memory.write(address, data[address - at:address - at + length])
+            except TranslationFault:
+                pass  # nobody there to keep it
+
+    # Time and interrupts.
+
+    def _clock_step(self, ns=None):
+        clock = self.guest.clock
+        if ns is None:
+            deadline = clock.deadline()
+            clock.advance_to(deadline if deadline < NEVER else clock.now)
+        else:
+            clock.advance_to(clock.now + _number(ns, "ns", NEVER - clock.now - 1))
+        return clock.now
+
+    def _clock_set(self, ns):
+        clock, when = self.guest.clock, _number(ns, "ns", NEVER - 1)
+        if when < clock.now:
+            raise BadCommand(f"clock_set {when}: the clock stands at {clock.now} and does not go back")
+        clock.advance_to(when)
+        return clock.now
+
+    def _intercept_in(self, name):
+        if "ioapic" not in name and "i8259" not in name:
+            raise BadCommand(f"irq_intercept_in {name}: 'ioapic' is the device here, its inputs 0 to 15 the ISA lines")
+        for n, line in enumerate(self.guest.lines):
+            self._watch(n, line)
+
+    def _intercept_out(self, name):
+        if "i8259" not in name:
+            raise BadCommand(f"irq_intercept_out {name}: 'i8259' is the device here, its output 0 the INT line")
+        self._watch(0, self.board.int_line)
+
+    def _watch(self, n, line):
+        if line in self._levels:
+            return
+        self._levels[line] = 0
+
+        def edge(level):
+            if level != self._levels[line]:
+                self._levels[line] = level
+                self._events.append(f"IRQ {'raise' if level else 'lower'} {n}")
+        line.connect(edge)
+
+
+def _number(text, name, most=(1 << 64) - 1):
+    try:
+        value = int(text, 0)
+    except ValueError:
+        raise BadCommand(f"{name} {text!r} is not a number") from None
+    if not 0 <= value <= most:
+        raise BadCommand(f"{name} {text}: 0 to {most:#x}")
+    return value
+
+
+def _length(text):
+    length = _number(text, "length")
+    if not 0 < length <= MOST_BYTES:
+        raise BadCommand(f"length {length}: 1 to {MOST_BYTES}")
+    return length
+
+
+def _pages(at, length):
+    end = at + length
+    while at < end:
+        step = min(4096 - at % 4096, end - at)
+        yield at, step
+        at += step
+
+
+def serve(door, lines, send):
+    """Answer each line of `lines`; `send(text)` writes back."""
+    for line in lines:
+        answer = door.answer(line)
+        if answer:
+            send("\n".join(answer) + "\n")
+
+
+def main(drive=None, serial=None, memory_mib=16, rtc_base=RTC_BASE, unix=None):
+    """Serve on standard input and output, or on the Unix socket `unix`.
+
+    If somebody listens at `unix` already (as libqtest does before it starts its
+    QEMU), connect there; else listen, and serve the first client.
+    """
+    output = open(serial, "wb", buffering=0) if serial else None
+    try:
+        door = Door(drive, (lambda byte: output.write(bytes([byte]))) if output else None, memory_mib, rtc_base)
+        if unix is None:
+            def send(text):
+                sys.stdout.write(text)
+                sys.stdout.flush()
+            serve(door, sys.stdin, send)
+        else:
+            with _connection(unix) as peer, peer.makefile("r", encoding="utf-8", errors="replace") as lines:
+                serve(door, lines, lambda text: peer.sendall(text.encode()))
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # the client has gone; there is nobody to tell
+    finally:
+        if output:
+            output.close()
+
+
+def _connection(path):
+    client = socket.socket(socket.AF_UNIX)
+    try:
+        client.connect(path)
+        return client
+    except OSError:
+        client.close()
+    if os.path.exists(path):
+        os.unlink(path)  # left behind by an earlier server
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen(1)
+        return server.accept()[0]

@@ -1,0 +1,208 @@
+"""Run block requests against a guest's disk, in one of the course's modes, and count."""
+
+import hashlib
+from dataclasses import asdict, dataclass, field
+from functools import cache
+
+from vmio.devices.ata import AtaDisk
+from vmio.devices.board import Board
+from vmio.drivers import pic
+from vmio.drivers.ata import AtaDriver
+from vmio.hypervisor.costs import CostModel
+from vmio.hypervisor.host import Host
+from vmio.machine.overlay import Overlay
+from vmio.machine.storage import SECTOR, Image
+from vmio.workloads import trace
+
+MODES = ("emulated",)  # split and passthrough come with their own lessons
+BUFFER = 1 << 20       # guest-physical address of the transfer buffer
+BUS_MASTER = 0xC000    # where this guest's firmware maps the IDE function's BAR 4
+
+
+@dataclass(frozen=True)
+class DiskParams:
+    """What `run` does.  Sizes in bytes; `requests` wins over `bytes` and `block`.
+
+    `transfer` "pio", "multiple" or "dma"; `string` REP INS/OUTS or single
+    accesses of `width` bytes; `interrupts` or polling.
+    """
+
+    mode: str = "emulated"
+    bytes: int = 1 << 20
+    block: int = 4096
+    transfer: str = "pio"
+    string: bool = True
+    width: int = 2
+    interrupts: bool = True
+    guests: int = 1
+    queue_depth: int = 1
+    costs: str = "server-2022"
+
+    def check(self):
+        """ValueError names the parameter, its value and what is allowed."""
+        if self.mode not in MODES:
+            raise ValueError(f"mode {self.mode!r}: choose one of {', '.join(MODES)}")
+        for name, low, high in (("guests", 1, 256), ("queue_depth", 1, 1024)):
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} {getattr(self, name)}: {low} to {high}")
+        CostModel.preset(self.costs)
+        trace.sequential(self.bytes, self.block)
+        return self
+
+
+@dataclass(frozen=True)
+class DiskResult:
+    """Counts of the requests alone, set-up left out.  Times in ns of virtual time."""
+
+    params: DiskParams
+    exits: dict
+    exits_by_device: dict
+    exits_by_instruction: dict
+    requests: int
+    bytes: int
+    bytes_read: int
+    sha256: str
+    virtual_ns: int
+    exit_ns: int
+    guest_ns: int
+    device_ns: int
+    interrupts: int
+    setup_exits: int
+    signals: int = 0
+    images: list = field(default_factory=list, repr=False, compare=False)
+
+    @property
+    def exits_total(self):
+        """All exits of the requests."""
+        return sum(self.exits.values())
+
+    def to_dict(self):
+        """Plain data for JSON."""
+        plain = {name: value for name, value in self.__dict__.items() if name not in ("params", "images")}
+        return {**plain, "exits_total": self.exits_total, "params": asdict(self.params)}
+
+
+@cache
+def pattern(mib):
+    """A disk of `mib` MiB on which every sector tells where it is: its number, 64-bit little-endian, 64 times."""
+    return Image(bytearray(b"".join(lba.to_bytes(8, "little") * 64 for lba in range(mib << 11))), f"pattern of {mib} MiB")
+
+
+def run(params, requests=None, image=None, name="trace"):
+    """Run `requests` (or sequential reads by `params`) in each guest, on its own difference disk over `image`.
+
+    Without an image the disk is a `pattern` as large as the requests need.
+    Returns a `DiskResult`.  ValueError for parameters or requests that cannot be.
+    """
+    params.check()
+    if requests is None:
+        requests = trace.sequential(params.bytes, params.block)
+    if image is None:
+        image = pattern((max((r.lba + r.sectors for r in requests), default=1) - 1 >> 11) + 1)
+    trace.check_fits(requests, image.sectors, name)
+    most = max((r.sectors for r in requests), default=1) * SECTOR
+    ram_mib = (BUFFER + most >> 20) + 1
+    host = Host(memory_mib=params.guests * (ram_mib + 4) + 8, costs=CostModel.preset(params.costs))
+    runs = [_GuestRun(host, params, Overlay(image), requests, ram_mib) for _ in range(params.guests)]
+    host.run(*[(run.cpu, run.program) for run in runs])
+    return _result(params, requests, runs)
+
+
+class _GuestRun:
+    """One guest with its board, disk and driver, and what it measured."""
+
+    def __init__(self, host, params, image, requests, ram_mib):
+        self.params, self.image, self.requests = params, image, requests
+        guest = host.guest(ram_mib=ram_mib)
+        self.costs, self.cpu = host.costs, guest.cpu
+        clock = guest.clock
+
+        def service(kind, sectors, done):
+            ns = self.costs.disk_ns(kind, sectors) if kind != "reset" else 0
+            if params.transfer == "dma":
+                ns += self.costs.copy_ns(sectors * SECTOR)   # the emulator moves what a DMA engine would
+            clock.call_later(ns, done)
+        Board(guest, (AtaDisk(image),), service)
+        self.digest = hashlib.sha256()
+        self.bytes = self.bytes_read = 0
+
+    def program(self, cpu):
+        """The guest: firmware's part, the driver's set-up, then the requests one after the other."""
+        params = self.params
+        _map_bus_master(cpu)
+        pic.init(cpu)
+        disk = AtaDriver(cpu, transfer=params.transfer, string=params.string, width=params.width,
+                         interrupts=params.interrupts, bus_master=BUS_MASTER if params.transfer == "dma" else None)
+        yield from disk.init()
+        yield from cpu.pay()
+        self._start(cpu)
+        for row, request in enumerate(self.requests):
+            cpu.compute(self.costs.guest_request_ns)
+            length = request.sectors * SECTOR
+            self.bytes += length
+            if request.op == "R":
+                yield from disk.read(request.lba, request.sectors, BUFFER)
+                self.digest.update(cpu.read(BUFFER, length))
+                self.bytes_read += length
+            elif request.op == "W":
+                cpu.write(BUFFER, trace.payload(row, request.sectors))
+                yield from disk.write(request.lba, request.sectors, BUFFER)
+            else:
+                yield from disk.flush()
+
+    def _start(self, cpu):
+        self.started, self.setup = cpu.now, {id(row): (row.count, row.total_ns) for row in cpu.exits.rows}
+        self.setup_exits = cpu.exits.total
+        self.setup_compute, self.setup_idle, self.setup_interrupts = cpu.compute_ns, cpu.idle_ns, cpu.interrupts
+
+    def counted(self, key):
+        """Exits since set-up, by `key(row)`."""
+        counts = {}
+        for row in self.cpu.exits.rows:
+            count = row.count - self.setup.get(id(row), (0, 0))[0]
+            if count:
+                counts[key(row)] = counts.get(key(row), 0) + count
+        return counts
+
+    @property
+    def exit_ns(self):
+        """Time in exits since set-up."""
+        return sum(row.total_ns - self.setup.get(id(row), (0, 0))[1] for row in self.cpu.exits.rows)
+
+
+def _map_bus_master(cpu):
+    """What firmware does: give BAR 4 of function 0:1.1 its address, switch I/O and bus mastering on."""
+    for register, value in ((0x20, BUS_MASTER | 1), (0x04, 0x0005)):
+        cpu.outl(0xCF8, 0x8000_0900 | register)
+        cpu.outl(0xCFC, value)
+
+
+def _merge(dicts):
+    total = {}
+    for one in dicts:
+        for key, count in one.items():
+            total[key] = total.get(key, 0) + count
+    return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _result(params, requests, runs):
+    digest = runs[0].digest.hexdigest()
+    if len(runs) > 1:   # each guest read its own disk: the digest of the digests, in order
+        digest = hashlib.sha256(b"".join(run.digest.digest() for run in runs)).hexdigest()
+    return DiskResult(
+        params,
+        exits=_merge(run.counted(lambda row: row.reason.value) for run in runs),
+        exits_by_device=_merge(run.counted(lambda row: row.device) for run in runs),
+        exits_by_instruction=_merge(run.counted(lambda row: row.instruction) for run in runs),
+        requests=len(requests) * len(runs),
+        bytes=sum(run.bytes for run in runs),
+        bytes_read=sum(run.bytes_read for run in runs),
+        sha256=digest,
+        virtual_ns=max(run.cpu.now - run.started for run in runs),
+        exit_ns=sum(run.exit_ns for run in runs),
+        guest_ns=sum(run.cpu.compute_ns - run.setup_compute for run in runs),
+        device_ns=sum(run.cpu.idle_ns - run.setup_idle for run in runs),
+        interrupts=sum(run.cpu.interrupts - run.setup_interrupts for run in runs),
+        setup_exits=sum(run.setup_exits for run in runs),
+        images=[run.image for run in runs],
+    )
