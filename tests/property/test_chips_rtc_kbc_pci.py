@@ -143,7 +143,8 @@ def machine(on_bar):
     return host
 
 
-ADDRESS = st.builds(lambda df, r: (0, 4, 1 << 31 | df << 8 | r), st.sampled_from((0, 8, 9, 11, 16)), st.integers(0, 255))
+ADDRESS = st.builds(lambda where, register: (0, 4, 1 << 31 | where << 8 | register),
+                    st.sampled_from((0, 8, 9, 11, 16)), st.integers(0, 255))
 
 
 @given(st.lists(accesses(9) | st.lists(ADDRESS, min_size=1, max_size=1), max_size=30))
