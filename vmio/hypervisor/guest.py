@@ -51,10 +51,6 @@ class Guest:
         self.interrupt_controller = controller
         line.connect(self.cpu.interrupt_line)
 
-    def acknowledge_interrupt(self):
-        """The INTA cycle: the vector of the interrupt to inject."""
-        return self.interrupt_controller.acknowledge()
-
     def cpuid(self, leaf, subleaf=0):
         """What CPUID says inside this guest.  Source: TLFS, "Feature and Interface Discovery"; SDM vol. 2, CPUID."""
         if leaf == 0x4000_0000:

@@ -9,6 +9,7 @@ not exit are free unless the guest says `compute(ns)`.
 """
 
 from vmio.hypervisor import string_io
+from vmio.hypervisor.apic import LocalApic
 from vmio.hypervisor.exits import Exit, ExitReason
 from vmio.hypervisor.handle import InterceptTable, handle_exit
 from vmio.machine.bus import BadAccess, all_ones
@@ -93,7 +94,10 @@ class VCpu:
         self.table = InterceptTable(guest, index)
         self._ins, self._outs = self.table.ins, self.table.outs
         self.now = guest.clock.now
-        self.attention = False            # the interrupt controller's INT line is up
+        self.attention = False            # the PIC's INT line is up, or the local APIC has a vector ready
+        self.apic = LocalApic(self._interrupts_changed)
+        self.auto_eoi = set()             # vectors that need no end of interrupt (SynIC's AutoEOI)
+        self._int_level = 0
         self.interrupts_enabled = True    # the IF flag
         self.handlers = {}                # vector -> function(cpu): the guest's IDT
         self.interrupts = self.spurious = 0
@@ -256,17 +260,29 @@ class VCpu:
     # Interrupts.
 
     def interrupt_line(self, level):
-        """The interrupt controller's INT output: remembered, and wakes a halted vCPU."""
-        self.attention = bool(level)
-        if level and self._wake is not None and not self._wake.triggered:
+        """The PIC's INT output."""
+        self._int_level = level
+        self._interrupts_changed()
+
+    def _interrupts_changed(self):
+        """Is there something to inject?  It wakes a halted vCPU."""
+        self.attention = bool(self._int_level) or self.apic.ready
+        if self.attention and self._wake is not None and not self._wake.triggered:
             self._wake.succeed()
+
+    def _acknowledge(self):
+        """The vector to inject: the local APIC's first, else the PIC's (the INTA cycle)."""
+        apic = self.apic
+        if apic.ready:
+            return apic.acknowledge(apic.irr.bit_length() - 1 in self.auto_eoi)
+        return self.guest.interrupt_controller.acknowledge()
 
     def attend(self):
         """Inject what the interrupt controller asks for, on the way back into the guest."""
         for _ in range(STORM):
             if not (self.attention and self.interrupts_enabled):
                 return
-            handler = self.handlers.get(self.guest.acknowledge_interrupt())
+            handler = self.handlers.get(self._acknowledge())
             self.interrupts += 1
             if handler is None:
                 self.spurious += 1
