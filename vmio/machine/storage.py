@@ -21,7 +21,7 @@ class Image:
     __slots__ = ("name", "sectors", "writable", "_data")
 
     def __init__(self, data, name="memory", writable=False):
-        """`data` is a bytearray or an mmap, used in place.  Raises ValueError for a size that is no disk's."""
+        """`data` is an mmap, used in place.  Raises ValueError for a size that is no disk's."""
         size = len(data)
         if size == 0 or size % SECTOR:
             raise ValueError(f"image {name}: {size} bytes; a disk is a positive multiple of {SECTOR} bytes")
@@ -30,15 +30,18 @@ class Image:
 
     @classmethod
     def open(cls, source, writable=False):
-        """An image from a path, or from bytes.
+        """An image from a path, or from bytes (which are copied).
 
-        Gzip files are unpacked into memory.  With `writable` a plain file is
-        changed by the guest's writes, and a bytearray is used in place;
-        without it neither is ever touched.  Raises ValueError, naming the
-        file, for what is missing, empty, unreadable or no multiple of 512 bytes.
+        Gzip is unpacked into memory.  With `writable` a plain file is changed
+        by the guest's writes; without it the file is never touched.  Raises
+        ValueError, naming the file, for what is missing, empty, unreadable or
+        no multiple of 512 bytes.
         """
         if isinstance(source, (bytes, bytearray, memoryview)):
-            return cls(_from_bytes(source, writable), writable=writable)
+            if writable:
+                raise ValueError("image memory: writable=True needs a file to write to; bytes are copied")
+            packed = bytes(source[:2]) == GZIP_MAGIC
+            return cls(_unpack("memory", source, writable) if packed else _in_memory(source))
         try:
             name = os.fsdecode(source)
         except TypeError:
@@ -55,7 +58,7 @@ class Image:
         end = lba + count
         if lba < 0 or count < 0 or end > self.sectors:
             raise ValueError(f"image {self.name}: sectors {lba} to {end - 1} asked, 0 to {self.sectors - 1} exist")
-        return bytes(self._data[lba * SECTOR:end * SECTOR])
+        return self._data[lba * SECTOR:end * SECTOR]
 
     def write(self, lba, data):
         """Store `data`, a whole number of sectors, from `lba`; ValueError beyond the last sector."""
@@ -69,7 +72,7 @@ class Image:
 
     def flush(self):
         """Push a writable file's changes to it; nothing to do for any other image."""
-        if self.writable and isinstance(self._data, mmap.mmap):
+        if self.writable:
             self._data.flush()
 
     def save(self, path):
@@ -80,8 +83,7 @@ class Image:
     def close(self):
         """Let go of the file; the image is of no use afterwards."""
         self.flush()
-        if isinstance(self._data, mmap.mmap):
-            self._data.close()
+        self._data.close()
 
     def __enter__(self):
         return self
@@ -93,12 +95,13 @@ class Image:
         return f"Image({self.name!r}, sectors={self.sectors}, writable={self.writable})"
 
 
-def _from_bytes(source, writable):
-    if bytes(source[:2]) == GZIP_MAGIC:
-        return _unpack("memory", source, writable)
-    if writable and isinstance(source, bytearray):
-        return source
-    return bytearray(source)
+def _in_memory(data):
+    """`data` in an anonymous mapping: a slice of it is bytes, without a second copy."""
+    if not len(data):
+        return data
+    mapping = mmap.mmap(-1, len(data))
+    mapping[:] = data
+    return mapping
 
 
 def _from_file(name, writable):
@@ -118,6 +121,6 @@ def _unpack(name, packed, writable):
     if writable:
         raise ValueError(f"image {name}: a gzip file can't be written in place; open it with writable=False and save it")
     try:
-        return bytearray(gzip.decompress(packed))
+        return _in_memory(gzip.decompress(packed))
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"image {name}: damaged gzip file ({error})") from error
