@@ -1,0 +1,186 @@
+"""Layouts declared once: from one list of fields come parsing, building, the size and the drawing.
+
+    OPEN = Layout("OPENCHANNEL", u32("type", default=5), u32("padding"), u32("relid", "channel id"), raw("user", 120))
+
+    OPEN.size                    132
+    OPEN.pack(relid=3)           bytes; what isn't named gets its default (0)
+    OPEN.parse(data).relid       3; raises `ShortMessage` if `data` is too short, ignores what follows
+    print(OPEN.draw(data))       a table: offset, bytes, name, value
+
+Code in a hurry uses `OPEN.struct` (a precompiled `struct.Struct`) directly.
+"""
+
+import struct
+import uuid
+from collections import namedtuple
+
+
+class ShortMessage(ValueError):
+    """The peer sent fewer bytes than the layout has: `layout` (its name), `got`, `needed`."""
+
+    def __init__(self, layout, got, needed):
+        super().__init__(f"{layout}: {got} bytes, {needed} needed")
+        self.layout, self.got, self.needed = layout, got, needed
+
+
+class Field:
+    """One field: its `struct` code and how to show it; `offset` is set by the layout."""
+
+    __slots__ = ("name", "code", "size", "doc", "default", "names", "offset")
+
+    def __init__(self, name, code, doc="", default=0, names=None):
+        self.name, self.code, self.doc, self.default, self.names = name, code, doc, default, names or {}
+        self.size = struct.calcsize("<" + code)
+        self.offset = None
+
+    def show(self, value):
+        """`value` for a human."""
+        if isinstance(value, bytes):
+            return _show_bytes(value)
+        text = str(value) if -10 < value < 10 else f"{value:#x}"
+        return f"{text} {self.names[value]}" if value in self.names else text
+
+    def __repr__(self):
+        return f"Field({self.name!r}, offset={self.offset}, size={self.size})"
+
+
+def u8(name, doc="", default=0, names=None):
+    """An unsigned byte."""
+    return Field(name, "B", doc, default, names)
+
+
+def u16(name, doc="", default=0, names=None):
+    """An unsigned 16-bit word."""
+    return Field(name, "H", doc, default, names)
+
+
+def u32(name, doc="", default=0, names=None):
+    """An unsigned 32-bit word."""
+    return Field(name, "I", doc, default, names)
+
+
+def u64(name, doc="", default=0, names=None):
+    """An unsigned 64-bit word."""
+    return Field(name, "Q", doc, default, names)
+
+
+def raw(name, size, doc="", default=b""):
+    """`size` bytes as they are; a shorter value is filled up with zeros."""
+    return Field(name, f"{size}s", doc, default)
+
+
+class Guid(Field):
+    """16 bytes; on the wire the first three groups are little-endian.  See `guid_bytes`."""
+
+    __slots__ = ()
+
+    def show(self, value):
+        return guid_text(value)
+
+
+def guid(name, doc=""):
+    """A GUID, held as its 16 wire bytes."""
+    return Guid(name, "16s", doc, b"")
+
+
+def guid_bytes(text):
+    """The 16 wire bytes of "ba6163d9-04a1-4d29-b605-72e2ffb1dc7f".  ValueError if it isn't a GUID."""
+    return uuid.UUID(text).bytes_le
+
+
+def guid_text(data):
+    """The GUID in 16 wire bytes, as text."""
+    return str(uuid.UUID(bytes_le=bytes(data)))
+
+
+class Layout:
+    """Fields in a row, without gaps, little-endian (`order` ">" for big-endian, as SCSI has it).
+
+    `tail` names what may follow the fields: "B" items are given and returned as
+    bytes, "H", "I" and "Q" items as a tuple of ints.
+    """
+
+    def __init__(self, name, *fields, tail=None, each="B", order="<"):
+        self.name, self.fields, self.tail = name, fields, tail
+        self.order, self.each = order, each
+        self.struct = struct.Struct(order + "".join(field.code for field in fields))
+        self.size = self.struct.size
+        self.item = struct.calcsize("<" + each)
+        self.by_name = {field.name: field for field in fields}
+        at = 0
+        for field in fields:
+            field.offset, at = at, at + field.size
+        names = [field.name for field in fields] + ([tail] if tail else [])
+        self.record = namedtuple(name, names)
+        self._defaults = {field.name: field.default for field in fields}
+
+    def pack(self, **values):
+        """Bytes.  Unnamed fields take their defaults.  TypeError: no such field; ValueError: a value that doesn't fit."""
+        tail = values.pop(self.tail, ()) if self.tail else ()
+        unknown = values.keys() - self._defaults.keys()
+        if unknown:
+            raise TypeError(f"{self.name} has no field {', '.join(sorted(unknown))}")
+        for field in self.fields:
+            value = values.get(field.name, b"")
+            if isinstance(value, (bytes, bytearray)) and len(value) > field.size:
+                raise ValueError(f"{self.name}.{field.name}: {len(value)} bytes in a field of {field.size}")
+        try:
+            return self.struct.pack(*{**self._defaults, **values}.values()) + self._pack_tail(tail)
+        except struct.error as error:
+            raise ValueError(f"{self.name}: {error} in {values}") from None
+
+    def _pack_tail(self, tail):
+        return bytes(tail) if self.each == "B" else struct.pack(f"{self.order}{len(tail)}{self.each}", *tail)
+
+    def parse(self, data, offset=0):
+        """A named tuple of the fields at `offset` of `data` (bytes-like), and of the tail as far as whole items go."""
+        if len(data) - offset < self.size:
+            raise ShortMessage(self.name, max(len(data) - offset, 0), self.size)
+        values = self.struct.unpack_from(data, offset)
+        if self.tail:
+            values += (self._parse_tail(data, offset + self.size),)
+        return self.record._make(values)
+
+    def _parse_tail(self, data, at):
+        if self.each == "B":
+            return bytes(data[at:])
+        return struct.unpack_from(f"{self.order}{(len(data) - at) // self.item}{self.each}", data, at)
+
+    def draw(self, data, offset=0):
+        """A table of fixed width: one row a field, 8 bytes a line; bytes after the fields come last."""
+        record = self.parse(data, offset)
+        rows = []
+        for field, value in zip(self.fields, record):
+            text = f"{field.show(value)}  ({field.doc})" if field.doc else field.show(value)
+            rows += _rows(field.offset, bytes(data[offset + field.offset:offset + field.offset + field.size]),
+                          field.name, text)
+        rest = bytes(data[offset + self.size:])
+        if rest:
+            text = ", ".join(f"{item:#x}" for item in record[-1]) if self.tail and self.each != "B" else ""
+            rows += _rows(self.size, rest, self.tail or "(rest)", text)
+        width = max(len(row[2]) for row in rows)
+        lines = [f"{self.name}: {len(data) - offset} bytes", f"{'at':>4}  {'bytes':<23}  {'field':<{width}}  value"]
+        lines += [f"{at:>4}  {octets:<23}  {name:<{width}}  {text}".rstrip() for at, octets, name, text in rows]
+        return "\n".join(lines)
+
+    def __repr__(self):
+        return f"Layout({self.name!r}, {self.size} bytes)"
+
+
+def _show_bytes(value):
+    """Text if it is text, otherwise nothing: the bytes stand beside it."""
+    if not any(value):
+        return "zero"
+    text = value.rstrip(b"\0")
+    return repr(text.decode("ascii")) if all(32 <= byte < 127 for byte in text) else ""
+
+
+def _rows(at, data, name, text):
+    """Rows (offset, hex, name, text) of one field, 8 bytes each; two or more lines of zeros at its end are one row."""
+    used = -(-len(data.rstrip(b"\0")) // 8) * 8
+    if len(data) - used <= 8:
+        used = len(data)
+    rows = [(at + i, data[i:min(i + 8, used)].hex(" "), "", "") for i in range(0, used, 8)]
+    if used < len(data):
+        rows.append((at + used, f"00 x {len(data) - used}", "", ""))
+    return [(*rows[0][:2], name, text), *rows[1:]]
