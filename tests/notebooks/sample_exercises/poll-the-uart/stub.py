@@ -1,0 +1,3 @@
+def send(port, data):
+    """Send `data` (bytes) through `port`."""
+    ...

@@ -1,0 +1,57 @@
+"""The live machine: who touches whom, how often, as a drawing that moves.
+
+Four boxes stand in a row: guest, hypervisor, host, device.  An edge goes from
+one to another and carries a label and a count; edges with a count are lit and
+send a pulse when it changes.  The view takes plain data and knows no machine.
+All its text is in the page (and in `text`), so it can be read aloud and tested.
+"""
+
+from pathlib import Path
+
+import anywidget
+import traitlets
+
+from vmio.lab.table import number
+
+NODES = ("guest", "hypervisor", "host", "device")
+KINDS = ("exit", "data", "interrupt", "direct")  # each with its own colour and line in machine_view.js
+
+
+def edge(source, target, label, count, kind="exit"):
+    """One arrow as plain data; a label between neighbours has room for 14 characters.
+
+    `source` and `target` out of NODES, `kind` out of KINDS, `count` an int.
+    Raises ValueError for others.
+    """
+    if source not in NODES or target not in NODES or source == target:
+        raise ValueError(f"edge from {source!r} to {target!r}: both must be different ones of {', '.join(NODES)}")
+    if kind not in KINDS:
+        raise ValueError(f"kind is {kind!r}; allowed: {', '.join(KINDS)}")
+    return {"source": source, "target": target, "label": label, "count": int(count), "kind": kind}
+
+
+class MachineView(anywidget.AnyWidget):
+    """`title`, `edges` (made by `edge`) and `notes` ({box: a second line in it}, such as {"device": "IDE disk"})."""
+
+    _esm = Path(__file__).parent / "static" / "machine_view.js"
+
+    title = traitlets.Unicode("").tag(sync=True)
+    edges = traitlets.List(traitlets.Dict()).tag(sync=True)
+    notes = traitlets.Dict().tag(sync=True)
+    text = traitlets.Unicode("").tag(sync=True)
+
+    @traitlets.validate("edges")
+    def _one_arrow_each_way(self, proposal):
+        pairs = [(one["source"], one["target"]) for one in proposal["value"]]
+        if len(set(pairs)) != len(pairs):
+            raise ValueError("edges: two of them join the same boxes in the same direction; add their counts up")
+        return proposal["value"]
+
+    @traitlets.observe("title", "edges")
+    def _describe(self, change):
+        busy = [f"{one['source']} to {one['target']}: {number(one['count'])} {one['label']}"
+                for one in self.edges if one["count"]]
+        self.text = f"{self.title or 'The machine'}. {'; '.join(busy) or 'Nothing moves'}."
+
+    def __repr__(self):
+        return f"MachineView({self.title!r}, {len(self.edges)} edges)"
