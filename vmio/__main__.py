@@ -60,7 +60,9 @@ def _run(args):
 
 
 def _bench(args):
-    from vmio import bench
+    from vmio.data import DATA
+    sys.path.insert(0, str(DATA.parent))   # the benchmarks belong to the checkout, not to the package
+    import bench
     bench.main(args.only, args.json)
 
 

@@ -90,7 +90,7 @@ def test_the_medium_takes_its_time():
     assert rig.read(7) == 0xD0 and rig.edges == [] and rig.address() == 5
     rig.out(3, 99)  # deaf while busy
     rig.out(7, 0xEC)
-    assert rig.finish() == ("read", 1)
+    assert rig.finish() == ("read", 2)
     assert rig.edges == [1] and rig.control.read(0, 1) == 0x58 and rig.line.level == 1 and rig.address() == 6
     assert rig.command.read_block(2, 256) == pattern(5) and rig.read(7) == 0xD0
     rig.finish()
@@ -104,10 +104,10 @@ def test_write_then_read_and_the_first_block_without_interrupt():
     data = bytes(range(256)) * 4
     assert rig.command.write_block(2, data) == 512 and rig.read(7) == 0xD0
     assert rig.command.write_block(2, data) == 1024  # lost while busy
-    assert rig.finish() == ("write", 1) and rig.edges == [1] and rig.read(7) == 0x58
+    assert rig.finish() == ("buffer", 1) and rig.edges == [1] and rig.read(7) == 0x58
     for at in range(512, 1024, 4):
         rig.command.write(0, 4, int.from_bytes(data[at:at + 4], "little"))
-    rig.finish()
+    assert rig.finish() == ("write", 2)
     assert rig.read(7) == 0x50 and rig.edges == [1, 0, 1, 0]
     assert rig.image.read(10, 2) == data and rig.image.read(12) == pattern(12)
 
@@ -295,10 +295,10 @@ def test_checkpoint_in_the_middle_of_a_read():
     busy = rig.command.save()
     other = Rig(later=True)
     other.command.restore(saved)
-    assert other.command.read_block(2, 256) == rest and other.finish() == ("read", 1)
+    assert other.command.read_block(2, 256) == rest and other.finish() == ("buffer", 1)
     third = Rig(later=True)
     third.command.restore(busy)
-    assert third.read(7) == 0xD0 and third.finish() == ("read", 1)
+    assert third.read(7) == 0xD0 and third.finish() == ("buffer", 1)
     assert third.command.read_block(2, 256) == pattern(21)
 
 

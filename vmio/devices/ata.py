@@ -27,9 +27,11 @@ class AtaChannel:
 
     `line` is the interrupt line (IRQ 14 or 15).  `disks` are master and slave,
     `None` for a place that is empty.  `service(kind, sectors, done)` is how the
-    medium takes its time: kind is 'read', 'write', 'flush' or 'reset'; `done()`
-    ends the access, at once or later, and the channel is busy until then.
-    Without a service every access ends at once.
+    medium takes its time: kind is 'read', 'write' (with the sectors of the whole
+    command), 'flush', 'reset', or 'buffer' for a block of a longer transfer that
+    the medium has read ahead or not yet been given; `done()` ends the access, at
+    once or later, and the channel is busy until then.  Without a service every
+    access ends at once.
     """
 
     def __init__(self, clock, line, disks=(None, None), service=None):
@@ -48,6 +50,7 @@ class AtaChannel:
         self.selected = self.devices[0]
         self.block = 1                # sectors in a DRQ block of the PIO command under way,
         self.lba = self.moving = 0    # where its next block is, and how many sectors that one has
+        self.total = 0                # and how many the whole command has
         self.control_bits = 0
         self.resetting = False
         self.waiting = None  # (kind, sectors, what to call) of an access under way
@@ -261,7 +264,8 @@ class AtaChannel:
         waiting = self.waiting and (self.waiting[0], self.waiting[1], self.waiting[2].__name__)
         return {
             "devices": [device.save() for device in self.devices], "selected": self.devices.index(self.selected),
-            "control": self.control_bits, "resetting": self.resetting, "waiting": waiting, "progress": (self.block, self.lba, self.moving),
+            "control": self.control_bits, "resetting": self.resetting, "waiting": waiting,
+            "progress": (self.block, self.lba, self.moving, self.total),
             "window": bytes(self._window), "at": self._at, "direction": self._direction,
             "after": self._after and self._after.__name__, "line": self.line.level,
         }
@@ -273,7 +277,7 @@ class AtaChannel:
             device.restore(saved)
         self.selected = self.devices[state["selected"]]
         self.control_bits = state["control"]
-        self.block, self.lba, self.moving = state["progress"]
+        self.block, self.lba, self.moving, self.total = state["progress"]
         self._direction, self._at = state["direction"], state["at"]
         self._window = bytearray(state["window"]) if self._direction == FROM_HOST else state["window"]
         self._end = len(self._window)

@@ -41,6 +41,7 @@ def read_pio(lba48, multiple=False):
 def begin_pio(channel, device, lba48, multiple):
     """Where the command starts and in what blocks; the registers can't change until it is over."""
     device.expand_count(lba48)
+    channel.total = device.count
     channel.block = device.multiple if multiple else 1
     channel.lba = device.lba
 
@@ -55,7 +56,10 @@ def next_block_in(channel, _):
     device.status = BUSY
     channel.moving = left if left < channel.block else channel.block
     if device.in_range(channel.lba, channel.moving):
-        channel.start("read", channel.moving, block_read)
+        if left == channel.total:      # the medium reads on, so the later blocks come from its buffer
+            channel.start("read", left, block_read)
+        else:
+            channel.start("buffer", channel.moving, block_read)
     else:
         channel.abort(device)
         channel.interrupt()
@@ -97,7 +101,10 @@ def block_out(channel, block):
     device.status = BUSY
     if device.in_range(lba, channel.moving):
         device.image.write(lba, block)
-        channel.start("write", channel.moving, block_written)
+        if channel.selected.count == channel.moving:   # the last block: now all of it goes to the medium
+            channel.start("write", channel.total, block_written)
+        else:
+            channel.start("buffer", channel.moving, block_written)
     else:
         channel.abort(device)
         channel.interrupt()

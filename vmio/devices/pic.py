@@ -11,6 +11,7 @@ QEMU 7.2 does.  QEMU, and so this chip, differs from the 8259A's sheet here:
 
 from vmio.machine.bus import BadAccess
 
+NONE = 8     # a priority below all others
 CASCADE = 2  # the master's input that the slave's INT drives
 ICW1, OCW3 = 0x10, 0x08  # which command a write to A0 = 0 is
 ICW1_IC4, ICW1_SINGLE = 0x01, 0x02
@@ -62,16 +63,18 @@ class Pic:
 
     def pending(self):
         """The input that INT is raised for, or None: unmasked, and above all that is in service."""
-        request = self._highest(self.irr & ~self.imr)
-        if request is None:
+        request = self._rank(self.irr & ~self.imr)
+        if request == NONE:
             return None
         in_service = self.isr
-        if self.special_mask:
-            in_service &= ~self.imr
-        if self.special_nested and self.is_master:
-            in_service &= ~(1 << CASCADE)  # the slave may interrupt itself
-        busy = self._highest(in_service)
-        return request if busy is None or self._rank(request) < self._rank(busy) else None
+        if in_service:
+            if self.special_mask:
+                in_service &= ~self.imr
+            if self.special_nested and self.is_master:
+                in_service &= ~(1 << CASCADE)  # the slave may interrupt itself
+            if request >= self._rank(in_service):
+                return None
+        return request + self.lowest + 1 & 7
 
     def acknowledge(self, n):
         """INTA for IRn: request becomes service (or is over at once, with automatic EOI)."""
@@ -83,14 +86,14 @@ class Pic:
             self.irr &= ~(1 << n)
         self._update()
 
-    def _rank(self, n):
-        """0 is the highest priority: the input after the lowest one."""
-        return (n - self.lowest - 1) % 8
+    def _rank(self, bits):
+        """Priority of the highest input in `bits`: 0, the input after the lowest one, to 7; `NONE` if it is empty."""
+        turned = (bits | bits << 8) >> self.lowest + 1 & 0xFF
+        return (turned & -turned).bit_length() - 1 if turned else NONE
 
     def _highest(self, bits):
-        if not bits:
-            return None
-        return min((n for n in range(8) if bits >> n & 1), key=self._rank)
+        rank = self._rank(bits)
+        return None if rank == NONE else rank + self.lowest + 1 & 7
 
     def _update(self):
         self._int_out(0 if self.pending() is None else 1)

@@ -38,6 +38,9 @@ class Guest:
         self.hypercalls = {}   # code -> function(guest, vcpu, control, input_gpa, output_gpa) -> status
         self.msrs = {TIME_REF_COUNT: (lambda cpu: cpu.now // 100, None),
                      VP_INDEX: (lambda cpu: cpu.index, None)}
+        self.cpuid_leaves = {}         # leaf -> (eax, ebx, ecx, edx): what is said instead of `cpuid`'s own answers
+        self.enlightened = None        # vmbus.hypercalls.Enlightenments, for a guest that knows the hypervisor
+        self.on_destroy = []           # function() of whoever holds host memory for this guest
         self.interrupt_controller = None
         self.vcpus = [VCpu(self, index) for index in range(vcpus)]
 
@@ -53,6 +56,8 @@ class Guest:
 
     def cpuid(self, leaf, subleaf=0):
         """What CPUID says inside this guest.  Source: TLFS, "Feature and Interface Discovery"; SDM vol. 2, CPUID."""
+        if leaf in self.cpuid_leaves:
+            return self.cpuid_leaves[leaf]
         if leaf == 0x4000_0000:
             return (0x4000_0005, *_text_registers("Microsoft Hv"))
         if leaf == 0x4000_0001:
@@ -85,8 +90,16 @@ class Guest:
             return STATUS_INVALID_HYPERCALL_CODE
         return handler(self, cpu, control, input_gpa, output_gpa)
 
+    def ram_spa(self, gpa):
+        """Where the host keeps the RAM of this guest-physical address (whatever lies over it in the SLAT table)."""
+        if not 0 <= gpa < self.ram:
+            raise ValueError(f"guest {self.name}: no RAM at {gpa:#x}, it ends at {self.ram:#x}")
+        return self._ram_spa + gpa
+
     def destroy(self):
         """Give RAM and tables back to the host, scrubbed."""
+        for release in self.on_destroy:
+            release()
         self.slat.free()
         self.host.memory.free(self._ram_spa, self.ram // PAGE)
 

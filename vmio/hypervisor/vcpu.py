@@ -200,12 +200,16 @@ class VCpu:
         seen, started = self.interrupts, self.now
         until = NEVER if timeout_ns is None else self.now + timeout_ns
         yield from self.pay()
-        self.clock.advance_to(self.now)
         while not (self.attention and self.interrupts_enabled):
             if self.now >= until:
                 self.idle_ns += self.now - started
                 return False
-            yield from self._sleep(min(self.clock.deadline(), until))
+            wake_at = min(self.clock.deadline(), until)
+            if wake_at == NEVER or wake_at >= self.env.peek():
+                yield from self._sleep(wake_at)
+            else:                         # nothing else happens until then: no need to tell the simulation
+                self.now = max(self.now, wake_at)
+                self.clock.advance_to(self.now)
         self.now += self.costs.wakeup_ns
         self.clock.advance_to(self.now)
         self.idle_ns += self.now - started
@@ -214,13 +218,14 @@ class VCpu:
 
     def _sleep(self, wake_at):
         """Until `wake_at` (ns), or until the interrupt line rises."""
-        self._wake = self.env.event()
+        env = self.env
+        wake = self._wake = env.event()
         if wake_at < NEVER:
-            yield self.env.timeout(wake_at - self.env.now) | self._wake
-        else:
-            yield self._wake
+            alarm = env.timeout(max(0, wake_at - env.now))
+            alarm.callbacks.append(lambda _: wake.triggered or wake.succeed())
+        yield wake
         self._wake = None
-        self.now = max(self.now, self.env.now)
+        self.now = max(self.now, env.now)
         self.clock.advance_to(self.now)
 
     # Instructions that do not exit.
@@ -253,8 +258,8 @@ class VCpu:
         self.handlers[vector] = handler
 
     def pay(self):
-        """Let the simulation catch up with this vCPU's own time: `yield from cpu.pay()`."""
-        if self.now > self.env.now:
+        """Let the others catch up with this vCPU's own time: `yield from cpu.pay()`; free if nobody has to."""
+        if self.env.peek() <= self.now > self.env.now:
             yield self.env.timeout(self.now - self.env.now)
 
     # Interrupts.

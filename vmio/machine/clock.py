@@ -29,16 +29,19 @@ class Timer:
 class Clock:
     """`now` is in ns and never goes back; `due` is the time of the next timer."""
 
-    __slots__ = ("now", "due", "_heap", "_order")
+    __slots__ = ("now", "due", "_heap", "_order", "_sweep_at")
 
     def __init__(self, now=0):
         self.now = now
         self.due = NEVER
         self._heap = []
         self._order = count()
+        self._sweep_at = 64
 
     def call_at(self, when, callback):
         """Call `callback()` when the clock reaches `when` (ns; a time past means the next move)."""
+        if len(self._heap) >= self._sweep_at:
+            self._sweep()
         timer = Timer(max(when, self.now), callback)
         heapq.heappush(self._heap, (timer.when, next(self._order), timer))
         self.due = self._heap[0][0]
@@ -47,6 +50,12 @@ class Clock:
     def call_later(self, delay, callback):
         """Call `callback()` after `delay` ns."""
         return self.call_at(self.now + delay, callback)
+
+    def _sweep(self):
+        """Drop cancelled timers: a guest that sets an alarm again and again must not fill the host's memory."""
+        self._heap = [entry for entry in self._heap if entry[2].callback is not None]
+        heapq.heapify(self._heap)
+        self._sweep_at = 2 * len(self._heap) + 64
 
     def deadline(self):
         """Time of the next timer that is not cancelled (ns), or `NEVER`."""

@@ -118,7 +118,10 @@ class _GuestRun:
         clock = guest.clock
 
         def service(kind, sectors, done):
-            ns = self.costs.disk_ns(kind, sectors) if kind != "reset" else 0
+            if kind in ("buffer", "reset"):
+                done()                   # the medium has no part in it
+                return
+            ns = self.costs.disk_ns(kind, sectors)
             if params.transfer == "dma":
                 ns += self.costs.copy_ns(sectors * SECTOR)   # the emulator moves what a DMA engine would
             clock.call_later(ns, done)
