@@ -109,7 +109,7 @@ class RingWriter(_End):
         head, size = 16 + len(extra), len(payload)
         length = head + size + 7 & ~7
         total = length + 8
-        if self._free <= total:
+        if self._free <= total or length > MAX_RECORD:
             self._find_room(total, wait)
         start = self._write
         record = b"".join((_pack_descriptor(kind, head >> 3, length >> 3, flags, transaction_id),

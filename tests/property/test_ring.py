@@ -1,0 +1,286 @@
+"""The ring under any interleaving: nothing lost, doubled or reordered, and nobody sleeps while there is work.
+
+Producer and consumer are generators that yield between their steps.  On top, the
+memory calls a hook before each access, and there the other side may take some
+steps too: in the middle of `write` and `commit`, between any two accesses.
+"""
+
+from itertools import islice
+
+import pytest
+from hypothesis import given, settings, strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from vmio.vmbus.packets import COMPLETION, INBAND, RingCorrupt
+from vmio.vmbus.ring import DATA, MASK, RingFull, RingReader, RingWriter, format_ring, signal_if_it_was_empty
+from vmio.vmbus.ringmemory import FlatMemory
+
+
+class HookedMemory(FlatMemory):
+    """Calls `hook` before every access, but not for accesses made by the hook."""
+
+    hook = None
+
+    def _before(self):
+        hook, self.hook = self.hook, None
+        if hook is not None:
+            hook()
+            self.hook = hook
+
+    def read(self, offset, length):
+        self._before()
+        return super().read(offset, length)
+
+    def write(self, offset, data):
+        self._before()
+        super().write(offset, data)
+
+    def load32(self, offset):
+        self._before()
+        return super().load32(offset)
+
+    def store32(self, offset, value):
+        self._before()
+        super().store32(offset, value)
+
+    def indices(self):
+        self._before()
+        return super().indices()
+
+
+class Race:
+    """A producer and a consumer of one ring, each stepped from outside."""
+
+    def __init__(self, start=0, should_signal=signal_if_it_was_empty, look_again=True, commit_each=False, pages=2):
+        self.memory = HookedMemory(pages)
+        format_ring(self.memory)
+        self.memory.store32(0, start)
+        self.memory.store32(4, start)
+        self.writer, self.reader = RingWriter(self.memory, should_signal), RingReader(self.memory)
+        self.look_again, self.commit_each = look_again, commit_each
+        self.queue, self.sent, self.received = [], [], []
+        self.wake_consumer = self.wake_producer = False
+        self.producer_waits, self.consumer_sleeps, self.producing = False, True, False
+        self.sides = {"producer": self._produce(), "consumer": self._consume()}
+
+    def step(self, side, other_steps=()):
+        """One step of `side`; before its memory accesses the other side takes so many steps."""
+        other = self.sides["consumer" if side == "producer" else "producer"]
+        counts = iter(other_steps)
+        self.memory.hook = lambda: list(islice(other, next(counts, 0))) and None
+        next(self.sides[side])
+        self.memory.hook = None
+
+    def _produce(self):
+        while True:
+            while not self.queue:
+                yield
+            self.producing = True
+            payload = self.queue.pop(0)
+            while True:
+                try:
+                    self.writer.write(INBAND, payload, len(self.sent), wait=True)
+                    break
+                except RingFull:
+                    self.producer_waits = True
+                    while not self.wake_producer:
+                        yield
+                    self.producer_waits = self.wake_producer = False
+            self.sent.append(payload)
+            yield
+            self.writer.expose()
+            yield
+            if self.writer.must_signal():
+                self.wake_consumer = True
+            self.producing = False
+
+    def _consume(self):
+        while True:
+            while not self.wake_consumer:
+                yield
+            self.wake_consumer = self.consumer_sleeps = False
+            more = True
+            while more:
+                self.reader.mask()
+                yield
+                while (packet := self.reader.receive()) is not None:
+                    self.received.append(packet)
+                    yield
+                    if self.commit_each:
+                        self._commit()
+                        yield
+                self._commit()
+                yield
+                self.memory.store32(MASK, 0)
+                yield
+                more = self.look_again and self.reader.available()
+            self.consumer_sleeps = True
+
+    def _commit(self):
+        if self.reader.commit():
+            self.wake_producer = True
+
+    def finish(self):
+        """Let both go on in turns until neither has anything to do; then nothing may be left over."""
+        for _ in range(10_000):
+            self.step("producer")
+            self.step("consumer")
+            blocked = self.producer_waits and not self.wake_producer
+            if self.consumer_sleeps and not self.wake_consumer and (blocked or not (self.producing or self.queue)):
+                break
+        else:
+            raise AssertionError("they never come to rest")
+
+    @property
+    def lost(self):
+        """Everybody sleeps and something is left to do: a wake-up was lost."""
+        return len(self.received) != len(self.sent) or bool(self.queue) or self.producer_waits
+
+    def check(self):
+        """What must hold at any time."""
+        assert len(self.received) <= len(self.sent) + 1
+        for serial, (packet, payload) in enumerate(zip(self.received, self.sent)):
+            assert packet.transaction_id == serial
+            assert packet.payload == payload + bytes(-len(payload) % 8)
+        state = self.writer.state()
+        assert state["used"] + state["free"] == state["size"] and state["used"] < state["size"]
+        assert state["used"] % 8 == 0
+
+
+steps = st.lists(st.integers(0, 4), max_size=6)
+
+
+class RingMachine(RuleBasedStateMachine):
+    """Random records, random interleavings."""
+
+    @initialize(start=st.integers(0, 511), commit_each=st.booleans())
+    def begin(self, start, commit_each):
+        self.race = Race(8 * start, commit_each=commit_each)
+
+    @rule(sizes=st.lists(st.one_of(st.integers(0, 100), st.integers(900, 3000)), min_size=1, max_size=8))
+    def ask(self, sizes):
+        first = len(self.race.queue) + len(self.race.sent)
+        self.race.queue += [bytes([(first + i) % 251]) * size for i, size in enumerate(sizes)]
+
+    @rule(times=st.integers(1, 12), others=steps)
+    def produce(self, times, others):
+        for _ in range(times):
+            self.race.step("producer", others)
+
+    @rule(times=st.integers(1, 12), others=steps)
+    def consume(self, times, others):
+        for _ in range(times):
+            self.race.step("consumer", others)
+
+    @invariant()
+    def nothing_wrong(self):
+        if hasattr(self, "race"):
+            self.race.check()
+
+    def teardown(self):
+        if hasattr(self, "race"):
+            self.race.finish()
+            self.race.check()
+            assert not self.race.lost
+
+
+TestRing = RingMachine.TestCase
+TestRing.settings = settings(max_examples=120, stateful_step_count=25, deadline=None)
+
+
+def lost_wakeup(records=3, limit=9, **options):
+    """The first schedule, of all orders of `limit` steps, after which a wake-up is lost; None if there is none."""
+    for schedule in range(1 << limit):
+        race = Race(**options)
+        race.queue = [bytes(8)] * records
+        for bit in range(limit):
+            race.step("producer" if schedule >> bit & 1 else "consumer")
+        race.finish()
+        if race.lost:
+            return schedule
+    return None
+
+
+def test_no_order_of_steps_loses_a_wakeup():
+    assert lost_wakeup() is None
+    assert lost_wakeup(commit_each=True) is None
+
+
+def test_a_consumer_that_doesnt_look_again_loses_one():
+    assert lost_wakeup(look_again=False) is not None
+
+
+@pytest.mark.parametrize("broken", [
+    lambda old_write, new_write, read, mask: False,
+    lambda old_write, new_write, read, mask: mask == 0 and new_write == read,   # the wrong end of the record
+    lambda old_write, new_write, read, mask: mask == 0 and old_write == 0,      # right only for the first record
+    lambda old_write, new_write, read, mask: mask != 0 and old_write == read,   # the mask upside down
+], ids=["never", "new index", "first only", "mask inverted"])
+def test_a_broken_rule_loses_a_wakeup(broken):
+    assert lost_wakeup(should_signal=broken) is not None
+
+
+def test_looking_at_the_mask_before_publishing_loses_a_wakeup():
+    """The rule gets the consumer's words as they are after publishing; this one remembers them from before."""
+    def run(schedule):
+        race = Race(should_signal=lambda old_write, new_write, read, mask: signal_if_it_was_empty(old_write, new_write, *seen))
+        seen, expose = (0, 0), race.writer.expose
+
+        def look_then_expose():
+            nonlocal seen
+            _, read, mask, _ = race.memory.indices()
+            seen = (read, mask)
+            others = schedule.pop(0) if schedule else 0
+            list(islice(race.sides["consumer"], others))
+            expose()
+
+        race.writer.expose = look_then_expose
+        race.queue = [bytes(8)] * 2
+        race.finish()
+        return race.lost
+
+    assert any(run([0, others]) for others in range(8))
+
+
+@given(st.binary(max_size=600), st.integers(0, 0xFFFFFFFF), st.integers(0, 511), st.integers(0, 0xFFFFFFFF))
+@settings(max_examples=300, deadline=None)
+def test_any_bytes_give_packets_or_ringcorrupt(data, write, read, pending):
+    """A hostile producer: whatever it leaves in memory, the consumer ends, and says so."""
+    memory = FlatMemory(2)
+    reader_at = 8 * read
+    memory.store32(0, reader_at)
+    memory.store32(4, reader_at)
+    reader = RingReader(memory)
+    memory.write(DATA, data)
+    memory.write(DATA + 4096 - 16, data[:16].ljust(16, b"\0"))
+    memory.store32(0, write)
+    memory.store32(12, pending)
+    try:
+        for _ in range(4096 // 24 + 1):
+            if reader.receive() is None:
+                break
+        else:
+            raise AssertionError("more packets than fit")
+        reader.commit()
+    except RingCorrupt:
+        pass
+
+
+@given(st.lists(st.tuples(st.sampled_from([INBAND, COMPLETION]), st.binary(max_size=700), st.integers(0, 2**64 - 1)), max_size=60))
+@settings(max_examples=80, deadline=None)
+def test_a_list_is_the_model(records):
+    memory = FlatMemory(2)
+    writer, reader, model = RingWriter(memory), RingReader(memory), []
+    for kind, payload, transaction_id in records:
+        while True:
+            try:
+                writer.send(kind, payload, transaction_id)
+                model.append((kind, payload, transaction_id))
+                break
+            except RingFull:
+                expect = model.pop(0)
+                packet = reader.receive()
+                assert (packet.kind, packet.payload[:len(expect[1])], packet.transaction_id) == expect
+                reader.commit()
+        assert writer.available() + reader.available() == 4096
+    assert [(p.kind, p.transaction_id) for p in iter(reader.receive, None)] == [(kind, tid) for kind, _, tid in model]
