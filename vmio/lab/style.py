@@ -78,6 +78,7 @@ def svg(figure, label=""):
     text = out.getvalue()
     text = text[text.index("<svg"):].strip()
     text = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->", "", text, flags=re.S)
-    text = re.sub(r"\n\s*", "\n", text).replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
+    text = re.sub(r"font-family: [^;\"]*", "font-family: 'DejaVu Sans', Verdana, sans-serif", text)
+    text = re.sub(r"\n\s*", "\n", re.sub(r' transform="rotate\(-?0 [^"]*"', "", text))
     return text.replace("<svg", f'<svg role="img" aria-label="{escape(label or "figure", quote=True)}" '
                         'stroke-linejoin="round"', 1)

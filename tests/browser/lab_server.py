@@ -1,0 +1,148 @@
+"""JupyterLab and Chromium for the browser tests, and the few steps a reader takes in them.
+
+The order of the steps matters: the notebook's own indicator says idle before
+its kernel is connected, and Run All then runs nothing, so the status bar is
+what counts.  Settings, kernels and notebooks live in a folder of the test's own.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
+PLACES = ("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+          "C:/Program Files/Google/Chrome/Application/chrome.exe")
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+SETTINGS = {
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "notebook-extension/tracker": {"windowingMode": "none"},
+}
+SLIDER = ".widget-slider [role=slider]"
+LIMIT = 60_000  # ms for one step of a page
+
+
+def find_browser():
+    """The system's Chromium or Chrome, or None."""
+    return next((path for path in map(shutil.which, NAMES) if path), None) or \
+        next((path for path in PLACES if os.path.exists(path)), None)
+
+
+@contextmanager
+def jupyterlab(folder, notebooks):
+    """JupyterLab on a copy of `notebooks`, all its settings in `folder`; gives (address, token)."""
+    work = folder / "notebooks"
+    shutil.copytree(notebooks, work, ignore=shutil.ignore_patterns(".ipynb_checkpoints", "__pycache__"))
+    for name, values in SETTINGS.items():
+        path = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values), encoding="utf-8")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    token = secrets.token_hex(16)
+    environment = {**os.environ, "JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTER_DATA_DIR": str(folder / "data"),
+                   "JUPYTER_RUNTIME_DIR": str(folder / "runtime"), "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
+                   "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"), "PYTHONPATH": str(ROOT), "VMIO_STRICT": "0"}
+    log = open(folder / "jupyterlab.log", "wb")
+    server = subprocess.Popen(
+        [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1",
+         f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}",
+         f"--ServerApp.root_dir={work}"], env=environment, stdout=log, stderr=subprocess.STDOUT)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(240):
+            if server.poll() is not None:
+                raise RuntimeError(f"JupyterLab stopped:\n{(folder / 'jupyterlab.log').read_text(errors='replace')[-2000:]}")
+            try:
+                urllib.request.urlopen(f"{address}/api/status?token={token}", timeout=2).close()
+                break
+            except OSError:
+                time.sleep(0.25)
+        else:
+            raise RuntimeError("JupyterLab did not answer within a minute")
+        yield address, token
+    finally:
+        server.terminate()
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+        log.close()
+
+
+@contextmanager
+def chromium(width=1600, height=900):
+    """A page of the system's browser; Playwright brings no browser of its own."""
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
+        try:
+            page = browser.new_page(viewport={"width": width, "height": height})
+            page.set_default_timeout(LIMIT)
+            yield page
+        finally:
+            browser.close()
+
+
+def idle(page):
+    """Wait until the status bar says that the kernel is connected and idle."""
+    page.wait_for_function("document.querySelector('#jp-main-statusbar')?.innerText.includes('| Idle')", timeout=LIMIT)
+
+
+def run_all(page, server, name):
+    """Open a notebook of the server and run it to its end."""
+    address, token = server
+    page.goto(f"{address}/lab/tree/{name}?token={token}&reset")
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+    idle(page)
+    page.evaluate("document.querySelectorAll('.jp-CodeCell .jp-InputPrompt').forEach(one => one.dataset.before = one.innerText)")
+    page.click("#jp-MainMenu >> text=Run")
+    page.click('li[data-command="runmenu:run-all"]')
+    page.wait_for_function(
+        "[...document.querySelectorAll('.jp-Notebook .jp-CodeCell')].filter(c => c.querySelector('.cm-content').innerText.trim())"
+        ".every(c => /\\[\\d+\\]/.test(c.querySelector('.jp-InputPrompt').innerText))", timeout=4 * LIMIT)
+    idle(page)
+
+
+def readout(page, panel):
+    """The readout's text of panel number `panel`."""
+    return page.locator(".vmio-card").nth(panel).locator(".vmio-readout").inner_text()
+
+
+def press(page, slider, key, panel_box):
+    """Press a key on a slider and wait for another readout; milliseconds, or None when nothing changed in 3 s."""
+    slider.focus()
+    return page.evaluate("""async ([box, key]) => {
+        const text = () => box.querySelector('.vmio-readout')?.innerText + box.querySelector('.vmio-figures')?.innerHTML;
+        const before = text(), start = performance.now();
+        document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true, cancelable: true}));
+        while (text() === before) {
+            if (performance.now() - start > 3000) return null;
+            await new Promise(done => requestAnimationFrame(done));
+        }
+        return performance.now() - start;
+    }""", [panel_box.element_handle(), key])
+
+
+def screenshots(page, folder, name):
+    """The page as a projector (1280x720) and a monitor (1600x900) show it."""
+    for width, height in ((1600, 900), (1280, 720)):
+        page.set_viewport_size({"width": width, "height": height})
+        page.screenshot(path=str(folder / f"{name}-{width}x{height}.png"))
+
+
+def percentiles(times):
+    """(p50, p95) of milliseconds."""
+    ordered = sorted(times)
+    return ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))]

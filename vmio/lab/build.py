@@ -1,0 +1,128 @@
+"""From a lesson's source to its stored notebook: `python -m vmio.lab.build [--check] [NN ...]`.
+
+A source is `notebooks/src/NN_verb_object.py` in percent format: a line
+`# %% [markdown]` starts a text cell (each line after `# `), `# %%` a code cell,
+and two more pull in an exercise by its slug, so lesson and check cannot drift:
+
+    # %% [exercise] slug        its title and text
+    # %% [stub] slug            its stub as a code cell
+
+The notebook is executed from top to bottom in a fresh kernel and stored with
+its outputs, but without what differs between two runs of the same source:
+widget state, model ids, times.  `--check` builds again and compares.
+"""
+
+import argparse
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+from vmio.lab.check import exercise
+
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+SECONDS = 120  # for one cell, and as much again for a kernel to start
+VIEW = "application/vnd.jupyter.widget-view+json"  # holds a model id: a new one in every run
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"},
+}
+
+
+def cells(source, folder=NOTEBOOKS / "exercises"):
+    """Percent-format text as a list of (kind, text); raises ValueError for an unknown kind of cell."""
+    found, kind, slug, lines = [], None, None, []
+
+    def close():
+        text = "\n".join(lines).strip("\n")
+        if kind == "markdown":
+            text = "\n".join(line[2:] if line.startswith("# ") else line.removeprefix("#") for line in text.split("\n"))
+        elif kind == "exercise":
+            one = exercise(slug, folder)
+            text = f"### {one.title}\n\n{one.text}"
+        elif kind == "stub":
+            text = exercise(slug, folder).read("stub.py").strip("\n")
+        if kind and text.strip():
+            found.append(("code" if kind in ("code", "stub") else "markdown", text))
+
+    for line in source.splitlines():
+        if line.startswith("# %%"):
+            close()
+            words = line[4:].split()
+            kind = words[0].strip("[]") if words else "code"
+            slug, lines = (words[1] if len(words) > 1 else None), []
+            if kind not in ("code", "markdown", "exercise", "stub"):
+                raise ValueError(f"cell is {line!r}; allowed after '# %%': nothing, [markdown], [exercise] slug, [stub] slug.")
+        else:
+            lines.append(line.rstrip())
+    close()
+    return found
+
+
+def skeleton(source, folder=NOTEBOOKS / "exercises"):
+    """The notebook of a source, not executed; a cell's id is that of its text, so a diff shows what changed."""
+    notebook = nbformat.v4.new_notebook(metadata=METADATA)
+    seen = set()
+    for kind, text in cells(source, folder):
+        cell = (nbformat.v4.new_code_cell if kind == "code" else nbformat.v4.new_markdown_cell)(text)
+        salt = 0
+        while (name := hashlib.sha256(f"{kind}{salt}{text}".encode()).hexdigest()[:8]) in seen:
+            salt += 1
+        seen.add(name)
+        cell["id"] = name
+        notebook.cells.append(cell)
+    return notebook
+
+
+def execute(notebook, where=NOTEBOOKS):
+    """Run every cell in a fresh kernel and take away what would differ next time; raises on the first error."""
+    here = os.pathsep.join(part for part in (str(NOTEBOOKS.parent), os.environ.get("PYTHONPATH")) if part)
+    NotebookClient(notebook, timeout=SECONDS, startup_timeout=SECONDS, kernel_name="python3", store_widget_state=False,
+                   record_timing=False, resources={"metadata": {"path": str(where)}},
+                   ).execute(env={**os.environ, "VMIO_STRICT": "1", "PYTHONPATH": here})
+    notebook.metadata = nbformat.from_dict(METADATA)
+    for cell in notebook.cells:
+        cell.metadata = nbformat.from_dict({})
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(VIEW, None)
+            if output["output_type"] in ("display_data", "execute_result"):
+                output["metadata"] = nbformat.from_dict({})
+    return notebook
+
+
+def build(path, where=NOTEBOOKS):
+    """The text of the stored notebook for the source at `path`."""
+    notebook = execute(skeleton(path.read_text(encoding="utf-8"), where / "exercises"), where)
+    nbformat.validate(notebook)
+    return nbformat.writes(notebook) + "\n"
+
+
+def sources(where=NOTEBOOKS):
+    """The lessons' sources in order."""
+    return sorted((where / "src").glob("[0-9][0-9]_*.py"))
+
+
+def main(arguments=None):
+    """Build or check the lessons whose names start with one of the arguments (all without any)."""
+    parser = argparse.ArgumentParser(prog="python -m vmio.lab.build", description="Build the notebooks from their sources.")
+    parser.add_argument("--check", action="store_true", help="build again and compare with what is stored")
+    parser.add_argument("lessons", nargs="*", help="such as 01; all without")
+    options = parser.parse_args(arguments)
+    wanted = [path for path in sources() if not options.lessons or path.name.startswith(tuple(options.lessons))]
+    stale = []
+    for path in wanted:
+        target = NOTEBOOKS / f"{path.stem}.ipynb"
+        text = build(path)
+        if not options.check:
+            target.write_text(text, encoding="utf-8", newline="\n")
+        elif not target.exists() or target.read_text(encoding="utf-8") != text:
+            stale.append(target.name)
+        print(f"{target.name}: {'differs from its source' if target.name in stale else 'in step' if options.check else 'built'}")
+    return 1 if stale or not wanted else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
