@@ -255,3 +255,20 @@ def test_presets_and_changes_are_checked():
         CostModel.preset().with_(typo_ns=1)
     assert CostModel.preset().with_(hypercall_ns=5).hypercall_ns == 5
     assert all(CostModel.preset(name).hypercall_ns > 0 for name in PRESETS)
+
+
+@pytest.mark.parametrize("cores,expected", [(1, 3_000), (2, 2_000), (3, 1_000)])
+def test_guests_and_workers_share_the_cores(cores, expected):
+    """Three lots of 1,000 ns: two guests and one of the host's workers."""
+    host = Host(memory_mib=32, cores=cores)
+    a, b = host.guest(ram_mib=1), host.guest(ram_mib=1)
+
+    def program(cpu):
+        cpu.compute(1_000)
+        yield from cpu.pay()
+        return cpu.now
+    worker = host.env.process(host.work(1_000))
+    ends = host.run((a.cpu, program), (b.cpu, program))
+    host.env.run(worker)
+    assert max(*ends, host.env.now) == expected
+    assert host.busy_ns == 1_000

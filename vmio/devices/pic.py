@@ -50,7 +50,7 @@ class Pic:
 
     def set_input(self, n, level):
         """Drive IRn.  May be called again with the same level: after ICW1 that counts as an edge."""
-        bit = 1 << n
+        bit, before = 1 << n, self.irr
         if level:
             if self.elcr & bit or not self.lines & bit:
                 self.irr |= bit
@@ -59,13 +59,15 @@ class Pic:
             if self.elcr & bit:
                 self.irr &= ~bit
             self.lines &= ~bit
-        self._update()
+        if self.irr != before:
+            self._update()
 
     def pending(self):
         """The input that INT is raised for, or None: unmasked, and above all that is in service."""
-        request = self._rank(self.irr & ~self.imr)
-        if request == NONE:
+        requests = self.irr & ~self.imr
+        if not requests:
             return None
+        request = self._rank(requests)
         in_service = self.isr
         if in_service:
             if self.special_mask:

@@ -207,7 +207,7 @@ class AtaDriver:
 
     def _poll_bus_master(self, opcode):
         cpu, until = self.cpu, self.cpu.now + TIMEOUT_NS
-        while not cpu.inb(self.bus_master + 2) & 0x06:
+        while cpu.inb(self.bus_master + 2) & 0x01:   # Active; the Interrupt bit follows the line, and nIEN is set
             if cpu.now > until:
                 raise DriverTimeout(f"ATA command {opcode:02X}h: no DMA completion after {TIMEOUT_NS:,} ns")
 

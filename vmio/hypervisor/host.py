@@ -13,15 +13,30 @@ class GuestTimeout(GuestFault):
 
 
 class Host:
-    """A physical machine with `memory_mib` MiB that runs guests under a `CostModel`."""
+    """A physical machine with `memory_mib` MiB and `cores` that runs guests under a `CostModel`.
 
-    def __init__(self, memory_mib=64, costs=None):
+    vCPUs and the host's workers share the cores: with one they take turns, with
+    more they overlap.
+    """
+
+    def __init__(self, memory_mib=64, costs=None, cores=2):
+        if not 1 <= cores <= 256:
+            raise ValueError(f"host: cores {cores}; 1 to 256")
         if not 1 <= memory_mib <= 1 << 20:
             raise ValueError(f"host: memory_mib {memory_mib}; 1 to {1 << 20} MiB")
         self.env = simpy.Environment()
         self.costs = costs or CostModel.preset()
         self.memory = HostMemory(memory_mib << 20)
         self.guests = []
+        self.cores = simpy.Resource(self.env, capacity=cores)
+        self.busy_ns = 0   # core time used by workers
+
+    def work(self, ns):
+        """Spend `ns` on one of the cores, after waiting for it: `yield from host.work(ns)` in a worker."""
+        with self.cores.request() as core:
+            yield core
+            yield self.env.timeout(ns)
+        self.busy_ns += ns
 
     def guest(self, name=None, ram_mib=16, vcpus=1):
         """A new guest; its name defaults to guest0, guest1, ..."""

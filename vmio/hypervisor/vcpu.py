@@ -103,6 +103,7 @@ class VCpu:
         self.interrupts = self.spurious = 0
         self.compute_ns = self.idle_ns = 0
         self._wake = None
+        self._paid = self.now             # how much of its time has been spent on a core
 
     # Port I/O.
 
@@ -208,7 +209,7 @@ class VCpu:
             if wake_at == NEVER or wake_at >= self.env.peek():
                 yield from self._sleep(wake_at)
             else:                         # nothing else happens until then: no need to tell the simulation
-                self.now = max(self.now, wake_at)
+                self.now = self._paid = max(self.now, wake_at)
                 self.clock.advance_to(self.now)
         self.now += self.costs.wakeup_ns
         self.clock.advance_to(self.now)
@@ -225,7 +226,7 @@ class VCpu:
             alarm.callbacks.append(lambda _: wake.triggered or wake.succeed())
         yield wake
         self._wake = None
-        self.now = max(self.now, env.now)
+        self.now = self._paid = max(self.now, env.now)
         self.clock.advance_to(self.now)
 
     # Instructions that do not exit.
@@ -258,9 +259,20 @@ class VCpu:
         self.handlers[vector] = handler
 
     def pay(self):
-        """Let the others catch up with this vCPU's own time: `yield from cpu.pay()`; free if nobody has to."""
-        if self.env.peek() <= self.now > self.env.now:
-            yield self.env.timeout(self.now - self.env.now)
+        """Let the others catch up with this vCPU's own time, on a host core: `yield from cpu.pay()`.
+
+        Free if nothing else happens before that time.  With all cores busy it takes longer.
+        """
+        env = self.env
+        if env.peek() <= self.now > env.now:
+            if self._paid > env.now:      # slept or paid for already: that needs no core
+                yield env.timeout(self._paid - env.now)
+            debt = self.now - max(env.now, self._paid)
+            with self.guest.host.cores.request() as core:
+                yield core
+                yield env.timeout(debt)
+            self.now = max(self.now, env.now)
+        self._paid = self.now
 
     # Interrupts.
 
