@@ -12,7 +12,7 @@ from hypothesis import given, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from vmio.vmbus.packets import COMPLETION, INBAND, RingCorrupt
-from vmio.vmbus.ring import DATA, MASK, RingFull, RingReader, RingWriter, format_ring, signal_if_it_was_empty
+from vmio.vmbus.ring import DATA, MASK, READ, RingFull, RingReader, RingWriter, format_ring, signal_if_it_was_empty
 from vmio.vmbus.ringmemory import FlatMemory
 
 
@@ -240,6 +240,49 @@ def test_looking_at_the_mask_before_publishing_loses_a_wakeup():
         return race.lost
 
     assert any(run([0, others]) for others in range(8))
+
+
+def lost_room():
+    """All ways in which the producer finds the ring full while the consumer is giving room back, and the reverse."""
+    found = []
+    for before in range(12):
+        for inside in range(10):
+            for first, second in (("producer", "consumer"), ("consumer", "producer")):
+                race = Race()
+                race.queue = [bytes(3000)]
+                for _ in range(3):
+                    race.step("producer")
+                race.queue = [bytes(3000)]
+                for _ in range(before):
+                    race.step("consumer")
+                race.step(first, [0] * inside + [1 if second == "producer" else 12])
+                race.finish()
+                if race.lost:
+                    found.append((before, inside, first))
+    return found
+
+
+def test_no_order_of_accesses_loses_a_producer_that_waits_for_room():
+    assert not lost_room()
+
+
+@pytest.mark.parametrize("name", ["_find_room", "commit"])
+def test_without_its_barrier_either_side_of_that_handshake_fails(name, monkeypatch):
+    def find_room(writer, total, wait):  # says what it waits for, and doesn't look again
+        if writer.available() <= total:
+            writer._wait_for(total)
+            raise RingFull(total, writer._free)
+
+    def commit(reader):                  # looks at the pending size first, then publishes
+        pending = reader.memory.indices()[3]
+        freed = (reader._read - reader._published) % reader.size
+        reader.memory.store32(READ, reader._read)
+        reader._published = reader._read
+        free = reader.size - reader.available()
+        return free - freed <= pending < free if pending else False
+
+    monkeypatch.setattr(*((RingWriter, name, find_room) if name == "_find_room" else (RingReader, name, commit)))
+    assert lost_room()
 
 
 @given(st.binary(max_size=600), st.integers(0, 0xFFFFFFFF), st.integers(0, 511), st.integers(0, 0xFFFFFFFF))
