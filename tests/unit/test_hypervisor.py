@@ -272,3 +272,13 @@ def test_guests_and_workers_share_the_cores(cores, expected):
     host.env.run(worker)
     assert max(*ends, host.env.now) == expected
     assert host.busy_ns == 1_000
+
+
+def test_a_guest_cannot_fill_the_host_with_counters(board):
+    cpu = board.guest.cpu
+    for i in range(500):
+        cpu.load(1 << 30 | i * 4096, 4)
+        cpu.cpuid(i)
+        with pytest.raises(GuestFault):
+            cpu.rdmsr(0x1000 + i)
+    assert cpu.exits.total == 1500 and len(cpu.exits.rows) == 3

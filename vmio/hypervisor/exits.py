@@ -52,16 +52,16 @@ class Intercept:
     """What a vCPU knows of one kind of access, and how often it has happened.
 
     `cost` ns each, plus `extra_ns` in all for what string I/O moved (`moved`
-    units).  `read`/`write` reach the device at `offset`.
+    units).  `read`/`write` reach the device at `offset`, an address less `base`.
     """
 
     __slots__ = ("reason", "address", "size", "is_write", "string", "device", "handler", "cost", "count",
-                 "extra_ns", "moved", "read", "write", "offset", "region")
+                 "extra_ns", "moved", "read", "write", "offset", "base", "region")
 
     def __init__(self, reason, address, size, is_write, device, handler, cost, string=False):
         self.reason, self.address, self.size, self.is_write = reason, address, size, is_write
         self.device, self.handler, self.cost, self.string = device, handler, cost, string
-        self.count = self.extra_ns = self.moved = self.offset = 0
+        self.count = self.extra_ns = self.moved = self.offset = self.base = 0
         self.read = self.write = self.region = None
 
     @property

@@ -52,29 +52,33 @@ class InterceptTable:
 
     def register(self, reason, address, size, is_write, string=False):
         """The row of an access to a port or to memory that is no RAM."""
-        key = (reason, address, size, is_write, string)
+        memory = reason is ExitReason.EPT_VIOLATION
+        region = (self.guest.mmio if memory else self.guest.io).find(address)
+        whole = bool(region) and size <= region.width and address + size <= region.base + region.length
+        # There are 65,536 ports but 2^48 memory addresses, and a guest may try them all: those share a row by device.
+        key = (reason, region if memory else address, size, is_write, string, whole)
         row = self.others.get(key)
         if row is None:
-            row = self.others[key] = self._find_out(*key)
-            if reason is ExitReason.IO_INSTRUCTION and not string:
+            row = self.others[key] = self._find_out(reason, address, size, is_write, string, region, whole)
+            if not (memory or string):
                 (self.outs if is_write else self.ins)[address + (size << 16)] = row
         return row
 
-    def _find_out(self, reason, address, size, is_write, string):
+    def _find_out(self, reason, address, size, is_write, string, region, whole):
         memory = reason is ExitReason.EPT_VIOLATION
         bus = self.guest.mmio if memory else self.guest.io
-        region = bus.find(address)
         device, handler = (region.name, region.handler) if region else ("nobody", "worker")
-        decode = memory or string or not is_write
-        cost = self.guest.host.costs.access_ns(handler, decode)
+        cost = self.guest.host.costs.access_ns(handler, decode=memory or string or not is_write)
+        if memory:
+            address = region.base if region else 0
         row = self._row(reason, address, size, is_write, device, handler, cost, string)
-        if region and size <= region.width and address + size <= region.base + region.length:
-            row.region, row.offset = region, address - region.base
+        if whole:
+            row.region, row.base, row.offset = region, region.base, address - region.base
             read, write = region.device.read, region.device.write
             if row not in region.shortcuts:
                 region.shortcuts.append(row)
         else:
-            row.region, row.offset = Nobody(), address
+            row.region, row.base, row.offset = Nobody(), 0, address
             read, write = bus.read, bus.write
         if self.trace is not None:
             read, write = self._recorded(row, read, write)
@@ -91,19 +95,19 @@ class InterceptTable:
     def _recorded(self, row, read, write):
         def recorded_read(offset, size):
             value = read(offset, size)
-            self.record(row, value)
+            self.record(row, value, address=row.base + offset)
             return value
 
         def recorded_write(offset, size, value):
-            self.record(row, value)
+            self.record(row, value, address=row.base + offset)
             write(offset, size, value)
         return recorded_read, recorded_write
 
-    def record(self, row, value, count=1, cost=None):
+    def record(self, row, value, count=1, cost=None, address=None):
         """Append one `Exit` to the trace, if one is kept."""
         if self.trace is not None:
-            self.trace.append(Exit(self.guest.clock.now, self.guest.name, self.vcpu_index, row.reason, row.address,
-                                   row.size, value, row.is_write, count, row.device, row.handler,
+            self.trace.append(Exit(self.guest.clock.now, self.guest.name, self.vcpu_index, row.reason,
+                                   row.address if address is None else address, row.size, value, row.is_write, count, row.device, row.handler,
                                    row.cost if cost is None else cost))
 
 
@@ -117,12 +121,12 @@ def handle_exit(vcpu, exit):
         raise ValueError(f"handle_exit: {exit.reason} x {exit.count}; it answers single register accesses")
     row = vcpu.table.register(exit.reason, exit.address, exit.size, exit.write)
     vcpu.charge(row)
-    value = 0
+    value, offset = 0, exit.address - row.base
     try:
         if exit.write:
-            row.write(row.offset, exit.size, exit.value)
+            row.write(offset, exit.size, exit.value)
         else:
-            value = row.read(row.offset, exit.size)
+            value = row.read(offset, exit.size)
     except BadAccess:
         row.region.bad += 1
         value = 0 if exit.write else all_ones(exit.size)

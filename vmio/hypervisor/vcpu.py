@@ -173,17 +173,17 @@ class VCpu:
 
     def cpuid(self, leaf, subleaf=0):
         """CPUID: (eax, ebx, ecx, edx).  Exits unconditionally (SDM vol. 3C, "Instructions That Cause VM Exits")."""
-        self._plain(ExitReason.CPUID, leaf)
+        self._plain(ExitReason.CPUID, 0, leaf)
         return self.guest.cpuid(leaf, subleaf)
 
     def rdmsr(self, msr):
         """RDMSR: 64 bits.  An MSR that the hypervisor does not know is #GP: a `GuestFault`."""
-        self._plain(ExitReason.RDMSR, msr)
+        self._plain(ExitReason.RDMSR, msr if msr in self.guest.msrs else 0)
         return self.guest.read_msr(msr, self)
 
     def wrmsr(self, msr, value):
         """WRMSR.  An MSR that the hypervisor does not know is #GP: a `GuestFault`."""
-        self._plain(ExitReason.WRMSR, msr, value)
+        self._plain(ExitReason.WRMSR, msr if msr in self.guest.msrs else 0, value)
         self.guest.write_msr(msr, value, self)
 
     def hypercall(self, control, input_gpa=0, output_gpa=0):

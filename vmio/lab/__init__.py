@@ -9,7 +9,7 @@ from vmio.lab.figures import CountBars, Curves, GroupedBars, StackedBars
 from vmio.lab.machine_view import MachineView, edge
 from vmio.lab.panel import Panel
 from vmio.lab.predict import compare, guess, predict
-from vmio.lab.table import number, table
+from vmio.table import number, table
 
 __all__ = [
     "CountBars", "Curves", "Exercise", "GroupedBars", "MachineView", "Outcome", "Panel", "StackedBars", "Wrong",

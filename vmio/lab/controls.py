@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import ipywidgets
 
-_WIDE = {"description_width": "11em"}
-_LAYOUT = {"width": "30em", "max_width": "100%"}
+_WIDE = {"description_width": "8em"}
+_LAYOUT = {"width": "31em", "max_width": "100%"}
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class Control:
         if len(options) > 4:
             return ipywidgets.Dropdown(options=options, value=self.value, **common)
         common["layout"] = {"width": "auto", "max_width": "100%"}
+        common["style"] = {**_WIDE, "button_width": "8em"}
         return ipywidgets.ToggleButtons(options=options, value=self.value, **common)
 
 

@@ -11,7 +11,7 @@ Every bar and line carries its own label: no reader has to match colours.
 from math import ceil, floor, log10
 
 from vmio.lab.style import INK, LINES, MARKERS, TEXT, TITLE, color, new_axes, new_figure, svg
-from vmio.lab.table import number
+from vmio.table import number
 
 
 def ceiling(value):

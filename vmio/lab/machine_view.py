@@ -11,7 +11,7 @@ from pathlib import Path
 import anywidget
 import traitlets
 
-from vmio.lab.table import number
+from vmio.table import number
 
 NODES = ("guest", "hypervisor", "host", "device")
 KINDS = ("exit", "data", "interrupt", "direct")  # each with its own colour and line in machine_view.js

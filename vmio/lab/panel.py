@@ -22,6 +22,7 @@ _CARD = ("background:#fff;color:#222;padding:10px;border-radius:4px;position:rel
          "display:flex;flex-wrap:wrap;gap:12px;align-items:flex-start")
 _PRE = ("margin:0;padding:0;background:none;color:#222;font:15px/1.35 'DejaVu Sans Mono',Menlo,Consolas,monospace;"
         "white-space:pre;overflow-x:auto;min-height:%.2fem;min-width:%dch")
+_SIZES = "<style>.vmio-controls{--jp-widgets-font-size:16px}</style>"  # labels that the last row can read
 _ERROR = ("position:absolute;top:10px;left:10px;right:10px;z-index:1;padding:10px;background:#fff;"
           "border:2px solid #D55E00;color:#222;font:15px/1.35 sans-serif")
 
@@ -49,7 +50,9 @@ class Panel(ipywidgets.VBox):
         self._good, self._lines, self._columns = "", 1, 1
         self.text = ""
         self.result = None
-        super().__init__([*self._widgets.values(), *([live] if live is not None else []), self._readout])
+        row = ipywidgets.HBox(list(self._widgets.values()), layout={"flex_flow": "row wrap", "margin": "0 0 6px 0"})
+        row.add_class("vmio-controls")
+        super().__init__([row, *([live] if live is not None else []), self._readout])
         self.name = name or getattr(model, "__name__", "panel")
         previous = _OPEN.pop(self.name, None)
         if previous is not None:
@@ -110,13 +113,13 @@ class Panel(ipywidgets.VBox):
                 raise
         else:
             self.text, self._good = text, good
-            self._readout.value = good
+            self._readout.value = _SIZES + good
 
     def close(self):
         """Take the panel and its controls out of the page."""
         if _OPEN.get(getattr(self, "name", None)) is self:
             del _OPEN[self.name]
-        for child in (*self._widgets.values(), self._readout, *([self._live] if self._live is not None else [])):
+        for child in (*self._widgets.values(), *self.children):
             child.close()
         super().close()
 
@@ -135,5 +138,5 @@ class Panel(ipywidgets.VBox):
     def _complain(self, error):
         self.text = sentence(error)
         self._readout.value = (
-            f'<div style="position:relative;min-height:4em"><div class="vmio-error" role="alert" style="{_ERROR}">'
+            f'{_SIZES}<div style="position:relative;min-height:4em"><div class="vmio-error" role="alert" style="{_ERROR}">'
             f'{escape(self.text)}</div><div class="vmio-last" style="opacity:.35">{self._good}</div></div>')

@@ -8,7 +8,7 @@ from html import escape
 
 import ipywidgets
 
-from vmio.lab.table import number
+from vmio.table import number
 
 _GUESSES = {}  # slug -> number
 _OPEN = {}  # slug -> the Prediction of that slug in the page

@@ -67,7 +67,7 @@ function build(el, model) {
   const root = document.createElement("div");
   root.className = "vmio-machine";
   root.style.cssText = "background:#fff;color:#222;padding:8px;border-radius:4px;max-width:980px";
-  const svg = add(root, "svg", { viewBox: "0 0 962 296", role: "img", width: "100%", "font-size": 16, "font-family": "'DejaVu Sans', Verdana, sans-serif" });
+  const svg = add(root, "svg", { role: "img", width: "100%", "font-size": 16, "font-family": "'DejaVu Sans', Verdana, sans-serif" });
   const defs = add(svg, "defs");
   for (const [kind, { color }] of Object.entries(KINDS)) {
     const head = add(defs, "marker", { id: `vmio-head-${kind}`, viewBox: "0 0 10 10", refX: 2, refY: 5, markerWidth: 4, markerHeight: 4, orient: "auto" });
@@ -88,7 +88,7 @@ function build(el, model) {
   root.style.position = "relative";
   root.appendChild(spoken);
   el.appendChild(root);
-  return { svg, spoken, notes, boxes, arrows: new Map() };
+  return { svg, spoken, notes, boxes, arrows: new Map(), above: 1, below: 1 };
 }
 
 function update(view, model) {
@@ -117,6 +117,15 @@ function update(view, model) {
     }
     arrow.last = one.count;
   });
+  // Room for the arrows that go over and under the boxes; it never shrinks, so nothing jumps.
+  for (const one of edges) {
+    const steps = NODES.indexOf(one.target) - NODES.indexOf(one.source);
+    view.above = Math.max(view.above, steps);
+    view.below = Math.max(view.below, -steps);
+  }
+  const top = BOX.top - 6 - (view.above > 1 ? 38 * (view.above - 1) + 14 : 0);
+  const bottom = BOX.top + BOX.height + 6 + (view.below > 1 ? 38 * (view.below - 1) + 18 : 0);
+  view.svg.setAttribute("viewBox", `0 ${top} 962 ${bottom - top}`);
   const notes = model.get("notes");
   for (const node of NODES) {
     view.notes[node].textContent = notes[node] || "";
