@@ -12,6 +12,7 @@ from vmio.hypervisor.costs import CostModel
 from vmio.hypervisor.host import Host
 from vmio.machine.overlay import Overlay
 from vmio.machine.storage import SECTOR, Image
+from vmio.table import table
 from vmio.workloads import trace
 
 MODES = ("emulated",)  # split and passthrough come with their own lessons
@@ -75,6 +76,19 @@ class DiskResult:
     def exits_total(self):
         """All exits of the requests."""
         return sum(self.exits.values())
+
+    def table(self):
+        """Exits by reason and by device, and where the time went, as fixed-width text."""
+        each = max(self.requests, 1)
+        rows = [(kind, name, count, count / each) for kind, counts in (
+            ("reason", self.exits), ("device", self.exits_by_device), ("instruction", self.exits_by_instruction))
+            for name, count in counts.items()]
+        rows.append(("all", "", self.exits_total, self.exits_total / each))
+        times = [(name, ns // 1000, ns // 10 / each / 100) for name, ns in (
+            ("guest", self.guest_ns), ("exit", self.exit_ns), ("device", self.device_ns), ("all", self.virtual_ns))]
+        title = f"{self.params.mode} disk: {self.requests:,} requests, {self.bytes:,} bytes, sha256 {self.sha256[:16]}"
+        return "\n\n".join([table(rows, ("exits by", "", "count", "per request"), title=title),
+                            table(times, ("virtual time", "us", "us per request"))])
 
     def to_dict(self):
         """Plain data for JSON."""
