@@ -106,7 +106,7 @@ def test_panel_shows_an_error_over_the_last_good_picture(panel, monkeypatch):
     monkeypatch.setenv("VMIO_STRICT", "0")
     panel.set(size=32)
     assert panel.text == "The model stopped (ZeroDivisionError): no sector"
-    assert "opacity" in panel._readout.value and good in panel._readout.value and "Traceback" not in panel._readout.value
+    assert "opacity" in panel._readout.value and panel._good in panel._readout.value and "Traceback" not in panel._readout.value
     panel.set(size=64)
     assert panel._readout.value == good
 
