@@ -38,10 +38,13 @@ def ide_function(on_bar=None):
 
 
 def power_management():
-    """The PIIX4's function 3: identity and registers only; its ACPI ports are not modelled."""
+    """The PIIX4's function 3: identity and registers only; its ACPI ports are not modelled.
+
+    5Fh, 63h and 67h tell which legacy devices the board has; 67h bit 3 is serial port A.
+    """
     return PciFunction(INTEL, 0x7113, 0x068000, revision=3, subsystem=SUBSYSTEM, pin=1,
                        status=MEDIUM | FAST_BACK_TO_BACK,
-                       preset={0x40: 0x01, 0x5F: 0x10, 0x63: 0x60, 0x90: 0x01, 0x91: 0xB1, 0xD2: 0x09})
+                       preset={0x40: 0x01, 0x5F: 0x10, 0x63: 0x60, 0x67: 0x08, 0x90: 0x01, 0x91: 0xB1, 0xD2: 0x09})
 
 
 def pirq_of(device, pin):
