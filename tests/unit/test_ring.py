@@ -10,7 +10,8 @@ from vmio.machine.space import AddressSpace
 from vmio.vmbus.channel import ChannelEnd
 from vmio.vmbus.packets import (COMPLETION, COMPLETION_REQUESTED, DESCRIPTOR, GPA_DIRECT, INBAND, MAX_RECORD,
                                 TRANSFER_PAGES, GpaRange, Packet, RingCorrupt, TransferPages)
-from vmio.vmbus.ring import CONTROL, DATA, FEATURES, MASK, PENDING, READ, WRITE, RingFull, RingReader, RingWriter, format_ring
+from vmio.vmbus.ring import (CONTROL, DATA, FEATURES, MASK, PENDING, READ, WRITE, RingFull, RingReader, RingWriter,
+                             format_ring)
 from vmio.vmbus.ringmemory import FlatMemory, PagedMemory
 
 PAYLOAD = bytes(range(1, 65))
@@ -48,8 +49,8 @@ def test_a_record_to_the_byte():
 
 
 def test_a_read_request_to_the_byte():
-    payload = bytes.fromhex("030000000100000000000000 34000000 00000000 0a140100 00200000 2800" "00000080000010 00000000000000"
-                            "00000000 0000ff20 4a010000 3c000000 00000000")
+    payload = bytes.fromhex("030000000100000000000000 34000000 00000000 0a140100 00200000 2800"
+                            "00000080000010 00000000000000 00000000 0000ff20 4a010000 3c000000 00000000")
     memory, writer, reader = make()
     writer.send(GPA_DIRECT, payload, 6, COMPLETION_REQUESTED, [GpaRange(8192, 0, (0x1234, 0x1235))])
     assert memory.read(DATA, 48).hex() == ("090006000e000100" "0600000000000000" "0000000001000000" "0020000000000000"
@@ -83,10 +84,11 @@ def test_long_records_and_every_kind():
     _, writer, reader = make(pages=200)
     long = bytes(100_000)
     writer.send(COMPLETION, long, 1)
-    writer.send(TRANSFER_PAGES, PAYLOAD, 2, 1, TransferPages(0xCAFE, ((1514, 0), (60, 1728))))
+    sections = TransferPages(0xCAFE, ((1514, 0), (60, 1728)))
+    writer.send(TRANSFER_PAGES, PAYLOAD, 2, 1, sections)
     writer.send(GPA_DIRECT, PAYLOAD, 3, 1, [RANGE, GpaRange(1, 0xFFF, (4,))])
     assert reader.receive() == Packet(COMPLETION, 0, 1, long, ())
-    assert reader.receive() == Packet(TRANSFER_PAGES, 1, 2, PAYLOAD, TransferPages(0xCAFE, ((1514, 0), (60, 1728))))
+    assert reader.receive() == Packet(TRANSFER_PAGES, 1, 2, PAYLOAD, sections)
     assert reader.receive().ranges == (RANGE, GpaRange(1, 0xFFF, (4,)))
     with pytest.raises(ValueError, match="never fits"):
         writer.send(INBAND, bytes(MAX_RECORD), 4)
@@ -95,7 +97,8 @@ def test_long_records_and_every_kind():
 def test_the_payload_is_where_offset8_says():
     """storvsc reserves more page slots than it uses: what stands between is no payload."""
     memory, _, reader = make()
-    record = struct.pack("<HHHHQ II II 5Q 8s Q", GPA_DIRECT, 9, 10, 0, 1, 0xDEAD, 1, 100, 0, 5, 0, 0, 0, 0, b"payload!", 0)
+    record = struct.pack("<HHHHQ II II 5Q 8s Q", GPA_DIRECT, 9, 10, 0, 1,
+                         0xDEAD, 1, 100, 0, 5, 0, 0, 0, 0, b"payload!", 0)
     memory.write(DATA, record)
     memory.store32(WRITE, len(record))
     assert reader.receive() == Packet(GPA_DIRECT, 0, 1, b"payload!", (GpaRange(100, 0, (5,)),))
@@ -226,7 +229,8 @@ def gpa(number, count=1, offset=0, pages=1):
     dict(offset8=1), dict(offset8=0), dict(offset8=4), dict(offset8=0xFFFF), dict(length8=4), dict(length8=0xFFFF),
     dict(length8=0, offset8=0), dict(length8=1), dict(flags=2), dict(flags=0x8000),
     dict(kind=0), dict(kind=8), dict(kind=0xA), dict(kind=0xFFFF),
-    dict(kind=GPA_DIRECT), dict(kind=GPA_DIRECT, offset8=3), dict(kind=TRANSFER_PAGES), dict(kind=TRANSFER_PAGES, offset8=3),
+    dict(kind=GPA_DIRECT), dict(kind=GPA_DIRECT, offset8=3),
+    dict(kind=TRANSFER_PAGES), dict(kind=TRANSFER_PAGES, offset8=3),
     gpa(0), gpa(2), gpa(0xFFFFFFFF), gpa(1, count=0), gpa(1, offset=0x1000), gpa(1, count=0xFFFFFFFF),
     gpa(1, count=4096, offset=1), gpa(1, count=4097), gpa(1, count=1, pages=0), gpa(2, pages=2),
 ], ids=str)

@@ -19,11 +19,14 @@ def test_every_message_has_its_size():
 
 @pytest.mark.parametrize("layout, offsets", [
     (m.OFFERCHANNEL, dict(interface_type=8, instance=24, flags=56, mmio_megabytes=58, user=60, subchannel=180,
-                          relid=184, monitor_id=188, monitor_allocated=189, dedicated_interrupt=190, connection_id=192)),
+                          relid=184,
+                          monitor_id=188, monitor_allocated=189, dedicated_interrupt=190,
+                          connection_id=192)),
     (m.OPENCHANNEL, dict(relid=8, open_id=12, gpadl=16, target_vp=20, downstream_page=24, user=28)),
     (m.GPADL_HEADER, dict(relid=8, gpadl=12, range_bytes=16, ranges=18, byte_count=20, byte_offset=24)),
     (m.GPADL_BODY, dict(number=8, gpadl=12)),
-    (m.INITIATE_CONTACT, dict(version=8, target_vp=12, sint=16, vtl=17, features=20, monitor_page1=24, monitor_page2=32)),
+    (m.INITIATE_CONTACT, dict(version=8, target_vp=12, sint=16, vtl=17, features=20, monitor_page1=24,
+                              monitor_page2=32)),
     (m.VERSION_RESPONSE, dict(supported=8, state=9, connection_id=12)),
     (m.TL_CONNECT_RESULT, dict(endpoint=8, service=24, status=40)),
 ])
@@ -94,8 +97,8 @@ def test_what_doesnt_fit_is_refused():
 
 
 def test_big_endian_for_scsi():
-    cdb = Layout("READ10", u8("opcode", default=0x28), u8("flags"), u32("lba"), u8("group"), u16("blocks"), u8("control"),
-                 order=">")
+    cdb = Layout("READ10", u8("opcode", default=0x28), u8("flags"), u32("lba"), u8("group"), u16("blocks"),
+                 u8("control"), order=">")
     assert cdb.pack(lba=128, blocks=16).hex() == "28000000008000001000"
 
 

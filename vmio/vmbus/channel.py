@@ -42,8 +42,7 @@ class ChannelEnd:
         if self.error is not None:
             raise RingCorrupt(str(self.error))
         try:
-            self.outgoing.write(kind, payload, transaction_id, flags, ranges, wait)
-            if self.outgoing.publish():
+            if self.outgoing.send(kind, payload, transaction_id, flags, ranges, wait):
                 self._signal()
         except RingCorrupt as error:
             self.error = error
@@ -64,12 +63,17 @@ class ChannelEnd:
         self.incoming.mask()
 
     def end_read(self):
-        """Give back the room of what was received, and unmask.  True: there is more, `receive` again before you sleep."""
-        self.commit()
-        more = self._guard(self.incoming.unmask)
-        if more:
-            self.incoming.mask()
-        return more
+        """Give back the room of what was received, and unmask.  True: there is more, `receive` it before you sleep."""
+        return self._guard(self._end_read)
+
+    def _end_read(self):
+        incoming = self.incoming
+        if incoming.commit():
+            self._signal()
+        if not incoming.unmask():
+            return False
+        incoming.mask()
+        return True
 
     def commit(self):
         """Give back the room of what was received; signals if the other side waits for it."""

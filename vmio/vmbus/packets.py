@@ -10,7 +10,7 @@ followers) and drivers/hv/channel.c; OpenVMM vm/devices/vmbus/vmbus_ring.
 """
 
 import struct
-from functools import cache
+from functools import lru_cache
 from typing import NamedTuple
 
 from vmio.vmbus.wire import Layout, u8, u16, u32, u64
@@ -35,11 +35,10 @@ TRANSFER_HEADER = Layout("TRANSFER_HEADER", u16("set_id"), u8("sender_owns_set")
 TRANSFER_RANGE = Layout("TRANSFER_RANGE", u32("byte_count"), u32("byte_offset", "in the set"))
 
 _new = tuple.__new__  # a named tuple in half the time
-_unpack_header, _unpack_range = GPA_HEADER.struct.unpack_from, GPA_RANGE.struct.unpack_from
 MAX_RECORD = 0xFFFF * 8  # bytes: length8 has 16 bits
 _ONE_RANGE = Layout("ONE_RANGE", *(u32(name) for name in ("reserved", "ranges", "byte_count", "byte_offset"))).struct
 _unpack_one = _ONE_RANGE.unpack_from
-_pages = cache(lambda number: struct.Struct(f"<{number}Q"))
+_pages = lru_cache(64)(lambda number: struct.Struct(f"<{number}Q"))  # bounded: a peer chooses the number
 
 
 class RingCorrupt(Exception):
@@ -83,7 +82,8 @@ def build_ranges(kind, ranges):
             (count, offset, pages), = ranges
             return _ONE_RANGE.pack(0, 1, count, offset) + _pages(len(pages)).pack(*pages)
         parts = [GPA_HEADER.struct.pack(0, len(ranges))]
-        parts += [GPA_RANGE.struct.pack(count, offset) + _pages(len(pages)).pack(*pages) for count, offset, pages in ranges]
+        parts += [GPA_RANGE.struct.pack(count, offset) + _pages(len(pages)).pack(*pages)
+                  for count, offset, pages in ranges]
     elif kind == TRANSFER_PAGES:
         parts = [TRANSFER_HEADER.struct.pack(ranges.set_id, 0, 0, len(ranges.ranges))]
         parts += [TRANSFER_RANGE.struct.pack(count, offset) for count, offset in ranges.ranges]
@@ -93,44 +93,45 @@ def build_ranges(kind, ranges):
 
 
 def parse_ranges(kind, data):
-    """`Packet.ranges` from a private copy of those bytes.  `RingCorrupt` unless they all fit in it."""
-    if len(data) < 8:
-        raise RingCorrupt(f"type {kind}: {len(data)} bytes for ranges, at least 8 needed")
-    return _parse_gpa(data) if kind == GPA_DIRECT else _parse_transfer(data)
+    """`Packet.ranges` from a private copy of those bytes.  `RingCorrupt` unless they all fit in it.
 
-
-def _parse_gpa(data):
-    """Each range is as long as its byte count says; slots left over at the end are no error (storvsc leaves some)."""
-    _, number = _unpack_header(data)
-    if number == 1 and len(data) >= 24:  # the same in short, for what comes nearly always
-        _, _, count, offset = _unpack_one(data)
+    Each range is as long as its byte count says; room left over at the end is no
+    error (storvsc reserves more page numbers than it uses).
+    """
+    if kind != GPA_DIRECT:
+        return _parse_transfer(data)
+    if len(data) >= 24:  # one range: nearly always, worth a short cut
+        _, number, count, offset = _unpack_one(data)
         pages = offset + count + 0xFFF >> 12
-        if count and offset <= 0xFFF and 16 + 8 * pages <= len(data):
+        if number == 1 and count and offset <= 0xFFF and 16 + 8 * pages <= len(data):
             return (_new(GpaRange, (count, offset, _pages(pages).unpack_from(data, 16))),)
-    _check_number(number, 16, data)
     ranges, at = [], 8
-    for _ in range(number):
+    for _ in range(_number(data, 16)):
         if at + 8 > len(data):
             raise RingCorrupt(f"GPA range at byte {at}: outside the {len(data)} bytes for ranges")
-        count, offset = _unpack_range(data, at)
+        count, offset = GPA_RANGE.struct.unpack_from(data, at)
         if count == 0 or offset > 0xFFF:
             raise RingCorrupt(f"GPA range of {count} bytes at offset {offset:#x}")
         pages = offset + count + 0xFFF >> 12
         at += 8
         if at + 8 * pages > len(data):
             raise RingCorrupt(f"GPA range of {count} bytes needs {pages} pages, {(len(data) - at) // 8} are there")
-        ranges.append(_new(GpaRange, (count, offset, _pages(pages).unpack_from(data, at))))
+        ranges.append(GpaRange(count, offset, _pages(pages).unpack_from(data, at)))
         at += 8 * pages
     return tuple(ranges)
 
 
 def _parse_transfer(data):
-    set_id, _, _, number = TRANSFER_HEADER.struct.unpack_from(data)
-    _check_number(number, 8, data)
+    number = _number(data, 8)
+    set_id = TRANSFER_HEADER.struct.unpack_from(data)[0]
     return TransferPages(set_id, tuple(TRANSFER_RANGE.struct.iter_unpack(data[8:8 + 8 * number])))
 
 
-def _check_number(number, least, data):
-    """Before any loop: can so many ranges fit at all?"""
+def _number(data, least):
+    """How many ranges there are; before any loop: can so many, of `least` bytes each, fit at all?"""
+    if len(data) < 8:
+        raise RingCorrupt(f"{len(data)} bytes for ranges, at least 8 needed")
+    number = GPA_HEADER.struct.unpack_from(data)[1]  # both headers have it in the same place
     if not 1 <= number <= (len(data) - 8) // least:
         raise RingCorrupt(f"{number} ranges in {len(data)} bytes")
+    return number

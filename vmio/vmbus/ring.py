@@ -87,7 +87,7 @@ class RingWriter(_End):
         super().__init__(memory, recorder)
         self.should_signal = should_signal
         write, read, _, _ = memory.indices()
-        self._write = self._decided = self._check("write", write)
+        self._write = self._published = self._check("write", write)
         self._free = self.size - (write - self._check("read", read)) % self.size
         self._pending = 0
         self._was_full = False
@@ -126,25 +126,21 @@ class RingWriter(_End):
         self.sent += 1
 
     def publish(self):
-        """Let the other side see what was written.  Returns whether it must be signalled."""
-        self.expose()
-        return self.must_signal()
+        """Let the other side see what was written.  Returns whether it must be signalled.
 
-    def expose(self):
-        """First half of `publish`: store the write index."""
-        self.memory.store32(WRITE, self._write)
+        First the index, then the look at the consumer's words: the other way
+        round, it could go to sleep in between, and nobody would wake it.
+        """
+        old, new = self._published, self._write
+        self.memory.store32(WRITE, new)
+        self._published = new
+        self._was_full = False
         if self._pending:
             self._wait_for(0)
-        self._was_full = False
-
-    def must_signal(self):
-        """Second half: look at the consumer's words, *after* the index is visible, and decide."""
         _, read, mask, _ = self.memory.indices()
         self._set_read(read)
         if self.recorder is not None:
             self.recorder(self.size - self._free)
-        old, new = self._decided, self._write
-        self._decided = new
         if old != new and self.should_signal(old, new, read, mask):
             self.intr_out_empty += 1
             return True
@@ -196,9 +192,12 @@ class RingReader(_End):
 
     def receive(self):
         """The next `Packet`, or None when there is none.  `RingCorrupt` if what lies there can't be one."""
-        available = self._available or self.available()
+        available = self._available
         if not available:
-            return None
+            self._set_write(self.memory.load32(WRITE))
+            available = self._available
+            if not available:
+                return None
         if available < OVERHEAD:
             raise RingCorrupt(f"{available} bytes published, a record has at least {OVERHEAD}")
         at, size = self._read, self.size
@@ -254,7 +253,8 @@ class RingReader(_End):
         the unmasking would lie there unnoticed: the lost wake-up.
         """
         self.memory.store32(MASK, 0)
-        return self.available() != 0
+        self._set_write(self.memory.load32(WRITE))
+        return self._available != 0
 
     def available(self):
         """Bytes published and not yet received, by the producer's index as it is now."""

@@ -115,7 +115,7 @@ class Layout:
         self._defaults = {field.name: field.default for field in fields}
 
     def pack(self, **values):
-        """Bytes.  Unnamed fields take their defaults.  TypeError: no such field; ValueError: a value that doesn't fit."""
+        """Bytes; unnamed fields take their defaults.  TypeError: no such field; ValueError: a value doesn't fit."""
         tail = values.pop(self.tail, ()) if self.tail else ()
         unknown = values.keys() - self._defaults.keys()
         if unknown:
