@@ -222,7 +222,7 @@ def test_the_eoi_of_the_vector_delivers_too():
 def test_the_queue_is_bounded_and_tells_of_room():
     cpu, hv = ready()
     synic, room = hv.synics[0], []
-    synic.room = lambda: room.append(len(synic.queues[2]))
+    synic.room = lambda when: room.append(len(synic.queues[2]))
     sent = 0
     while synic.post(2, 1, bytes([sent])):
         sent += 1

@@ -23,7 +23,7 @@ class Synic:
         self._bytes = cpu.guest.host.memory.bytes
         self._messages = overlays.page()   # SPAs of the two pages; the guest says where it sees them
         self._flags = overlays.page()
-        self.room = None                   # function() to call when a message has left a queue
+        self.room = None                   # function(time in ns) to call when a message has left a queue
         self.delivered = self.waited = self.events = self.merged = 0
         self.reset()
 
@@ -67,7 +67,7 @@ class Synic:
         self.delivered += 1
         self._interrupt(sint)
         if self.room is not None:
-            self.room()
+            self.room(self.cpu.now)
 
     def signal(self, sint, flag):
         """Set event flag `flag` (0 to 2,047) of a SINT.  A status: 18h if the SynIC or its flags page is off."""

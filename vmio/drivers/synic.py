@@ -1,0 +1,88 @@
+"""A guest's use of the hypervisor: who are you, here I am, hypercalls, and the interrupt that carries messages.
+
+The order of accesses is Linux's: arch/x86/kernel/cpu/mshyperv.c,
+arch/x86/hyperv/hv_init.c, drivers/hv/hv.c (hv_synic_enable_regs), and for the
+interrupt drivers/hv/vmbus_drv.c (vmbus_isr).
+"""
+
+from vmio.drivers.errors import DriverError
+from vmio.vmbus import tlfs
+
+VECTOR = 0xF3                    # Linux's HYPERVISOR_CALLBACK_VECTOR
+OS_ID = 0x8100 << 48 | 6 << 32 | 8 << 24  # open source, Linux, 6.8.0: as Linux would say it
+SINT = 2
+_NEEDED = tlfs.SYNIC_BIT | tlfs.HYPERCALL_BIT | tlfs.VP_INDEX_BIT
+_CALLS = tlfs.POST_MESSAGES_BIT | tlfs.SIGNAL_EVENTS_BIT
+
+
+def detect(cpu):
+    """Is there a Hyper-V that offers what VMBus needs?  Its hints (CPUID 40000004h EAX), or `DriverError`."""
+    if not cpu.cpuid(1)[2] >> 31:
+        raise DriverError("no hypervisor")
+    highest, *name = cpu.cpuid(0x4000_0000)
+    if highest < 0x4000_0005 or b"".join(r.to_bytes(4, "little") for r in name) != b"Microsoft Hv":
+        raise DriverError("not Hyper-V's interface")
+    msrs, calls, _, _ = cpu.cpuid(0x4000_0003)
+    if msrs & _NEEDED != _NEEDED or calls & _CALLS != _CALLS:
+        raise DriverError(f"privileges {msrs:#x} {calls:#x}: SynIC or hypercalls are missing")
+    return cpu.cpuid(0x4000_0004)[0]
+
+
+def enable_hypercalls(cpu, page):
+    """Say who we are, and show the hypercall page at `page` (a guest-physical address)."""
+    cpu.wrmsr(tlfs.GUEST_OS_ID, OS_ID)
+    cpu.wrmsr(tlfs.HYPERCALL, cpu.rdmsr(tlfs.HYPERCALL) & ~tlfs.PAGE_MASK | page | tlfs.ENABLE)
+    if not cpu.rdmsr(tlfs.HYPERCALL) & tlfs.ENABLE:
+        raise DriverError("the hypervisor does not enable the hypercall page")
+
+
+def disable_hypercalls(cpu):
+    """The reverse."""
+    cpu.wrmsr(tlfs.GUEST_OS_ID, 0)
+    cpu.wrmsr(tlfs.HYPERCALL, 0)
+
+
+class GuestSynic:
+    """One vCPU's SynIC: `event(cpu, flag)` and `message(type, payload)` are called inside the interrupt."""
+
+    def __init__(self, cpu, messages, flags, hints, event, message):
+        self.cpu = cpu
+        self._slot, self._flags = messages + tlfs.SLOT * SINT, flags + tlfs.SLOT * SINT
+        self._event, self._message = event, message
+        self.flag_bytes = 8       # how much of the 256 bytes of flags is in use: grows with the highest relid
+        self._auto_eoi = not hints & tlfs.NO_AUTO_EOI_HINT
+        cpu.on_interrupt(VECTOR, self._interrupt)
+        cpu.wrmsr(tlfs.SIMP, cpu.rdmsr(tlfs.SIMP) & ~tlfs.PAGE_MASK | messages | tlfs.ENABLE)
+        cpu.wrmsr(tlfs.SIEFP, cpu.rdmsr(tlfs.SIEFP) & ~tlfs.PAGE_MASK | flags | tlfs.ENABLE)
+        cpu.rdmsr(tlfs.SINT0 + SINT)
+        cpu.wrmsr(tlfs.SINT0 + SINT, VECTOR | (tlfs.AUTO_EOI if self._auto_eoi else 0))
+        cpu.wrmsr(tlfs.SCONTROL, cpu.rdmsr(tlfs.SCONTROL) | tlfs.ENABLE)
+
+    def disable(self):
+        """Masked and off; the pages are plain RAM again."""
+        cpu = self.cpu
+        cpu.wrmsr(tlfs.SINT0 + SINT, cpu.rdmsr(tlfs.SINT0 + SINT) | tlfs.MASKED)
+        for msr in (tlfs.SIMP, tlfs.SIEFP, tlfs.SCONTROL):
+            cpu.wrmsr(msr, cpu.rdmsr(msr) & ~tlfs.ENABLE)
+
+    def _interrupt(self, cpu):
+        """First the event flags, then the message slot, then the end of interrupt."""
+        flags = int.from_bytes(cpu.read(self._flags, self.flag_bytes), "little")
+        if flags:
+            cpu.write(self._flags, bytes(self.flag_bytes))   # no instruction of ours exits between: test-and-clear
+            while flags:
+                low = flags & -flags
+                flags ^= low
+                self._event(cpu, low.bit_length() - 1)
+        if cpu.load(self._slot, 4):
+            self._take_message(cpu)
+        if not self._auto_eoi:
+            cpu.wrmsr(tlfs.EOI, 0)
+
+    def _take_message(self, cpu):
+        """Copy, free the slot, *then* look whether more is waiting, and ask for it."""
+        message = tlfs.MESSAGE.parse(cpu.read(self._slot, tlfs.SLOT))
+        cpu.store(self._slot, 4, 0)
+        if cpu.load(self._slot + 5, 1) & tlfs.MESSAGE_PENDING:
+            cpu.wrmsr(tlfs.EOM, 0)
+        self._message(message.message_type, message.payload[:message.size])
