@@ -18,7 +18,7 @@ RTC_BASE = "2024-02-29T23:59:58"  # the door's default
 LETTER = {1: "b", 2: "w", 4: "l"}
 PATIENCE_S = 5.0  # for a disk access of QEMU's, which takes as long as the host likes
 
-fixed = settings(max_examples=int(os.environ.get("VMIO_EXAMPLES", "12")), derandomize=True, deadline=None,
+fixed = settings(max_examples=int(os.environ.get("VMIO_EXAMPLES", "20")), derandomize=True, deadline=None,
                  database=None, report_multiple_bugs=False, suppress_health_check=list(HealthCheck),
                  phases=[Phase.generate, Phase.shrink] if os.environ.get("VMIO_SHRINK") else [Phase.generate])
 
@@ -111,19 +111,20 @@ class Pair:
             self.done.append(line)
 
     def ask_disk(self, *lines, watch):
-        """Lines after which a disk may have work to do.  `watch`: status ports that show when it has done it.
+        """Lines after which a disk may have work to do.  `watch`: status ports that show when it has done it,
+        the two channels' alternate status first.
 
         A door's disk ends its work with the next command, QEMU's when the host has done it.  So the watched
         ports (1 byte each, without side effects) of QEMU are read until they show what the door's show; the
         order of the interrupt edges is compared, not their exact moment.
         """
         while lines:
-            before, noise = self._look(self.door, watch)
+            before, noise = self._look(self.door, watch[:2])
             burst, ours = [], [noise]
             for line in lines:
                 burst.append(line)
                 ours.append([self.door.answer(line)])
-                state, noise = self._look(self.door, watch)
+                state, noise = self._look(self.door, watch[:2])
                 ours.append(noise)
                 if state != before:  # e.g. the end of a block: let QEMU get there before the next word
                     break
