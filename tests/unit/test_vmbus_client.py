@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import vmio.drivers
-from echo_device import ECHO_CLASS, EchoClient, EchoDevice, offer
+from tests.echo_device import ECHO_CLASS, EchoClient, EchoDevice, offer
 from vmio.drivers.errors import DriverError, DriverTimeout
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.vmbus import Rescinded, VmBusClient
