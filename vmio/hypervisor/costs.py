@@ -43,10 +43,10 @@ class CostModel:
     """Prices in virtual time.  Build with `CostModel.preset(name)`; vary with `.with_(field=value)`."""
 
     name: str
-    hypercall_ns: int = _source("ns", "E17.1")
-    lookup_ns: int = _source("ns", "E01.2 - E01.1, scaled to E17.1")
-    emulate_ns: int = _source("ns", "E01.3 - E01.2, scaled to E17.1")
-    user_space_ns: int = _source("ns", "E01.4 - E01.3, scaled to E17.1")
+    hypercall_ns: int = _source("ns", "{0}")
+    lookup_ns: int = _source("ns", "{1} - {0}")
+    emulate_ns: int = _source("ns", "{2} - {1}")
+    user_space_ns: int = _source("ns", "{3} - {2}")
     wakeup_ns: int = _source("ns", "N07.1a, N07.1b: time per I/O, 4 jobs, interrupt less polling")
     guest_request_ns: int = _source("ns", "D02.4: the guest's own system call for each request")
     copy_rate: int = _source("bytes/s", "D02.1")
@@ -87,8 +87,11 @@ class CostModel:
         return self.disk_write_ns + max(0, sectors - 8) * 512_000_000_000 // self.disk_write_rate
 
     def table_rows(self):
-        """[(field, value, unit, source), ...] for a lesson to show."""
-        return [(name, getattr(self, name), f.metadata["unit"], f.metadata["source"])
+        """[(field, value, unit, source), ...] for a lesson to show; the sources are those of the preset."""
+        rows, scaled_to = PRESETS[self.name]
+        how = f", scaled so that a null hypercall is {scaled_to}" if scaled_to else f", at {_ASSUMED_GHZ:g} GHz (assumed)"
+        return [(name, getattr(self, name), f.metadata["unit"],
+                 f.metadata["source"].format(*rows.split()) + (how if "{" in f.metadata["source"] else ""))
                 for name, f in self.__dataclass_fields__.items() if name != "name"]
 
 

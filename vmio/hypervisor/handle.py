@@ -80,7 +80,7 @@ class InterceptTable:
         else:
             row.region, row.base, row.offset = Nobody(), 0, address
             read, write = bus.read, bus.write
-        if self.trace is not None:
+        if self.trace is not None and not string:   # string I/O records itself, once for all its units
             read, write = self._recorded(row, read, write)
         row.read, row.write = read, write
         return row

@@ -1,0 +1,3 @@
+def read_native_max(channel, device):
+    """READ NATIVE MAX ADDRESS: show the address of the last sector in the registers of `device`."""
+    ...

@@ -1,0 +1,3 @@
+def count_exits(program, ram):
+    """The number of VM exits of `program`, a list of tuples, in a guest with `ram` bytes."""
+    ...

@@ -1,0 +1,3 @@
+def read(cpu, lba, sectors, gpa):
+    """Read `sectors` from `lba` to guest memory at `gpa` by PIO, with few exits."""
+    ...

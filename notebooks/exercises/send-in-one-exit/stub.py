@@ -1,0 +1,3 @@
+def send(cpu, data):
+    """Send `data` to port 3F8h with a single VM exit."""
+    ...

@@ -1,0 +1,3 @@
+def send(cpu, data):
+    """Send `data` (bytes) through the UART at port 3F8h; its FIFO takes 16 bytes when LSR bit 5 is set."""
+    ...

@@ -1,0 +1,3 @@
+def wait_for(cpu, ticks, count):
+    """Sleep until `ticks` holds `count` entries: `yield from cpu.hlt()` waits for an interrupt."""
+    ...

@@ -1,0 +1,161 @@
+# %% [markdown]
+# # 01 · Trap an instruction
+#
+# **What you'll do.** Run a guest one instruction at a time and write down which of them end up in the hypervisor.
+#
+# **What you'll learn**
+# 1. Which guest instructions cause a VM exit, and which never do.
+# 2. Who answers an exit - the hypervisor itself, or a worker process on the host - and why that differs by a factor of five.
+# 3. Why one string instruction can do the work of a thousand exits.
+#
+# **What you'll need.** Python, and what a port and an interrupt are. About 30 minutes.
+#
+# [Next: 02 · Emulate a device](02_emulate_a_device.ipynb)
+# %%
+from vmio.lab import exercise, predict
+from vmio.lab import lesson01 as lesson
+# %% [markdown]
+# ## Who touches what
+#
+#     guest ── instruction ──> does it exit?  no ──> guest RAM
+#                                  │ yes
+#                                  ▼
+#                             hypervisor ── counts it, charges its price
+#                                  │
+#                 ┌────────────────┴────────────────┐
+#           answers itself                    asks the worker
+#        PIC, PIT, CPUID, MSR,            UART, disk, RTC: device models
+#        hypercall, HLT                   in a process of the host
+#
+# A *VM exit* is the moment when the processor stops running the guest and starts running the hypervisor. Hyper-V
+# calls it an intercept; teachers like to say trap. The guest does not notice: its next instruction finds the answer
+# in its register.
+# %% [markdown]
+# ## Predict
+#
+# A guest executes these twelve instructions:
+#
+#     outb(0x3F8, 65)         a byte to the UART
+#     inb(0x3FD)              the UART's line status
+#     outb(0x21, 0xFF)        the interrupt controller's mask
+#     outb(0x80, 1)           a port where nobody answers
+#     store(0x1000, 4, 7)     into RAM
+#     load(0x1000, 4)         from RAM
+#     write(0x2000, ...)      100 bytes into RAM
+#     outsb(0x3F8, 0x2000, 100)   REP OUTSB: 100 bytes from RAM to the UART
+#     load(0xFEC00000, 4)     from an address where there is no RAM
+#     cpuid(0)
+#     rdmsr(0x40000020)       Hyper-V's reference clock
+#     hypercall(0)
+# %%
+ask = predict("twelve-instructions", "How many VM exits do they cause?", "exits")
+ask
+# %% [markdown]
+# ## Run
+# %%
+cpu = lesson.machine()
+cpu.outb(0x3F8, 65)
+status = cpu.inb(0x3FD)
+cpu.outb(0x21, 0xFF)
+cpu.outb(0x80, 1)
+cpu.store(0x1000, 4, 7)
+seven = cpu.load(0x1000, 4)
+cpu.write(0x2000, b"x" * 100)
+cpu.outsb(0x3F8, 0x2000, 100)
+nothing = cpu.load(0xFEC0_0000, 4)
+vendor, clock, refused = cpu.cpuid(0), cpu.rdmsr(0x4000_0020), cpu.hypercall(0)
+print(f"line status {status:#x}, from RAM {seven}, from nowhere {nothing:#x}")
+print(f"reference clock {clock} x 100 ns, hypercall status {refused}")
+# %%
+print(lesson.exit_table(cpu))
+# %% [markdown]
+# ## Compare
+# %%
+ask.compare(cpu.exits.total)
+print()
+print(lesson.trace_table(cpu))
+# %% [markdown]
+# Three instructions never left the guest: the two accesses to RAM at 1000h and the hundred bytes at 2000h. The
+# *second-level page table* (Intel: EPT, AMD: NPT) has a page there, so the processor found the memory by itself. At
+# FEC00000h it has none: that is an EPT violation, and it is also how a device's registers in memory are emulated.
+#
+# The port where nobody answers was an exit too, and no cheaper: somebody has to find out that nobody is there.
+# What nobody drives reads as ones, as on a PC's bus.
+# %% [markdown]
+# ## What an exit costs
+#
+# The prices are not ours. Each comes from a published measurement whose row is in `data/published.csv`.
+# %%
+print(lesson.cost_table())
+# %% [markdown]
+# An exit climbs a ladder: into the hypervisor and back; finding who answers; decoding the instruction where the
+# processor's own report is not enough; and, for a device model in a process of the host, on to that process and
+# back. The last step costs more than all others together. That is why KVM keeps the interrupt controller and the
+# timer in the kernel, and why this model does.
+#
+# Is the ladder right? It was fitted on measurements of 2012. Here are measurements that were *not* used for the
+# fit, as ratios to an empty hypercall on the same machine:
+# %%
+print(lesson.ladder_table())
+# %% [markdown]
+# Four of five are within a tenth. The one that is not is an Arm server answering in the kernel: there is no x86
+# instruction to decode there, so our ladder has one step too many. A model says what it leaves out.
+# %% [markdown]
+# ## Explore
+#
+# Choose an instruction, drag *How many*, and change the processor. Start with `MOV to RAM`, then `OUT to a UART`,
+# then `REP OUTS to a UART`.
+# %%
+panel = lesson.panel()
+print(panel.text)
+for name in ("REP OUTS to a UART", "MOV to RAM"):
+    panel.set(instruction=name)
+    print("\n" + panel.text.split("\n\n")[0])
+# %%
+panel.set(instruction="OUT to a UART")
+panel
+# %% [markdown]
+# ## Explain
+#
+# **Exits follow instructions, not bytes.** `REP OUTSB` hands the hypervisor an address and a count; it moves the
+# bytes from guest memory itself. Read `vmio/hypervisor/string_io.py`: the loop is on the other side of the exit.
+#
+# **The hypervisor looks once and remembers.** Who answers at port 3F8h does not change from one OUT to the next, so
+# the answer is kept (`vmio/hypervisor/handle.py`, class `InterceptTable`). Every number on this page is a sum over
+# those rows; nothing is counted twice.
+#
+# **HLT is an exit that saves exits.** A guest that asks "is it done?" exits at each question. A guest that halts
+# exits once, gives the core away, and is woken by an interrupt - whose end (EOI) is one more OUT. In the panel,
+# `HLT` shows two exits for each tick, and most of the time is nobody's.
+# %% [markdown]
+# ## Exercises
+#
+# Each has a check that runs your code on the machine. `ex.hint()` gives a hint, `ex.solution()` an answer.
+# %% [exercise] count-the-exits
+# %% [stub] count-the-exits
+# %%
+ex = exercise("count-the-exits")
+ex.check(count_exits)
+# %% [exercise] send-in-one-exit
+# %% [stub] send-in-one-exit
+# %%
+ex = exercise("send-in-one-exit")
+ex.check(send)
+# %% [exercise] sleep-until-the-tick
+# %% [stub] sleep-until-the-tick
+# %%
+ex = exercise("sleep-until-the-tick")
+ex.check(wait_for)
+# %% [markdown]
+# ## In practice
+#
+# - **Hyper-V** lets the root partition install an *intercept* on ports, MSRs and memory (`HvCallInstallIntercept`);
+#   the message goes to the guest's worker process, `vmwp.exe`, where the emulated devices live.
+# - **KVM** returns from `KVM_RUN` to the user-space process with `KVM_EXIT_IO` or `KVM_EXIT_MMIO`, unless the kernel
+#   has the device itself: the PIC, the I/O APIC and the PIT, or an `ioeventfd` that turns a write into a wake-up.
+# - **Xen** sends such an access as an *I/O request* to a device model, usually QEMU in the control domain.
+# - **Firecracker** has almost nothing to emulate: a UART, a keyboard controller that can only reset, and virtio.
+# - Real processors read ahead for `REP INS`: KVM moves up to 1,024 bytes in one exit. For `REP OUTS` it may exit once
+#   for each unit; this model moves all units in one.
+#
+# [Next: 02 · Emulate a device](02_emulate_a_device.ipynb)

@@ -1,0 +1,172 @@
+# %% [markdown]
+# # 02 · Emulate a device
+#
+# **What you'll do.** Drive a UART and a disk that exist only in software, and read a real file system through them.
+#
+# **What you'll learn**
+# 1. How many exits a byte and a sector cost when each register access is one.
+# 2. What FIFO, string I/O, READ MULTIPLE and DMA were invented for, counted in exits.
+# 3. When an interrupt is cheaper than asking, and when it is not.
+#
+# **What you'll need.** [01 · Trap an instruction](01_trap_an_instruction.ipynb). About 45 minutes.
+# %%
+from vmio.drivers.uart import UartDriver
+from vmio.lab import exercise, predict
+from vmio.lab import lesson02 as lesson
+# %% [markdown]
+# ## Who touches what
+#
+#     guest driver ── OUT 1F7h ──> hypervisor ──> worker: the disk's model ──> image file
+#          ▲                                             │
+#          └───────── interrupt (IRQ 14) <───────────────┘
+#
+# *Full emulation* imitates a real part, register by register, so that a driver written for the part works
+# unmodified. Nothing in the guest knows that the part is not there.
+# %% [markdown]
+# ## A UART, by its data sheet
+#
+# The 16550A has eight ports. A driver sets the speed and the frame, then waits for "transmitter empty" and writes.
+# %%
+board = lesson.machine()
+cpu = board.guest.cpu
+cpu.outb(0x3FB, 0x80)          # LCR: the divisor latch shows at the first two ports
+cpu.outb(0x3F8, 1)             # divisor 1: 115,200 baud
+cpu.outb(0x3F9, 0)
+cpu.outb(0x3FB, 0x03)          # LCR: 8 bits, no parity, 1 stop bit
+for byte in b"hello":
+    while not cpu.inb(0x3FD) & 0x20:
+        pass                   # LSR: transmitter empty?
+    cpu.outb(0x3F8, byte)
+print(bytes(board.uart.sent), "took", cpu.exits.total, "exits")
+# %% [markdown]
+# ## Predict
+# %%
+ask = predict("thousand-bytes", "1,000 bytes, asking before each one: how many exits?", "exits")
+ask
+# %% [markdown]
+# ## Run
+# %%
+board = lesson.machine()
+uart = UartDriver(board.guest.cpu)
+uart.init(fifo=False)
+before = board.guest.cpu.exits.total
+uart.write(bytes(1000))
+counted = board.guest.cpu.exits.total - before
+ask.compare(counted)
+# %% [markdown]
+# ## Compare
+#
+# The same text in four ways. With its FIFO on, the UART takes 16 bytes each time it says that it is empty. String I/O
+# fills the FIFO in one exit. With interrupts the guest sleeps in between; that row runs at the line's real pace.
+# %%
+print(lesson.serial_table())
+# %% [markdown]
+# ## Explore the UART
+#
+# Set *Transmitter* to `baud` and compare `polled` with `interrupt`: at 115,200 baud a byte takes 87 us, and a guest
+# that asks all the while exits more than fifty times for each byte.
+# %%
+panel = lesson.uart_panel()
+print(panel.text)
+panel.set(pace="baud")
+print("\n" + panel.text.split("\n\n")[0])
+panel.set(how="interrupt")
+print("\n" + panel.text.split("\n\n")[0])
+# %%
+panel
+# %% [markdown]
+# ## A disk
+#
+# The image is a real ext4 file system. Its superblock is at byte 1,024; bytes 56 and 57 of it are 53h and EFh. We read
+# it as a driver of 1994 would: eight registers, then 256 words from the data port.
+# %%
+image = lesson.file_system()
+cpu = lesson.machine(image).guest.cpu
+for port, value in ((0x1F6, 0xE0), (0x1F2, 1), (0x1F3, 2), (0x1F4, 0), (0x1F5, 0), (0x1F7, 0x20)):
+    cpu.outb(port, value)      # master, LBA; one sector; LBA 2; READ SECTORS
+print(f"status {cpu.inb(0x1F7):#04x}: ready, and data wait")
+words = [cpu.inw(0x1F0) for _ in range(256)]
+sector = b"".join(word.to_bytes(2, "little") for word in words)
+blocks = int.from_bytes(sector[4:8], "little")
+print(f"magic {sector[56:58].hex()}, {blocks:,} blocks of 4 KiB, {cpu.exits.total} exits")
+# %% [markdown]
+# ## Predict again
+# %%
+ask = predict("four-kilobytes", "4 KiB by 2-byte words, with an interrupt for each sector: how many exits?", "exits")
+ask
+# %%
+ask.compare(lesson.read_once("pio", 8, "2-byte words", True, "server-2022").exits_total)
+print()
+print(lesson.disk_table(sectors=8))
+# %% [markdown]
+# A real Linux driver (`ata_piix` of Linux 6.1, with `dma=0`) makes 1,043 accesses for the same 4 KiB: 1,024 of 4
+# bytes each to the data port, and 19 for commands and status. With DMA it makes 26.
+# %% [markdown]
+# ## Explore the disk
+#
+# Drag *Sectors per read* with each transfer. Which line falls, which does not, and where do they meet? Then choose
+# `2-byte words` and look at the virtual time.
+# %%
+panel = lesson.disk_panel()
+print(panel.text)
+for transfer in ("multiple", "dma"):
+    panel.set(transfer=transfer, sectors=64)
+    print("\n" + panel.text.split("\n\n")[0])
+# %%
+panel.set(transfer="pio", sectors=8)
+panel
+# %% [markdown]
+# ## Real requests
+#
+# `read_all_files.csv` holds what a Linux guest asked of this disk while it mounted it and read every file. The bytes
+# must be the image's, whatever the way.
+# %%
+from vmio import data
+from vmio.workloads import disk, trace
+
+requests = trace.load(data.path("traces/read_all_files.csv"))
+for transfer in ("pio", "multiple", "dma"):
+    result = disk.run(disk.DiskParams(transfer=transfer), requests, image)
+    print(f"{transfer:9} {result.exits_total:6,} exits {result.virtual_ns / 1e6:7.1f} ms  sha256 {result.sha256[:16]}")
+# %% [markdown]
+# ## Explain
+#
+# **Words were the problem, then sectors.** A sector is 256 words; by single INs that is 256 exits before the first
+# command byte is counted. String I/O leaves one for each *DRQ block*, and READ MULTIPLE makes the block larger. Look at
+# `vmio/devices/ata_transfer.py`: the device asks the host for a block, never for a word.
+#
+# **DMA takes the data out of the guest's hands.** The driver leaves a table of addresses in memory (the PRD table) and
+# the device moves the data. The count no longer grows with the size: the flat line in the panel. What remains is set-up,
+# about twenty register accesses, all of them emulated.
+#
+# **An interrupt is not free either.** It costs the exit that delivers it, a read of the status register that
+# acknowledges it, and two OUTs for the two interrupt controllers (EOI). For a disk that answers in 75 us that is a
+# bargain; for one that is done at once, asking is cheaper. Switch *Sleep until interrupted* off and see.
+# %% [markdown]
+# ## Exercises
+# %% [exercise] send-through-a-fifo
+# %% [stub] send-through-a-fifo
+# %%
+ex = exercise("send-through-a-fifo")
+ex.check(send)
+# %% [exercise] read-with-few-exits
+# %% [stub] read-with-few-exits
+# %%
+ex = exercise("read-with-few-exits")
+ex.check(read)
+# %% [exercise] add-an-ata-command
+# %% [stub] add-an-ata-command
+# %%
+ex = exercise("add-an-ata-command")
+ex.check(read_native_max)
+# %% [markdown]
+# ## In practice
+#
+# - A **Hyper-V** generation-1 guest boots from exactly such a disk: an emulated PIIX4 IDE controller. Once its
+#   synthetic drivers are there, they take over. Generation 2 has no emulated disk at all.
+# - **QEMU**'s `ide-hd` is the model that this one is compared with: recorded sequences of registers, and a live QEMU
+#   driven beside it, must give the same answers (`tests/golden`, `tests/live`).
+# - **Xen** guests see the same controller from QEMU until their own drivers unplug it.
+# - **Firecracker** and **cloud-hypervisor** leave such devices out; there is nothing to boot that would need them.
+#
+# [Back: 01 · Trap an instruction](01_trap_an_instruction.ipynb)
