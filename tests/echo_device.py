@@ -1,6 +1,7 @@
 """A device for tests of the bus: it answers each packet with the same bytes, in its own time."""
 
 from vmio.vmbus.packets import RingCorrupt
+from vmio.vmbus.ring import RingFull
 from vmio.vmbus.wire import guid_bytes
 
 ECHO_CLASS = guid_bytes("11111111-2222-3333-4444-555555555555")
@@ -44,14 +45,28 @@ class EchoDevice:
                     yield from self.host.work(self.service_ns)
                     if self.end is not end:
                         return
-                    self.echoed += 1
-                    end.send_completion(packet.payload, packet.transaction_id)
+                    while not self._answered(end, packet):
+                        yield from self._sleep()
+                        if self.end is not end:
+                            return
                 if not end.end_read():
-                    self._wake = self.env.event()
-                    yield self._wake
-                    yield from self.host.work(self.host.costs.wakeup_ns)
-        except RingCorrupt as error:
+                    yield from self._sleep()
+        except (RingCorrupt, ValueError) as error:   # ValueError: an answer that can never fit
             self.channel.fail(error)
+
+
+    def _answered(self, end, packet):
+        try:
+            end.send_completion(packet.payload, packet.transaction_id, wait=True)
+        except RingFull:
+            return False
+        self.echoed += 1
+        return True
+
+    def _sleep(self):
+        self._wake = self.env.event()
+        yield self._wake
+        yield from self.host.work(self.host.costs.wakeup_ns)
 
 
 def offer(server, device, primary=None):

@@ -92,6 +92,11 @@ class Enlightenments:
         """The guest was reset (power button): MSRs, pages and whatever the bus knew are as at the start."""
         for synic in self.synics:
             synic.reset()
+            apic = synic.cpu.apic
+            while apic.eoi() is not None:
+                pass
+            while apic.ready:
+                apic.acknowledge(auto_eoi=True)
         self.overlays.hide(self._code)
         self.guest_os_id = self.hypercall_msr = 0
         for tell in self.on_reset:

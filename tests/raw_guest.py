@@ -1,0 +1,63 @@
+"""A guest that says anything to the bus, for tests of the host's side: bytes out, records in."""
+
+from vmio.drivers import synic
+from vmio.drivers.pages import GuestPages
+from vmio.hypervisor.host import Host
+from vmio.vmbus import messages as m
+from vmio.vmbus import tlfs
+from vmio.vmbus.hypercalls import enable_enlightenments
+from vmio.vmbus.server import VmbusServer
+
+
+def machine(host=None, vcpus=2, **options):
+    """(host, guest, server) with the bus on."""
+    host = host or Host()
+    guest = host.guest(ram_mib=4, vcpus=vcpus)
+    enable_enlightenments(guest)
+    return host, guest, VmbusServer(guest, **options)
+
+
+class RawGuest:
+    """`post(bytes)` and `replies()`, both generators, for a program on `cpu`."""
+
+    def __init__(self, cpu):
+        self.cpu, self.inbox = cpu, []
+        pages = GuestPages(0x10_0000, 0x20_0000)
+        self.input = pages.take()
+        hints = synic.detect(cpu)
+        synic.enable_hypercalls(cpu, pages.take())
+        self.synic = synic.GuestSynic(cpu, pages.take(), pages.take(), hints, lambda cpu, flag: None, self._take)
+
+    def _take(self, message_type, payload):
+        self.inbox.append(m.parse(payload)[1])
+
+    def post(self, data, connection=m.MESSAGE_CONNECTION, message_type=1):
+        """One message, with patience while the port is full; any other status fails the test."""
+        self.cpu.write(self.input, tlfs.POST_INPUT.pack(
+            connection_id=connection, message_type=message_type, size=len(data), payload=data))
+        while (status := self.cpu.hypercall(tlfs.POST_MESSAGE, self.input)) == tlfs.INSUFFICIENT_BUFFERS:
+            yield from self.cpu.hlt(20_000)
+        assert status == 0
+
+    def replies(self):
+        """What has come, once nothing comes any more."""
+        seen = -1
+        while seen != len(self.inbox):
+            seen = len(self.inbox)
+            yield from self.cpu.hlt(200_000)
+            yield from self.cpu.hlt(200_000)
+        got, self.inbox = self.inbox, []
+        return got
+
+    def say(self, *messages):
+        """Post some and return the replies."""
+        for message in messages:
+            yield from self.post(message)
+        return (yield from self.replies())
+
+    def connect(self, version=m.V5_3, offers=True):
+        """Contact, and the offers."""
+        yield from self.post(m.INITIATE_CONTACT.pack(version=version), m.CONTACT_CONNECTION)
+        (answer,) = yield from self.replies()
+        assert answer.supported
+        return (yield from self.say(m.REQUESTOFFERS.pack())) if offers else []
