@@ -48,7 +48,9 @@ class CostModel:
     emulate_ns: int = _source("ns", "{2} - {1}")
     user_space_ns: int = _source("ns", "{3} - {2}")
     wakeup_ns: int = _source("ns", "N07.1a, N07.1b: time per I/O, 4 jobs, interrupt less polling")
+    worker_wakeup_ns: int = _source("ns", "N08.1a - N08.1b: a worker that waits for the kick, less one that polls")
     guest_request_ns: int = _source("ns", "D02.4: the guest's own system call for each request")
+    host_request_ns: int = _source("ns", "D02.4: the host worker's system call for each request")
     copy_rate: int = _source("bytes/s", "D02.1")
     disk_read_ns: int = _source("ns", "D01.1: 4 KiB")
     disk_write_ns: int = _source("ns", "D01.2: 4 KiB; also a flush")
@@ -117,7 +119,9 @@ def _preset(name):
         emulate_ns=round((kernel_in - kernel_out) * scale),
         user_space_ns=round((user_in - kernel_in) * scale),
         wakeup_ns=round(4e9 / _value("N07.1a") - 4e9 / _value("N07.1b")),
+        worker_wakeup_ns=round(_value("N08.1a") - _value("N08.1b")),
         guest_request_ns=round(_value("D02.4")),
+        host_request_ns=round(_value("D02.4")),
         copy_rate=round(_value("D02.1")),
         disk_read_ns=round(_value("D01.1")),
         disk_write_ns=round(_value("D01.2")),

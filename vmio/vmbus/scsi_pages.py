@@ -1,0 +1,78 @@
+"""What a SCSI disk tells of itself: INQUIRY data, vital product data, mode pages, the LUN list.  Pure functions.
+
+Sources: SPC-4, "Standard INQUIRY data", "Vital product data parameters", "REPORT
+LUNS"; SBC-3, "Mode parameters", "Block Limits VPD page" and its neighbours.
+"""
+
+import struct
+import zlib
+
+SPC_4 = 6
+VPD_PAGES = (0x00, 0x80, 0x83, 0xB0, 0xB1, 0xB2)
+NO_DEVICE = 0x7F   # peripheral qualifier 3, type 1Fh: the bus could have a unit here, and has none
+_SECTOR = 512
+
+
+def standard_inquiry(target):
+    """36 bytes: a disk, SPC-4, command queueing, and its names."""
+    return struct.pack("8B8s16s4s", 0, 0, SPC_4, 0x02, 31, 0, 0, 0x02, target.vendor, target.product, target.revision)
+
+
+def absent_inquiry():
+    """What INQUIRY says where no unit is."""
+    return struct.pack("8B28x", NO_DEVICE, 0, SPC_4, 0x02, 31, 0, 0, 0)
+
+
+def vital_product_data(target, page):
+    """VPD page `page`, or None if there is none."""
+    build = {0x00: lambda _: bytes(VPD_PAGES), 0x80: lambda t: t.serial, 0x83: _identification,
+             0xB0: _block_limits, 0xB1: _characteristics, 0xB2: _provisioning}.get(page)
+    if build is None:
+        return None
+    body = build(target)
+    return struct.pack(">BBH", 0, page, len(body)) + body
+
+
+def _identification(target):
+    """83h: a T10 vendor designator with the serial number, and a name that is unique here (NAA 3, locally assigned)."""
+    t10 = target.vendor + target.product + target.serial
+    unique = (3 << 60 | zlib.crc32(t10) << 28 | target.sectors & 0xFFFFFFF).to_bytes(8, "big")
+    return bytes((0x02, 0x01, 0, len(t10))) + t10 + bytes((0x01, 0x03, 0, 8)) + unique
+
+
+def _block_limits(target):
+    """B0h: longest transfer, and one UNMAP descriptor at a time if there is UNMAP."""
+    most = target.max_transfer // _SECTOR
+    unmap_sectors, descriptors = (0xFFFFFFFF, 1) if target.unmap else (0, 0)
+    return struct.pack(">BBHIIIIIIIQ20x", 0, 0, 8, most, most, 0, unmap_sectors, descriptors,
+                       8 if target.unmap else 0, 0, 0)
+
+
+def _characteristics(target):
+    """B1h: nothing rotates."""
+    return struct.pack(">H58x", 1)
+
+
+def _provisioning(target):
+    """B2h: UNMAP or not (LBPU); provisioning type 2, thin."""
+    return struct.pack("BBBB", 0, 0x80 if target.unmap else 0, 2 if target.unmap else 0, 0)
+
+
+def lun_list(luns):
+    """REPORT LUNS' answer: length, and eight bytes a unit with its number in the second."""
+    return struct.pack(">I4x", 8 * len(luns)) + b"".join(struct.pack(">BB6x", 0, lun) for lun in luns)
+
+
+def mode_pages(page, changeable=False):
+    """Mode page 08h (caching), 0Ah (control) or 3Fh (both), or None; `changeable`: nothing is."""
+    caching = bytes((0x08, 0x12, 0x04)) + bytes(17)        # WCE: writes are cached, so flushes matter
+    control = bytes((0x0A, 0x0A, 0x02, 0x10)) + bytes(8)   # GLTSD; any order of commands
+    found = {0x08: [caching], 0x0A: [control], 0x3F: [caching, control]}.get(page)
+    if found is None:
+        return None
+    return b"".join(p[:2] + bytes(len(p) - 2) if changeable else p for p in found)
+
+
+def block_descriptor(sectors):
+    """The short one: number of blocks (all ones if it doesn't fit) and their size."""
+    return struct.pack(">II", min(sectors, 0xFFFFFFFF), _SECTOR)
