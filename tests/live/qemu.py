@@ -57,7 +57,8 @@ class Qemu:
             while not answer or answer[-1].startswith("IRQ"):
                 text = source.readline()
                 if not text:
-                    raise RuntimeError(f"QEMU ended at '{line}': {self._process.stderr.read().decode()}")
+                    _, words = self._process.communicate()
+                    raise RuntimeError(f"QEMU ended at '{line}', code {self._process.returncode}: {words.decode()}")
                 answer.append(text.decode().rstrip())
             found.append(answer)
         return found

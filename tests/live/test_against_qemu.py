@@ -110,7 +110,6 @@ pic_lines = (
     PIC_READS, PIC_READS, initialise(0x20), initialise(0xA0), out(0x20), out(0xA0), out(0x21), out(0xA1),
     out(0x20, st.sampled_from([0x20, 0x0A, 0x0B, 0x0C, 0x68, 0x48, 0xA0, 0xC3, 0x80, 0x00])),
     out(0xA0, st.sampled_from([0x20, 0x0A, 0x0B, 0x0C, 0x68, 0x48, 0xA0, 0xC3, 0x80, 0x00])),
-    out(0x4D0), out(0x4D1),
     out(0x3F9, st.sampled_from([0, 2])), into(0x3FA), out(0x3F8),               # IRQ 4
     out(0x64, st.sampled_from([0xAA, 0xAB])), into(0x60),                       # IRQ 1
     steps(out(0x64, st.just(0xD3)), out(0x60)), steps(out(0x64, st.just(0xD2)), out(0x60)),  # IRQ 12, IRQ 1
@@ -119,9 +118,11 @@ pic_lines = (
 
 
 @fixed
-@given(program=programs(*pic_lines, most=150))
-def test_interrupt_controllers(machines, program):
-    compare(machines, flat(program))
+@given(elcr=steps(out(0x4D0), out(0x4D1)), program=programs(*pic_lines, most=150))
+def test_interrupt_controllers(machines, elcr, program):
+    # ELCR only while all is quiet.  An edge that waits in IRR when its input becomes level-triggered goes when the
+    # line is next driven low; QEMU's UART drives it low again and again, ours only when it was high.
+    compare(machines, [*elcr, *flat(program)])
 
 
 # --- timer and port 61h, in the moment that lasts ---------------------------------------
