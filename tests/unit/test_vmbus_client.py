@@ -309,6 +309,16 @@ def test_a_reset_guest_starts_again():
     assert (device.opens, device.closes, device.echoed) == (2, 1, 4)
 
 
+def test_a_guest_in_use_is_not_destroyed():
+    host, guest, server, (device,) = machine()
+    run(host, guest, echoes())
+    with pytest.raises(ValueError, match="channels 1 are in use"):
+        guest.destroy()
+    guest.enlightened.reset()
+    host.env.run(until=host.env.now + 10**6)
+    guest.destroy()
+
+
 def test_two_channels_at_once():
     host, guest, server, devices = machine(2)
 

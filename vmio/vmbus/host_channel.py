@@ -111,6 +111,11 @@ class HostChannel:
             self._draining = None
         self.ring = None
 
+    @property
+    def in_use(self):
+        """May the device touch guest memory?"""
+        return self.end is not None or self._draining is not None and not self._draining.triggered
+
     def _interrupt(self):
         """Host to guest: the event flag with our relid."""
         if self.end is not None and self.target_vp != m.NO_INTERRUPTS:

@@ -3,8 +3,10 @@
 A device (a VSP's channel) has `class_id` and `instance_id` (16 wire bytes) and
 
     opened(end)     the guest opened it; `end` is the host's `ChannelEnd`.  `OpenRefused` says no.
+                    The guest hears of it after the return: send nothing yet, start a process.
     signalled()     the guest signalled: look into the ring
-    closed()        stop; returns None, or a simpy event for when it has let go of guest memory
+    closed()        stop; returns None, or a simpy event for when it has let go of guest memory.
+                    It may come from the device's own process, by way of `channel.fail(error)`.
 
     server = VmbusServer(guest)
     channel = server.offer(device)
@@ -52,6 +54,7 @@ class VmbusServer:
         for synic in self.hypervisor.synics:
             synic.room = self._kick
         self.hypervisor.on_reset.append(self._reset)
+        guest.on_destroy.insert(0, self._check_unused)
         self._env.process(self._serve())
 
     # For the host's devices.
@@ -182,6 +185,13 @@ class VmbusServer:
         self._outgoing.clear()
         self._resetting = True
         self._wake()
+
+    def _check_unused(self):
+        """Memory that a device writes to must not become another guest's."""
+        busy = [str(channel.relid) for channel in self.channels.values() if channel.in_use]
+        if busy:
+            raise ValueError(f"guest {self.guest.name}: channels {', '.join(busy)} are in use; "
+                             "reset the guest and let the simulation run before it is destroyed")
 
     # Offers.
 

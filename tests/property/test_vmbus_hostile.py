@@ -20,8 +20,8 @@ LIMIT = 60 * 10**9
 FIRST, PAGES = 0x200, 8     # where the hostile guest's ring pages are
 
 SMALL = st.sampled_from((0, 1, 2, 3, 4, 7, 8, 9, 16, 24, 40, 72, 4096, 8192, 32768, 0xFFFF))
-PAGE_NUMBERS = st.lists(st.integers(FIRST, FIRST + PAGES) | st.sampled_from((0, 0x102, 0x3FF, 0x400, 1 << 52, (1 << 64) - 1)),
-                        max_size=26)
+ODD_PAGES = st.sampled_from((0, 0x102, 0x3FF, 0x400, 1 << 52, (1 << 64) - 1))
+PAGE_NUMBERS = st.lists(st.integers(FIRST, FIRST + PAGES) | ODD_PAGES, max_size=26)
 
 
 def values(field):
@@ -38,32 +38,46 @@ def almost(layout):
     return st.fixed_dictionaries({}, optional=fields).map(lambda chosen: layout.pack(**chosen)[:240])
 
 
+OPEN_1 = m.OPENCHANNEL.pack(relid=1, gpadl=7, downstream_page=4)
+OPEN_2 = m.OPENCHANNEL.pack(relid=2, gpadl=8, downstream_page=2)
 CONTACT = st.sampled_from(m.LINUX_VERSIONS).map(lambda v: m.INITIATE_CONTACT.pack(version=v))
 RIGHT = st.sampled_from((
     m.REQUESTOFFERS.pack(), m.UNLOAD.pack(), m.CLOSECHANNEL.pack(relid=1), m.GPADL_TEARDOWN.pack(relid=1, gpadl=7),
     m.RELID_RELEASED.pack(relid=1), *m.gpadl_messages(1, 7, tuple(range(FIRST, FIRST + PAGES))),
-    *m.gpadl_messages(2, 8, tuple(range(FIRST, FIRST + 40))), m.MODIFYCHANNEL.pack(relid=1, target_vp=1),
-    m.OPENCHANNEL.pack(relid=1, gpadl=7, downstream_page=4), m.OPENCHANNEL.pack(relid=2, gpadl=8, downstream_page=2)))
+    *m.gpadl_messages(2, 8, tuple(range(FIRST + PAGES, FIRST + 40))), m.MODIFYCHANNEL.pack(relid=1, target_vp=1),
+    OPEN_1, OPEN_2))
 DATA = (st.binary(max_size=240) | RIGHT | CONTACT | st.one_of([almost(layout) for layout in m.LAYOUTS.values()])
         | st.builds(lambda data, cut: data[:cut], RIGHT | CONTACT, st.integers(0, 239)))
 CONNECTIONS = st.sampled_from((1, 1, 1, 4, 2, 0x2001))
+# Words of the ring pages: any; the control words of both rings of both channels; the first record.
+CONTROLS = st.builds(lambda page, word: 1024 * page + word,
+                     st.sampled_from((0, 4, 8, 10)), st.sampled_from((0, 1, 2, 3, 16)))
+RING_WORDS = st.integers(0, 40 * 1024 - 1) | CONTROLS | CONTROLS | st.integers(1024, 1034)
+WORDS = st.integers(0, 64).map(lambda n: 8 * n) | st.integers(0, 0xFFFFFFFF)
 MSRS = st.sampled_from((tlfs.SCONTROL, tlfs.SIMP, tlfs.SIEFP, tlfs.EOM, tlfs.EOI, tlfs.SINT0 + 2, tlfs.HYPERCALL,
                         tlfs.GUEST_OS_ID))
-MSR_VALUES = st.sampled_from((0, 1, 0xF3, 0x100F3, 0x20_0001, 0x20_1001, 0x10_1001, 0xFFFF_F001)) | st.integers(0, (1 << 64) - 1)
+MSR_VALUES = (st.sampled_from((0, 1, 0xF3, 0x100F3, 0x20_0001, 0x20_1001, 0x10_1001, 0xFFFF_F001))
+              | st.integers(0, (1 << 64) - 1))
 STEPS = st.lists(st.one_of(
     st.tuples(st.just("post"), CONNECTIONS, DATA), st.tuples(st.just("post"), CONNECTIONS, DATA),
     st.tuples(st.just("honest"), st.just(1), CONTACT | RIGHT),
     st.tuples(st.just("signal"), st.sampled_from((0x2001, 0x2002)) | st.integers(0, (1 << 64) - 1), st.just(0)),
-    st.tuples(st.just("store"), st.integers(0, 4 * PAGES * 1024 - 1) | st.sampled_from((0, 1, 2, 3, 4096, 4097)),
-              st.integers(0, 64).map(lambda n: 8 * n) | st.integers(0, 0xFFFFFFFF)),
+    st.tuples(st.just("store"), RING_WORDS, WORDS), st.tuples(st.just("tear"), CONTROLS, WORDS),
+    st.tuples(st.just("signal"), st.sampled_from((0x2001, 0x2002)), st.just(0)),
     st.tuples(st.just("wait"), st.integers(0, 100_000), st.just(0)),
     st.tuples(st.just("rescind"), st.sampled_from((1, 2)), st.just(0)),
-    st.tuples(st.just("msr"), MSRS, MSR_VALUES)), max_size=40)
+    st.tuples(st.just("msr"), MSRS, MSR_VALUES)), min_size=8, max_size=40)
 
 
-def hostile(steps, server):
+def hostile(manners, steps, server):
+    """`manners`: 0 none, 1 makes contact first, 2 also opens both channels."""
     def program(cpu):
         raw = RawGuest(cpu)
+        if manners:
+            yield from raw.connect()
+        if manners == 2:
+            yield from raw.say(*m.gpadl_messages(1, 7, tuple(range(FIRST, FIRST + PAGES))), OPEN_1,
+                               *m.gpadl_messages(2, 8, tuple(range(FIRST + PAGES, FIRST + 40))), OPEN_2)
         for kind, where, what in steps:
             try:
                 if kind in ("post", "honest"):
@@ -76,6 +90,10 @@ def hostile(steps, server):
                     cpu.hypercall(tlfs.FAST_SIGNAL_EVENT, where)
                 elif kind == "store":
                     cpu.store(FIRST * 4096 + 4 * where, 4, what)
+                elif kind == "tear":       # store, and say so
+                    cpu.store(FIRST * 4096 + 4 * where, 4, what)
+                    cpu.hypercall(tlfs.FAST_SIGNAL_EVENT, 0x2001 if where < 1024 * PAGES else 0x2002)
+                    yield from cpu.hlt(20_000)
                 elif kind == "wait":
                     yield from cpu.hlt(where)
                 elif kind == "rescind":
@@ -107,13 +125,14 @@ def echo_all(server, rounds):
 
 
 @settings(max_examples=150, deadline=None)
-@given(STEPS)
-def test_a_hostile_guest_hurts_nobody_and_a_reset_heals(steps):
+@given(st.integers(0, 2), STEPS)
+def test_a_hostile_guest_hurts_nobody_and_a_reset_heals(manners, steps):
     host, guest, server = machine(Host())
     devices = [offer(server, EchoDevice(host, n)) for n in (1, 2)]
     _, neighbour, quiet = machine(host)
     own = offer(quiet, EchoDevice(host, 3))
-    _, found = host.run((guest.cpu, hostile(steps, server)), (neighbour.cpu, echo_all(quiet, 10)), limit_ns=LIMIT)
+    _, found = host.run((guest.cpu, hostile(manners, steps, server)), (neighbour.cpu, echo_all(quiet, 10)),
+                        limit_ns=LIMIT)
     assert found == 1 and own.echoed == 10 and not quiet.refused
     assert server.gpadls.pages == sum(g.cost for g in server.gpadls.by_handle.values())
     guest.enlightened.reset()
