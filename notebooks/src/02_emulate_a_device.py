@@ -104,7 +104,7 @@ print(lesson.disk_table(sectors=8))
 # %% [markdown]
 # ## Explore the disk
 #
-# Drag *Sectors per read* with each transfer. Which line falls, which does not, and where do they meet? Then choose
+# Drag *Sectors* with each transfer. Which line falls, which does not, and where do they meet? Then choose
 # `2-byte words` and look at the virtual time.
 # %%
 panel = lesson.disk_panel()
@@ -141,7 +141,7 @@ for transfer in ("pio", "multiple", "dma"):
 #
 # **An interrupt is not free either.** It costs the exit that delivers it, a read of the status register that
 # acknowledges it, and two OUTs for the two interrupt controllers (EOI). For a disk that answers in 75 us that is a
-# bargain; for one that is done at once, asking is cheaper. Switch *Sleep until interrupted* off and see.
+# bargain; for one that is done at once, asking is cheaper. Switch *Interrupts* off and see.
 # %% [markdown]
 # ## Exercises
 # %% [exercise] send-through-a-fifo

@@ -68,12 +68,13 @@ class KeptFigure:
     def _legend(self, names):
         """Above the axes, a coloured square before each name; returns {name: colour}."""
         fills, x = {}, 0.0
+        em = 6.4 / self.figure.get_figwidth()  # places are fractions of the axes, letters are not
         for index, name in enumerate(names):
             fills[name] = color(name, index)
             where = dict(transform=self.axes.transAxes, va="bottom")
             self._text(x, 1.01, "\u25a0", **{**where, "color": fills[name], "fontsize": TITLE + 4})
-            self._text(x + 0.045, 1.02, name, **where)
-            x += 0.09 + 0.021 * len(name)
+            self._text(x + 0.045 * em, 1.02, name, **where)
+            x += (0.09 + 0.021 * len(name)) * em
         return fills
 
 

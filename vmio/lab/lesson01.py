@@ -70,8 +70,8 @@ def ladder_table():
     return table(lines, ("exit", "measured on", "row", "published", "model", "off by"), "<<<>>>")
 
 
-_exits = CountBars("Exits by who answers", left=0.22)
-_time = StackedBars("Virtual time", unit="us", height=2.0)
+_exits = CountBars("Exits by who answers", width=4.6, height=2.0, left=0.3)
+_time = StackedBars("Virtual time", unit="us", width=4.6, height=2.5)
 
 
 def _view(result):
@@ -79,9 +79,9 @@ def _view(result):
     handlers = {name: result.handlers.get(name, 0) for name in ("hypervisor", "worker")}
     text = "\n".join([
         f"{result.count:,} x {result.instruction}",
-        f"exits {result.exits_total:,}   virtual time {result.virtual_ns:,} ns   "
+        f"exits {result.exits_total:,}", f"virtual time {result.virtual_ns:,} ns",
         f"per instruction {result.virtual_ns / result.count:,.1f} ns", "",
-        table(rows, ("exits by instruction", "count", "each"))])
+        table(rows, ("exits by", "count", "each"))])
     times = {"time": {"exit": result.exit_ns / 1000, "device": result.device_ns / 1000}}
     kernel, worker = handlers["hypervisor"], handlers["worker"]
     edges = [edge("guest", "hypervisor", "exits", kernel + worker), edge("hypervisor", "host", "to the worker", worker)]

@@ -64,20 +64,20 @@ def read_once(transfer, sectors, move, interrupts, costs):
                                interrupts=interrupts, costs=costs, **MOVES[move]))
 
 
-_uart_exits = CountBars("Exits by instruction", left=0.22)
-_uart_time = StackedBars("Virtual time", unit="us", height=2.0)
+_uart_exits = CountBars("Exits by instruction", width=4.6, left=0.27)
+_uart_time = StackedBars("Virtual time", unit="us", width=4.6, height=2.5)
 
 
 def _uart_view(result):
     rows = [(name, n, n / result.bytes) for name, n in result.exits.items()]
     text = "\n".join([
-        f"{result.bytes:,} bytes   exits {result.exits_total:,}   exits a byte {result.exits_per_byte:.3f}",
-        f"virtual time {result.virtual_ns / 1000:,.1f} us   interrupts {result.interrupts:,}", "",
-        table(rows, ("exits by instruction", "count", "a byte"))])
+        f"{result.bytes:,} bytes", f"exits {result.exits_total:,}, {result.exits_per_byte:.3f} a byte",
+        f"virtual time {result.virtual_ns / 1000:,.1f} us", f"interrupts {result.interrupts:,}", "",
+        table(rows, ("exits by", "count", "a byte"))])
     names = ("OUT", "IN", "REP OUTS", "HLT")
     times = {"time": {"exit": result.exit_ns / 1000, "device": result.device_ns / 1000}}
     edges = [edge("guest", "hypervisor", "exits", result.exits_total), edge("hypervisor", "host", "to the worker",
-                                                                           result.exits_total),
+                                                                           result.worker_exits),
              edge("host", "device", "bytes", result.bytes, kind="data"),
              edge("device", "guest", "interrupts", result.interrupts, kind="interrupt")]
     return (text, [_uart_exits.update({name: result.exits.get(name, 0) for name in names}), _uart_time.update(times)],
@@ -88,15 +88,15 @@ def uart_panel():
     """Bytes through the UART: how many, how, and at what pace the line takes them."""
     return Panel(serial.run, [
         log2_slider("bytes", 1, 512, 64, label="Bytes"),
-        toggle("fifo", True, label="FIFO of 16 bytes"),
+        toggle("fifo", True, label="FIFO on"),
         choice("how", serial.HOW, label="How"),
         choice("pace", ("instant", "baud"), label="Transmitter"),
         choice("costs", PRESETS, "server-2022", label="Cost preset")],
         _uart_view, name="lesson 02 uart", live=MachineView(title="UART", notes={"device": "16550A"}))
 
 
-_disk_exits = CountBars("Exits by device", left=0.25)
-_disk_time = StackedBars("Virtual time of one read", unit="us", height=2.0)
+_disk_exits = CountBars("Exits by device", width=4.6, left=0.3)
+_disk_time = StackedBars("Virtual time of one read", unit="us", width=4.6, height=2.5)
 _per_sector = Curves("Exits per sector", "sectors per read", "exits", logx=True, logy=True)
 
 
@@ -112,10 +112,10 @@ def _disk_view(answer):
     sectors = result.bytes // SECTOR
     rows = [(name, n, n / sectors) for name, n in result.exits_by_device.items()]
     text = "\n".join([
-        f"one read of {sectors} sectors by {result.params.transfer}   exits {result.exits_total:,}   "
-        f"exits a sector {result.exits_total / sectors:,.2f}",
-        f"virtual time {result.virtual_ns / 1000:,.1f} us   interrupts {result.interrupts}", "",
-        table(rows, ("exits by device", "count", "a sector"))])
+        f"one read of {sectors} sectors by {result.params.transfer}",
+        f"exits {result.exits_total:,}, {result.exits_total / sectors:,.2f} a sector",
+        f"virtual time {result.virtual_ns / 1000:,.1f} us", f"interrupts {result.interrupts}", "",
+        table(rows, ("exits by", "count", "a sector"))])
     devices = ("ata", "bus master", "pic", "hypervisor")
     times = {"time": {"guest": result.guest_ns / 1000, "exit": result.exit_ns / 1000, "device": result.device_ns / 1000}}
     edges = [edge("guest", "hypervisor", "exits", result.exits_total),
@@ -131,9 +131,9 @@ def _disk_view(answer):
 def disk_panel():
     """One read from the ATA disk: how large, and by which way the data come."""
     return Panel(_read, [
-        log2_slider("sectors", 1, MOST_SECTORS, 8, label="Sectors per read"),
+        log2_slider("sectors", 1, MOST_SECTORS, 8, label="Sectors"),
         choice("transfer", TRANSFERS, label="Transfer"),
-        choice("move", MOVES, "string I/O", label="PIO data moves by"),
-        toggle("interrupts", True, label="Sleep until interrupted"),
+        choice("move", MOVES, "string I/O", label="PIO moves"),
+        toggle("interrupts", True, label="Interrupts"),
         choice("costs", PRESETS, "server-2022", label="Cost preset")],
         _disk_view, name="lesson 02 disk", live=MachineView(title="ATA disk", notes={"device": "IDE disk"}))

@@ -133,7 +133,7 @@ class Panel(ipywidgets.VBox):
         style = _PRE % (self._lines * 1.35, self._columns)
         pictures = "".join(figure.svg() if isinstance(figure, KeptFigure) else svg(figure) for figure in figures)
         return (f'<div class="vmio-card" style="{_CARD}"><pre class="vmio-readout" style="{escape(style)}">'
-                f"{escape(text)}</pre>" + (f'<div class="vmio-figures">{pictures}</div>' if pictures else "") + "</div>")
+                f"{escape(text)}</pre>" + (f'<div class="vmio-figures" style="flex:1 1 440px;min-width:0">{pictures}</div>' if pictures else "") + "</div>")
 
     def _complain(self, error):
         self.text = sentence(error)

@@ -29,6 +29,7 @@ LUN_NOT_SUPPORTED = 0x5, 0x25, 0x00
 INVALID_FIELD_IN_PARAMETERS = 0x5, 0x26, 0x00
 SAVING_NOT_SUPPORTED = 0x5, 0x39, 0x00
 PARAMETER_LENGTH = 0x5, 0x1A, 0x00
+WRITE_PROTECTED = 0x7, 0x27, 0x00
 NO_SENSE = 0, 0, 0
 
 
@@ -41,7 +42,7 @@ class Answer(NamedTuple):
 
 
 class Media(NamedTuple):
-    """The medium has work: `kind` "read", "write", "flush" or "unmap".  `fua`: on the medium, not just in its cache."""
+    """The medium has work: `kind` "read", "write", "flush" or "zero".  `fua`: on the medium, not just in its cache."""
 
     kind: str
     lba: int
@@ -72,7 +73,7 @@ def failure(sense, information=None):
 class ScsiTarget:
     """A disk of `sectors` x 512 bytes.  `luns` is what REPORT LUNS lists; `max_transfer` in bytes.
 
-    `unmap` False hides everything about UNMAP.
+    `unmap` False hides everything about UNMAP; with it, unmapped sectors read as zeros.
     """
 
     def __init__(self, sectors, vendor="Msft", product="Virtual Disk", revision="1.0", serial="vmio0", unmap=False,
@@ -111,8 +112,8 @@ class ScsiTarget:
             return failure(INVALID_FIELD_IN_CDB)
         if not sectors:
             return Answer(GOOD)
-        if kind == "write" and self.read_only:
-            return failure((0x7, 0x27, 0x00))
+        if kind in ("write", "zero") and self.read_only:
+            return failure(WRITE_PROTECTED)
         return Media(kind, lba, sectors, kind == "write" and flags & 0x08 != 0)
 
     def _rw6(self, cdb, _):
@@ -161,7 +162,12 @@ class ScsiTarget:
         descriptors = min(int.from_bytes(data[2:4], "big"), len(data) - 8) // 16
         if descriptors > 1:
             raise _Refused(INVALID_FIELD_IN_PARAMETERS)
-        return self._media("unmap", *struct.unpack_from(">QI", data, 8)) if descriptors else Answer(GOOD)
+        if not descriptors:
+            return Answer(GOOD)
+        lba, sectors = struct.unpack_from(">QI", data, 8)
+        if sectors > pages.MOST_UNMAPPED:
+            raise _Refused(INVALID_FIELD_IN_PARAMETERS)
+        return self._media("zero", lba, sectors)
 
     # Who are you?
 
@@ -210,7 +216,7 @@ class ScsiTarget:
             raise _Refused(INVALID_FIELD_IN_CDB)
         if self.stopped:
             return failure(NOT_READY_STOPPED)
-        data = struct.pack(">QIBBBB16x", self.sectors - 1, SECTOR, 0, 0, 0x80 if self.unmap else 0, 0)
+        data = struct.pack(">QIBBBB16x", self.sectors - 1, SECTOR, 0, 0, 0xC0 if self.unmap else 0, 0)
         return Answer(GOOD, data[:int.from_bytes(cdb[10:14], "big")])
 
     def _mode_sense(self, cdb, _):

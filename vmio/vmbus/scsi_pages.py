@@ -9,6 +9,7 @@ import zlib
 
 SPC_4 = 6
 VPD_PAGES = (0x00, 0x80, 0x83, 0xB0, 0xB1, 0xB2)
+MOST_UNMAPPED = 65_536   # sectors an UNMAP: what one NVMe WRITE ZEROES can do
 NO_DEVICE = 0x7F   # peripheral qualifier 3, type 1Fh: the bus could have a unit here, and has none
 _SECTOR = 512
 
@@ -43,7 +44,7 @@ def _identification(target):
 def _block_limits(target):
     """B0h: longest transfer, and one UNMAP descriptor at a time if there is UNMAP."""
     most = target.max_transfer // _SECTOR
-    unmap_sectors, descriptors = (0xFFFFFFFF, 1) if target.unmap else (0, 0)
+    unmap_sectors, descriptors = (MOST_UNMAPPED, 1) if target.unmap else (0, 0)
     return struct.pack(">BBHIIIIIIIQ20x", 0, 0, 8, most, most, 0, unmap_sectors, descriptors,
                        8 if target.unmap else 0, 0, 0)
 
@@ -54,8 +55,8 @@ def _characteristics(target):
 
 
 def _provisioning(target):
-    """B2h: UNMAP or not (LBPU); provisioning type 2, thin."""
-    return struct.pack("BBBB", 0, 0x80 if target.unmap else 0, 2 if target.unmap else 0, 0)
+    """B2h: UNMAP or not (LBPU), after which zeros are read (LBPRZ); provisioning type 2, thin."""
+    return struct.pack("BBBB", 0, 0x84 if target.unmap else 0, 2 if target.unmap else 0, 0)
 
 
 def lun_list(luns):

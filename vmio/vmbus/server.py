@@ -116,7 +116,7 @@ class VmbusServer:
                 if not self._outgoing and queue:
                     self._kick(queue[0][0])
                 yield self._idle
-                yield from self.guest.host.work(self.guest.host.costs.wakeup_ns)
+                yield from self.guest.host.work(self.guest.host.costs.worker_wakeup_ns)
 
     def _send(self, message, vp=None, sint=m.VMBUS_SINT):
         self._outgoing.append((self._target_vp if vp is None else vp, sint, message))

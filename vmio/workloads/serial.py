@@ -20,11 +20,12 @@ class SerialResult:
     bytes: int
     exits: dict
     exits_total: int
+    worker_exits: int
     interrupts: int
     exit_ns: int
     device_ns: int
     virtual_ns: int
-    sent: bytes
+    sent: bytearray
 
     @property
     def exits_per_byte(self):
@@ -36,6 +37,10 @@ def text(length):
     """`length` bytes of a line that repeats, as a log does."""
     line = b"the quick brown fox jumps over the lazy dog\r\n"
     return (line * (length // len(line) + 1))[:length]
+
+
+def _by_worker(cpu):
+    return cpu.exits.by(lambda row: row.handler)["worker"]
 
 
 def run(bytes=1024, fifo=True, how="polled", pace="instant", costs="server-2022"):
@@ -51,7 +56,7 @@ def run(bytes=1024, fifo=True, how="polled", pace="instant", costs="server-2022"
     pic.init(cpu)
     uart.init(fifo=fifo, interrupts=how == "interrupt")
     before = cpu.exits.total, cpu.exits.ns, cpu.now, cpu.interrupts
-    instructions = cpu.exits.by_instruction()
+    instructions, workers = cpu.exits.by_instruction(), _by_worker(cpu)
 
     def program(cpu):
         if how == "polled":
@@ -67,4 +72,4 @@ def run(bytes=1024, fifo=True, how="polled", pace="instant", costs="server-2022"
     took, idle = cpu.now - before[2], cpu.idle_ns
     guest.clock.advance_to(cpu.now + 100_000_000)   # let what is in the transmitter leave
     return SerialResult(bytes, {name: n for name, n in exits.items() if n}, cpu.exits.total - before[0],
-                        cpu.interrupts - before[3], cpu.exits.ns - before[1], idle, took, b"".join([board.uart.sent]))
+                        _by_worker(cpu) - workers, cpu.interrupts - before[3], cpu.exits.ns - before[1], idle, took, board.uart.sent)

@@ -1,0 +1,263 @@
+"""A driver for an NVMe disk: one class for the host, and for a guest that was given the device.
+
+Commands are built in a ring, one doorbell tells the controller of all that are
+new, and a phase bit in each answer tells which answers are.  No register is
+read once the driver runs.  Source: NVMe 1.4, 7.6.1 "Initialization", 4.1, 4.3, 4.6.
+"""
+
+import struct
+
+from vmio.drivers.errors import DriverError, DriverTimeout
+
+CAP, CC, CSTS, AQA, ASQ, ACQ, DOORBELLS = 0x00, 0x14, 0x1C, 0x24, 0x28, 0x30, 0x1000
+ENABLE = 0x0046_0001           # 16-byte answers, 64-byte commands, 4 KiB pages, EN
+READY, FATAL = 1, 2
+CREATE_SQ, CREATE_CQ, IDENTIFY, SET_FEATURES = 0x01, 0x05, 0x06, 0x09
+NUMBER_OF_QUEUES = 7
+OPCODES = {"flush": 0, "write": 1, "read": 2, "zero": 8}
+PAGE, SECTOR = 4096, 512
+ADMIN_ENTRIES = 16
+POLLS = 100_000                # looks before the driver gives up
+POLL_NS = 1000                 # between two looks, when there is nothing to wait for
+
+SQE = struct.Struct("<BBHI16xQQQIIII")     # opcode, flags, id, nsid, PRP1, PRP2, LBA, dwords 12 to 15
+CQE = struct.Struct("<IIHHHH")
+U16 = struct.Struct("<H")
+
+
+class NvmeError(DriverError):
+    """A command ended badly; carries `command`, `status` (NVMe 1.4, 4.6.1; without the phase bit)."""
+
+    def __init__(self, command, status):
+        self.command, self.status = command, status
+        super().__init__(f"NVMe {command}: status {status & 0x7FF:03X}h")
+
+
+class QueuePair:
+    """A submission and a completion ring of `entries`, and a PRP list page for each command slot."""
+
+    def __init__(self, id, entries, sq, cq, lists):
+        self.id, self.entries, self.sq, self.cq, self.lists = id, entries, sq, cq, lists
+        self.tail = self.head = self.rung = 0
+        self.phase = 1
+        self.free = list(range(entries - 2, -1, -1))   # command ids; one entry stays unused
+        self.tags = [None] * entries
+        self.sq_doorbell = DOORBELLS + 8 * id
+        self.cq_doorbell = self.sq_doorbell + 4
+
+
+def memory_needed(entries, pairs=1):
+    """Bytes of memory that a driver with `pairs` queue pairs of `entries` needs."""
+    return PAGE * (3 + pairs * (-(-entries * 64 // PAGE) + -(-entries * 16 // PAGE) + entries))
+
+
+class NvmeDriver:
+    """The disk whose BAR 0 is at `bar`.  `cpu` is a guest's `VCpu` or the host's `HostCpu`.
+
+    `base` and `size` are memory for rings and lists, by the addresses that the
+    device's DMA uses; page-aligned, `memory_needed()` bytes.  `vectors` are the
+    MSI-X vectors of the queue pairs, None for no interrupts.  ValueError for what can't be.
+    """
+
+    def __init__(self, cpu, bar, base, size, entries=64, pairs=1, vectors=None, address=None):
+        if not 2 <= entries <= 2048:
+            raise ValueError(f"entries {entries}: 2 to 2,048")
+        if not 1 <= pairs <= 64:
+            raise ValueError(f"pairs {pairs}: 1 to 64")
+        if base % PAGE or size < memory_needed(entries, pairs):
+            raise ValueError(f"memory {base:#x}, {size} bytes: page-aligned, {memory_needed(entries, pairs)} bytes needed")
+        self.cpu, self.bar, self.vectors = cpu, bar, vectors
+        self.address = address or (lambda at: at)   # from the CPU's address to the device's
+        self.buffer = base
+        self._next = base + PAGE
+        self.admin = self._pair(0, ADMIN_ENTRIES, lists=False)
+        self.pairs = [self._pair(n + 1, entries) for n in range(pairs)]
+        self.sectors = self.most_sectors = 0
+        self.serial = self.model = ""
+        self.submitted = self.completed = self.doorbells = 0
+
+    def _take(self, length):
+        at = self._next
+        self._next += -(-length // PAGE) * PAGE
+        return at
+
+    def _pair(self, id, entries, lists=True):
+        return QueuePair(id, entries, self._take(64 * entries), self._take(16 * entries),
+                         self._take(PAGE * entries) if lists else 0)
+
+    # -- bringing it up (7.6.1) ----------------------------------------------------------------
+
+    def init(self):
+        """Reset, admin queues, identify, I/O queues.  A generator; `DriverTimeout` if the device doesn't answer."""
+        cpu, bar, to_device = self.cpu, self.bar, self.address
+        if cpu.load(bar + CAP, 4) == 0xFFFF_FFFF:
+            raise DriverTimeout(f"no NVMe controller at {bar:#x}")
+        cpu.store(bar + CC, 4, 0)
+        yield from self._until(lambda status: not status & READY, "disable")
+        for pair in (self.admin, *self.pairs):
+            cpu.write(pair.cq, bytes(16 * pair.entries))
+        cpu.store(bar + AQA, 4, (ADMIN_ENTRIES - 1) * 0x10001)
+        for register, at in ((ASQ, self.admin.sq), (ACQ, self.admin.cq)):
+            cpu.store(bar + register, 4, to_device(at) & 0xFFFF_FFFF)
+            cpu.store(bar + register + 4, 4, to_device(at) >> 32)
+        cpu.store(bar + CC, 4, ENABLE)
+        yield from self._until(lambda status: status & (READY | FATAL), "enable")
+        yield from self._identify()
+        count = len(self.pairs) - 1
+        result = yield from self._admin("SET FEATURES", SET_FEATURES, low=NUMBER_OF_QUEUES | (count * 0x10001) << 32)
+        if min(result & 0xFFFF, result >> 16) < count:
+            raise DriverError(f"NVMe: {len(self.pairs)} queue pairs asked, {min(result & 0xFFFF, result >> 16) + 1} given")
+        for n, pair in enumerate(self.pairs):
+            ring = pair.id | pair.entries - 1 << 16
+            flags = 1 if self.vectors is None else 3 | self.vectors[n] << 16
+            yield from self._admin("CREATE I/O COMPLETION QUEUE", CREATE_CQ, pair.cq, low=ring | flags << 32)
+            yield from self._admin("CREATE I/O SUBMISSION QUEUE", CREATE_SQ, pair.sq, low=ring | (1 | pair.id << 16) << 32)
+
+    def _until(self, ready, what):
+        for _ in range(POLLS):
+            status = self.cpu.load(self.bar + CSTS, 4)
+            if status & FATAL:
+                raise DriverError(f"NVMe {what}: fatal status (CSTS {status:#x})")
+            if ready(status):
+                return
+            yield from self.cpu.hlt(POLL_NS)
+        raise DriverTimeout(f"NVMe {what}: CSTS {status:#x} after {POLLS} looks")
+
+    def _identify(self):
+        yield from self._admin("IDENTIFY controller", IDENTIFY, self.buffer, low=1)
+        page = self.cpu.read(self.buffer, PAGE)
+        self.serial, self.model = page[4:24].decode("ascii", "replace").strip(), page[24:64].decode("ascii", "replace").strip()
+        self.most_sectors = min((PAGE << page[77]) // SECTOR if page[77] else 65536, 65536, 511 * 8)
+        yield from self._admin("IDENTIFY namespace 1", IDENTIFY, self.buffer, nsid=1)
+        page = self.cpu.read(self.buffer, PAGE)
+        if page[128 + 4 * (page[26] & 15) + 2] != 9:
+            raise DriverError("NVMe: only blocks of 512 bytes are supported")
+        self.sectors = int.from_bytes(page[:8], "little")
+
+    def _admin(self, name, opcode, page=0, nsid=0, low=0):
+        """One admin command, waited for: its result."""
+        pair = self.admin
+        self._put(pair, SQE.pack(opcode, 0, 0, nsid, self.address(page), 0, low, 0, 0, 0, 0))
+        self._ring(pair)
+        for _ in range(POLLS):
+            result, _, _, _, _, status = CQE.unpack(self.cpu.read(pair.cq + 16 * pair.head, 16))
+            if status & 1 == pair.phase:
+                self._advance(pair)
+                self.cpu.store(self.bar + pair.cq_doorbell, 4, pair.head)
+                if status >> 1:
+                    raise NvmeError(name, status >> 1)
+                return result
+            yield from self.cpu.hlt(POLL_NS)
+        raise DriverTimeout(f"NVMe {name}: no answer after {POLLS} looks")
+
+    # -- requests ------------------------------------------------------------------------------
+
+    def submit(self, kind, lba, sectors, pages, tag, pair=0):
+        """Put a "read", "write", "zero" or "flush" in the queue; False if the queue is full.
+
+        `pages` are physical addresses, the first may start within its page, the
+        others are whole pages.  `tag` comes back from `reap`.  The controller
+        learns of it at the next `ring_doorbell`.
+        """
+        queue = self.pairs[pair]
+        if not queue.free:
+            return False
+        if len(pages) > 513:
+            raise ValueError(f"{len(pages)} pages: a request has at most 513")
+        if sectors > 65536 or sectors < 1 and kind != "flush":
+            raise ValueError(f"{kind} of {sectors} sectors: 1 to 65,536")
+        id = queue.free.pop()
+        queue.tags[id] = tag
+        count = len(pages)
+        prp1, prp2 = pages[0] if count else 0, 0
+        if count == 2:
+            prp2 = pages[1]
+        elif count > 2:
+            at = queue.lists + PAGE * id
+            self.cpu.write(at, struct.pack(f"<{count - 1}Q", *pages[1:]))
+            prp2 = self.address(at)
+        sqe = SQE.pack(OPCODES[kind], 0, id, 1, prp1, prp2, lba, sectors - 1 if sectors else 0, 0, 0, 0)
+        self._put(queue, sqe)
+        self.submitted += 1
+        return True
+
+    def _put(self, pair, sqe):
+        self.cpu.write(pair.sq + 64 * pair.tail, sqe)
+        pair.tail += 1
+        if pair.tail == pair.entries:
+            pair.tail = 0
+
+    def ring_doorbell(self, pair=0):
+        """Tell the controller of all that was submitted since the last time; a no-op if nothing was."""
+        queue = self.pairs[pair]
+        if queue.rung != queue.tail:
+            self._ring(queue)
+
+    def _ring(self, pair):
+        pair.rung = pair.tail
+        self.doorbells += 1
+        self.cpu.store(self.bar + pair.sq_doorbell, 4, pair.tail)
+
+    def reap(self, pair=0):
+        """The answers that have come: [(tag, status), ...], status 0 for success.  `NvmeError` for an unknown id."""
+        queue, read = self.pairs[pair], self.cpu.read
+        answers, head, phase = [], queue.head, queue.phase
+        while True:
+            id, status = U16.unpack_from(raw := read(queue.cq + 16 * head, 16), 12)[0], raw[14] | raw[15] << 8
+            if status & 1 != phase:
+                break
+            if id >= queue.entries or queue.tags[id] is None:
+                raise NvmeError(f"answer to unknown command {id}", status >> 1)
+            answers.append((queue.tags[id], status >> 1))
+            queue.tags[id] = None
+            queue.free.append(id)
+            head += 1
+            if head == queue.entries:
+                head, phase = 0, phase ^ 1
+        if answers:
+            queue.head, queue.phase = head, phase
+            self.completed += len(answers)
+            self.cpu.store(self.bar + queue.cq_doorbell, 4, head)
+        return answers
+
+    def _advance(self, pair):
+        pair.head += 1
+        if pair.head == pair.entries:
+            pair.head, pair.phase = 0, pair.phase ^ 1
+
+    # -- one request at a time, for simple programs ----------------------------------------------
+
+    def read(self, lba, sectors, address):
+        """Read to contiguous memory at `address`, a device address (`yield from disk.read(...)`)."""
+        yield from self._transfer("read", lba, sectors, address)
+
+    def write(self, lba, sectors, address):
+        """Write from contiguous memory at `address`, a device address."""
+        yield from self._transfer("write", lba, sectors, address)
+
+    def flush(self):
+        """All that was answered before is on the medium when this returns."""
+        yield from self._one("flush", 0, 0, ())
+
+    def _transfer(self, kind, lba, sectors, address):
+        most = self.most_sectors
+        for done in range(0, sectors, most):
+            n, at = min(most, sectors - done), address + done * SECTOR
+            yield from self._one(kind, lba + done, n, page_list(at, n * SECTOR))
+
+    def _one(self, kind, lba, sectors, pages):
+        if not self.submit(kind, lba, sectors, pages, (kind, lba)):
+            raise DriverError("NVMe: the queue is full; reap() first")
+        self.ring_doorbell()
+        for _ in range(POLLS):
+            for tag, status in self.reap():
+                if status:
+                    raise NvmeError(f"{kind} at LBA {lba}", status)
+                return
+            yield from self.cpu.hlt(POLL_NS if self.vectors is None else POLL_NS * 1000)
+        raise DriverTimeout(f"NVMe {kind} at LBA {lba}: no answer after {POLLS} looks")
+
+
+def page_list(address, length):
+    """The page addresses of contiguous memory, the first with its offset, as `submit` wants them."""
+    return [address, *range((address & -PAGE) + PAGE, address + length, PAGE)]

@@ -1,0 +1,1 @@
+"""What the host physically has: device controllers that move data by DMA and interrupt by message."""

@@ -1,0 +1,90 @@
+"""MSI-X: a table of messages in the device's own memory, one a vector.
+
+Vector control bit 0 masks a vector, the capability's function mask all of
+them; a masked vector's message is kept as a pending bit and leaves when the
+mask goes.  Source: PCI Local Bus Specification 3.0, 6.8.2 "MSI-X Capability and
+Table Structures".
+"""
+
+ENTRY_BYTES = 16
+CONTROL = 12            # offset of vector control in an entry
+MASKED = 1
+
+
+class Msix:
+    """`vectors` table entries; `send(vector)` is called for each message that leaves.
+
+    `message(vector)` is the (address, data) that software put in the table.
+    """
+
+    def __init__(self, vectors, send):
+        self.vectors, self.send = vectors, send
+        self.enabled = self.function_masked = False
+        self.reset()
+
+    def reset(self):
+        """All vectors masked, nothing pending, off (6.8.2.9)."""
+        self.table = bytearray(ENTRY_BYTES * self.vectors)
+        self.table[CONTROL::ENTRY_BYTES] = b"\1" * self.vectors
+        self.pending = 0
+        self.enabled = self.function_masked = False
+
+    def unmask_all(self):
+        """What a driver does first: enable MSI-X and let every vector through."""
+        self.table[CONTROL::ENTRY_BYTES] = bytes(self.vectors)
+        self.control(True, False)
+
+    def control(self, enabled, function_masked):
+        """Message control bits 15 and 14 were written."""
+        self.enabled, self.function_masked = enabled, function_masked
+        self._release()
+
+    def notify(self, vector):
+        """The device has something to say on `vector`."""
+        if self.function_masked or self.table[vector * ENTRY_BYTES + CONTROL] & MASKED:
+            self.pending |= 1 << vector
+        else:
+            self.send(vector)
+
+    def withdraw(self, vector):
+        """What was pending on `vector` has been seen to."""
+        self.pending &= ~(1 << vector)
+
+    def message(self, vector):
+        """(address, data) of a vector's message."""
+        entry = self.table[vector * ENTRY_BYTES:][:ENTRY_BYTES]
+        return int.from_bytes(entry[:8], "little"), int.from_bytes(entry[8:12], "little")
+
+    def read_table(self, offset, size):
+        """Table bytes; past the end there are none (0)."""
+        return int.from_bytes(self.table[offset:offset + size], "little")
+
+    def write_table(self, offset, size, value):
+        """Store in the table; unmasking lets a pending message go."""
+        end = min(offset + size, len(self.table))
+        if offset < end:
+            self.table[offset:end] = value.to_bytes(size, "little")[:end - offset]
+            self._release()
+
+    def read_pending(self, offset, size):
+        """The pending bit array."""
+        return self.pending >> 8 * offset & (1 << 8 * size) - 1
+
+    def _release(self):
+        if not self.enabled or self.function_masked or not self.pending:
+            return
+        for vector in range(self.vectors):
+            if self.pending >> vector & 1 and not self.table[vector * ENTRY_BYTES + CONTROL] & MASKED:
+                self.pending &= ~(1 << vector)
+                self.send(vector)
+
+    def save(self):
+        """Table, pending bits and control."""
+        return {"table": self.table.hex(), "pending": self.pending, "enabled": self.enabled,
+                "function_masked": self.function_masked}
+
+    def restore(self, state):
+        """Take back what `save` gave."""
+        self.table = bytearray.fromhex(state["table"])
+        self.pending, self.enabled = state["pending"], state["enabled"]
+        self.function_masked = state["function_masked"]

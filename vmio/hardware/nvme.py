@@ -1,0 +1,399 @@
+"""An NVMe controller: registers, doorbells, and the engine that fetches commands and answers them.
+
+The host writes commands in a ring in its memory and tells the controller by
+one store to a doorbell; the controller fetches them, moves the data by DMA,
+writes answers in another ring and interrupts.  So a request costs the host two
+register accesses, none of which is a read.
+
+Source: NVMe 1.4, 3 "Controller Registers", 4 "Data Structures", 7 "Controller
+Architecture".  What the specification leaves open is as QEMU 7.2's `nvme` device
+has it.
+"""
+
+import struct
+
+from vmio.hardware import nvme_identify, nvme_prp, nvme_sgl
+from vmio.hardware import nvme_wire as w
+from vmio.hardware.msix import Msix
+from vmio.hardware.nvme_admin import MOST_ENTRIES, AdminCommands
+from vmio.hardware.nvme_events import Events
+from vmio.hardware.nvme_features import Features
+from vmio.hardware.nvme_nvm import NvmCommands
+from vmio.hardware.nvme_queues import CompletionQueue, Request, SubmissionQueue
+from vmio.hardware.nvme_wire import CQE, CQE_BYTES, DOORBELLS, FAULTS, SQE_BYTES, Failed
+
+QUEUE_PAIRS = 64
+BAR_BYTES = 0x4000
+MSIX_TABLE, MSIX_PENDING = 0x2000, 0x3000     # where in BAR 0
+CAP_VALUE = (MOST_ENTRIES | 1 << 16           # rings are contiguous
+             | 0xF << 24                      # ready within 7.5 s
+             | 0xC1 << 37                     # command sets: NVM, those of IDENTIFY, admin only
+             | 4 << 52)                       # memory pages of 4 KiB to 64 KiB
+VERSION = 0x10400
+COUNTERS = ("reads", "writes", "sectors_read", "sectors_written")
+
+
+class NvmeController:
+    """The 16 KiB behind BAR 0: attach with width=4.
+
+    `memory` is what its DMA reaches (an `AddressSpace`); whatever that refuses
+    ends a command with Data Transfer Error, or the controller with CSTS.CFS.
+    `image` is the medium, `service(kind, sectors, done)` its time: `kind` is
+    "read", "write" or "flush", `done()` is called once, in any order; without
+    one the medium is ready at once.  `interrupt` is a `Line` for INTx, or
+    `interrupt(vector)` for MSI-X (then enabled, nothing masked).  `fetch_ns` is
+    the time from a doorbell to the fetch; None fetches within the store.
+    """
+
+    def __init__(self, clock, memory, image, interrupt=None, service=None, serial="VMIO0001",
+                 model="QEMU NVMe Ctrl", firmware="7.2.22", fetch_ns=None):
+        self.clock, self.memory, self.image = clock, memory, image
+        self.service, self.fetch_ns = service, fetch_ns
+        self.queue_pairs, self.vectors = QUEUE_PAIRS, QUEUE_PAIRS + 1
+        self.identity = nvme_identify.controller(serial, model, firmware, QUEUE_PAIRS)
+        self.namespace = nvme_identify.namespace(image.sectors)
+        self.by_message = callable(interrupt)
+        self.msix = Msix(self.vectors, interrupt if self.by_message else lambda vector: None)
+        self.drive_intx = interrupt.set if hasattr(interrupt, "set") else lambda level: None
+        self.features, self.events = Features(self), Events(self._complete)
+        self.admin, self.nvm = AdminCommands(self), NvmCommands(self)
+        self.sqs, self.cqs = {}, {}
+        self._intx = self._serving = 0
+        self._registers = bytearray(DOORBELLS)
+        self.reset()
+
+    def reset(self):
+        """Power-on state.  The medium keeps what it holds."""
+        self._forget()
+        self.features.reset()
+        self.counters = dict.fromkeys(COUNTERS, 0)
+        self.msix.reset()
+        if self.by_message:
+            self.msix.unmask_all()
+        self._registers[:] = bytes(DOORBELLS)
+        struct.pack_into("<QI", self._registers, w.CAP, CAP_VALUE, VERSION)
+        self._set_page(0)
+        self.update_intx()
+
+    def _forget(self):
+        """Drop queues and all that is under way; what the medium still finishes is answered to nobody."""
+        for sq in self.sqs.values():
+            for request in sq.requests:
+                request.done = True
+        self.sqs.clear()
+        self.cqs.clear()
+        self.events.reset()
+        self.queues_created = False
+
+    # -- registers (3.1) -----------------------------------------------------------------------
+
+    def read(self, offset, size):
+        """Registers, MSI-X table and pending bits; doorbells and gaps read 0."""
+        if offset < DOORBELLS:
+            return int.from_bytes(self._registers[offset:offset + size], "little")
+        if MSIX_TABLE <= offset < MSIX_PENDING:
+            return self.msix.read_table(offset - MSIX_TABLE, size)
+        if offset >= MSIX_PENDING:
+            return self.msix.read_pending(offset - MSIX_PENDING, size)
+        return 0
+
+    def write(self, offset, size, value):
+        """Write; a misaligned access is cut into aligned ones, low address first."""
+        if offset % size:
+            while size:
+                part = min(offset & -offset, 1 << size.bit_length() - 1)
+                self.write(offset, part, value & (1 << 8 * part) - 1)
+                offset, size, value = offset + part, size - part, value >> 8 * part
+        elif offset < DOORBELLS:
+            self._write_register(offset, size, value)
+        elif offset < MSIX_TABLE:
+            if not offset & 3:
+                self._doorbell(offset - DOORBELLS >> 2, value & 0xFFFF)
+        elif offset < MSIX_PENDING:
+            self.msix.write_table(offset - MSIX_TABLE, size, value)
+
+    def _write_register(self, offset, size, value):
+        """A part of a register is taken for the whole, its other bytes 0; QEMU's device does so."""
+        if offset == w.CC:
+            self._configure(value)
+        elif offset in (w.INTMS, w.INTMC):
+            masks = self._get(w.INTMS)
+            masks = masks | value if offset == w.INTMS else masks & ~value
+            self._put(w.INTMS, masks)
+            self._put(w.INTMC, masks)
+            self.update_intx()
+        elif offset in (w.AQA, w.ASQ + 4, w.ACQ + 4):
+            self._put(offset, value)
+        elif offset in (w.ASQ, w.ACQ):
+            self._registers[offset:offset + size] = value.to_bytes(size, "little")
+
+    def _get(self, offset):
+        return int.from_bytes(self._registers[offset:offset + 4], "little")
+
+    def _put(self, offset, value):
+        self._registers[offset:offset + 4] = value.to_bytes(4, "little")
+
+    def _configure(self, value):
+        """CC (3.1.5): enable, disable, shut down."""
+        old, status = self._get(w.CC), self._get(w.CSTS)
+        self._put(w.CC, value)
+        if value & w.CC_SHN and not old & w.CC_SHN:
+            self.image.flush()
+            status = status & ~w.CSTS_SHST | w.CSTS_SHST_DONE
+        elif not value & w.CC_SHN and old & w.CC_SHN:
+            status &= ~w.CSTS_SHST
+        if value & w.CC_EN and not old & w.CC_EN:
+            status = w.CSTS_RDY if self._enable(value) else w.CSTS_CFS
+        elif not value & w.CC_EN and old & w.CC_EN:
+            self._forget()
+            status &= ~w.CSTS_RDY
+            self.update_intx()
+        self._put(w.CSTS, status)
+
+    def _enable(self, cc):
+        """Make the admin queues; False if a register's value can't be."""
+        page = 1 << 12 + (cc >> 7 & 0xF)
+        aqa = self._get(w.AQA)
+        asq, acq = struct.unpack_from("<QQ", self._registers, w.ASQ)
+        sq_entries, cq_entries = aqa & 0xFFF, aqa >> 16 & 0xFFF
+        if (self.cqs or self.sqs or asq & page - 1 or acq & page - 1 or not CAP_VALUE >> 37 >> (cc >> 4 & 7) & 1
+                or page > 1 << 16 or (cc >> 16 & 0xF, cc >> 20 & 0xF) != (6, 4) or not sq_entries or not cq_entries):
+            return False
+        self._set_page(page)
+        self.cqs[0] = CompletionQueue(0, acq, cq_entries + 1, 0, True)
+        self.sqs[0] = SubmissionQueue(0, asq, sq_entries + 1, self.cqs[0])
+        self.features.start()
+        return True
+
+    def _set_page(self, page):
+        self.page = page
+        self.most_bytes = page << w.MDTS
+
+    @property
+    def command_set(self):
+        """CC.CSS: 0 NVM, 6 all that are supported, 7 admin only."""
+        return self._get(w.CC) >> 4 & 7
+
+    # -- doorbells (3.1.24, 3.1.25) ----------------------------------------------------------
+
+    def _doorbell(self, number, value):
+        if number & 1:
+            self._answers_seen(number >> 1, value)
+            return
+        sq = self.sqs.get(number >> 1)
+        if sq is None:
+            self._bad_doorbell(w.BAD_DOORBELL_REGISTER)
+        elif value >= sq.size:
+            self._bad_doorbell(w.BAD_DOORBELL_VALUE)
+        else:
+            sq.tail = value
+            if self.fetch_ns is None:
+                self._run(sq)
+            else:
+                self.clock.call_later(self.fetch_ns, lambda: self._run(sq))
+
+    def _answers_seen(self, id, head):
+        cq = self.cqs.get(id)
+        if cq is None:
+            self._bad_doorbell(w.BAD_DOORBELL_REGISTER)
+        elif head >= cq.size:
+            self._bad_doorbell(w.BAD_DOORBELL_VALUE)
+        else:
+            cq.head = head
+            if cq.waiting:
+                self._post(cq)
+                for sq in [sq for sq in self.sqs.values() if sq.cq is cq]:
+                    self._run(sq)
+            if not self.msix.enabled:
+                self.update_intx()
+
+    def _bad_doorbell(self, what):
+        if self.events.requests:
+            self.events.add(w.EVENT_ERROR, what, 1)
+
+    # -- commands (4.1) ------------------------------------------------------------------------
+
+    def _run(self, sq):
+        """Fetch and start what the host has submitted, then post the answers that are ready."""
+        if self.sqs.get(sq.id) is not sq:
+            return    # deleted since the doorbell rang
+        start = self.nvm.start if sq.id else self.admin.start
+        memory = self.memory
+        while sq.head != sq.tail and sq.in_flight < sq.size:
+            self._serving += 1
+            while sq.head != sq.tail and sq.in_flight < sq.size:
+                try:
+                    command = memory.read(sq.base + SQE_BYTES * sq.head, SQE_BYTES)
+                except FAULTS:
+                    self._fail()
+                    sq.tail = sq.head
+                    break
+                sq.head = (sq.head + 1) % sq.size
+                sq.in_flight += 1
+                self._start(start, Request(sq, command))
+            self._serving -= 1
+            self._post(sq.cq)
+
+    def _start(self, start, request):
+        try:
+            pending = start(request)
+        except Failed as failure:
+            request.status = failure.status
+            pending = False
+        if not pending:
+            self._complete(request)
+        elif not request.done:
+            request.sq.requests.add(request)
+
+    def medium(self, request, kind, sectors, then):
+        """Let the medium take its time, then call `then(request)`."""
+        request.then = then
+        if self.service is None:
+            self._ready(request)
+        else:
+            self.service(kind, sectors, lambda: self._ready(request))
+
+    def _ready(self, request):
+        if request.done:
+            return     # the queue has gone meanwhile, or the medium says so twice
+        try:
+            request.then(request)
+        except Failed as failure:
+            request.status = failure.status
+        except OSError:
+            request.status = w.INTERNAL_ERROR
+        self._complete(request)
+
+    def _complete(self, request):
+        request.done = True
+        sq = request.sq
+        sq.requests.discard(request)
+        sq.cq.waiting.append(request)
+        if not self._serving:
+            self._post(sq.cq)
+            self._run(sq)
+
+    def _post(self, cq):
+        """Write answers while there is room, and interrupt once for all of them (4.6)."""
+        waiting, memory, posted = cq.waiting, self.memory, False
+        while waiting and not cq.full:
+            request = waiting[0]
+            sq = request.sq
+            answer = CQE.pack(request.result, 0, sq.head, sq.id, request.id, request.status << 1 | cq.phase)
+            try:
+                memory.write(cq.base + CQE_BYTES * cq.tail, answer)
+            except FAULTS:
+                self._fail()
+                break
+            waiting.popleft()
+            sq.in_flight -= 1
+            posted = True
+            cq.tail += 1
+            if cq.tail == cq.size:
+                cq.tail = 0
+                cq.phase ^= 1
+        if posted and cq.interrupts:
+            if self.msix.enabled:
+                self.msix.notify(cq.vector)
+            else:
+                self.update_intx()
+
+    def _fail(self):
+        """Queue memory is out of reach: a fatal status, until the host resets the controller (9.5)."""
+        self._put(w.CSTS, w.CSTS_CFS)
+
+    def drop_sq(self, id):
+        """DELETE I/O SUBMISSION QUEUE: what is under way is answered as aborted (5.6)."""
+        sq = self.sqs.pop(id)
+        for request in sorted(sq.requests, key=lambda request: request.id):
+            request.status = w.ABORTED_SQ_DELETED
+            request.done = True
+            sq.cq.waiting.append(request)
+        sq.requests.clear()
+        self._post(sq.cq)
+        kept = [request for request in sq.cq.waiting if request.sq is not sq]
+        sq.cq.waiting.clear()
+        sq.cq.waiting.extend(kept)
+
+    # -- data and interrupts -------------------------------------------------------------------
+
+    def pieces(self, request, prp1, prp2, length):
+        """Where in memory the command's `length` bytes are: by PRPs, or by an SGL if its flags say so (4.3, 4.4)."""
+        if request.command[1] & w.SGL:
+            return nvme_sgl.segments(self.memory, request.command, length)
+        return nvme_prp.segments(self.memory, self.page, prp1, prp2, length)
+
+    def to_host(self, request, data):
+        """DMA `data` to where the command says; `Failed` where memory refuses."""
+        prp1, prp2 = struct.unpack_from("<QQ", request.command, 24)
+        nvme_prp.store(self.memory, self.pieces(request, prp1, prp2, len(data)), data)
+
+    def from_host(self, request, length):
+        """DMA `length` bytes from where the command says; `Failed` where memory refuses."""
+        prp1, prp2 = struct.unpack_from("<QQ", request.command, 24)
+        return nvme_prp.fetch(self.memory, self.pieces(request, prp1, prp2, length))
+
+    def update_intx(self):
+        """The pin is high while an unmasked vector has answers that the host has not seen (7.5.1.1)."""
+        level = 0
+        if not self.msix.enabled:
+            masks = self._get(w.INTMS)
+            level = int(any(cq.interrupts and cq.head != cq.tail and not masks >> min(cq.vector, 31) & 1
+                            for cq in self.cqs.values()))
+        if level != self._intx:
+            self._intx = level
+            self.drive_intx(level)
+
+    # -- checkpoint ----------------------------------------------------------------------------
+
+    def save(self):
+        """All that the controller knows; what the medium was busy with is saved as the command, to be started again."""
+        return {"registers": self._registers.hex(), "page": self.page, "queues_created": self.queues_created,
+                "cqs": [cq.save() | {"waiting": [self._saved(request) for request in cq.waiting]}
+                        for cq in self.cqs.values()],
+                "sqs": [sq.save() | {"requests": sorted(request.command.hex() for request in sq.requests
+                                                        if request not in self.events.requests)}
+                        for sq in self.sqs.values()],
+                "event_requests": [request.command.hex() for request in self.events.requests],
+                "events": self.events.save(), "features": self.features.save(), "msix": self.msix.save(),
+                "counters": dict(self.counters)}
+
+    @staticmethod
+    def _saved(request):
+        return [request.sq.id, request.command.hex(), request.result, request.status]
+
+    def restore(self, state):
+        """Take back what `save` gave; commands that were under way start anew."""
+        self._forget()
+        self._registers[:] = bytes.fromhex(state["registers"])
+        self._set_page(state["page"])
+        self.queues_created, self.counters = state["queues_created"], dict(state["counters"])
+        self.features.restore(state["features"])
+        self.msix.restore(state["msix"])
+        for saved in state["cqs"]:
+            cq = self.cqs[saved["id"]] = CompletionQueue(0, 0, 2, 0, False)
+            for name in CompletionQueue.FIELDS:
+                setattr(cq, name, saved[name])
+        for saved in state["sqs"]:
+            sq = self.sqs[saved["id"]] = SubmissionQueue(saved["id"], saved["base"], saved["size"], self.cqs[saved["cq"]])
+            sq.head, sq.tail = saved["head"], saved["tail"]
+        for saved in state["cqs"]:
+            for id, command, result, status in saved["waiting"]:
+                request = self._again(id, command)
+                request.result, request.status, request.done = result, status, True
+                self.cqs[saved["id"]].waiting.append(request)
+        self.events.restore(state["events"])
+        for command in state["event_requests"]:
+            request = self._again(0, command)
+            self.events.requests.append(request)
+            request.sq.requests.add(request)
+        for saved in state["sqs"]:
+            for command in saved["requests"]:
+                request = self._again(saved["id"], command)
+                self._start(self.nvm.start if saved["id"] else self.admin.start, request)
+        self.update_intx()
+
+    def _again(self, sq_id, command):
+        sq = self.sqs[sq_id]
+        sq.in_flight += 1
+        return Request(sq, bytes.fromhex(command))

@@ -1,0 +1,166 @@
+"""One SCSI request (SRB) of a guest: decoded from a private copy, checked, carried out, answered.
+
+What can go wrong and what the guest hears, as SRB status, SCSI status and NTSTATUS:
+
+    no disk at that LUN                       invalid LUN, CHECK CONDITION, no such device
+    lengths, direction or pages are nonsense  invalid request, GOOD, I/O error
+    the CDB moves more than there is room for data overrun, GOOD, buffer overflow
+    the disk refuses the CDB, or fails        error + sense valid, CHECK CONDITION, I/O error
+
+Public source: OpenVMM vm/devices/storage/storvsp (ScsiCommandQueue, its statuses).
+"""
+
+import struct
+
+from vmio.machine.pagetable import READ, WRITE, TranslationFault
+from vmio.vmbus import vstor as v
+from vmio.vmbus.scsi import HARDWARE, MEDIUM_READ, MEDIUM_WRITE, Answer, sense_data
+from vmio.vmbus.scsi_pages import absent_inquiry
+
+_HEAD = struct.Struct("<III")
+_REQUEST = struct.Struct("<16x4BBxBxI")   # port, path, target, LUN, CDB length, direction, transfer length
+_UNMAP, _INQUIRY = 0x42, 0x12
+_SECTOR = 512
+_NT_STATUS = {v.SRB_SUCCESS: v.SUCCESS, v.SRB_ERROR: v.IO_DEVICE_ERROR, v.SRB_INVALID_REQUEST: v.IO_DEVICE_ERROR,
+              v.SRB_DATA_OVERRUN: v.DATA_OVERRUN_STATUS, v.SRB_INVALID_LUN: v.NO_SUCH_DEVICE}
+
+
+class Srb:
+    """One SCSI request (SRB) on its way: decoded from a private copy, checked, carried out, answered."""
+
+    __slots__ = ("vsp", "worker", "payload", "id", "ranges", "media", "target", "backend", "transfer")
+
+    def __init__(self, vsp, worker, packet):
+        self.vsp, self.worker, self.payload, self.id = vsp, worker, packet.payload, packet.transaction_id
+        self.ranges = packet.ranges
+        self.transfer = 0
+
+    def execute(self):
+        """Carry it out, or begin to."""
+        vsp, payload = self.vsp, self.payload
+        vsp.requests += 1
+        _, path, target, lun, cdb_length, direction, transfer = _REQUEST.unpack_from(payload)
+        if not 0 < cdb_length <= 16 or direction > v.NO_DATA or not self._room_for(transfer, direction):
+            return self.answer(v.SRB_INVALID_REQUEST)
+        cdb = payload[28:28 + cdb_length]
+        self.target, self.backend = vsp.disks.get(lun, (None, None)) if not (path or target) else (None, None)
+        if self.target is None:
+            return self._nobody(cdb, transfer, direction)
+        data = b""
+        if cdb[0] == _UNMAP and direction == v.TO_DEVICE and transfer:
+            data = self._read(transfer)
+            if data is None:
+                return self.answer(v.SRB_INVALID_REQUEST)
+        result = self.target.execute(cdb, data)
+        if type(result) is Answer:
+            return self._over(result, transfer, direction)
+        self.media, kind = result, result.kind
+        pages = ()
+        if kind == "read" or kind == "write":
+            length = result.sectors * _SECTOR
+            if length > transfer:
+                return self.answer(v.SRB_DATA_OVERRUN)
+            if direction != (v.TO_GUEST if kind == "read" else v.TO_DEVICE):
+                return self.answer(v.SRB_INVALID_REQUEST)
+            pages = self._pages(length, WRITE if kind == "read" else READ)
+            if pages is None or pages[0] & 3:      # disks move whole 32-bit words (NVMe 1.4, 4.3)
+                return self.answer(v.SRB_INVALID_REQUEST)
+            self.transfer = length
+        vsp.in_flight += 1
+        self.backend.submit(vsp.guest.name, kind, result.lba, result.sectors, pages, self._done)
+
+    def _room_for(self, transfer, direction):
+        """Does what is said about the data fit together, and into the range that the guest lets us use?"""
+        if not transfer:
+            return len(self.ranges) <= 1
+        return (len(self.ranges) == 1 and transfer <= self.ranges[0].byte_count and direction != v.NO_DATA
+                and transfer <= self.vsp.max_transfer)
+
+    def _pages(self, length, access):
+        """SPAs for `length` bytes of the range, or None unless every page is this guest's own RAM.
+
+        All are checked before any is touched, and only these copies are used later.
+        """
+        _, offset, numbers = self.ranges[0]
+        guest, pages = self.vsp.guest, []
+        translate, ram_spa = guest.slat.translate, guest.ram_spa
+        try:
+            for number in numbers[:offset + length + 0xFFF >> 12]:
+                spa = translate(number << 12, access)
+                if spa != ram_spa(number << 12):
+                    return None      # a page of the hypervisor's lies over it
+                pages.append(spa)
+        except (TranslationFault, ValueError):
+            return None
+        pages[0] += offset
+        return pages
+
+    def _spans(self, length, access):
+        """[(SPA, bytes)] of the first `length` bytes of the range, or None."""
+        pages = self._pages(length, access)
+        if pages is None:
+            return None
+        spans = []
+        for spa in pages:
+            step = min(0x1000 - (spa & 0xFFF), length)
+            spans.append((spa, step))
+            length -= step
+        return spans
+
+    def _read(self, length):
+        spans, memory = self._spans(length, READ), self.vsp.host.memory
+        return None if spans is None else b"".join([memory.read(spa, n) for spa, n in spans])
+
+    def _over(self, result, transfer, direction):
+        """Answer a command that needs no medium; its data is cut to the guest's buffer."""
+        data = result.data[:transfer] if direction == v.TO_GUEST else b""
+        if data:
+            spans = self._spans(len(data), WRITE)
+            if spans is None:
+                return self.answer(v.SRB_INVALID_REQUEST)
+            at = 0
+            for spa, n in spans:
+                self.vsp.host.memory.write(spa, data[at:at + n])
+                at += n
+        self.transfer = len(data)
+        if result.sense:
+            self.answer(v.SRB_ERROR, result.sense)
+        else:
+            self.answer(v.SRB_SUCCESS)
+
+    def _nobody(self, cdb, transfer, direction):
+        """No such unit: INQUIRY says so politely, everything else fails."""
+        if cdb[0] == _INQUIRY and not any(cdb[1:3]):
+            allocation = int.from_bytes(cdb[3:5], "big")
+            self._over(Answer(v.GOOD, absent_inquiry()[:allocation]), transfer, direction)
+        else:
+            self.answer(v.SRB_INVALID_LUN)
+
+    def _done(self, status):
+        """The backend is done.  A write that must be on the medium itself is flushed first."""
+        vsp, media = self.vsp, self.media
+        if not status and media.fua:
+            self.media = media._replace(fua=False)
+            self.backend.submit(vsp.guest.name, "flush", 0, 0, (), self._done)
+            return
+        vsp.in_flight -= 1
+        if not status:
+            self.answer(v.SRB_SUCCESS)
+            return
+        self.transfer = 0
+        cause = {"read": MEDIUM_READ, "write": MEDIUM_WRITE}.get(media.kind, HARDWARE)
+        self.answer(v.SRB_ERROR, sense_data(cause, media.lba))
+
+    def answer(self, srb_status, sense=b""):
+        """Complete it: the request's own fields come back, and where the CDB was stands the sense data, or zeros."""
+        payload = self.payload
+        status, scsi_status = _NT_STATUS[srb_status], 0
+        if srb_status != v.SRB_SUCCESS:
+            self.vsp.failures += 1
+            scsi_status = v.CHECK_CONDITION if sense or srb_status == v.SRB_INVALID_LUN else v.GOOD
+        answer = b"".join((
+            _HEAD.pack(v.COMPLETE_IO, 0, status), payload[12:14],
+            bytes((srb_status | (v.SENSE_VALID if sense else 0), scsi_status)), payload[16:21],
+            bytes((len(sense),)) if sense else payload[21:22], payload[22:24], self.transfer.to_bytes(4, "little"),
+            sense.ljust(v.SENSE_SIZE, b"\0"), payload[48:v.PACKET_SIZE]))
+        self.worker.complete(answer, self.id)
