@@ -1,0 +1,380 @@
+"""StorVSC, the guest's half of a split disk: it writes requests into shared memory, and that is all it does.
+
+    disk = StorVsc(client, channel)
+    yield from disk.init()                       open, agree on a protocol, ask the disk what it is
+    yield from disk.read(lba, sectors, gpa)      one at a time, or
+
+    yield from cpu.pay()                         many in flight: let the others catch up, then
+    disk.submit("read", lba, sectors, gpa, tag)
+    disk.flush_ring()
+    yield from disk.wait()
+    for tag, error in disk.reap(): ...
+
+The host is not trusted more than it must be: an answer that belongs to no
+request is counted and ignored.  Written after the order in which Linux does
+things: drivers/scsi/storvsc_drv.c, scsi_scan.c, sd.c.
+"""
+
+import struct
+from collections import deque
+from typing import NamedTuple
+
+from vmio.drivers.errors import DriverError, DriverTimeout
+from vmio.drivers.vmbus import Rescinded
+from vmio.vmbus import vstor as v
+from vmio.vmbus.packets import COMPLETION, COMPLETION_REQUESTED, GPA_DIRECT, INBAND, RingCorrupt
+from vmio.vmbus.ring import RingFull
+
+TIMEOUT_NS = 60_000_000_000    # for any request, as Linux has it
+PAGE, SECTOR = 4096, 512
+QUEUE_DEPTH = 256              # requests in the ring at a time; the others wait here
+SIGNALS = ("always", "each", "batch")
+
+_ANSWER = struct.Struct("<IIIHBB5xB2xI")   # operation, flags, status, length, SRB status, SCSI status, sense length, bytes
+_CDB10 = struct.Struct(">BBIBHB").pack
+_CDB16 = struct.Struct(">BBQIH").pack
+_RECORD = 112                              # bytes of a request in the ring beside its page numbers
+# Linux's SRB flags: no synchronous transfer, queue action, data in, data out
+_FLAGS = {v.NO_DATA: 0x10A, v.TO_GUEST: 0x14A, v.TO_DEVICE: 0x18A}
+
+
+class ScsiError(DriverError):
+    """The disk, or the host for it, refused or failed.  `sense` is (key, ASC, ASCQ) or None."""
+
+    def __init__(self, what, srb_status, sense):
+        self.srb_status, self.sense = srb_status, sense
+        how = "sense {:X}/{:02X}/{:02X}".format(*sense) if sense else "no sense data"
+        super().__init__(f"{what}: SRB status {srb_status:#x}, {how}")
+
+
+class Identity(NamedTuple):
+    """What the disk said of itself."""
+
+    sectors: int
+    sector_bytes: int
+    vendor: str
+    product: str
+    revision: str
+    serial: str
+    write_cache: bool
+    luns: tuple
+
+
+class _Request:
+    """One request of the owner, in one or more parts."""
+
+    __slots__ = ("tag", "done", "left", "error")
+
+    def __init__(self, tag, done, left):
+        self.tag, self.done, self.left, self.error = tag, done, left, None
+
+
+class StorVsc:
+    """The disk at `lun` behind an offered SCSI `channel` of `client` (a `VmBusClient`).
+
+    `ring_kib` is the size of each ring, its control page included.  `signals`:
+    "batch" publishes what was submitted at `flush_ring`, "each" at once, "always"
+    also signals each time, whether the host is awake or not.
+    """
+
+    def __init__(self, client, channel, ring_kib=128, signals="batch", lun=0, queue_depth=QUEUE_DEPTH):
+        if ring_kib % 4 or not 8 <= ring_kib <= 4096:
+            raise ValueError(f"ring_kib {ring_kib}: 8 to 4,096, a multiple of 4")
+        if signals not in SIGNALS:
+            raise ValueError(f"signals {signals!r}: choose one of {', '.join(SIGNALS)}")
+        self.client, self.channel, self.cpu, self.lun = client, channel, client.cpu, lun
+        self.ring_kib, self.signals = ring_kib, signals
+        self.end = self.error = self.identity = self.version = None
+        self.most_bytes = 0              # a request: what the host allows, and what fits in the ring
+        self.finished = deque()          # (tag, error or None)
+        self.in_flight = 0               # requests in the ring or at the host
+        self.sent = self.unknown = 0     # unknown: answers to nothing
+        self.bus_changed = False         # the host says: look again which units there are
+        self._waiting = deque()          # parts that found no room
+        self._sent = {}                  # transaction id -> (request, bytes expected)
+        self._ids = list(range(queue_depth, 0, -1))
+        self._answer = None              # of the start-up protocol
+        self._buffer = None
+
+    # Bring-up.
+
+    def init(self):
+        """Open the channel, negotiate, probe.  `DriverError` if any of it fails.  Returns the `Identity`."""
+        self._buffer = self._buffer or self.client.pages.take()
+        self.channel.on_rescind = self._rescinded
+        self.end = yield from self.client.open(self.channel, pages=self.ring_kib // 4, on_signal=self._look, user=bytes(24))
+        if self.signals == "always":
+            self.end.outgoing.should_signal = lambda *_: True
+        yield from self._negotiate()
+        self.identity = yield from self._probe()
+        return self.identity
+
+    def _negotiate(self):
+        yield from self._ask(v.PACKET.pack(operation=v.BEGIN_INITIALIZATION, flags=v.REQUEST_COMPLETION), "begin")
+        for version in v.LINUX_VERSIONS:
+            packet = v.VERSION.pack(operation=v.QUERY_PROTOCOL_VERSION, flags=v.REQUEST_COMPLETION, version=version)
+            if (yield from self._ask(packet, "version", refusal=v.REVISION_MISMATCH)) is not None:
+                self.version = version
+                break
+        else:
+            raise DriverError("StorVSC: no protocol version in common with the host")
+        packet = v.PACKET.pack(operation=v.QUERY_PROPERTIES, flags=v.REQUEST_COMPLETION)
+        properties = v.PROPERTIES.parse((yield from self._ask(packet, "properties")))
+        fits = ((self.ring_kib << 10) - PAGE - _RECORD - 16) // 8 * PAGE - PAGE
+        self.most_bytes = min(properties.max_transfer, fits) & -PAGE
+        if not self.most_bytes:
+            raise DriverError(f"StorVSC: the host moves {properties.max_transfer} bytes at most, a page is needed")
+        yield from self._ask(v.PACKET.pack(operation=v.END_INITIALIZATION, flags=v.REQUEST_COMPLETION), "end")
+
+    def _ask(self, packet, what, refusal=None):
+        """One step of the start-up protocol: the answer, or None if its status is `refusal`."""
+        self._answer = None
+        yield from self.cpu.pay()
+        self.end.send(packet, v.INIT_ID, want_completion=True)
+        yield from self._until(lambda: self._answer is not None, what)
+        status = v.PACKET.parse(self._answer).status
+        if status and status != refusal:
+            raise DriverError(f"StorVSC {what}: status {status:#x}")
+        return self._answer if status == 0 else None
+
+    def _probe(self):
+        """What Linux asks a new disk, in its order; what an old disk may refuse is no error."""
+        ask = self.command
+        inquiry = yield from ask("INQUIRY", bytes((0x12, 0, 0, 0, 36, 0)), 36)
+        if inquiry[0] != 0:
+            raise DriverError(f"StorVSC: no disk at LUN {self.lun} (peripheral {inquiry[0]:#x})")
+        luns = yield from ask("REPORT LUNS", struct.pack(">BB4xI2x", 0xA0, 0, PAGE), PAGE)
+        count = min(int.from_bytes(luns[:4], "big"), PAGE - 8) // 8
+        found = yield from self._page(0x00)
+        wanted = [page for page in (0x80, 0x83, 0xB0, 0xB1, 0xB2) if page in found]
+        vital = {}
+        for page in wanted:
+            vital[page] = yield from self._page(page)
+        yield from ask("TEST UNIT READY", bytes(6), 0)
+        sectors, size = yield from self._capacity()
+        if size != SECTOR:
+            raise DriverError(f"StorVSC: blocks of {size} bytes; only {SECTOR} are supported")
+        yield from ask("MODE SENSE", bytes((0x1A, 0, 0x3F, 0, 4, 0)), 4)
+        length = (yield from ask("MODE SENSE", bytes((0x1A, 0, 0x08, 0, 4, 0)), 4))[0] + 1
+        mode = yield from ask("MODE SENSE", bytes((0x1A, 0, 0x08, 0, length, 0)), length)
+        caching = mode[4 + mode[3]:] if len(mode) > 3 else b""
+        text = [part.decode("ascii", "replace").strip() for part in (inquiry[8:16], inquiry[16:32], inquiry[32:36])]
+        return Identity(sectors, size, *text, vital.get(0x80, b"").decode("ascii", "replace"),
+                        len(caching) > 2 and caching[2] & 4 != 0, tuple(luns[9 + 8 * n] for n in range(count)))
+
+    def _page(self, page):
+        """The body of a vital product data page."""
+        data = yield from self.command(f"INQUIRY page {page:02X}", bytes((0x12, 1, page, 0, 255, 0)), 255)
+        return data[4:4 + int.from_bytes(data[2:4], "big")]
+
+    def _capacity(self):
+        """(sectors, bytes a sector): READ CAPACITY(16), or (10) of an older disk."""
+        try:
+            data = yield from self.command("READ CAPACITY(16)", struct.pack(">BB8xI2x", 0x9E, 0x10, 32), 32)
+            last, size = struct.unpack_from(">QI", data)
+        except ScsiError:
+            data = yield from self.command("READ CAPACITY(10)", bytes((0x25,)).ljust(10, b"\0"), 8)
+            last, size = struct.unpack_from(">II", data)
+        return last + 1, size
+
+    def command(self, name, cdb, length):
+        """Any command that returns up to `length` bytes (a page at most): exactly so many, filled up with zeros."""
+        self.cpu.write(self._buffer, bytes(length))
+        request = _Request(name, self._keep, 1)
+        direction = v.TO_GUEST if length else v.NO_DATA
+        yield from self.cpu.pay()
+        self._put((request, cdb, direction, length, self._buffer, None))
+        yield from self._finish(request)
+        return self.cpu.read(self._buffer, length)
+
+    # Requests.
+
+    def submit(self, kind, lba, sectors, gpa, tag, done=None):
+        """Start a "read", "write" or "flush"; its data is at `gpa`, contiguous, a multiple of 4.
+
+        When it is over, `done(tag, error)` is called in the interrupt, or `reap` tells.
+        """
+        if kind == "flush":
+            self._put((_Request(tag, done, 1), _CDB10(0x35, 0, 0, 0, 0, 0), v.NO_DATA, 0, 0, 0))
+            return
+        direction = v.TO_GUEST if kind == "read" else v.TO_DEVICE
+        most = self.most_bytes // SECTOR
+        request = _Request(tag, done, -(-sectors // most))
+        while sectors > 0:
+            part = sectors if sectors < most else most
+            if lba <= 0xFFFFFFFF and part <= 0xFFFF:
+                cdb = _CDB10(0x28 if direction else 0x2A, 0, lba, 0, part, 0)
+            else:
+                cdb = _CDB16(0x88 if direction else 0x8A, 0, lba, part, 0)
+            length = part * SECTOR
+            self._put((request, cdb, direction, length, gpa, length))
+            lba, sectors, gpa = lba + part, sectors - part, gpa + length
+
+    def flush_ring(self):
+        """Publish what was submitted, and signal if the host must be woken.  Also sends what found no room before."""
+        if self.error is not None:
+            raise self._failure()
+        while self._waiting and self._write(self._waiting[0]):
+            self._waiting.popleft()
+        if not self._waiting or not self._ids:   # else it was published when the ring was found full
+            self.end.flush()
+
+    def reap(self):
+        """What is over: [(tag, error or None), ...]."""
+        over = list(self.finished)
+        self.finished.clear()
+        return over
+
+    def wait(self):
+        """Until there is something to reap (`yield from disk.wait()`)."""
+        yield from self._until(lambda: self.finished, "request")
+
+    def read(self, lba, sectors, gpa):
+        """Read to memory at `gpa`; `ScsiError` if it fails."""
+        yield from self._one("read", lba, sectors, gpa)
+
+    def write(self, lba, sectors, gpa):
+        """Write from memory at `gpa`."""
+        yield from self._one("write", lba, sectors, gpa)
+
+    def flush(self):
+        """All that was written is on the medium when this returns."""
+        yield from self._one("flush", 0, 0, 0)
+
+    def close(self):
+        """Close the channel and have the rings' pages back."""
+        yield from self.client.close(self.channel)
+        self.end = None
+
+    def _one(self, kind, lba, sectors, gpa):
+        box = []
+        yield from self.cpu.pay()
+        self.submit(kind, lba, sectors, gpa, f"{kind} of {sectors} sectors at LBA {lba}", lambda *result: box.append(result))
+        self.flush_ring()
+        yield from self._until(lambda: box, kind)
+        if box[0][1] is not None:
+            raise box[0][1]
+
+    def _keep(self, tag, error):
+        """`done` of a request that `_finish` waits for."""
+
+    def _finish(self, request):
+        self.flush_ring()
+        yield from self._until(lambda: not request.left, request.tag)
+        if request.error is not None:
+            raise request.error
+
+    def _until(self, ready, what):
+        """Sleep until `ready()`; each time we are awake, what waits for room is sent."""
+        cpu = self.cpu
+        while not ready():
+            if self._waiting:
+                yield from cpu.pay()
+                self.flush_ring()
+            if not (yield from cpu.hlt(TIMEOUT_NS)) and not ready():
+                raise DriverTimeout(f"StorVSC {what}: no answer")
+            if self.error is not None:
+                raise self._failure()
+
+    # The ring.
+
+    def _put(self, part):
+        if self.error is not None:
+            raise self._failure()
+        if self._waiting or not self._write(part):
+            self._waiting.append(part)
+        elif self.signals != "batch":
+            self.end.flush()
+
+    def _write(self, part):
+        """Write a request into the ring.  False: no room (the host will tell), or no transaction id is free."""
+        if not self._ids:
+            return False
+        request, cdb, direction, length, gpa, expected = part
+        number = self._ids[-1]
+        payload = _pack(v.EXECUTE_SRB, v.REQUEST_COMPLETION, 0, 52, 0, 0, 0, 0, 0, self.lun, len(cdb), v.SENSE_SIZE,
+                        direction, 0, length, cdb, 0, 0xFF, 0x20, _FLAGS[direction], 60, 0)
+        record = INBAND, payload, number, COMPLETION_REQUESTED
+        if length:
+            pages = tuple(range(gpa >> 12, gpa + length + 0xFFF >> 12))
+            record = GPA_DIRECT, payload, number, COMPLETION_REQUESTED, ((length, gpa & 0xFFF, pages),)
+        if not self._room_for(record):
+            return False
+        self._ids.pop()
+        self._sent[number] = request, expected
+        self.in_flight += 1
+        self.sent += 1
+        return True
+
+    def _room_for(self, record):
+        """Write the record.  If the ring is full, show the host all of it, and ask to be told of room."""
+        try:
+            self.end.outgoing.write(*record)
+        except RingFull:
+            self.end.flush()
+            try:
+                self.end.outgoing.write(*record, wait=True)
+            except RingFull:
+                return False
+        except RingCorrupt as error:
+            self.error = error
+            raise self._failure() from None
+        return True
+
+    def _look(self, cpu):
+        """In the interrupt: take every answer that is there."""
+        end = self.channel.end
+        try:
+            end.begin_read()
+            while True:
+                while (packet := end.receive()) is not None:
+                    self._take(packet)
+                if not end.end_read():
+                    return
+        except RingCorrupt as error:
+            self.error = error
+
+    def _take(self, packet):
+        """One packet of the host's: an answer to something that we asked, or news of the bus."""
+        kind, _, number, payload, _ = packet
+        if kind != COMPLETION or len(payload) < v.OLD_PACKET_SIZE:
+            operation = int.from_bytes(payload[:4], "little")
+            if kind == INBAND and number == 0 and operation in (v.ENUMERATE_BUS, v.REMOVE_DEVICE):
+                self.bus_changed = True
+            else:
+                self.unknown += 1
+            return
+        found = self._sent.pop(number, None)
+        if found is not None:
+            self._ids.append(number)
+            self.in_flight -= 1
+            self._over(*found, payload)
+        elif number == v.INIT_ID and self._answer is None:
+            self._answer = payload.ljust(v.PACKET_SIZE, b"\0")
+        else:
+            self.unknown += 1
+
+    def _over(self, request, expected, payload):
+        """A part of a request is over: good, or what went wrong."""
+        operation, _, status, _, srb_status, scsi_status, sense_length, moved = _ANSWER.unpack_from(payload)
+        if operation != v.COMPLETE_IO or status or srb_status != v.SRB_SUCCESS or scsi_status:
+            sense = payload[28:28 + min(sense_length, v.SENSE_SIZE)] if srb_status & v.SENSE_VALID else b""
+            codes = (sense[2] & 0xF, sense[12], sense[13]) if len(sense) >= 14 else None
+            request.error = request.error or ScsiError(request.tag, srb_status, codes)
+        elif expected is not None and moved != expected:
+            request.error = request.error or ScsiError(f"{request.tag}: {moved} of {expected} bytes", srb_status, None)
+        request.left -= 1
+        if not request.left:
+            if request.done is not None:
+                request.done(request.tag, request.error)
+            else:
+                self.finished.append((request.tag, request.error))
+
+    def _rescinded(self):
+        self.error = Rescinded("StorVSC: the host has taken the disk away")
+
+    def _failure(self):
+        return self.error if isinstance(self.error, DriverError) else DriverError(f"StorVSC: {self.error}")
+
+
+_pack = v.SRB.struct.pack
