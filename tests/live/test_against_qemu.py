@@ -88,11 +88,16 @@ def test_uart(machines, program):
     compare(machines, program)
 
 
+burst = st.lists(out(0x3F8), min_size=1, max_size=18)
+drain = st.integers(1, 18).map(lambda n: ["inb 0x3f8", "inb 0x3fa"] * n)
+ENABLED = [0x01, 0x41, 0x81, 0xC1]  # the FIFO on, with each of the trigger levels
+
+
 @fixed
-@given(program=st.lists(st.one_of(into(0x3F8, 0x3FA, 0x3FD), out(0x3F8), out(0x3F8),
-                                  out(0x3F9, st.integers(0, 15)), out(0x3FA)), min_size=40, max_size=120))
-def test_uart_fifo_in_loopback(machines, program):
-    compare(machines, ["outb 0x3fc 0x1b", "outb 0x3fa 0xc7", *program])
+@given(fcr=out(0x3FA, st.sampled_from(ENABLED)), ier=out(0x3F9, st.sampled_from([1, 5, 7])),
+       program=programs(burst, drain, into(0x3FA, 0x3FD), out(0x3FA, st.sampled_from(ENABLED)), most=40))
+def test_uart_fifo_in_loopback(machines, fcr, ier, program):
+    compare(machines, ["outb 0x3fc 0x1b", fcr, ier, *flat(program)])
 
 
 # --- interrupt controllers, with lines that other chips drive ------------------------
