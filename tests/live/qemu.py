@@ -18,7 +18,7 @@ RTC_BASE = "2024-02-29T23:59:58"  # the door's default
 LETTER = {1: "b", 2: "w", 4: "l"}
 PATIENCE_S = 5.0  # for a disk access of QEMU's, which takes as long as the host likes
 
-fixed = settings(max_examples=int(os.environ.get("VMIO_EXAMPLES", "20")), derandomize=True, deadline=None,
+fixed = settings(max_examples=int(os.environ.get("VMIO_EXAMPLES", "16")), derandomize=True, deadline=None,
                  database=None, report_multiple_bugs=False, suppress_health_check=list(HealthCheck),
                  phases=[Phase.generate, Phase.shrink] if os.environ.get("VMIO_SHRINK") else [Phase.generate])
 

@@ -3,7 +3,7 @@
 A program is a list of qtest lines that hypothesis made up; each runs on a
 machine fresh from power-on.  The choice is the same in every run, so that a
 failure is one of the change under test.  VMIO_EXAMPLES=1000 runs that many
-programs of each kind instead of 20 (a night's worth: 20000); VMIO_SHRINK=1
+programs of each kind instead of 16 (a night's worth: 20000); VMIO_SHRINK=1
 makes the first program that fails as short as can be, which takes minutes.
 
 Left out on purpose, each with its reason where the programs are made: running
