@@ -235,6 +235,7 @@ def test_the_queue_is_bounded_and_tells_of_room():
 
 def test_messages_wait_for_the_synic_and_its_page():
     cpu, hv = ready()
+    cpu.cli()
     cpu.wrmsr(tlfs.SCONTROL, 0)
     cpu.wrmsr(tlfs.SIMP, PAGE_M)
     hv.synics[0].post(2, 1, b"x")

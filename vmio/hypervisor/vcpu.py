@@ -174,22 +174,29 @@ class VCpu:
     def cpuid(self, leaf, subleaf=0):
         """CPUID: (eax, ebx, ecx, edx).  Exits unconditionally (SDM vol. 3C, "Instructions That Cause VM Exits")."""
         self._plain(ExitReason.CPUID, 0, leaf)
-        return self.guest.cpuid(leaf, subleaf)
+        registers = self.guest.cpuid(leaf, subleaf)
+        self.attend()
+        return registers
 
     def rdmsr(self, msr):
         """RDMSR: 64 bits.  An MSR that the hypervisor does not know is #GP: a `GuestFault`."""
         self._plain(ExitReason.RDMSR, msr if msr in self.guest.msrs else 0)
-        return self.guest.read_msr(msr, self)
+        value = self.guest.read_msr(msr, self)
+        self.attend()
+        return value
 
     def wrmsr(self, msr, value):
         """WRMSR.  An MSR that the hypervisor does not know is #GP: a `GuestFault`."""
         self._plain(ExitReason.WRMSR, msr if msr in self.guest.msrs else 0, value)
         self.guest.write_msr(msr, value, self)
+        self.attend()
 
     def hypercall(self, control, input_gpa=0, output_gpa=0):
         """VMCALL by Hyper-V's convention: the 64-bit result, its status in the low 16 bits (TLFS, "Hypercalls")."""
         self._plain(ExitReason.VMCALL, control & 0xFFFF, control)
-        return self.guest.hypercall(control, input_gpa, output_gpa, self)
+        result = self.guest.hypercall(control, input_gpa, output_gpa, self)
+        self.attend()
+        return result
 
     def hlt(self, timeout_ns=None):
         """HLT: wait for an interrupt (`yield from cpu.hlt()`); its handler has run on return.
@@ -200,7 +207,7 @@ class VCpu:
         self._plain(ExitReason.HLT, 0)
         seen, started = self.interrupts, self.now
         until = NEVER if timeout_ns is None else self.now + timeout_ns
-        yield from self.pay()
+        yield from self._catch_up()
         while not (self.attention and self.interrupts_enabled):
             if self.now >= until:
                 self.idle_ns += self.now - started
@@ -262,7 +269,13 @@ class VCpu:
         """Let the others catch up with this vCPU's own time, on a host core: `yield from cpu.pay()`.
 
         Free if nothing else happens before that time.  With all cores busy it takes longer.
+        What interrupted meanwhile is delivered at its end.
         """
+        yield from self._catch_up()
+        if self.attention and self.interrupts_enabled:
+            self._kicked()
+
+    def _catch_up(self):
         env = self.env
         if env.peek() <= self.now > env.now:
             if self._paid > env.now:      # slept or paid for already: that needs no core
@@ -349,12 +362,16 @@ class VCpu:
         before = self.attention
         clock.advance_to(now)
         if self.attention and not before and self.interrupts_enabled:
-            row = self.table.plain(ExitReason.EXTERNAL_INTERRUPT, 0)
-            self.table.record(row, 0)
-            row.count += 1
-            self.now += row.cost
-            clock.now = max(clock.now, self.now)
-            self.attend()
+            self._kicked()
+
+    def _kicked(self):
+        """An interrupt for a vCPU that runs: the processor it runs on is interrupted, which is an exit."""
+        row = self.table.plain(ExitReason.EXTERNAL_INTERRUPT, 0)
+        self.table.record(row, 0)
+        row.count += 1
+        self.now += row.cost
+        self.clock.advance_to(self.now)
+        self.attend()
 
 
 def _pieces(gpa, length):
