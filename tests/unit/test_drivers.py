@@ -68,7 +68,7 @@ def test_long_transfers_take_the_48_bit_commands():
     assert run(board, program) == (1000).to_bytes(2, "little")
 
 
-@pytest.mark.parametrize("transfer,interrupts", itertools.product(("pio", "dma"), (True, False)))
+@pytest.mark.parametrize("transfer,interrupts", list(itertools.product(("pio", "dma"), (True, False))))
 def test_a_range_error_is_reported_and_the_next_command_works(transfer, interrupts):
     def program(cpu):
         disk = AtaDriver(cpu, transfer=transfer, bus_master=BUS_MASTER, interrupts=interrupts)
