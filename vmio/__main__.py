@@ -18,12 +18,17 @@ def _parser():
 
     run = commands.add_parser("run", help="run a workload and count")
     run.add_argument("--device", choices=["disk"], default="disk")
-    run.add_argument("--mode", choices=["emulated"], default="emulated")
+    run.add_argument("--mode", choices=["emulated", "split"], default="emulated")
     run.add_argument("--dma", action="store_true", help="bus-master DMA in place of PIO")
     run.add_argument("--polled", action="store_true", help="poll in place of waiting for interrupts")
     run.add_argument("--bytes", type=int, default=1 << 20, help="without a trace: bytes to read in all")
     run.add_argument("--block", type=int, default=4096, help="without a trace: bytes a request")
     run.add_argument("--queue-depth", type=int, default=1, help="requests in flight (an ATA disk takes one)")
+    run.add_argument("--ring-kib", type=int, default=128, help="split: size of each ring, its control page included")
+    run.add_argument("--batch", type=int, default=8, help="split: completions that the host publishes at a time")
+    run.add_argument("--signals", choices=["always", "each", "batch"], default="batch",
+                     help="split: when the guest signals (default: once for what it submits before it waits)")
+    run.add_argument("--host-cores", type=int, default=2, help="cores that vCPUs and the host's workers share")
     run.add_argument("--guests", type=int, default=1)
     run.add_argument("--costs", default="server-2022", help="cost preset")
     run.add_argument("--trace", metavar="FILE", help="CSV: time_us,op,lba,sectors")
@@ -47,7 +52,8 @@ def _run(args):
     from vmio.workloads import disk, trace
     params = disk.DiskParams(mode=args.mode, bytes=args.bytes, block=args.block,
                              transfer="dma" if args.dma else "pio", interrupts=not args.polled,
-                             guests=args.guests, queue_depth=args.queue_depth, costs=args.costs)
+                             guests=args.guests, queue_depth=args.queue_depth, costs=args.costs, ring_kib=args.ring_kib,
+                             batch=args.batch, signals=args.signals, host_cores=args.host_cores)
     requests = trace.load(args.trace) if args.trace else None
     image = Image.open(args.image) if args.image else None
     result = disk.run(params, requests, image, f"trace {args.trace}" if args.trace else "sequential reads")

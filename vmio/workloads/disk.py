@@ -15,7 +15,8 @@ from vmio.machine.storage import SECTOR, Image
 from vmio.table import table
 from vmio.workloads import trace
 
-MODES = ("emulated",)  # split and passthrough come with their own lessons
+MODES = ("emulated", "split")  # passthrough comes with its own lesson
+SIGNALS = ("always", "each", "batch")
 BUFFER = 1 << 20       # guest-physical address of the transfer buffer
 BUS_MASTER = 0xC000    # where this guest's firmware maps the IDE function's BAR 4
 
@@ -24,8 +25,13 @@ BUS_MASTER = 0xC000    # where this guest's firmware maps the IDE function's BAR
 class DiskParams:
     """What `run` does.  Sizes in bytes; `requests` wins over `bytes` and `block`.
 
-    `transfer` "pio", "multiple" or "dma"; `string` REP INS/OUTS or single
-    accesses of `width` bytes; `interrupts` or polling.
+    Emulated mode: `transfer` "pio", "multiple" or "dma"; `string` REP INS/OUTS or
+    single accesses of `width` bytes; `interrupts` or polling.
+
+    Split mode: `queue_depth` requests in flight (an ATA disk takes one), rings of
+    `ring_kib` each, completions published `batch` at a time, and `signals`: the
+    guest publishes requests in a "batch" before it waits, "each" at once, or signals
+    "always", even if the host is awake.  `host_cores` are shared by vCPUs and workers.
     """
 
     mode: str = "emulated"
@@ -38,12 +44,21 @@ class DiskParams:
     guests: int = 1
     queue_depth: int = 1
     costs: str = "server-2022"
+    ring_kib: int = 128
+    batch: int = 8
+    signals: str = "batch"
+    host_cores: int = 2
 
     def check(self):
         """ValueError names the parameter, its value and what is allowed."""
         if self.mode not in MODES:
             raise ValueError(f"mode {self.mode!r}: choose one of {', '.join(MODES)}")
-        for name, low, high in (("guests", 1, 256), ("queue_depth", 1, 1024)):
+        if self.signals not in SIGNALS:
+            raise ValueError(f"signals {self.signals!r}: choose one of {', '.join(SIGNALS)}")
+        if self.ring_kib % 4:
+            raise ValueError(f"ring_kib {self.ring_kib}: a multiple of 4")
+        for name, low, high in (("guests", 1, 256), ("queue_depth", 1, 1024), ("ring_kib", 8, 4096),
+                                ("batch", 1, 1024), ("host_cores", 1, 256)):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name} {getattr(self, name)}: {low} to {high}")
         CostModel.preset(self.costs)
@@ -70,6 +85,7 @@ class DiskResult:
     interrupts: int
     setup_exits: int
     signals: int = 0
+    rings: dict = field(default_factory=dict, repr=False)   # name: [(ns, used bytes), ...] of the first guest's rings
     images: list = field(default_factory=list, repr=False, compare=False)
 
     @property
@@ -87,12 +103,19 @@ class DiskResult:
         times = [(name, ns // 1000, ns // 10 / each / 100) for name, ns in (
             ("guest", self.guest_ns), ("exit", self.exit_ns), ("device", self.device_ns), ("all", self.virtual_ns))]
         title = f"{self.params.mode} disk: {self.requests:,} requests, {self.bytes:,} bytes, sha256 {self.sha256[:16]}"
-        return "\n\n".join([table(rows, ("exits by", "", "count", "per request"), title=title),
-                            table(times, ("virtual time", "us", "us per request"))])
+        tables = [table(rows, ("exits by", "", "count", "per request"), title=title),
+                  table(times, ("virtual time", "us", "us per request"))]
+        if self.rings:
+            counts = [(name, count, count / each) for name, count in (
+                ("signals to the host", self.signals), ("interrupts of the guest", self.interrupts))]
+            counts += [(f"{name} ring, most bytes used", max(used for _, used in steps), None)
+                       for name, steps in self.rings.items()]
+            tables.append(table(counts, ("rings", "count", "per request")))
+        return "\n\n".join(tables)
 
     def to_dict(self):
-        """Plain data for JSON."""
-        plain = {name: value for name, value in self.__dict__.items() if name not in ("params", "images")}
+        """Plain data for JSON; the rings' history stays here."""
+        plain = {name: value for name, value in self.__dict__.items() if name not in ("params", "images", "rings")}
         return {**plain, "exits_total": self.exits_total, "params": asdict(self.params)}
 
 
@@ -114,60 +137,31 @@ def run(params, requests=None, image=None, name="trace"):
     if image is None:
         image = pattern((max((r.lba + r.sectors for r in requests), default=1) - 1 >> 11) + 1)
     trace.check_fits(requests, image.sectors, name)
+    if params.mode == "split":
+        from vmio.workloads.split import run_split
+        return run_split(params, requests, image)
     most = max((r.sectors for r in requests), default=1) * SECTOR
     ram_mib = (BUFFER + most >> 20) + 1
-    host = Host(memory_mib=params.guests * (ram_mib + 4) + 8, costs=CostModel.preset(params.costs))
-    runs = [_GuestRun(host, params, Overlay(image), requests, ram_mib) for _ in range(params.guests)]
+    host = Host(memory_mib=params.guests * (ram_mib + 4) + 8, costs=CostModel.preset(params.costs),
+                cores=params.host_cores)
+    runs = [_EmulatedRun(host, params, Overlay(image), requests, ram_mib) for _ in range(params.guests)]
     host.run(*[(run.cpu, run.program) for run in runs])
-    return _result(params, requests, runs)
+    return result(params, requests, runs)
 
 
-class _GuestRun:
-    """One guest with its board, disk and driver, and what it measured."""
+class GuestRun:
+    """One guest, its requests, and what it measured; a mode adds devices and `program(cpu)`."""
 
     def __init__(self, host, params, image, requests, ram_mib):
         self.params, self.image, self.requests = params, image, requests
-        guest = host.guest(ram_mib=ram_mib)
-        self.costs, self.cpu = host.costs, guest.cpu
-        clock = guest.clock
-
-        def service(kind, sectors, done):
-            if kind in ("buffer", "reset"):
-                done()                   # the medium has no part in it
-                return
-            ns = self.costs.disk_ns(kind, sectors)
-            if params.transfer == "dma":
-                ns += self.costs.copy_ns(sectors * SECTOR)   # the emulator moves what a DMA engine would
-            clock.call_later(ns, done)
-        Board(guest, (AtaDisk(image),), service)
+        self.guest = host.guest(ram_mib=ram_mib)
+        self.costs, self.cpu = host.costs, self.guest.cpu
         self.digest = hashlib.sha256()
-        self.bytes = self.bytes_read = 0
+        self.bytes = self.bytes_read = self.signals = 0
+        self.rings = {}
 
-    def program(self, cpu):
-        """The guest: firmware's part, the driver's set-up, then the requests one after the other."""
-        params = self.params
-        _map_bus_master(cpu)
-        pic.init(cpu)
-        disk = AtaDriver(cpu, transfer=params.transfer, string=params.string, width=params.width,
-                         interrupts=params.interrupts, bus_master=BUS_MASTER if params.transfer == "dma" else None)
-        yield from disk.init()
-        yield from cpu.pay()
-        self._start(cpu)
-        for row, request in enumerate(self.requests):
-            cpu.compute(self.costs.guest_request_ns)
-            length = request.sectors * SECTOR
-            self.bytes += length
-            if request.op == "R":
-                yield from disk.read(request.lba, request.sectors, BUFFER)
-                self.digest.update(cpu.read(BUFFER, length))
-                self.bytes_read += length
-            elif request.op == "W":
-                cpu.write(BUFFER, trace.payload(row, request.sectors))
-                yield from disk.write(request.lba, request.sectors, BUFFER)
-            else:
-                yield from disk.flush()
-
-    def _start(self, cpu):
+    def start(self, cpu):
+        """Set-up is over: count from here."""
         self.started, self.setup = cpu.now, {id(row): (row.count, row.total_ns) for row in cpu.exits.rows}
         self.setup_exits = cpu.exits.total
         self.setup_compute, self.setup_idle, self.setup_interrupts = cpu.compute_ns, cpu.idle_ns, cpu.interrupts
@@ -187,6 +181,48 @@ class _GuestRun:
         return sum(row.total_ns - self.setup.get(id(row), (0, 0))[1] for row in self.cpu.exits.rows)
 
 
+class _EmulatedRun(GuestRun):
+    """A guest with a board, an ATA disk and its driver."""
+
+    def __init__(self, host, params, image, requests, ram_mib):
+        super().__init__(host, params, image, requests, ram_mib)
+        clock = self.guest.clock
+
+        def service(kind, sectors, done):
+            if kind in ("buffer", "reset"):
+                done()                   # the medium has no part in it
+                return
+            ns = self.costs.disk_ns(kind, sectors)
+            if params.transfer == "dma":
+                ns += self.costs.copy_ns(sectors * SECTOR)   # the emulator moves what a DMA engine would
+            clock.call_later(ns, done)
+        Board(self.guest, (AtaDisk(image),), service)
+
+    def program(self, cpu):
+        """The guest: firmware's part, the driver's set-up, then the requests one after the other."""
+        params = self.params
+        _map_bus_master(cpu)
+        pic.init(cpu)
+        disk = AtaDriver(cpu, transfer=params.transfer, string=params.string, width=params.width,
+                         interrupts=params.interrupts, bus_master=BUS_MASTER if params.transfer == "dma" else None)
+        yield from disk.init()
+        yield from cpu.pay()
+        self.start(cpu)
+        for row, request in enumerate(self.requests):
+            cpu.compute(self.costs.guest_request_ns)
+            length = request.sectors * SECTOR
+            self.bytes += length
+            if request.op == "R":
+                yield from disk.read(request.lba, request.sectors, BUFFER)
+                self.digest.update(cpu.read(BUFFER, length))
+                self.bytes_read += length
+            elif request.op == "W":
+                cpu.write(BUFFER, trace.payload(row, request.sectors))
+                yield from disk.write(request.lba, request.sectors, BUFFER)
+            else:
+                yield from disk.flush()
+
+
 def _map_bus_master(cpu):
     """What firmware does: give BAR 4 of function 0:1.1 its address, switch I/O and bus mastering on."""
     for register, value in ((0x20, BUS_MASTER | 1), (0x04, 0x0005)):
@@ -202,7 +238,8 @@ def _merge(dicts):
     return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _result(params, requests, runs):
+def result(params, requests, runs):
+    """The `DiskResult` of guests that have run."""
     digest = runs[0].digest.hexdigest()
     if len(runs) > 1:   # each guest read its own disk: the digest of the digests, in order
         digest = hashlib.sha256(b"".join(run.digest.digest() for run in runs)).hexdigest()
@@ -221,5 +258,7 @@ def _result(params, requests, runs):
         device_ns=sum(run.cpu.idle_ns - run.setup_idle for run in runs),
         interrupts=sum(run.cpu.interrupts - run.setup_interrupts for run in runs),
         setup_exits=sum(run.setup_exits for run in runs),
+        signals=sum(run.signals for run in runs),
+        rings=runs[0].rings,
         images=[run.image for run in runs],
     )
