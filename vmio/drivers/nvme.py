@@ -22,7 +22,7 @@ POLL_NS = 1000                 # between two looks, when there is nothing to wai
 
 SQE = struct.Struct("<BBHI16xQQQIIII")     # opcode, flags, id, nsid, PRP1, PRP2, LBA, dwords 12 to 15
 CQE = struct.Struct("<IIHHHH")
-U16 = struct.Struct("<H")
+ANSWER = struct.Struct("<12xHH")             # of it, what a driver needs: command id, status << 1 | phase
 
 
 class NvmeError(DriverError):
@@ -65,7 +65,8 @@ class NvmeDriver:
         if not 1 <= pairs <= 64:
             raise ValueError(f"pairs {pairs}: 1 to 64")
         if base % PAGE or size < memory_needed(entries, pairs):
-            raise ValueError(f"memory {base:#x}, {size} bytes: page-aligned, {memory_needed(entries, pairs)} bytes needed")
+            needed = memory_needed(entries, pairs)
+            raise ValueError(f"memory {base:#x}, {size} bytes: page-aligned, {needed} bytes needed")
         self.cpu, self.bar, self.vectors = cpu, bar, vectors
         self.address = address or (lambda at: at)   # from the CPU's address to the device's
         self.buffer = base
@@ -106,12 +107,13 @@ class NvmeDriver:
         count = len(self.pairs) - 1
         result = yield from self._admin("SET FEATURES", SET_FEATURES, low=NUMBER_OF_QUEUES | (count * 0x10001) << 32)
         if min(result & 0xFFFF, result >> 16) < count:
-            raise DriverError(f"NVMe: {len(self.pairs)} queue pairs asked, {min(result & 0xFFFF, result >> 16) + 1} given")
+            raise DriverError(f"NVMe: {len(self.pairs)} queue pairs asked, SET FEATURES gave {result:#x}")
         for n, pair in enumerate(self.pairs):
             ring = pair.id | pair.entries - 1 << 16
             flags = 1 if self.vectors is None else 3 | self.vectors[n] << 16
             yield from self._admin("CREATE I/O COMPLETION QUEUE", CREATE_CQ, pair.cq, low=ring | flags << 32)
-            yield from self._admin("CREATE I/O SUBMISSION QUEUE", CREATE_SQ, pair.sq, low=ring | (1 | pair.id << 16) << 32)
+            flags = 1 | pair.id << 16
+            yield from self._admin("CREATE I/O SUBMISSION QUEUE", CREATE_SQ, pair.sq, low=ring | flags << 32)
 
     def _until(self, ready, what):
         for _ in range(POLLS):
@@ -126,7 +128,7 @@ class NvmeDriver:
     def _identify(self):
         yield from self._admin("IDENTIFY controller", IDENTIFY, self.buffer, low=1)
         page = self.cpu.read(self.buffer, PAGE)
-        self.serial, self.model = page[4:24].decode("ascii", "replace").strip(), page[24:64].decode("ascii", "replace").strip()
+        self.serial, self.model = (page[a:b].decode("ascii", "replace").strip() for a, b in ((4, 24), (24, 64)))
         self.most_sectors = min((PAGE << page[77]) // SECTOR if page[77] else 65536, 65536, 511 * 8)
         yield from self._admin("IDENTIFY namespace 1", IDENTIFY, self.buffer, nsid=1)
         page = self.cpu.read(self.buffer, PAGE)
@@ -200,20 +202,22 @@ class NvmeDriver:
 
     def reap(self, pair=0):
         """The answers that have come: [(tag, status), ...], status 0 for success.  `NvmeError` for an unknown id."""
-        queue, read = self.pairs[pair], self.cpu.read
-        answers, head, phase = [], queue.head, queue.phase
+        queue, answers = self.pairs[pair], []
+        head, phase, entries, tags, free = queue.head, queue.phase, queue.entries, queue.tags, queue.free
         while True:
-            id, status = U16.unpack_from(raw := read(queue.cq + 16 * head, 16), 12)[0], raw[14] | raw[15] << 8
-            if status & 1 != phase:
+            most = min(entries - 1 - len(free), entries - head) or 1     # as many as can have come
+            for id, status in ANSWER.iter_unpack(self.cpu.read(queue.cq + 16 * head, 16 * most)):
+                if status & 1 != phase:
+                    break
+                if id >= entries or tags[id] is None:
+                    raise NvmeError(f"answer to unknown command {id}", status >> 1)
+                answers.append((tags[id], status >> 1))
+                tags[id] = None
+                free.append(id)
+                head += 1
+            if head < entries:
                 break
-            if id >= queue.entries or queue.tags[id] is None:
-                raise NvmeError(f"answer to unknown command {id}", status >> 1)
-            answers.append((queue.tags[id], status >> 1))
-            queue.tags[id] = None
-            queue.free.append(id)
-            head += 1
-            if head == queue.entries:
-                head, phase = 0, phase ^ 1
+            head, phase = 0, phase ^ 1
         if answers:
             queue.head, queue.phase = head, phase
             self.completed += len(answers)

@@ -12,7 +12,7 @@ has it.
 
 import struct
 
-from vmio.hardware import nvme_identify, nvme_prp, nvme_sgl
+from vmio.hardware import nvme_checkpoint, nvme_identify, nvme_prp, nvme_sgl
 from vmio.hardware import nvme_wire as w
 from vmio.hardware.msix import Msix
 from vmio.hardware.nvme_admin import MOST_ENTRIES, AdminCommands
@@ -59,23 +59,23 @@ class NvmeController:
         self.admin, self.nvm = AdminCommands(self), NvmCommands(self)
         self.sqs, self.cqs = {}, {}
         self._intx = self._serving = 0
-        self._registers = bytearray(DOORBELLS)
+        self.registers = bytearray(DOORBELLS)
         self.reset()
 
     def reset(self):
         """Power-on state.  The medium keeps what it holds."""
-        self._forget()
+        self.forget()
         self.features.reset()
         self.counters = dict.fromkeys(COUNTERS, 0)
         self.msix.reset()
         if self.by_message:
             self.msix.unmask_all()
-        self._registers[:] = bytes(DOORBELLS)
-        struct.pack_into("<QI", self._registers, w.CAP, CAP_VALUE, VERSION)
-        self._set_page(0)
+        self.registers[:] = bytes(DOORBELLS)
+        struct.pack_into("<QI", self.registers, w.CAP, CAP_VALUE, VERSION)
+        self.set_page(0)
         self.update_intx()
 
-    def _forget(self):
+    def forget(self):
         """Drop queues and all that is under way; what the medium still finishes is answered to nobody."""
         for sq in self.sqs.values():
             for request in sq.requests:
@@ -90,12 +90,12 @@ class NvmeController:
     def read(self, offset, size):
         """Registers, MSI-X table and pending bits; doorbells and gaps read 0."""
         if offset < DOORBELLS:
-            return int.from_bytes(self._registers[offset:offset + size], "little")
-        if MSIX_TABLE <= offset < MSIX_PENDING:
+            return int.from_bytes(self.registers[offset:offset + size], "little")
+        if offset < MSIX_TABLE or offset & 3 or size < 4:
+            return 0       # MSI-X structures are read and written by whole dwords (PCI 3.0, 6.8.2)
+        if offset < MSIX_PENDING:
             return self.msix.read_table(offset - MSIX_TABLE, size)
-        if offset >= MSIX_PENDING:
-            return self.msix.read_pending(offset - MSIX_PENDING, size)
-        return 0
+        return self.msix.read_pending(offset - MSIX_PENDING, size)
 
     def write(self, offset, size, value):
         """Write; a misaligned access is cut into aligned ones, low address first."""
@@ -109,7 +109,7 @@ class NvmeController:
         elif offset < MSIX_TABLE:
             if not offset & 3:
                 self._doorbell(offset - DOORBELLS >> 2, value & 0xFFFF)
-        elif offset < MSIX_PENDING:
+        elif offset < MSIX_PENDING and size >= 4:
             self.msix.write_table(offset - MSIX_TABLE, size, value)
 
     def _write_register(self, offset, size, value):
@@ -125,13 +125,14 @@ class NvmeController:
         elif offset in (w.AQA, w.ASQ + 4, w.ACQ + 4):
             self._put(offset, value)
         elif offset in (w.ASQ, w.ACQ):
-            self._registers[offset:offset + size] = value.to_bytes(size, "little")
+            size = max(size, 2)
+            self.registers[offset:offset + size] = value.to_bytes(size, "little")
 
     def _get(self, offset):
-        return int.from_bytes(self._registers[offset:offset + 4], "little")
+        return int.from_bytes(self.registers[offset:offset + 4], "little")
 
     def _put(self, offset, value):
-        self._registers[offset:offset + 4] = value.to_bytes(4, "little")
+        self.registers[offset:offset + 4] = value.to_bytes(4, "little")
 
     def _configure(self, value):
         """CC (3.1.5): enable, disable, shut down."""
@@ -145,8 +146,10 @@ class NvmeController:
         if value & w.CC_EN and not old & w.CC_EN:
             status = w.CSTS_RDY if self._enable(value) else w.CSTS_CFS
         elif not value & w.CC_EN and old & w.CC_EN:
-            self._forget()
-            status &= ~w.CSTS_RDY
+            self.forget()
+            for register in (w.CC, w.INTMS, w.INTMC):
+                self._put(register, 0)
+            status = 0
             self.update_intx()
         self._put(w.CSTS, status)
 
@@ -154,18 +157,18 @@ class NvmeController:
         """Make the admin queues; False if a register's value can't be."""
         page = 1 << 12 + (cc >> 7 & 0xF)
         aqa = self._get(w.AQA)
-        asq, acq = struct.unpack_from("<QQ", self._registers, w.ASQ)
+        asq, acq = struct.unpack_from("<QQ", self.registers, w.ASQ)
         sq_entries, cq_entries = aqa & 0xFFF, aqa >> 16 & 0xFFF
         if (self.cqs or self.sqs or asq & page - 1 or acq & page - 1 or not CAP_VALUE >> 37 >> (cc >> 4 & 7) & 1
                 or page > 1 << 16 or (cc >> 16 & 0xF, cc >> 20 & 0xF) != (6, 4) or not sq_entries or not cq_entries):
             return False
-        self._set_page(page)
+        self.set_page(page)
         self.cqs[0] = CompletionQueue(0, acq, cq_entries + 1, 0, True)
         self.sqs[0] = SubmissionQueue(0, asq, sq_entries + 1, self.cqs[0])
         self.features.start()
         return True
 
-    def _set_page(self, page):
+    def set_page(self, page):
         self.page = page
         self.most_bytes = page << w.MDTS
 
@@ -217,7 +220,6 @@ class NvmeController:
         """Fetch and start what the host has submitted, then post the answers that are ready."""
         if self.sqs.get(sq.id) is not sq:
             return    # deleted since the doorbell rang
-        start = self.nvm.start if sq.id else self.admin.start
         memory = self.memory
         while sq.head != sq.tail and sq.in_flight < sq.size:
             self._serving += 1
@@ -230,13 +232,15 @@ class NvmeController:
                     break
                 sq.head = (sq.head + 1) % sq.size
                 sq.in_flight += 1
-                self._start(start, Request(sq, command))
+                self.start(Request(sq, command))
             self._serving -= 1
             self._post(sq.cq)
 
-    def _start(self, start, request):
+    def start(self, request):
+        """Begin a command; what fails at once is answered at once."""
+        commands = self.nvm if request.sq.id else self.admin
         try:
-            pending = start(request)
+            pending = commands.start(request)
         except Failed as failure:
             request.status = failure.status
             pending = False
@@ -275,11 +279,16 @@ class NvmeController:
 
     def _post(self, cq):
         """Write answers while there is room, and interrupt once for all of them (4.6)."""
-        waiting, memory, posted = cq.waiting, self.memory, False
-        while waiting and not cq.full:
+        waiting, memory, posted, size = cq.waiting, self.memory, False, cq.size
+        while waiting:
+            after = (cq.tail + 1) % size
+            if after == cq.head:
+                break      # full: one place stays free, to tell full from empty
             request = waiting[0]
             sq = request.sq
-            answer = CQE.pack(request.result, 0, sq.head, sq.id, request.id, request.status << 1 | cq.phase)
+            command = request.command
+            answer = CQE.pack(request.result, 0, sq.head, sq.id, command[2] | command[3] << 8,
+                              request.status << 1 | cq.phase)
             try:
                 memory.write(cq.base + CQE_BYTES * cq.tail, answer)
             except FAULTS:
@@ -288,9 +297,8 @@ class NvmeController:
             waiting.popleft()
             sq.in_flight -= 1
             posted = True
-            cq.tail += 1
-            if cq.tail == cq.size:
-                cq.tail = 0
+            cq.tail = after
+            if not after:
                 cq.phase ^= 1
         if posted and cq.interrupts:
             if self.msix.enabled:
@@ -347,53 +355,11 @@ class NvmeController:
     # -- checkpoint ----------------------------------------------------------------------------
 
     def save(self):
-        """All that the controller knows; what the medium was busy with is saved as the command, to be started again."""
-        return {"registers": self._registers.hex(), "page": self.page, "queues_created": self.queues_created,
-                "cqs": [cq.save() | {"waiting": [self._saved(request) for request in cq.waiting]}
-                        for cq in self.cqs.values()],
-                "sqs": [sq.save() | {"requests": sorted(request.command.hex() for request in sq.requests
-                                                        if request not in self.events.requests)}
-                        for sq in self.sqs.values()],
-                "event_requests": [request.command.hex() for request in self.events.requests],
-                "events": self.events.save(), "features": self.features.save(), "msix": self.msix.save(),
-                "counters": dict(self.counters)}
-
-    @staticmethod
-    def _saved(request):
-        return [request.sq.id, request.command.hex(), request.result, request.status]
+        """All that the controller knows, as plain data; see `nvme_checkpoint`."""
+        return nvme_checkpoint.save(self)
 
     def restore(self, state):
         """Take back what `save` gave; commands that were under way start anew."""
-        self._forget()
-        self._registers[:] = bytes.fromhex(state["registers"])
-        self._set_page(state["page"])
-        self.queues_created, self.counters = state["queues_created"], dict(state["counters"])
-        self.features.restore(state["features"])
-        self.msix.restore(state["msix"])
-        for saved in state["cqs"]:
-            cq = self.cqs[saved["id"]] = CompletionQueue(0, 0, 2, 0, False)
-            for name in CompletionQueue.FIELDS:
-                setattr(cq, name, saved[name])
-        for saved in state["sqs"]:
-            sq = self.sqs[saved["id"]] = SubmissionQueue(saved["id"], saved["base"], saved["size"], self.cqs[saved["cq"]])
-            sq.head, sq.tail = saved["head"], saved["tail"]
-        for saved in state["cqs"]:
-            for id, command, result, status in saved["waiting"]:
-                request = self._again(id, command)
-                request.result, request.status, request.done = result, status, True
-                self.cqs[saved["id"]].waiting.append(request)
-        self.events.restore(state["events"])
-        for command in state["event_requests"]:
-            request = self._again(0, command)
-            self.events.requests.append(request)
-            request.sq.requests.add(request)
-        for saved in state["sqs"]:
-            for command in saved["requests"]:
-                request = self._again(saved["id"], command)
-                self._start(self.nvm.start if saved["id"] else self.admin.start, request)
+        self.forget()
+        nvme_checkpoint.restore(self, state)
         self.update_intx()
-
-    def _again(self, sq_id, command):
-        sq = self.sqs[sq_id]
-        sq.in_flight += 1
-        return Request(sq, bytes.fromhex(command))

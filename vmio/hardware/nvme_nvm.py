@@ -130,10 +130,13 @@ class NvmCommands:
         """TP 4065: one range of 0 blocks is all that the namespace's limits (MSRC, MSSRL) allow, so none is."""
         dword12, = struct.unpack_from("<I", request.command, 48)
         format = dword12 >> 8 & 0xF
+        if format > 1:
+            raise Failed(w.INVALID_FIELD | DNR)
+        if dword12 & 0xFF:
+            raise Failed(w.SIZE_LIMIT | DNR)
         if format:
-            raise Failed((w.INVALID_FORMAT if format == 1 else w.INVALID_FIELD) | DNR)
-        if not dword12 & 0xFF:
-            self.controller.from_host(request, COPY_RANGE_BYTES)
+            raise Failed(w.INVALID_FORMAT | DNR)
+        self.controller.from_host(request, COPY_RANGE_BYTES)
         raise Failed(w.SIZE_LIMIT | DNR)
 
 

@@ -28,7 +28,8 @@ class NvmeFunction(PciFunction):
             for at, mask in writable.items():
                 self.writable[at] = mask
         self.write_1_to_clear[7] = 0
-        controller.drive_intx = self.set_interrupt
+        controller.drive_intx, controller.by_message = self.set_interrupt, False
+        controller.msix.reset()      # a driver that finds it by PCI sets up MSI-X itself
         self._obey()
 
     def write(self, offset, size, value):

@@ -37,11 +37,6 @@ class CompletionQueue:
         self.phase = 1
         self.waiting = deque()
 
-    @property
-    def full(self):
-        """No room for an answer: one place stays free, to tell full from empty."""
-        return (self.tail + 1) % self.size == self.head
-
     def save(self):
         """Plain data; the controller saves the answers that wait."""
         return {name: getattr(self, name) for name in self.FIELDS}

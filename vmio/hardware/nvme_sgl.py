@@ -11,7 +11,7 @@ from vmio.hardware.nvme_wire import (
     DATA_TRANSFER_ERROR, DNR, FAULTS, INVALID_FIELD, INVALID_SGL_LENGTH, INVALID_SGL_TYPE, Failed)
 
 DESCRIPTOR = struct.Struct("<QI3xB")
-DATA, BIT_BUCKET, SEGMENT, LAST_SEGMENT = 0, 1, 2, 3     # bits 7:4 of the type
+DATA, SEGMENT, LAST_SEGMENT = 0, 2, 3     # bits 7:4 of the type
 INVALID_COUNT, INVALID_SEGMENT = 0x00D, 0x00E
 MOST_SEGMENTS = 256    # of one command: a list that runs in a circle ends too
 
