@@ -16,8 +16,12 @@ import sys
 
 from vmio.devices.ata import AtaDisk
 from vmio.devices.board import RTC_BASE, Board
+from vmio.devices.piix import pirq_of
+from vmio.hardware.nvme import BAR_BYTES, NvmeController
+from vmio.hardware.nvme_pci import pci_function
 from vmio.hypervisor.host import Host
 from vmio.machine.clock import NEVER
+from vmio.machine.lines import Line
 from vmio.machine.pagetable import TranslationFault
 from vmio.machine.storage import Image
 
@@ -41,6 +45,8 @@ class Door:
         self.image = Image.open(drive) if drive else None
         disks = (AtaDisk(self.image),) if drive else ()
         self.board = Board(self.guest, disks, self._disk_access, serial=serial, rtc_base=rtc_base)
+        if drive:
+            self._plug_nvme(self.image)
         self._events = []
         self._levels = {}
         commands = {"read": self._read, "write": self._write, "b64read": self._b64read, "b64write": self._b64write,
@@ -54,6 +60,20 @@ class Door:
             commands["read" + letter] = lambda at, size=size: self._load(at, size)
             commands["write" + letter] = lambda at, value, size=size: self._store(at, value, size)
         self._commands = commands
+
+    def _plug_nvme(self, image, slot=3):
+        """The same disk once more, as an NVMe controller in a PCI slot: a client takes the one it has a driver for."""
+        guest, regions = self.guest, []
+        controller = NvmeController(guest.clock, guest.memory, image, service=self._disk_access, fetch_ns=0)
+
+        def on_bar(index, base):
+            while regions:
+                guest.mmio.detach(regions.pop())
+            if base is not None and guest.mmio.is_free(base, BAR_BYTES):
+                regions.append(guest.mmio.attach(base, BAR_BYTES, controller, "nvme", width=4))
+        pin, bridge = Line(f"slot {slot} INTA#"), self.board.pci.functions[1, 0]
+        pin.connect(lambda level: bridge.set_pirq(pirq_of(slot, 0), level))
+        self.board.pci.add(slot, 0, pci_function(controller, pin, on_bar))
 
     def _disk_access(self, kind, sectors, done):
         self._unfinished.append(done)
@@ -93,11 +113,18 @@ class Door:
     # Memory, by guest-physical address.
 
     def _load(self, at, size):
-        return f"0x{int.from_bytes(self._get(_number(at, 'address'), size), 'little'):016x}"
+        at = _number(at, "address")
+        region = self.guest.mmio.find(at)
+        value = self.guest.mmio.read(at, size) if region else int.from_bytes(self._get(at, size), "little")
+        return f"0x{value:016x}"
 
     def _store(self, at, value, size):
         value = _number(value, "value") & (1 << 8 * size) - 1
-        self._put(_number(at, "address"), value.to_bytes(size, "little"))
+        at = _number(at, "address")
+        if self.guest.mmio.find(at):
+            self.guest.mmio.write(at, size, value)
+        else:
+            self._put(at, value.to_bytes(size, "little"))
 
     def _read(self, at, length):
         return "0x" + self._get(_number(at, "address"), _length(length)).hex()

@@ -74,6 +74,13 @@ def perform(door, op):
             if got & mask == value & mask:
                 break
         return got, edges, value
+    if kind == "pollm":
+        _, at, size, value, mask = op
+        for _ in range(POLLS):
+            got = int(ask(f"read{LETTER[size]} {at}"), 0)
+            if got & mask == value & mask:
+                break
+        return got, edges, value
     if kind in ("ins", "outs"):
         _, port, size, text = op
         raw = bytes.fromhex(text)

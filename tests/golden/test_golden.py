@@ -16,7 +16,7 @@ from replay import disk_image, replay
 OWN_PCI_FUNCTIONS = {0x00, 0x08, 0x09, 0x0B}  # 0.0, 1.0, 1.1, 1.3; the recording's network cards are not on this board
 NAMES = sorted(path.stem for path in data.path("golden").glob("*.json"))
 
-@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith(("linux_", "nvme_"))])
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("linux_")])
 def test_scripted_trace(name, tmp_path):
     trace = json.loads(data.path(f"golden/{name}.json").read_text())
     has_disk = any("disk.img" in arg for arg in trace["args"])

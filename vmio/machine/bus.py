@@ -87,6 +87,11 @@ class Bus:
         del self._regions[at], self._bases[at]
         self._changed()
 
+    def is_free(self, base, length):
+        """Nobody answers in [base, base+length), and all of it is on the bus."""
+        return 0 <= base and base + length <= self.size and all(
+            region.base + region.length <= base or base + length <= region.base for region in self._regions)
+
     def _changed(self):
         for callback in self.on_change:
             callback()
