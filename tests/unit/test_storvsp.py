@@ -1,0 +1,336 @@
+"""StorVSP by itself: start-up, requests in and out of order, and everything that must be refused."""
+
+import pytest
+
+from tests.storage_rig import Rig, read10, srb, write10
+from vmio.machine.overlay import Overlay
+from vmio.vmbus import vstor as v
+from vmio.workloads.disk import pattern
+
+INQUIRY = "12 00 00 00 24 00"
+
+
+def test_layouts_are_the_published_ones():
+    assert {layout.size for layout in (v.PACKET, v.VERSION, v.PROPERTIES, v.SUBCHANNELS, v.SRB)} == {64}
+    offsets = {name: field.offset - 12 for name, field in v.SRB.by_name.items()}
+    assert (offsets["srb_status"], offsets["lun"], offsets["cdb_length"], offsets["direction"]) == (2, 7, 8, 10)
+    assert (offsets["transfer_length"], offsets["cdb"], offsets["queue_tag"], offsets["sort_key"]) == (12, 16, 38, 48)
+    payload = bytes.fromhex("030000000100000000000000 34000000 00000000 0a140100 00200000 2800"
+                            "00000080000010 00000000000000 00000000 0000ff20 4a010000 3c000000 00000000")
+    record = v.SRB.parse(payload)
+    assert (record.length, record.cdb_length, record.direction, record.transfer_length) == (52, 10, 1, 8192)
+    assert v.SRB.pack(**record._asdict()) == payload
+    assert "EXECUTE_SRB" in v.draw(payload)
+
+
+def test_start_up():
+    rig = Rig(max_subchannels=0)
+    assert rig.control(v.BEGIN_INITIALIZATION)[0] == 0
+    status, answer = rig.control(v.QUERY_PROTOCOL_VERSION, version=0x0603)
+    assert status == v.REVISION_MISMATCH and v.VERSION.parse(answer).version == 0x0603
+    status, answer = rig.control(v.QUERY_PROTOCOL_VERSION, version=v.WIN10)
+    assert status == 0 and v.VERSION.parse(answer).version == v.WIN10 and rig.vsp.version == v.WIN10
+    status, answer = rig.control(v.QUERY_PROPERTIES)
+    properties = v.PROPERTIES.parse(answer)
+    assert (status, properties.max_subchannels, properties.properties, properties.max_transfer) == (0, 0, 0, 0x40000)
+    assert rig.control(v.FCHBA_DATA)[0] == 0
+    assert rig.control(v.END_INITIALIZATION)[0] == 0
+    assert rig.srb(INQUIRY, 36).status == 0
+
+
+@pytest.mark.parametrize("steps", range(4))
+def test_out_of_order_is_refused_and_changes_nothing(steps):
+    rig = Rig()
+    order = [(v.BEGIN_INITIALIZATION, {}), (v.QUERY_PROTOCOL_VERSION, {"version": v.WIN8}), (v.QUERY_PROPERTIES, {}),
+             (v.END_INITIALIZATION, {})]
+    for operation, fields in order[:steps]:
+        assert rig.control(operation, **fields)[0] == 0
+    for operation, fields in order:
+        if operation != order[steps][0]:
+            assert rig.control(operation, **fields)[0] == v.INVALID_DEVICE_STATE
+    for operation in (v.COMPLETE_IO, v.REMOVE_DEVICE, v.RESET_LUN, v.ENUMERATE_BUS, v.EVENT_NOTIFICATION, v.EXECUTE_SRB):
+        assert rig.control(operation)[0] == v.INVALID_DEVICE_STATE
+    for operation, fields in order[steps:]:
+        assert rig.control(operation, **fields)[0] == 0
+    assert rig.control(v.RESET_LUN)[0] == rig.control(v.RESET_BUS)[0] == rig.control(v.RESET_ADAPTER)[0] == 0
+    assert rig.control(v.BEGIN_INITIALIZATION)[0] == v.INVALID_DEVICE_STATE
+    assert not rig.backend.log and rig.errors == []
+
+
+def test_the_answer_is_as_long_as_the_request():
+    rig = Rig()
+    assert len(rig.ask(v.PACKET.pack(operation=v.BEGIN_INITIALIZATION)[:48])) == 48
+    assert len(rig.ask(v.VERSION.pack(operation=v.QUERY_PROTOCOL_VERSION, version=v.WIN7)[:48])) == 48
+    assert len(rig.ask(v.PACKET.pack(operation=v.QUERY_PROPERTIES) + bytes(100))) == 64
+
+
+def test_old_guests_send_short_requests():
+    rig = Rig().ready(v.WIN6)
+    payload, ranges = srb(read10(8, 8), 4096)
+    answer = rig.ask(payload[:48], 7, ranges)
+    assert len(answer) == 48 and answer[14] == v.SRB_SUCCESS
+    assert rig.guest.memory.read(0x10000, 4096) == rig.image.read(8, 8)
+
+
+def test_a_read_lands_in_the_guests_own_pages():
+    rig = Rig().ready()
+    pages = (0x30, 0x11, 0x22)
+    answer = rig.srb(read10(3, 16), 8192, ranges=((8192, 0x200, pages),))
+    assert (answer.status, answer.srb_status, answer.scsi_status, answer.transfer_length) == (0, 1, 0, 8192)
+    assert answer.cdb == bytes(20) and answer.sense_length == 20
+    memory = rig.guest.memory
+    data = memory.read(0x30200, 0xE00) + memory.read(0x11000, 0x1000) + memory.read(0x22000, 0x200)
+    assert data == rig.image.read(3, 16)
+    assert memory.read(0x30000, 0x200) == bytes(0x200) and memory.read(0x22200, 0xE00) == bytes(0xE00)
+    (name, kind, lba, sectors, spas), = rig.backend.log
+    assert (name, kind, lba, sectors) == ("guest0", "read", 3, 16)
+    assert spas == [rig.guest.ram_spa(0x30200), rig.guest.ram_spa(0x11000), rig.guest.ram_spa(0x22000)]
+
+
+def test_a_write_and_one_that_must_be_on_the_medium():
+    rig = Rig(Overlay(pattern(1))).ready()
+    rig.guest.memory.write(0x10000, b"w" * 4096)
+    assert rig.srb(write10(8, 8), 4096, v.TO_DEVICE).status == 0
+    assert rig.image.read(8, 8) == b"w" * 4096
+    assert rig.srb(write10(16, 8, fua=True), 4096, v.TO_DEVICE).status == 0
+    assert [entry[1] for entry in rig.backend.log] == ["write", "write", "flush"]
+    assert rig.vsp.in_flight == 0
+
+
+def test_commands_answered_without_the_medium():
+    rig = Rig().ready()
+    answer = rig.srb("12 00 00 00 ff 00", 255)
+    assert (answer.srb_status, answer.transfer_length) == (1, 36)
+    assert rig.guest.memory.read(0x10008, 8) == b"Msft    "
+    assert rig.srb("12 00 00 00 ff 00", 5).transfer_length == 5           # cut to the buffer
+    assert rig.srb("00 00 00 00 00 00").srb_status == 1
+    assert rig.backend.log == []
+
+
+def test_errors_of_the_disk_come_with_sense():
+    rig = Rig().ready()
+    answer = rig.srb(read10(rig.image.sectors, 1), 512)
+    assert (answer.status, answer.srb_status, answer.scsi_status) == (v.IO_DEVICE_ERROR, 0x84, 2)
+    assert answer.sense_length == 18 and (answer.cdb[2], answer.cdb[12]) == (5, 0x21) and answer.cdb[18:] == bytes(2)
+    assert answer.transfer_length == 0
+    rig.backend.status = 0x281
+    answer = rig.srb(read10(0, 1), 512)
+    assert (answer.srb_status, answer.cdb[2], answer.cdb[12], answer.transfer_length) == (0x84, 3, 0x11, 0)
+    assert rig.srb(write10(0, 1), 512, v.TO_DEVICE).cdb[12] == 0x0C
+    assert rig.srb("35").cdb[2] == 4
+
+
+def test_units_that_are_not_there():
+    rig = Rig().ready()
+    for place in ({"lun": 1}, {"target": 1}, {"path": 2}, {"lun": 255}):
+        answer = rig.srb(INQUIRY, 36, **place)
+        assert answer.srb_status == 1 and rig.guest.memory.read(0x10000, 1) == b"\x7f"
+        for cdb in (read10(0, 1), "a0 00 00 00 00 00 00 00 10 00 00 00", "12 01 80 00 ff 00"):
+            answer = rig.srb(cdb, 512, **place)
+            assert (answer.status, answer.srb_status, answer.scsi_status) == (v.NO_SUCH_DEVICE, 0x20, 2)
+    assert rig.backend.log == []
+
+
+@pytest.mark.parametrize("change, expected", [
+    ({"cdb_length": 0}, v.SRB_INVALID_REQUEST),
+    ({"cdb_length": 17}, v.SRB_INVALID_REQUEST),
+    ({"direction": 3}, v.SRB_INVALID_REQUEST),
+    ({"direction": v.NO_DATA}, v.SRB_INVALID_REQUEST),
+    ({"direction": v.TO_DEVICE}, v.SRB_INVALID_REQUEST),                      # a read, the wrong way round
+    ({"ranges": ()}, v.SRB_INVALID_REQUEST),
+    ({"ranges": ((4095, 0, (16,)),)}, v.SRB_INVALID_REQUEST),                  # shorter than the transfer
+    ({"ranges": ((2048, 0, (16,)), (2048, 0, (17,)))}, v.SRB_INVALID_REQUEST),
+    ({"ranges": ((4096, 0, (1 << 40,)),)}, v.SRB_INVALID_REQUEST),             # no such page
+    ({"ranges": ((4096, 0, ((1 << 64) - 1,)),)}, v.SRB_INVALID_REQUEST),
+    ({"ranges": ((4096, 0, (1024,)),)}, v.SRB_INVALID_REQUEST),                # the first behind the guest's RAM
+    ({"ranges": ((4096, 0x10, (16, 1024)),)}, v.SRB_INVALID_REQUEST),
+    ({"ranges": ((4096, 2, (16, 17)),)}, v.SRB_INVALID_REQUEST),               # not a multiple of 4
+    ({"transfer_length": 0x41000, "ranges": ((0x41000, 0, tuple(range(65))),)}, v.SRB_INVALID_REQUEST),
+    ({"transfer_length": 2048}, v.SRB_DATA_OVERRUN),                           # the CDB moves more
+    ({"transfer_length": 0, "ranges": ()}, v.SRB_DATA_OVERRUN)])
+def test_requests_that_cannot_be(change, expected):
+    rig = Rig().ready()
+    before = rig.host.memory.read(0, rig.host.memory.size)
+    ranges = change.pop("ranges", None)
+    payload, own = srb(read10(0, 8), 4096, **change)
+    answer = v.SRB.parse(rig.ask(payload, 7, own if ranges is None else ranges))
+    assert (answer.srb_status, answer.scsi_status, answer.transfer_length) == (expected, 0, 0)
+    assert answer.status == (v.DATA_OVERRUN_STATUS if expected == v.SRB_DATA_OVERRUN else v.IO_DEVICE_ERROR)
+    assert rig.backend.log == [] and rig.errors == []
+    assert rig.host.memory.read(0, rig.host.memory.size) == before
+    assert rig.srb(INQUIRY, 36).srb_status == 1
+
+
+def test_a_page_of_the_hypervisors_is_not_the_guests():
+    rig = Rig().ready()
+    page = rig.host.memory.allocate(1)
+    rig.guest.slat.map(0x10000, page, 4096, 3)
+    assert rig.srb(read10(0, 8), 4096).srb_status == v.SRB_INVALID_REQUEST
+    rig.guest.slat.map(0x10000, rig.guest.ram_spa(0x10000), 4096, 1)           # read-only: good for a write alone
+    assert rig.srb(read10(0, 8), 4096).srb_status == v.SRB_INVALID_REQUEST
+    assert rig.srb(INQUIRY, 36).srb_status == v.SRB_INVALID_REQUEST
+
+
+@pytest.mark.parametrize("payload, options", [
+    (bytes(8), {}), (bytes(40), {"number": 1}), (bytes(64), {}),
+    (v.PACKET.pack(operation=15), {}), (v.PACKET.pack(operation=0xFFFFFFFF), {}),
+    (v.PACKET.pack(operation=v.BEGIN_INITIALIZATION), {"want_completion": False})])
+def test_what_is_no_request_ends_the_channel(payload, options):
+    rig = Rig().ready()
+    number = options.pop("number", 5)
+    rig.end.send(payload, number, **{"want_completion": True, **options})
+    assert rig.run() == []
+    assert len(rig.errors) == 1 and rig.vsp.corrupt == 1 and rig.vsp.worker is None
+    rig.end.send(payload, number, want_completion=True)                         # nobody listens, nobody minds
+    assert rig.run() == []
+
+
+def test_a_completion_from_the_guest_ends_the_channel():
+    rig = Rig().ready()
+    rig.end.send_completion(bytes(64), 1)
+    assert rig.run() == [] and len(rig.errors) == 1
+
+
+def test_completions_come_in_the_order_of_the_disk():
+    rig = Rig(hold=True, batch=1).ready()
+    for number in range(1, 6):
+        rig.end.send(*_request(number))
+    assert rig.run() == [] and rig.vsp.in_flight == 5
+    got = []
+    for at in (4, 0, 2, 0, 0):
+        rig.backend.release(at)
+        got += [packet.transaction_id for packet in rig.run()]
+    assert got == [5, 1, 4, 2, 3]
+
+
+def _request(number, sectors=8):
+    payload, ranges = srb(read10(number * 8, sectors), sectors * 512, gpa=0x10000 + number * 0x1000)
+    return payload, number, True, ranges
+
+
+def test_a_batch_is_published_together_and_the_rest_is_not_forgotten():
+    rig = Rig(hold=True, batch=4).ready()
+    for number in range(1, 7):
+        rig.end.send(*_request(number))
+    rig.run()
+    before = rig.interrupts
+    for _ in range(3):
+        rig.backend.release()
+    assert rig.run() == []                       # three of four, and more are in flight
+    rig.backend.release()
+    assert rig.interrupts == before + 1 and len(rig.run()) == 4
+    rig.backend.release()
+    assert rig.run() == []
+    rig.backend.release()                        # the last: no other could complete the batch
+    assert len(rig.run()) == 2
+
+
+def test_no_more_in_flight_than_allowed_and_none_lost():
+    rig = Rig(hold=True, queue_depth=3, batch=2).ready()
+    for number in range(1, 9):
+        rig.end.send(*_request(number))
+    rig.run()
+    assert len(rig.backend.held) == 3
+    got = []
+    while rig.backend.held:
+        assert len(rig.backend.held) <= 3
+        rig.backend.release()
+        got += [packet.transaction_id for packet in rig.run()]
+    assert got == list(range(1, 9))
+
+
+def test_a_guest_that_does_not_read_its_ring():
+    rig = Rig(pages=2, hold=True, batch=2).ready()
+    sent = 0
+    for _ in range(30):
+        for _ in range(10):
+            sent += 1
+            rig.end.send(*_request(sent % 100))
+        rig.host.env.run()
+        while rig.backend.held:
+            rig.backend.release()
+        rig.host.env.run()
+        if rig.vsp.worker._backlog:
+            break
+    worker = rig.vsp.worker
+    assert worker._backlog and rig.errors == []
+    taken = worker.taken
+    rig.end.send(*_request(1))
+    rig.host.env.run()
+    assert worker.taken == taken                 # what it doesn't read the answers of is not begun
+    got = len(rig.run())
+    for _ in range(10):
+        while rig.backend.held:
+            rig.backend.release()
+        got += len(rig.run())
+    assert got == sent + 1 and not worker._backlog and worker.completed == worker.taken
+
+
+def test_closing_waits_for_what_is_in_flight():
+    rig = Rig(hold=True).ready()
+    rig.end.send(*_request(1))
+    rig.end.send(*_request(2))
+    rig.host.env.run()
+    worker = rig.vsp.worker
+    drained = rig.vsp.closed()
+    assert drained is not None and not drained.triggered
+    with pytest.raises(RuntimeError, match="2 requests"):
+        rig.guest.destroy()
+    rig.backend.release()
+    assert not drained.triggered
+    rig.backend.release()
+    assert drained.triggered and worker.dropped == 2
+    rig.open()
+    rig.backend.hold = False
+    assert rig.ready().srb(INQUIRY, 36).srb_status == 1
+    assert rig.vsp.closed() is None
+    rig.guest.destroy()
+
+
+def test_what_comes_back_late_is_not_sent_into_a_newer_life():
+    rig = Rig(hold=True).ready()
+    rig.end.send(*_request(1))
+    rig.host.env.run()
+    rig.vsp.closed()
+    rig.open()
+    rig.backend.release()
+    assert rig.run() == []
+    assert rig.control(v.BEGIN_INITIALIZATION)[0] == 0
+
+
+def test_the_worker_costs_time_and_sleeps():
+    rig = Rig().ready()
+    costs, worker = rig.host.costs, rig.vsp.worker
+    started, wakeups = rig.host.env.now, worker.wakeups
+    rig.srb("00 00 00 00 00 00")
+    assert rig.host.env.now - started == costs.worker_wakeup_ns + costs.host_request_ns
+    assert worker.wakeups == wakeups + 1
+    rig.vsp.signalled()                          # for nothing
+    rig.host.env.run()
+    assert worker.wakeups == wakeups + 2 and rig.host.env.peek() == float("inf")
+
+
+def test_no_signals_while_the_worker_is_awake():
+    rig = Rig().ready()
+    signals = rig.end.events
+    rig.end.send(*_request(1))
+    rig.host.env.run(until=rig.host.env.now + 1)
+    for number in range(2, 9):
+        rig.end.send(*_request(number))
+    assert rig.end.events == signals + 1
+    assert len(rig.run()) == 8
+
+
+def test_answers_hold_nothing_but_the_guests_own_bytes():
+    """Every byte of an answer is zero, the guest's, or a field that has a meaning."""
+    rig = Rig().ready()
+    payload, ranges = srb(read10(0, 8), 4096, reserved1=0x5A, reserved2=0xA5A5, sort_key=0xDEADBEEF, timeout=0x12345678)
+    answer = v.SRB.parse(rig.ask(payload, 7, ranges))
+    assert (answer.reserved1, answer.reserved2, answer.sort_key, answer.timeout) == (0x5A, 0xA5A5, 0xDEADBEEF, 0x12345678)
+    assert answer.cdb == bytes(20)
+
+
+@pytest.mark.parametrize("options", [{"batch": 0}, {"batch": 2000}])
+def test_parameters(options):
+    with pytest.raises(ValueError, match="batch"):
+        Rig(**options)
