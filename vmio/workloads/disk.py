@@ -135,7 +135,7 @@ def run(params, requests=None, image=None, name="trace"):
     if requests is None:
         requests = trace.sequential(params.bytes, params.block)
     if image is None:
-        image = pattern((max((r.lba + r.sectors for r in requests), default=1) - 1 >> 11) + 1)
+        image = pattern((max((r.lba + r.sectors for r in requests), default=0) - 1 >> 11) + 1 or 1)
     trace.check_fits(requests, image.sectors, name)
     if params.mode == "split":
         from vmio.workloads.split import run_split

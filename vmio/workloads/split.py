@@ -157,9 +157,12 @@ def _recorder(end, log, index, sign, now):
 
 
 def _occupancy(log, started):
-    """[(ns since `started`, used bytes), ...] from both sides' changes; each side has its own time."""
+    """[(ns since `started`, used bytes), ...] from both sides' changes, in the order in which they were made.
+
+    The sides' clocks may be a few exits apart; what came later is not drawn earlier.
+    """
     used, steps = 0, [(0, 0)]
-    for when, change in sorted(log, key=lambda entry: entry[0]):
+    for when, change in log:
         used += change
-        steps.append((when - started, used))
+        steps.append((max(when - started, steps[-1][0]), used))
     return steps

@@ -1,0 +1,121 @@
+"""Whole workloads in split mode: the same bytes as emulated mode on every trace, fewer exits, rings that add up."""
+
+import json
+
+import pytest
+
+from vmio import data
+from vmio.__main__ import main
+from vmio.machine.storage import Image
+from vmio.workloads import disk, trace
+from vmio.workloads.disk import DiskParams
+
+TRACES = sorted(data.path("traces").glob("*.csv"))
+ALL = ("to the host", "to the guest")
+
+
+@pytest.fixture(scope="module")
+def image():
+    return Image.open(data.path("licenses-ext4.img.gz"))
+
+
+@pytest.fixture(scope="module", params=TRACES, ids=lambda path: path.stem)
+def emulated(request, image):
+    requests = trace.load(request.param)
+    return requests, disk.run(DiskParams(transfer="dma"), requests, image)
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"queue_depth": 32}, {"queue_depth": 8, "ring_kib": 8, "batch": 1, "host_cores": 1, "signals": "each"},
+    {"queue_depth": 1024, "batch": 64, "signals": "always", "host_cores": 8}], ids=lambda o: "-".join(map(str, o.values())))
+def test_every_trace_gives_the_same_bytes_in_both_modes(options, emulated, image):
+    requests, other = emulated
+    result = disk.run(DiskParams(mode="split", **options), requests, image)
+    assert (result.sha256, result.requests, result.bytes, result.bytes_read) == \
+        (other.sha256, other.requests, other.bytes, other.bytes_read)
+    assert result.images[0].read(0, image.sectors) == other.images[0].read(0, image.sectors)
+    assert result.exits_total < other.exits_total / 2
+    assert result.exits["VMCALL"] == result.signals
+    for name in ALL:
+        steps = result.rings[name]
+        assert steps[0] == (0, 0) and steps[-1][1] == 0
+        assert all(0 <= used < (result.params.ring_kib - 4) * 1024 for _, used in steps)
+        assert all(one[0] <= other[0] for one, other in zip(steps, steps[1:]))
+
+
+def test_one_request_at_a_time_costs_three_exits():
+    """The signal, HLT, and the end of the interrupt: 3, where bus-master DMA takes 20."""
+    one = disk.run(DiskParams(mode="split", bytes=4096))
+    ten = disk.run(DiskParams(mode="split", bytes=40_960))
+    assert one.exits == {"HLT": 1, "VMCALL": 1, "WRMSR": 1} and ten.exits_total == 30
+    assert (ten.signals, ten.interrupts) == (10, 10)
+    assert ten.exit_ns + ten.guest_ns + ten.device_ns == ten.virtual_ns
+
+
+def test_in_flight_means_fewer_signals_and_less_time():
+    slow = disk.run(DiskParams(mode="split", bytes=1 << 20))
+    fast = disk.run(DiskParams(mode="split", bytes=1 << 20, queue_depth=32))
+    assert fast.signals < slow.signals / 4 and fast.virtual_ns < slow.virtual_ns / 8
+    assert max(used for _, used in fast.rings["to the host"]) > 8 * max(used for _, used in slow.rings["to the host"])
+
+
+def test_signals_follow_the_policy():
+    signals = [disk.run(DiskParams(mode="split", bytes=1 << 20, queue_depth=32, signals=policy)).signals
+               for policy in ("always", "each", "batch")]
+    assert signals[0] == 256 > 8 * max(signals[1:])
+
+
+def test_a_host_with_one_core_makes_guest_and_worker_take_turns():
+    one, two = (disk.run(DiskParams(mode="split", bytes=1 << 20, queue_depth=32, host_cores=cores, signals="each"))
+                for cores in (1, 2))
+    assert one.sha256 == two.sha256 and one.virtual_ns > two.virtual_ns
+
+
+def test_two_runs_are_the_same_run(image):
+    requests = trace.load(data.path("traces/untar.csv"))
+    params = DiskParams(mode="split", guests=3, queue_depth=8)
+    assert disk.run(params, requests, image) == disk.run(params, requests, image)
+
+
+def test_guests_have_disks_of_their_own():
+    requests = [trace.Request("W", 8, 8), trace.Request("F", 0, 0), trace.Request("R", 0, 16)]
+    split, emulated = (disk.run(DiskParams(mode=mode, guests=4, queue_depth=4), requests) for mode in ("split", "emulated"))
+    assert split.sha256 == emulated.sha256 and split.requests == 12
+    assert all(one.read(8)[:8] == bytes(8) for one in split.images)
+
+
+@pytest.mark.parametrize("requests", [
+    [("W", 0, 8), ("R", 0, 8), ("W", 4, 8), ("R", 0, 16), ("W", 0, 16), ("W", 0, 1), ("R", 0, 1)] * 8,
+    [("W", n % 3, 4) for n in range(40)] + [("F", 0, 0), ("R", 0, 8)],
+    [("R", 0, 2048), ("W", 1024, 2048), ("R", 1024, 2048), ("F", 0, 0), ("F", 0, 0)] * 3])
+def test_requests_that_meet_keep_their_order(requests):
+    requests = [trace.Request(*one) for one in requests]
+    split = disk.run(DiskParams(mode="split", queue_depth=64, batch=3), requests)
+    emulated = disk.run(DiskParams(transfer="dma"), requests)
+    assert split.sha256 == emulated.sha256
+    assert split.images[0].read(0, split.images[0].sectors) == emulated.images[0].read(0, split.images[0].sectors)
+
+
+@pytest.mark.parametrize("requests", [[], [trace.Request("F", 0, 0)]])
+def test_little_to_do(requests):
+    result = disk.run(DiskParams(mode="split", queue_depth=8), requests)
+    assert result.bytes == 0 and result.requests == len(requests)
+
+
+@pytest.mark.parametrize("bad", [dict(ring_kib=4), dict(ring_kib=10), dict(ring_kib=8192), dict(batch=0),
+                                 dict(host_cores=0), dict(signals="loud"), dict(queue_depth=2000)])
+def test_parameters_are_checked_at_the_door(bad):
+    (name, value), = bad.items()
+    with pytest.raises(ValueError, match=f"{name} .*{value}"):
+        disk.run(DiskParams(mode="split", **bad))
+
+
+def test_the_command(capsys):
+    assert main(["run", "--mode", "split", "--bytes", "65536", "--queue-depth", "4", "--ring-kib", "16", "--batch", "2",
+                 "--host-cores", "1", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert set(result) >= {"exits", "exits_total", "requests", "bytes", "sha256", "virtual_ns", "signals", "interrupts"}
+    assert result["requests"] == 16 and result["signals"] > 0 and result["params"]["ring_kib"] == 16
+    assert main(["run", "--mode", "split", "--bytes", "65536"]) == 0
+    assert "signals to the host" in capsys.readouterr().out
+    assert main(["run", "--mode", "split", "--ring-kib", "6"]) == 2
