@@ -49,10 +49,10 @@ class Backend:
 class Rig:
     """A StorVSP over rings in buffers of their own; `end` is the guest's."""
 
-    def __init__(self, image=None, pages=16, hold=False, **options):
-        self.host = Host()
-        self.guest = self.host.guest(ram_mib=4)
-        self.neighbour = self.host.guest(ram_mib=4)
+    def __init__(self, image=None, pages=16, hold=False, ram_mib=4, **options):
+        self.host = Host(memory_mib=16)
+        self.guest = self.host.guest(ram_mib=ram_mib)
+        self.neighbour = self.host.guest(ram_mib=ram_mib)
         self.image = image or pattern(1)
         self.backend = Backend(self.host, self.image, hold=hold)
         self.target = ScsiTarget(self.image.sectors)
