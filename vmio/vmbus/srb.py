@@ -17,8 +17,9 @@ from vmio.vmbus import vstor as v
 from vmio.vmbus.scsi import HARDWARE, MEDIUM_READ, MEDIUM_WRITE, Answer, sense_data
 from vmio.vmbus.scsi_pages import absent_inquiry
 
-_HEAD = struct.Struct("<III")
 _REQUEST = struct.Struct("<16x4BBxBxI")   # port, path, target, LUN, CDB length, direction, transfer length
+# operation, flags, status, length, SRB status, SCSI status, address and CDB length, sense length, direction, bytes, sense
+_ANSWER = struct.Struct("<III2sBB5sB2sI20s16s")
 _UNMAP, _INQUIRY = 0x42, 0x12
 _SECTOR = 512
 _NT_STATUS = {v.SRB_SUCCESS: v.SUCCESS, v.SRB_ERROR: v.IO_DEVICE_ERROR, v.SRB_INVALID_REQUEST: v.IO_DEVICE_ERROR,
@@ -153,14 +154,15 @@ class Srb:
 
     def answer(self, srb_status, sense=b""):
         """Complete it: the request's own fields come back, and where the CDB was stands the sense data, or zeros."""
-        payload = self.payload
-        status, scsi_status = _NT_STATUS[srb_status], 0
+        payload, scsi_status, sense_length, flags = self.payload, v.GOOD, self.payload[21], 0
         if srb_status != v.SRB_SUCCESS:
             self.vsp.failures += 1
-            scsi_status = v.CHECK_CONDITION if sense or srb_status == v.SRB_INVALID_LUN else v.GOOD
-        answer = b"".join((
-            _HEAD.pack(v.COMPLETE_IO, 0, status), payload[12:14],
-            bytes((srb_status | (v.SENSE_VALID if sense else 0), scsi_status)), payload[16:21],
-            bytes((len(sense),)) if sense else payload[21:22], payload[22:24], self.transfer.to_bytes(4, "little"),
-            sense.ljust(v.SENSE_SIZE, b"\0"), payload[48:v.PACKET_SIZE]))
+            if sense or srb_status == v.SRB_INVALID_LUN:
+                scsi_status = v.CHECK_CONDITION
+            if sense:
+                sense_length, flags = len(sense), v.SENSE_VALID
+        answer = _ANSWER.pack(v.COMPLETE_IO, 0, _NT_STATUS[srb_status], payload[12:14], srb_status | flags, scsi_status,
+                              payload[16:21], sense_length, payload[22:24], self.transfer, sense, payload[48:v.PACKET_SIZE])
+        if len(payload) < v.PACKET_SIZE:
+            answer = answer[:len(payload)]
         self.worker.complete(answer, self.id)

@@ -36,6 +36,7 @@ class RingWorker:
         self._taking = 0            # received, but not yet handled
         self._unpublished = 0       # completions written, but not yet shown
         self._backlog = deque()     # completions that found no room
+        self._blocked = False       # asleep, but not for want of requests: there was no room for more
         self._idle = self._drained = None
         host.env.process(self._run())
 
@@ -53,9 +54,10 @@ class RingWorker:
             if self._drained is not None and not self.in_flight:
                 self._drained.succeed()
             return
-        self._backlog.append((payload, transaction_id))
+        self._backlog.append((COMPLETION, payload, transaction_id))
         self._guarded(self._send_backlog)
-        self._wake()
+        if self._blocked:
+            self._wake()
 
     def stop(self):
         """Take no more requests.  Returns None, or an event: guest memory is in use until then."""
@@ -78,7 +80,8 @@ class RingWorker:
                         self._taking -= 1
                         self.in_flight += 1
                         self._handle(self, packet)
-                if not self.stopped and (not self._room() or not end.end_read()):
+                self._blocked = not self._room()
+                if not self.stopped and (self._blocked or not end.end_read()):
                     self._idle = self.host.env.event()
                     yield self._idle
                     if not self.stopped:
@@ -110,7 +113,7 @@ class RingWorker:
         backlog, outgoing = self._backlog, self.end.outgoing
         while backlog:
             try:
-                outgoing.write(*_completion(*backlog[0]))
+                outgoing.write(*backlog[0])
             except RingFull:
                 break
             backlog.popleft()
@@ -125,7 +128,7 @@ class RingWorker:
     def _ask_for_room(self):
         """The ring is full, and the guest has been shown everything: it shall signal when it has read enough."""
         try:
-            self.end.outgoing.write(*_completion(*self._backlog[0]), wait=True)
+            self.end.outgoing.write(*self._backlog[0], wait=True)
         except RingFull:
             return
         self._backlog.popleft()     # it has read meanwhile
@@ -149,6 +152,3 @@ class RingWorker:
         if self._idle is not None and not self._idle.triggered:
             self._idle.succeed()
 
-
-def _completion(payload, transaction_id):
-    return COMPLETION, payload, transaction_id
