@@ -337,7 +337,7 @@ def test_no_version_in_common():
 
 def test_no_disk_at_that_lun():
     machine = Machine()
-    with pytest.raises(DriverError, match="no disk at LUN 3"):
+    with pytest.raises(DriverError, match="no disk at that LUN"):
         machine.run(lambda cpu, disk: None, lun=3)
 
 

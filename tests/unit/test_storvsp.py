@@ -334,3 +334,13 @@ def test_answers_hold_nothing_but_the_guests_own_bytes():
 def test_parameters(options):
     with pytest.raises(ValueError, match="batch"):
         Rig(**options)
+
+
+def test_unmap_goes_to_the_medium_as_zeros():
+    rig = Rig().ready()
+    rig.target.unmap = True
+    rig.guest.memory.write(0x10000, bytes.fromhex("0016 0010 00000000 0000000000000040 00000008 00000000"))
+    assert rig.srb("42 00 00 00 00 00 00 00 18 00", 24, v.TO_DEVICE).srb_status == 1
+    assert rig.backend.log == [("guest0", "zero", 64, 8, [])]
+    assert rig.srb("42 00 00 00 00 00 00 00 18 00", 24, v.TO_DEVICE, ranges=((24, 0, (1 << 30,)),)).srb_status == 6
+    assert rig.srb("42 00 00 00 00 00 00 00 18 00", 24, v.TO_GUEST).cdb[12] == 0x1A    # no parameters came

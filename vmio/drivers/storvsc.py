@@ -17,9 +17,9 @@ things: drivers/scsi/storvsc_drv.c, scsi_scan.c, sd.c.
 
 import struct
 from collections import deque
-from typing import NamedTuple
 
 from vmio.drivers.errors import DriverError, DriverTimeout
+from vmio.drivers.scsi_probe import ScsiError, probe
 from vmio.drivers.vmbus import Rescinded
 from vmio.vmbus import vstor as v
 from vmio.vmbus.packets import COMPLETION, COMPLETION_REQUESTED, GPA_DIRECT, INBAND, RingCorrupt
@@ -36,28 +36,6 @@ _CDB16 = struct.Struct(">BBQIH").pack
 _RECORD = 112                              # bytes of a request in the ring beside its page numbers
 # Linux's SRB flags: no synchronous transfer, queue action, data in, data out
 _FLAGS = {v.NO_DATA: 0x10A, v.TO_GUEST: 0x14A, v.TO_DEVICE: 0x18A}
-
-
-class ScsiError(DriverError):
-    """The disk, or the host for it, refused or failed.  `sense` is (key, ASC, ASCQ) or None."""
-
-    def __init__(self, what, srb_status, sense):
-        self.srb_status, self.sense = srb_status, sense
-        how = "sense {:X}/{:02X}/{:02X}".format(*sense) if sense else "no sense data"
-        super().__init__(f"{what}: SRB status {srb_status:#x}, {how}")
-
-
-class Identity(NamedTuple):
-    """What the disk said of itself."""
-
-    sectors: int
-    sector_bytes: int
-    vendor: str
-    product: str
-    revision: str
-    serial: str
-    write_cache: bool
-    luns: tuple
 
 
 class _Request:
@@ -106,7 +84,7 @@ class StorVsc:
         if self.signals == "always":
             self.end.outgoing.should_signal = lambda *_: True
         yield from self._negotiate()
-        self.identity = yield from self._probe()
+        self.identity = yield from probe(self.command)
         return self.identity
 
     def _negotiate(self):
@@ -136,46 +114,6 @@ class StorVsc:
         if status and status != refusal:
             raise DriverError(f"StorVSC {what}: status {status:#x}")
         return self._answer if status == 0 else None
-
-    def _probe(self):
-        """What Linux asks a new disk, in its order; what an old disk may refuse is no error."""
-        ask = self.command
-        inquiry = yield from ask("INQUIRY", bytes((0x12, 0, 0, 0, 36, 0)), 36)
-        if inquiry[0] != 0:
-            raise DriverError(f"StorVSC: no disk at LUN {self.lun} (peripheral {inquiry[0]:#x})")
-        luns = yield from ask("REPORT LUNS", struct.pack(">BB4xI2x", 0xA0, 0, PAGE), PAGE)
-        count = min(int.from_bytes(luns[:4], "big"), PAGE - 8) // 8
-        found = yield from self._page(0x00)
-        wanted = [page for page in (0x80, 0x83, 0xB0, 0xB1, 0xB2) if page in found]
-        vital = {}
-        for page in wanted:
-            vital[page] = yield from self._page(page)
-        yield from ask("TEST UNIT READY", bytes(6), 0)
-        sectors, size = yield from self._capacity()
-        if size != SECTOR:
-            raise DriverError(f"StorVSC: blocks of {size} bytes; only {SECTOR} are supported")
-        yield from ask("MODE SENSE", bytes((0x1A, 0, 0x3F, 0, 4, 0)), 4)
-        length = (yield from ask("MODE SENSE", bytes((0x1A, 0, 0x08, 0, 4, 0)), 4))[0] + 1
-        mode = yield from ask("MODE SENSE", bytes((0x1A, 0, 0x08, 0, length, 0)), length)
-        caching = mode[4 + mode[3]:] if len(mode) > 3 else b""
-        text = [part.decode("ascii", "replace").strip() for part in (inquiry[8:16], inquiry[16:32], inquiry[32:36])]
-        return Identity(sectors, size, *text, vital.get(0x80, b"").decode("ascii", "replace"),
-                        len(caching) > 2 and caching[2] & 4 != 0, tuple(luns[9 + 8 * n] for n in range(count)))
-
-    def _page(self, page):
-        """The body of a vital product data page."""
-        data = yield from self.command(f"INQUIRY page {page:02X}", bytes((0x12, 1, page, 0, 255, 0)), 255)
-        return data[4:4 + int.from_bytes(data[2:4], "big")]
-
-    def _capacity(self):
-        """(sectors, bytes a sector): READ CAPACITY(16), or (10) of an older disk."""
-        try:
-            data = yield from self.command("READ CAPACITY(16)", struct.pack(">BB8xI2x", 0x9E, 0x10, 32), 32)
-            last, size = struct.unpack_from(">QI", data)
-        except ScsiError:
-            data = yield from self.command("READ CAPACITY(10)", bytes((0x25,)).ljust(10, b"\0"), 8)
-            last, size = struct.unpack_from(">II", data)
-        return last + 1, size
 
     def command(self, name, cdb, length):
         """Any command that returns up to `length` bytes (a page at most): exactly so many, filled up with zeros."""

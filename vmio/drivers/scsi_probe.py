@@ -1,0 +1,76 @@
+"""What a guest asks a SCSI disk before it uses it, in Linux's order (drivers/scsi/scsi_scan.c, sd.c).
+
+`command(name, cdb, length)` is a generator that gives so many bytes of data, or
+raises `ScsiError`; any SCSI driver can lend its own.
+"""
+
+import struct
+from typing import NamedTuple
+
+from vmio.drivers.errors import DriverError
+
+_SECTOR, _PAGE = 512, 4096
+
+
+class ScsiError(DriverError):
+    """The disk, or the host for it, refused or failed.  `sense` is (key, ASC, ASCQ) or None."""
+
+    def __init__(self, what, srb_status, sense):
+        self.srb_status, self.sense = srb_status, sense
+        how = "sense {:X}/{:02X}/{:02X}".format(*sense) if sense else "no sense data"
+        super().__init__(f"{what}: SRB status {srb_status:#x}, {how}")
+
+
+class Identity(NamedTuple):
+    """What the disk said of itself."""
+
+    sectors: int
+    sector_bytes: int
+    vendor: str
+    product: str
+    revision: str
+    serial: str
+    write_cache: bool
+    luns: tuple
+
+
+def probe(command):
+    """Ask everything (`yield from probe(command)`): an `Identity`.  `DriverError` if it is no disk that we can use."""
+    inquiry = yield from command("INQUIRY", bytes((0x12, 0, 0, 0, 36, 0)), 36)
+    if inquiry[0] != 0:
+        raise DriverError(f"no disk at that LUN (peripheral {inquiry[0]:#x})")
+    luns = yield from command("REPORT LUNS", struct.pack(">BB4xI2x", 0xA0, 0, _PAGE), _PAGE)
+    found = min(int.from_bytes(luns[:4], "big"), _PAGE - 8) // 8
+    pages = yield from _vital(command, 0x00)
+    vital = {}
+    for page in (0x80, 0x83, 0xB0, 0xB1, 0xB2):
+        if page in pages:
+            vital[page] = yield from _vital(command, page)
+    yield from command("TEST UNIT READY", bytes(6), 0)
+    sectors, size = yield from _capacity(command)
+    if size != _SECTOR:
+        raise DriverError(f"blocks of {size} bytes; only {_SECTOR} are supported")
+    yield from command("MODE SENSE", bytes((0x1A, 0, 0x3F, 0, 4, 0)), 4)
+    length = (yield from command("MODE SENSE", bytes((0x1A, 0, 0x08, 0, 4, 0)), 4))[0] + 1
+    mode = yield from command("MODE SENSE", bytes((0x1A, 0, 0x08, 0, min(length, 255), 0)), min(length, 255))
+    caching = mode[4 + mode[3]:] if len(mode) > 3 else b""
+    names = [part.decode("ascii", "replace").strip() for part in (inquiry[8:16], inquiry[16:32], inquiry[32:36])]
+    return Identity(sectors, size, *names, vital.get(0x80, b"").decode("ascii", "replace"),
+                    len(caching) > 2 and caching[2] & 4 != 0, tuple(luns[9 + 8 * n] for n in range(found)))
+
+
+def _vital(command, page):
+    """The body of a vital product data page."""
+    data = yield from command(f"INQUIRY page {page:02X}", bytes((0x12, 1, page, 0, 255, 0)), 255)
+    return data[4:4 + int.from_bytes(data[2:4], "big")]
+
+
+def _capacity(command):
+    """(sectors, bytes a sector): READ CAPACITY(16), or (10) of an older disk."""
+    try:
+        data = yield from command("READ CAPACITY(16)", struct.pack(">BB8xI2x", 0x9E, 0x10, 32), 32)
+        last, size = struct.unpack_from(">QI", data)
+    except ScsiError:
+        data = yield from command("READ CAPACITY(10)", bytes((0x25,)).ljust(10, b"\0"), 8)
+        last, size = struct.unpack_from(">II", data)
+    return last + 1, size
