@@ -26,6 +26,23 @@ class TranslationFault(Exception):
         super().__init__(f"{what} at {address:#x}: {why}")
 
 
+def walk(load64, root, levels, address):
+    """The entries met on the way down, root first: a list of (level, slot SPA, entry).
+
+    `load64(spa)` reads one entry; it decides what happens outside memory.  The
+    way has `levels` steps at most, whatever the tables say.
+    """
+    steps, table = [], root
+    for level in range(levels - 1, -1, -1):
+        slot = table + 8 * (address >> (12 + 9 * level) & 511)
+        entry = load64(slot)
+        steps.append((level, slot, entry))
+        if not entry & _PERMISSIONS or level and entry & LARGE:
+            break
+        table = entry & _ADDRESS
+    return steps
+
+
 class PageTable:
     """A radix tree in host memory from input addresses (GPA or IOVA) to SPAs, with permissions.
 
@@ -116,15 +133,7 @@ class PageTable:
 
     def walk(self, address):
         """The entries met on the way down, root first: a list of (level, slot SPA, entry)."""
-        steps, table = [], self.root
-        for level in range(self.levels - 1, -1, -1):
-            slot = table + 8 * (address >> (12 + 9 * level) & 511)
-            entry = self.memory.load64(slot)
-            steps.append((level, slot, entry))
-            if not entry & _PERMISSIONS or entry & LARGE:
-                break
-            table = entry & _ADDRESS
-        return steps
+        return walk(self.memory.load64, self.root, self.levels, address)
 
     def _fill(self, address):
         """Walk, and cache the 4 KiB translation: SPA of the page with the permissions in its low bits."""

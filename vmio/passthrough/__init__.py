@@ -1,0 +1,1 @@
+"""Devices given to guests whole: the IOMMU that makes it safe, interrupt remapping, assignment."""

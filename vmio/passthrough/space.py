@@ -1,0 +1,77 @@
+"""Memory as a device behind the IOMMU sees it: every DMA carries its requester id and is translated.
+
+It has `AddressSpace`'s two methods, so any hardware model takes it as its `memory`.
+"""
+
+from vmio.machine.memory import PAGE, MemoryFault
+from vmio.machine.pagetable import READ, WRITE, TranslationFault
+from vmio.passthrough.faults import DmaFault, Reason
+from vmio.passthrough.remapper import INTERRUPTS
+
+_FIRST, _END = INTERRUPTS.start, INTERRUPTS.stop
+
+
+class DmaSpace:
+    """The DMA of function `requester` through `iommu`.  Made by `Iommu.space(requester)`.
+
+    A transfer is cut at page borders and each part is translated by itself, so
+    what lies before a bad page has moved when `TranslationFault` comes.  A write
+    of four bytes to FEExxxxxh is an interrupt.
+    """
+
+    __slots__ = ("iommu", "requester", "reads", "writes", "_memory", "_translate")
+
+    def __init__(self, iommu, requester):
+        self.iommu, self.requester = iommu, requester
+        self._memory, self._translate = iommu.memory, iommu.remapper.translate
+        self.reads = self.writes = 0
+
+    def read(self, address, length):
+        """`length` bytes from I/O virtual address `address`."""
+        if (address & 0xFFF) + length <= PAGE:
+            return self._read(address, length)
+        parts, end = [], address + length
+        while address < end:
+            step = min(PAGE - (address & 0xFFF), end - address)
+            parts.append(self._read(address, step))
+            address += step
+        return b"".join(parts)
+
+    def write(self, address, data):
+        """Store `data` (bytes-like) at I/O virtual address `address`."""
+        length = len(data)
+        if (address & 0xFFF) + length <= PAGE:
+            self._write(address, data)
+            return
+        view, at = memoryview(data), 0
+        while at < length:
+            step = min(PAGE - (address & 0xFFF), length - at)
+            self._write(address, view[at:at + step])
+            address, at = address + step, at + step
+
+    def message(self, address, data):
+        """A message-signalled interrupt: 32 bits of `data` to `address`.  `TranslationFault` if it is refused."""
+        self.write(address, data.to_bytes(4, "little"))
+
+    def _read(self, address, length):
+        if _FIRST <= address < _END:
+            raise DmaFault(self.requester, address, READ, Reason.INTERRUPT_RANGE)
+        self.reads += 1
+        target = self._translate(self.requester, address, READ)
+        try:
+            return self._memory.read(target, length)
+        except MemoryFault:      # the tables say so, but no memory is there
+            raise TranslationFault(address, READ, True) from None
+
+    def _write(self, address, data):
+        if _FIRST <= address < _END:
+            if len(data) != 4 or address & 3:
+                raise DmaFault(self.requester, address, WRITE, Reason.INTERRUPT_RANGE)
+            self.iommu.interrupt(self.requester, address, int.from_bytes(data, "little"))
+            return
+        self.writes += 1
+        target = self._translate(self.requester, address, WRITE)
+        try:
+            self._memory.write(target, data)
+        except MemoryFault:
+            raise TranslationFault(address, WRITE, True) from None
