@@ -65,10 +65,13 @@ def test_signals_follow_the_policy():
     assert signals[0] == 256 > 8 * max(signals[1:])
 
 
-def test_a_host_with_one_core_makes_guest_and_worker_take_turns():
-    one, two = (disk.run(DiskParams(mode="split", bytes=1 << 20, queue_depth=32, host_cores=cores, signals="each"))
-                for cores in (1, 2))
-    assert one.sha256 == two.sha256 and one.virtual_ns > two.virtual_ns
+@pytest.mark.parametrize("signals", ("each", "batch"))
+def test_more_cores_let_guests_and_workers_overlap(signals):
+    """With one core they take turns, and each waits for the others' share."""
+    one, two, four = (disk.run(DiskParams(mode="split", bytes=1 << 20, queue_depth=32, guests=4, host_cores=cores,
+                                          signals=signals)) for cores in (1, 2, 4))
+    assert one.sha256 == two.sha256 == four.sha256
+    assert one.virtual_ns > two.virtual_ns > four.virtual_ns
 
 
 def test_two_runs_are_the_same_run(image):
