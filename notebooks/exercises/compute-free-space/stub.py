@@ -1,0 +1,3 @@
+def largest_record(write, read, size):
+    """Bytes of the largest record that may be written now; 0 if there is none."""
+    ...

@@ -1,0 +1,7 @@
+def consume(ring, handle):
+    """Handle all records; return when it is safe to sleep."""
+    ring.mask()
+    while (record := ring.receive()) is not None:
+        handle(record)
+    ring.commit()
+    ring.unmask()
