@@ -15,6 +15,8 @@ def _parser():
     qtest.add_argument("--memory", metavar="MIB", type=int, default=16, help="guest RAM (default 16)")
     qtest.add_argument("--rtc-base", metavar="ISO", default="2024-02-29T23:59:58", help="date at virtual time 0")
     qtest.add_argument("--unix", metavar="PATH", help="a Unix socket in place of standard input and output")
+    qtest.add_argument("--device", choices=["edu", "intel-iommu"], action="append", default=[], dest="devices",
+                       help="plug in QEMU's teaching device, an IOMMU; may be given twice")
 
     run = commands.add_parser("run", help="run a workload and count")
     run.add_argument("--device", choices=["disk"], default="disk")
@@ -44,7 +46,7 @@ def _parser():
 
 def _qtest(args):
     from vmio import qtest
-    qtest.main(args.drive, args.serial, args.memory, args.rtc_base, args.unix)
+    qtest.main(args.drive, args.serial, args.memory, args.rtc_base, args.unix, args.devices)
 
 
 def _run(args):

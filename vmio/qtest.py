@@ -17,6 +17,7 @@ import sys
 from vmio.devices.ata import AtaDisk
 from vmio.devices.board import RTC_BASE, Board
 from vmio.devices.piix import pirq_of
+from vmio.hardware import edu
 from vmio.hardware.nvme import BAR_BYTES, NvmeController
 from vmio.hardware.nvme_pci import pci_function
 from vmio.hypervisor.host import Host
@@ -24,8 +25,14 @@ from vmio.machine.clock import NEVER
 from vmio.machine.lines import Line
 from vmio.machine.pagetable import TranslationFault
 from vmio.machine.storage import Image
+from vmio.passthrough.remapper import Remapper
+from vmio.passthrough.requester import requester_id
+from vmio.passthrough.space import DmaSpace
+from vmio.passthrough.vtd import REGISTER_BYTES, VtdRegisters
 
 MOST_BYTES = 16 << 20  # of one read or write command
+IOMMU_BASE = 0xFED9_0000
+PLUGGABLE = ("edu", "intel-iommu")
 SIZES = {"b": 1, "w": 2, "l": 4, "q": 8}
 
 
@@ -34,9 +41,17 @@ class BadCommand(ValueError):
 
 
 class Door:
-    """One board, driven by qtest lines: `answer(line)` returns the lines to send back."""
+    """One board, driven by qtest lines: `answer(line)` returns the lines to send back.
 
-    def __init__(self, drive=None, serial=None, memory_mib=16, rtc_base=RTC_BASE):
+    `devices` names what else is plugged in: `edu` (PCI slot 3, or 4 beside a drive's
+    NVMe controller), `intel-iommu` (registers at FED90000h; the PCI devices' DMA
+    goes through it).
+    """
+
+    def __init__(self, drive=None, serial=None, memory_mib=16, rtc_base=RTC_BASE, devices=()):
+        unknown = [name for name in devices if name not in PLUGGABLE]
+        if unknown:
+            raise ValueError(f"device {unknown[0]}: choose from {', '.join(PLUGGABLE)}")
         if not 1 <= memory_mib <= 1024:
             raise ValueError(f"memory {memory_mib}: 1 to 1,024 MiB")
         host = Host(memory_mib=memory_mib + 8)
@@ -45,8 +60,11 @@ class Door:
         self.image = Image.open(drive) if drive else None
         disks = (AtaDisk(self.image),) if drive else ()
         self.board = Board(self.guest, disks, self._disk_access, serial=serial, rtc_base=rtc_base)
+        self.iommu = self._plug_iommu() if "intel-iommu" in devices else None
         if drive:
             self._plug_nvme(self.image)
+        if "edu" in devices:
+            self._plug_edu(4 if drive else 3)
         self._events = []
         self._levels = {}
         commands = {"read": self._read, "write": self._write, "b64read": self._b64read, "b64write": self._b64write,
@@ -61,19 +79,44 @@ class Door:
             commands["write" + letter] = lambda at, value, size=size: self._store(at, value, size)
         self._commands = commands
 
+    def _plug_iommu(self):
+        """VT-d registers; the tables are in this board's RAM.  Caches and faults as QEMU's device has them."""
+        remapper = Remapper(self.guest.memory, width=39, iotlb_entries=1024, hits_fault=False)
+        registers = VtdRegisters(remapper)
+        self.guest.mmio.attach(IOMMU_BASE, REGISTER_BYTES, registers, "intel-iommu", width=8)
+        return registers
+
+    def _dma(self, slot):
+        """What a function's DMA reaches: RAM, through the IOMMU if there is one."""
+        if self.iommu is None:
+            return self.guest.memory
+        return DmaSpace(self.iommu.remapper, self.iommu.interrupts, requester_id(0, slot))
+
     def _plug_nvme(self, image, slot=3):
         """The same disk once more, as an NVMe controller in a PCI slot: a client takes the one it has a driver for."""
-        guest, regions = self.guest, []
-        controller = NvmeController(guest.clock, guest.memory, image, service=self._disk_access, fetch_ns=0)
+        controller = NvmeController(self.guest.clock, self._dma(slot), image, service=self._disk_access, fetch_ns=0)
+        pin, on_bar = self._slot(slot, "nvme", controller, BAR_BYTES, 4)
+        self.board.pci.add(slot, 0, pci_function(controller, pin, on_bar))
+
+    def _plug_edu(self, slot):
+        """QEMU's teaching device."""
+        memory = self._dma(slot)
+        device = edu.Edu(self.guest.clock, memory)
+        pin, on_bar = self._slot(slot, "edu", device, edu.BAR_BYTES, 8)
+        self.board.pci.add(slot, 0, edu.EduFunction(device, pin, on_bar, getattr(memory, "message", None)))
+
+    def _slot(self, slot, name, device, length, width):
+        """INTA# of a PCI slot, and the call-back that puts BAR 0 on the bus."""
+        mmio, regions = self.guest.mmio, []
 
         def on_bar(index, base):
             while regions:
-                guest.mmio.detach(regions.pop())
-            if base is not None and guest.mmio.is_free(base, BAR_BYTES):
-                regions.append(guest.mmio.attach(base, BAR_BYTES, controller, "nvme", width=4))
+                mmio.detach(regions.pop())
+            if base is not None and mmio.is_free(base, length):
+                regions.append(mmio.attach(base, length, device, name, width=width))
         pin, bridge = Line(f"slot {slot} INTA#"), self.board.pci.functions[1, 0]
         pin.connect(lambda level: bridge.set_pirq(pirq_of(slot, 0), level))
-        self.board.pci.add(slot, 0, pci_function(controller, pin, on_bar))
+        return pin, on_bar
 
     def _disk_access(self, kind, sectors, done):
         self._unfinished.append(done)
@@ -248,7 +291,7 @@ def serve(door, lines, send):
             send("\n".join(answer) + "\n")
 
 
-def main(drive=None, serial=None, memory_mib=16, rtc_base=RTC_BASE, unix=None):
+def main(drive=None, serial=None, memory_mib=16, rtc_base=RTC_BASE, unix=None, devices=()):
     """Serve on standard input and output, or on the Unix socket `unix`.
 
     If somebody listens at `unix` already (as libqtest does before it starts its
@@ -256,7 +299,8 @@ def main(drive=None, serial=None, memory_mib=16, rtc_base=RTC_BASE, unix=None):
     """
     output = open(serial, "wb", buffering=0) if serial else None
     try:
-        door = Door(drive, (lambda byte: output.write(bytes([byte]))) if output else None, memory_mib, rtc_base)
+        door = Door(drive, (lambda byte: output.write(bytes([byte]))) if output else None, memory_mib, rtc_base,
+                    devices)
         if unix is None:
             def send(text):
                 sys.stdout.write(text)

@@ -9,6 +9,7 @@ Source: Intel VT-d specification 3.4, 6.5 "Invalidation of Translation Caches".
 from vmio.machine.memory import HostMemory
 from vmio.passthrough import structures
 from vmio.passthrough.domain import Domain
+from vmio.passthrough.interrupts import InterruptRemapper
 from vmio.passthrough.remapper import Remapper
 from vmio.passthrough.requester import text
 from vmio.passthrough.space import DmaSpace
@@ -28,6 +29,7 @@ class Iommu:
             raise ValueError(f"iommu: memory {memory!r}; the host's own memory holds its tables")
         self.memory = memory
         self.remapper = Remapper(memory, width, iotlb_entries, fault_records)
+        self.interrupts = InterruptRemapper(memory, self.remapper.faults)
         self.iotlb, self.faults = self.remapper.iotlb, self.remapper.faults
         self.domains = {}          # id -> Domain
         self._owners = {}          # requester -> Domain
@@ -53,7 +55,7 @@ class Iommu:
 
     def space(self, requester):
         """The `DmaSpace` of a requester id: give it to a hardware model as its memory."""
-        return DmaSpace(self, requester)
+        return DmaSpace(self.remapper, self.interrupts, requester)
 
     # Domains.
 
@@ -123,11 +125,6 @@ class Iommu:
         while iova & -size != iova + length - 1 & -size:
             size *= 2
         return self.iotlb.invalidate(domain.id, iova & -size, size)
-
-    # Interrupts.
-
-    def interrupt(self, requester, address, data):
-        """A write of `data` to FEExxxxxh by a device."""
 
     def save(self):
         """Counters of the caches and the fault records; the tables are in memory."""

@@ -12,18 +12,18 @@ _FIRST, _END = INTERRUPTS.start, INTERRUPTS.stop
 
 
 class DmaSpace:
-    """The DMA of function `requester` through `iommu`.  Made by `Iommu.space(requester)`.
+    """The DMA of function `requester`, through a `Remapper` and an `InterruptRemapper`.  See `Iommu.space`.
 
     A transfer is cut at page borders and each part is translated by itself, so
     what lies before a bad page has moved when `TranslationFault` comes.  A write
     of four bytes to FEExxxxxh is an interrupt.
     """
 
-    __slots__ = ("iommu", "requester", "reads", "writes", "_memory", "_translate")
+    __slots__ = ("requester", "reads", "writes", "_memory", "_translate", "_message")
 
-    def __init__(self, iommu, requester):
-        self.iommu, self.requester = iommu, requester
-        self._memory, self._translate = iommu.memory, iommu.remapper.translate
+    def __init__(self, remapper, interrupts, requester):
+        self.requester = requester
+        self._memory, self._translate, self._message = remapper.memory, remapper.translate, interrupts.message
         self.reads = self.writes = 0
 
     def read(self, address, length):
@@ -67,7 +67,7 @@ class DmaSpace:
         if _FIRST <= address < _END:
             if len(data) != 4 or address & 3:
                 raise DmaFault(self.requester, address, WRITE, Reason.INTERRUPT_RANGE)
-            self.iommu.interrupt(self.requester, address, int.from_bytes(data, "little"))
+            self._message(self.requester, address, int.from_bytes(data, "little"))
             return
         self.writes += 1
         target = self._translate(self.requester, address, WRITE)

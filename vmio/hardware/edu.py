@@ -1,0 +1,221 @@
+"""`edu`, QEMU's teaching device: a factorial, an interrupt, and the smallest DMA engine there is.
+
+One buffer of 4 KiB; four registers say from where, to where, how many bytes, and
+go.  100 ms later the bytes have moved.
+Source: QEMU, docs/specs/edu (register map); sizes, quirks and timing as in QEMU 7.2.
+"""
+
+from vmio.devices.pci import CAPABILITIES, Bar, PciFunction
+from vmio.machine.bus import all_ones
+from vmio.machine.memory import PAGE, MemoryFault
+from vmio.machine.pagetable import TranslationFault
+
+BAR_BYTES = 1 << 20
+IDENTITY, LIVENESS, FACTORIAL, STATUS, INTERRUPTS, RAISE, ACKNOWLEDGE = 0x00, 0x04, 0x08, 0x20, 0x24, 0x60, 0x64
+SOURCE, DESTINATION, COUNT, COMMAND = 0x80, 0x88, 0x90, 0x98
+COMPUTING, INTERRUPT_WHEN_DONE = 0x01, 0x80       # of STATUS
+RUN, TO_MEMORY, INTERRUPT = 1, 2, 4               # of COMMAND
+FACTORIAL_DONE, DMA_DONE = 0x001, 0x100           # of INTERRUPTS
+BUFFER, BUFFER_BYTES = 0x40000, 4096              # where the device's own buffer lies in its address space
+DMA_MASK = (1 << 28) - 1
+DMA_NS = 100_000_000
+MSI = 0x40                                        # capability in configuration space
+
+
+class Edu:
+    """The 1 MiB behind BAR 0: attach with width=8.
+
+    `memory` is what its DMA reaches; what that refuses reads as zeros and is not
+    written.  `interrupt(level)` drives INTx, `message()` sends the MSI while
+    `by_message` is set.  `factorial_ns` is how long the factorial takes.
+    """
+
+    def __init__(self, clock, memory, interrupt=None, message=None, dma_mask=DMA_MASK, factorial_ns=0):
+        self.clock, self.memory, self.dma_mask, self.factorial_ns = clock, memory, dma_mask, factorial_ns
+        self.interrupt, self.message = interrupt or (lambda level: None), message or (lambda: None)
+        self.by_message = False
+        self.faults = 0          # parts of a transfer that memory refused
+        self._timers = []
+        self.reset()
+
+    def reset(self):
+        """Power-on state; nothing is under way."""
+        for timer in self._timers:
+            timer.cancel()
+        self._timers = []
+        self.liveness = self.factorial = self.status = self.pending = 0
+        self.dma = {SOURCE: 0, DESTINATION: 0, COUNT: 0, COMMAND: 0}
+        self.buffer = bytearray(BUFFER_BYTES)
+        self.interrupt(0)
+
+    def read(self, offset, size):
+        """Registers of 4 bytes below 80h, of 4 or 8 from there; what is none reads as ones, smaller reads as 0."""
+        if size < 4 or offset & 3:
+            return 0
+        if size == 8 and offset & 7:
+            return self.read(offset, 4) | self.read(offset + 4, 4) << 32
+        if size == 4 or offset >= SOURCE:
+            if offset in self.dma:
+                return self.dma[offset] & all_ones(size)
+            small = {IDENTITY: 0x0100_00ED, LIVENESS: self.liveness, FACTORIAL: self.factorial, STATUS: self.status,
+                     INTERRUPTS: self.pending}
+            if offset in small:
+                return small[offset]
+        return all_ones(size)
+
+    def write(self, offset, size, value):
+        """Registers take writes of their own size; the DMA registers none while a transfer runs."""
+        if size < 4 or offset & 3:
+            return
+        if size == 8 and offset & 7:
+            self.write(offset, 4, value & 0xFFFF_FFFF)
+            self.write(offset + 4, 4, value >> 32)
+        elif offset in self.dma:
+            if not self.dma[COMMAND] & RUN and (offset != COMMAND or value & RUN):
+                self.dma[offset] = value
+                if offset == COMMAND:
+                    self._later(self.clock.now // 1_000_000 * 1_000_000 + DMA_NS, self._transfer)   # its timer has ms
+        elif size == 4:
+            self._write_small(offset, value)
+
+    def _write_small(self, offset, value):
+        if offset == LIVENESS:
+            self.liveness = ~value & 0xFFFF_FFFF
+        elif offset == FACTORIAL:
+            if not self.status & COMPUTING:
+                self.factorial, self.status = value, self.status | COMPUTING
+                self._later(self.clock.now + self.factorial_ns, self._computed)
+        elif offset == STATUS:
+            self.status = self.status & ~INTERRUPT_WHEN_DONE | value & INTERRUPT_WHEN_DONE
+        elif offset == RAISE:
+            self._raise(value)
+        elif offset == ACKNOWLEDGE:
+            self.pending &= ~value
+            if not self.pending and not self.by_message:
+                self.interrupt(0)
+
+    def _later(self, when, callback):
+        self._timers = [timer for timer in self._timers if timer.callback and timer.when >= self.clock.now]
+        self._timers.append(self.clock.call_at(when, callback))
+
+    def _computed(self):
+        result, n = 1, self.factorial
+        while n > 0 and result:      # 34! and up are 0 modulo 2^32
+            result, n = result * n & 0xFFFF_FFFF, n - 1
+        self.factorial, self.status = result, self.status & ~COMPUTING
+        if self.status & INTERRUPT_WHEN_DONE:
+            self._raise(FACTORIAL_DONE)
+
+    def _raise(self, bits):
+        self.pending |= bits
+        if self.pending and self.by_message:
+            self.message()
+        elif self.pending:
+            self.interrupt(1)
+
+    # DMA.
+
+    def _transfer(self):
+        command, count = self.dma[COMMAND], self.dma[COUNT]
+        to_memory = command & TO_MEMORY
+        inside = self.dma[SOURCE if to_memory else DESTINATION] - BUFFER
+        outside = self.dma[DESTINATION if to_memory else SOURCE] & self.dma_mask
+        if 0 <= inside and inside + count <= BUFFER_BYTES:    # past its buffer it moves nothing
+            self._move(outside, inside, count, to_memory)
+        self.dma[COMMAND] &= ~RUN
+        if command & INTERRUPT:
+            self._raise(DMA_DONE)
+
+    def _move(self, outside, inside, count, to_memory):
+        """Page by page: a page that is refused does not stop the next."""
+        end = inside + count
+        while inside < end:
+            step = min(PAGE - (outside & PAGE - 1), end - inside)
+            try:
+                if to_memory:
+                    self.memory.write(outside, bytes(self.buffer[inside:inside + step]))
+                else:
+                    self.buffer[inside:inside + step] = self.memory.read(outside, step)
+            except (TranslationFault, MemoryFault):
+                self.faults += 1
+                if not to_memory:
+                    self.buffer[inside:inside + step] = bytes(step)
+            outside, inside = outside + step, inside + step
+
+    def save(self):
+        """Registers, buffer, and when what is under way ends."""
+        return {"liveness": self.liveness, "factorial": self.factorial, "status": self.status, "pending": self.pending,
+                "dma": {str(at): value for at, value in self.dma.items()}, "buffer": self.buffer.hex(),
+                "due": [[t.when, t.callback.__name__] for t in self._timers if t.callback and t.when >= self.clock.now]}
+
+    def restore(self, state):
+        """Take back what `save` gave."""
+        self.reset()
+        for name in ("liveness", "factorial", "status", "pending"):
+            setattr(self, name, state[name])
+        self.dma = {int(at): value for at, value in state["dma"].items()}
+        self.buffer = bytearray.fromhex(state["buffer"])
+        for when, what in state["due"]:
+            self._later(when, {"_transfer": self._transfer, "_computed": self._computed}[what])
+        if self.pending and not self.by_message:
+            self.interrupt(1)
+
+
+class EduFunction(PciFunction):
+    """`edu` in a PCI slot: 1234h:11E8h, BAR 0, INTA#, one MSI of 64 bits.
+
+    `intx` is its pin, a `Line`; `on_bar(0, base)` tells where the registers
+    answer; `send(address, data)` carries its MSI, as a memory write of the function's.
+    """
+
+    def __init__(self, edu, intx=None, on_bar=None, send=None):
+        self.edu, self.send = edu, send or (lambda address, data: None)
+        preset = {CAPABILITIES: MSI, MSI: 0x05, MSI + 2: 0x80}
+        super().__init__(0x1234, 0x11E8, 0x00FF00, revision=0x10, subsystem=(0x1AF4, 0x1100), status=0x0010,
+                         bars={0: Bar(BAR_BYTES)}, pin=1, on_bar=on_bar, intx=intx, preset=preset)
+        self.writable[MSI:MSI + 14] = bytes(14)
+        self.writable[MSI + 2] = 0x71            # enable; one vector, whatever is asked
+        for at in range(MSI + 4, MSI + 14):
+            self.writable[at] = 0xFC if at == MSI + 4 else 0xFF
+        self._memory = edu.memory
+        edu.interrupt, edu.message = self.set_interrupt, self._message
+        self._obey()
+
+    def write(self, offset, size, value):
+        """Configuration write; the device follows at once."""
+        super().write(offset, size, value)
+        self._obey()
+
+    def reset(self):
+        """RST# resets the device too."""
+        self.edu.reset()
+        super().reset()
+        self._obey()
+
+    def restore(self, state):
+        """Take over what `save` gave."""
+        super().restore(state)
+        self._obey()
+
+    def _obey(self):
+        self.edu.memory = self._memory if self.is_master else _NoMaster
+        self.edu.by_message = bool(self.config[MSI + 2] & 1)
+
+    def _message(self):
+        try:
+            if self.is_master:
+                self.send(self.get(MSI + 4, 8), self.get(MSI + 12, 2))
+        except (TranslationFault, MemoryFault):
+            self.edu.faults += 1                 # refused: nobody hears of it
+
+
+class _NoMaster:
+    """What DMA reaches without bus mastering: nothing."""
+
+    @staticmethod
+    def read(address, length):
+        raise MemoryFault(f"DMA read at {address:#x}: the function is no bus master")
+
+    @staticmethod
+    def write(address, data):
+        raise MemoryFault(f"DMA write at {address:#x}: the function is no bus master")
