@@ -6,6 +6,9 @@ Task, and Processor Priority" and "Interrupt Acceptance for Fixed Interrupts".
 """
 
 
+X2APIC_EOI = 0x80B   # the MSR: SDM vol. 3A, "x2APIC Register Address Space"
+
+
 class LocalApic:
     """`request(vector)` from outside, `acknowledge()` at injection, `eoi()` by the guest; `changed()` tells the vCPU."""
 

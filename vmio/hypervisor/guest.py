@@ -1,5 +1,6 @@
 """A guest (Hyper-V: child partition; KVM: VM): RAM behind a SLAT table, two buses, lines, vCPUs."""
 
+from vmio.hypervisor.apic import X2APIC_EOI
 from vmio.hypervisor.vcpu import GuestFault, VCpu
 from vmio.machine.bus import Bus
 from vmio.machine.clock import Clock
@@ -18,7 +19,8 @@ class Guest:
     """A guest of `host` with `ram_mib` MiB of RAM at guest-physical address 0.
 
     `io` and `mmio` are its buses, `lines` its 16 ISA interrupt lines, `memory`
-    its RAM by guest-physical address; `cpu` is its first vCPU.
+    its RAM by guest-physical address; `cpu` is its first vCPU.  `direct` holds the
+    register pages of devices that were given to it: accesses there don't exit.
     """
 
     def __init__(self, host, name, ram_mib, vcpus=1):
@@ -30,6 +32,8 @@ class Guest:
         self.clock = Clock(host.env.now)
         self.io = Bus("I/O ports", 1 << 16)
         self.mmio = Bus("guest-physical memory", 1 << 48)
+        self.direct = Bus("passed-through registers", 1 << 48)
+        self.pins = {}                 # what holds the guest and its RAM in place -> why
         self.lines = [Line(f"IRQ{n}") for n in range(ISA_LINES)]
         self._ram_spa = host.memory.allocate(self.ram // PAGE, align=LARGE_PAGE // PAGE)
         self.slat = PageTable(host.memory)
@@ -37,7 +41,8 @@ class Guest:
         self.memory = AddressSpace(host.memory, self.slat)
         self.hypercalls = {}   # code -> function(guest, vcpu, control, input_gpa, output_gpa) -> status
         self.msrs = {TIME_REF_COUNT: (lambda cpu: cpu.now // 100, None),
-                     VP_INDEX: (lambda cpu: cpu.index, None)}
+                     VP_INDEX: (lambda cpu: cpu.index, None),
+                     X2APIC_EOI: (None, lambda cpu, value: cpu.apic.eoi())}
         self.cpuid_leaves = {}         # leaf -> (eax, ebx, ecx, edx): what is said instead of `cpuid`'s own answers
         self.enlightened = None        # vmbus.hypercalls.Enlightenments, for a guest that knows the hypervisor
         self.on_destroy = []           # function() of whoever holds host memory for this guest
@@ -95,6 +100,11 @@ class Guest:
         if not 0 <= gpa < self.ram:
             raise ValueError(f"guest {self.name}: no RAM at {gpa:#x}, it ends at {self.ram:#x}")
         return self._ram_spa + gpa
+
+    def check_movable(self, what):
+        """ValueError if the guest can't be saved, moved, or lose memory (`what` says which) now."""
+        for name, why in self.pins.items():
+            raise ValueError(f"guest {self.name}: no {what} while {name} is assigned to it: {why}")
 
     def destroy(self):
         """Give RAM and tables back to the host, scrubbed."""

@@ -8,10 +8,10 @@ guest-physical), caches, pipelines and instruction fetch.  Instructions that do
 not exit are free unless the guest says `compute(ns)`.
 """
 
-from vmio.hypervisor import string_io
-from vmio.hypervisor.apic import LocalApic
-from vmio.hypervisor.exits import Exit, ExitReason
-from vmio.hypervisor.handle import InterceptTable, handle_exit
+from vmio.hypervisor import direct, string_io
+from vmio.hypervisor.apic import X2APIC_EOI, LocalApic
+from vmio.hypervisor.exits import ExitReason
+from vmio.hypervisor.handle import InterceptTable
 from vmio.machine.bus import BadAccess, all_ones
 from vmio.machine.clock import NEVER
 from vmio.machine.pagetable import TranslationFault
@@ -96,6 +96,7 @@ class VCpu:
         self.now = guest.clock.now
         self.attention = False            # the PIC's INT line is up, or the local APIC has a vector ready
         self.apic = LocalApic(self._interrupts_changed)
+        self.posted = False               # the processor delivers the local APIC's vectors itself: no exit, nor for EOI
         self.auto_eoi = set()             # vectors that need no end of interrupt (SynIC's AutoEOI)
         self._int_level = 0
         self.interrupts_enabled = True    # the IF flag
@@ -137,22 +138,20 @@ class VCpu:
     # Memory.
 
     def load(self, gpa, size):
-        """MOV from memory, `size` 1, 2, 4 or 8 bytes: RAM without an exit, anything else an EPT violation."""
+        """MOV from memory, `size` 1, 2, 4 or 8 bytes.  RAM and `guest.direct` don't exit; the rest is an EPT violation."""
         try:
             return int.from_bytes(self.guest.memory.read(gpa, size), "little")
         except TranslationFault:
-            return handle_exit(self, Exit(self.now, self.guest.name, self.index, ExitReason.EPT_VIOLATION,
-                                          gpa, size, 0, False))
+            return direct.load(self, gpa, size)
 
     def store(self, gpa, size, value):
-        """MOV to memory: RAM without an exit; read-only RAM, a device or nothing at all is an EPT violation."""
+        """MOV to memory.  RAM and `guest.direct` don't exit; read-only RAM and the rest are an EPT violation."""
         if value >> 8 * size:
             raise ValueError(f"MOV to {gpa:#x}: value {value}; 0 to {all_ones(size)} fits in {size} byte(s)")
         try:
             self.guest.memory.write(gpa, value.to_bytes(size, "little"))
         except TranslationFault:
-            handle_exit(self, Exit(self.now, self.guest.name, self.index, ExitReason.EPT_VIOLATION,
-                                   gpa, size, value, True))
+            direct.store(self, gpa, size, value)
 
     def read(self, gpa, length):
         """`length` bytes of guest memory; what is not RAM exits, 8 bytes at a time."""
@@ -187,7 +186,8 @@ class VCpu:
 
     def wrmsr(self, msr, value):
         """WRMSR.  An MSR that the hypervisor does not know is #GP: a `GuestFault`."""
-        self._plain(ExitReason.WRMSR, msr if msr in self.guest.msrs else 0, value)
+        if msr != X2APIC_EOI or not self.posted:
+            self._plain(ExitReason.WRMSR, msr if msr in self.guest.msrs else 0, value)
         self.guest.write_msr(msr, value, self)
         self.attend()
 
@@ -258,7 +258,8 @@ class VCpu:
         """Let interrupts in (IF = 1); one that waited costs an interrupt-window exit."""
         self.interrupts_enabled = True
         if self.attention:
-            self._plain(ExitReason.INTERRUPT_WINDOW, 0)
+            if not (self.posted and self.apic.ready):
+                self._plain(ExitReason.INTERRUPT_WINDOW, 0)
             self.attend()
 
     def on_interrupt(self, vector, handler):
@@ -272,8 +273,15 @@ class VCpu:
         What interrupted meanwhile is delivered at its end.
         """
         yield from self._catch_up()
-        if self.attention and self.interrupts_enabled:
-            self._kicked()
+        self.interrupted()
+
+    def spin(self):
+        """Poll (`yield from cpu.spin()`): no exit, until memory may have changed.  `GuestFault` if nothing will do that."""
+        until = min(self.env.peek(), self.clock.deadline())
+        if until >= NEVER:
+            raise GuestFault(f"{self.guest.name}: polls for what nothing will change")
+        self.compute(max(int(until) - self.now, 1))
+        yield from self.pay()
 
     def _catch_up(self):
         env = self.env
@@ -361,16 +369,19 @@ class VCpu:
             return
         before = self.attention
         clock.advance_to(now)
-        if self.attention and not before and self.interrupts_enabled:
-            self._kicked()
+        if not before:
+            self.interrupted()
 
-    def _kicked(self):
-        """An interrupt for a vCPU that runs: the processor it runs on is interrupted, which is an exit."""
-        row = self.table.plain(ExitReason.EXTERNAL_INTERRUPT, 0)
-        self.table.record(row, 0)
-        row.count += 1
-        self.now += row.cost
-        self.clock.advance_to(self.now)
+    def interrupted(self):
+        """Take an interrupt that came while the guest ran: the processor is interrupted, an exit unless it is posted."""
+        if not (self.attention and self.interrupts_enabled):
+            return
+        if not (self.posted and self.apic.ready):
+            row = self.table.plain(ExitReason.EXTERNAL_INTERRUPT, 0)
+            self.table.record(row, 0)
+            row.count += 1
+            self.now += row.cost
+            self.clock.advance_to(self.now)
         self.attend()
 
 
