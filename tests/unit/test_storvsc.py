@@ -311,6 +311,25 @@ def test_a_host_that_lies():
     assert machine.run(program) == ["alive"]
 
 
+@pytest.mark.parametrize("ring_kib, count", ((8, 60), (128, 1)))
+def test_a_host_that_lies_about_what_it_has_read(ring_kib, count):
+    machine = Machine()
+
+    def program(cpu, disk):
+        yield from cpu.pay()
+        machine.vsps[0].worker.stop()
+        disk.end.outgoing.memory.store32(4, 0x7777)
+        with pytest.raises(DriverError, match="read index"):
+            for n in range(count):
+                disk.submit("read", 0, 8, DATA, n)
+            disk.flush_ring()
+        with pytest.raises(DriverError, match="read index"):
+            disk.submit("read", 0, 8, DATA, 0)
+        return "alive"
+
+    assert machine.run(program, ring_kib=ring_kib) == ["alive"]
+
+
 def test_a_short_answer_is_an_error():
     machine = Machine(fake="hold")
     machine.backends[0].hold = False

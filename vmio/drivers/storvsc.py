@@ -108,7 +108,10 @@ class StorVsc:
         """One step of the start-up protocol: the answer, or None if its status is `refusal`."""
         self._answer = None
         yield from self.cpu.pay()
-        self.end.send(packet, v.INIT_ID, want_completion=True)
+        try:
+            self.end.send(packet, v.INIT_ID, want_completion=True)
+        except (RingCorrupt, RingFull) as error:
+            raise self._corrupt(error) from None
         yield from self._until(lambda: self._answer is not None, what)
         status = v.PACKET.parse(self._answer).status
         if status and status != refusal:
@@ -155,7 +158,7 @@ class StorVsc:
         while self._waiting and self._write(self._waiting[0]):
             self._waiting.popleft()
         if not self._waiting or not self._ids:   # else it was published when the ring was found full
-            self.end.flush()
+            self._publish()
 
     def reap(self):
         """What is over: [(tag, error or None), ...]."""
@@ -222,7 +225,7 @@ class StorVsc:
         if self._waiting or not self._write(part):
             self._waiting.append(part)
         elif self.signals != "batch":
-            self.end.flush()
+            self._publish()
 
     def _write(self, part):
         """Write a request into the ring.  False: no room (the host will tell), or no transaction id is free."""
@@ -236,28 +239,40 @@ class StorVsc:
         if length:
             pages = tuple(range(gpa >> 12, gpa + length + 0xFFF >> 12))
             record = GPA_DIRECT, payload, number, COMPLETION_REQUESTED, ((length, gpa & 0xFFF, pages),)
-        if not self._room_for(record):
-            return False
+        try:
+            self.end.outgoing.write(*record)
+        except RingFull:
+            if not self._ask_for_room(record):
+                return False
+        except RingCorrupt as error:
+            raise self._corrupt(error) from None
         self._ids.pop()
         self._sent[number] = request, expected
         self.in_flight += 1
         self.sent += 1
         return True
 
-    def _room_for(self, record):
-        """Write the record.  If the ring is full, show the host all of it, and ask to be told of room."""
+    def _ask_for_room(self, record):
+        """The ring is full: show the host all of it, try again, and ask to be told of room."""
+        self._publish()
         try:
-            self.end.outgoing.write(*record)
+            self.end.outgoing.write(*record, wait=True)
         except RingFull:
-            self.end.flush()
-            try:
-                self.end.outgoing.write(*record, wait=True)
-            except RingFull:
-                return False
+            return False
         except RingCorrupt as error:
-            self.error = error
-            raise self._failure() from None
+            raise self._corrupt(error) from None
         return True
+
+    def _publish(self):
+        try:
+            self.end.flush()
+        except RingCorrupt as error:
+            raise self._corrupt(error) from None
+
+    def _corrupt(self, error):
+        """The host has written nonsense into a ring: the end of this disk."""
+        self.error = error
+        return self._failure()
 
     def _look(self, cpu):
         """In the interrupt: take every answer that is there."""

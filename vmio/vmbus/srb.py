@@ -31,9 +31,8 @@ class Srb:
 
     __slots__ = ("vsp", "worker", "payload", "id", "ranges", "media", "target", "backend", "transfer")
 
-    def __init__(self, vsp, worker, packet):
-        self.vsp, self.worker, self.payload, self.id = vsp, worker, packet.payload, packet.transaction_id
-        self.ranges = packet.ranges
+    def __init__(self, vsp, worker, number, payload, ranges):
+        self.vsp, self.worker, self.id, self.payload, self.ranges = vsp, worker, number, payload, ranges
         self.transfer = 0
 
     def execute(self):

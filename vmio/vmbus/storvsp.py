@@ -18,7 +18,7 @@ import struct
 
 from vmio.vmbus import vstor as v
 from vmio.vmbus.messages import SCSI_CLASS
-from vmio.vmbus.packets import GPA_DIRECT, INBAND, RingCorrupt
+from vmio.vmbus.packets import COMPLETION_REQUESTED, GPA_DIRECT, INBAND, RingCorrupt
 from vmio.vmbus.srb import Srb
 from vmio.vmbus.worker import RingWorker
 
@@ -104,17 +104,17 @@ class StorVsp(StorChannel):
 
     def handle(self, worker, packet):
         """Begin one request; `worker.complete` is called now or later.  `RingCorrupt` if it is none."""
-        payload = packet.payload
-        if packet.kind not in (INBAND, GPA_DIRECT) or not packet.wants_completion or len(payload) < v.OLD_PACKET_SIZE:
-            raise RingCorrupt(f"no storage request: record of type {packet.kind}, {len(payload)} bytes")
+        kind, flags, number, payload, ranges = packet
+        if kind != GPA_DIRECT and kind != INBAND or not flags & COMPLETION_REQUESTED or len(payload) < v.OLD_PACKET_SIZE:
+            raise RingCorrupt(f"no storage request: record of type {kind}, {len(payload)} bytes")
         operation = _HEAD.unpack_from(payload)[0]
         if operation == v.EXECUTE_SRB and self.state is READY:
-            Srb(self, worker, packet).execute()
+            Srb(self, worker, number, payload, ranges).execute()
             return
         if operation not in v.OPERATIONS:
             raise RingCorrupt(f"storage operation {operation:#x}")
         status, answer = self._protocol(operation, payload)
-        worker.complete((_HEAD.pack(v.COMPLETE_IO, 0, status) + answer[12:])[:len(payload)], packet.transaction_id)
+        worker.complete((_HEAD.pack(v.COMPLETE_IO, 0, status) + answer[12:])[:len(payload)], number)
 
     # Start-up.
 

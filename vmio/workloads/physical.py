@@ -70,6 +70,7 @@ class PhysicalDisk:
         env = self.env = host.env
         self.costs = host.costs
         self._passed = {"read": 0, "write": 0}   # when the last byte of all requests so far has passed, in ns
+        self._times = {}           # (kind, sectors) -> what `_time_of` says
         medium = media[0] if len(media) == 1 else Volumes(media)
 
         bus = Bus("host MMIO", 1 << 48)
@@ -84,12 +85,24 @@ class PhysicalDisk:
 
     def _service(self, kind, sectors, done):
         """The medium's time for a request: alone it takes `disk_ns`."""
-        costs, now = self.costs, self.env.now
-        over = now + costs.disk_ns(kind, sectors)
-        if kind in self._passed:
-            passing = sectors * SECTOR * 1_000_000_000 // (costs.disk_read_rate if kind == "read" else costs.disk_write_rate)
-            over = self._passed[kind] = max(over - passing, self._passed[kind]) + passing
-        self.env.timeout(over - now).callbacks.append(lambda _: done())
+        key, passed = (kind, sectors), self._passed.get(kind)
+        if key not in self._times:
+            self._times[key] = self._time_of(kind, sectors)
+        latency, passing = self._times[key]
+        if passed is not None:
+            now = self.env.now
+            over = self._passed[kind] = max(now + latency, passed) + passing
+            latency = over - now
+        self.env.timeout(latency).callbacks.append(lambda _: done())
+
+    def _time_of(self, kind, sectors):
+        """(ns before the data, ns of the data) of a request that is alone."""
+        costs = self.costs
+        if kind not in self._passed:
+            return costs.disk_ns(kind, sectors), 0
+        rate = costs.disk_read_rate if kind == "read" else costs.disk_write_rate
+        passing = sectors * SECTOR * 1_000_000_000 // rate
+        return costs.disk_ns(kind, sectors) - passing, passing
 
     def _interrupt(self, vector):
         """MSI-X: vector 0 is the admin queue's, for whoever waits in `init`; 1 tells of requests."""
