@@ -169,4 +169,4 @@ ex.check(read_native_max)
 # - **Xen** guests see the same controller from QEMU until their own drivers unplug it.
 # - **Firecracker** and **cloud-hypervisor** leave such devices out; there is nothing to boot that would need them.
 #
-# [Back: 01 · Trap an instruction](01_trap_an_instruction.ipynb)
+# [Back: 01 · Trap an instruction](01_trap_an_instruction.ipynb) · [Next: 03 · Split a driver](03_split_a_driver.ipynb)

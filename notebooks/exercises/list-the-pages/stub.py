@@ -1,0 +1,3 @@
+def gpa_range(gpa, length):
+    """(byte count, offset in the first page, page numbers) of `length` bytes at `gpa`."""
+    ...

@@ -1,0 +1,3 @@
+def read_record(ring, index):
+    """(kind, transaction id, payload, next index) of the record at `index` in `ring` (bytes)."""
+    ...
