@@ -30,7 +30,8 @@ def published():
 def _value(row_id):
     """A published figure, time in ns and rates in bytes a second."""
     row = published()[row_id]
-    scale = {"ns": 1, "us": 1000, "cycles": 1 / _ASSUMED_GHZ, "MiB/s": 1 << 20, "GiB/s": 1 << 30, "IOPS": 1}
+    scale = {"ns": 1, "us": 1000, "cycles": 1 / _ASSUMED_GHZ, "MiB/s": 1 << 20, "GiB/s": 1 << 30, "IOPS": 1,
+             "MIOPS": 1e6, "pps": 1}
     return float(row["value"]) * scale[row["unit"]]
 
 
@@ -56,6 +57,9 @@ class CostModel:
     disk_write_ns: int = _source("ns", "D01.2: 4 KiB; also a flush")
     disk_read_rate: int = _source("bytes/s", "D01.5: beyond the first 4 KiB")
     disk_write_rate: int = _source("bytes/s", "D01.6: beyond the first 4 KiB")
+
+    dma_map_ns: int = _source("ns", "M02.1 to M02.4: mapping and unmapping one DMA buffer, without the invalidation")
+    dma_invalidate_ns: int = _source("ns", "M02.1 - M02.2: time per packet, strict less lazy")
 
     @classmethod
     def preset(cls, name="server-2022"):
@@ -127,4 +131,13 @@ def _preset(name):
         disk_write_ns=round(_value("D01.2")),
         disk_read_rate=round(_value("D01.5")),
         disk_write_rate=round(_value("D01.6")),
+        dma_map_ns=round(_dma_map_ns()),
+        dma_invalidate_ns=round(1e9 / _value("M02.1") - 1e9 / _value("M02.2")),
     )
+
+
+def _dma_map_ns():
+    """Four rows, four unknowns: t = t0 + (map + invalidate) / k; invalidate is 0 if lazy, k is 1 unless maps are merged."""
+    strict, lazy, strict_merged, lazy_merged = (1e9 / _value(f"M02.{n}") for n in (1, 2, 3, 4))
+    k = (strict - lazy) / (strict_merged - lazy_merged)   # buffers that share a map
+    return (lazy - lazy_merged) / (1 - 1 / k)

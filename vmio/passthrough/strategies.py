@@ -1,0 +1,162 @@
+"""How a driver's buffers come into the IOMMU domain: off, strict, lazy, static.
+
+    off      no IOMMU: the device reaches all of the host's memory
+    strict   map each buffer, unmap it after use, invalidate the IOTLB at once
+    lazy     unmap at once, invalidate later for many: between the two, the device
+             may still use what it was given - the window of danger
+    static   all of the guest's RAM mapped once, at its own addresses
+
+Linux knows them as iommu.strict=1, iommu.strict=0 (a queue of 256 entries, 10 ms)
+and iommu=pt; passthrough to guests is static (drivers/iommu/dma-iommu.c).
+"""
+
+from collections import deque
+
+from vmio.machine.memory import PAGE
+from vmio.machine.pagetable import READ, WRITE
+from vmio.passthrough.iova import IovaAllocator
+
+STRATEGIES = ("off", "strict", "lazy", "static")
+BATCH, TIMEOUT_NS = 256, 10_000_000     # Linux: IOVA_DEFAULT_FQ_SIZE, IOVA_DEFAULT_FQ_TIMEOUT
+
+
+class Static:
+    """Nothing to do: what the driver calls an address, the device does.  Also the class of `off`.
+
+    Counters: `maps`, `unmaps`, `invalidations` and, of unmapped pages that the IOTLB
+    might still hold, `stale_peak` (pages), `stale_ns` (the sum over unmaps) and `stale_worst_ns`.
+    """
+
+    def __init__(self, name):
+        self.name = name
+        self.maps = self.unmaps = self.invalidations = self.stale_peak = self.stale_ns = self.stale_worst_ns = 0
+
+    def map(self, gpa, length, permissions=READ | WRITE):
+        """The address that the device shall use for the buffer [gpa, gpa+length)."""
+        return gpa
+
+    def unmap(self, address, length):
+        """The device is done with the buffer at `address` (what `map` gave)."""
+
+    def flush(self):
+        """Invalidate what waits for it."""
+
+    def counters(self):
+        """{name: count}."""
+        return {name: getattr(self, name) for name in
+                ("maps", "unmaps", "invalidations", "stale_peak", "stale_ns", "stale_worst_ns")}
+
+
+class Strict(Static):
+    """Map, unmap, invalidate: three things for each buffer.
+
+    Buffers are `guest`'s, by GPA.  `charge(ns)` lets the price pass (a vCPU's `compute`).
+    """
+
+    def __init__(self, iommu, domain, guest, charge=None):
+        super().__init__(type(self).__name__.lower())
+        self.iommu, self.domain, self.guest = iommu, domain, guest
+        self.charge, self.costs = charge or (lambda ns: None), guest.host.costs
+        self.iovas = IovaAllocator()
+
+    def map(self, gpa, length, permissions=READ | WRITE):
+        """Map the buffer's pages at a fresh IOVA; ValueError for what is not all the guest's RAM."""
+        first, pages = gpa & ~(PAGE - 1), _pages(gpa, length)
+        if length <= 0 or gpa < 0 or first + pages * PAGE > self.guest.ram:
+            raise ValueError(f"dma map {gpa:#x}, {length} bytes: the guest's RAM ends at {self.guest.ram:#x}")
+        iova = self.iovas.take(pages)
+        self.domain.map(iova, self.guest.ram_spa(first), pages * PAGE, permissions)
+        self.maps += 1
+        self.charge(self.costs.dma_map_ns)
+        return iova | gpa & PAGE - 1
+
+    def unmap(self, address, length):
+        """Unmap and invalidate; ValueError for what was not mapped."""
+        iova, pages = self._unmap(address, length)
+        self.iommu.invalidate(self.domain, iova, pages * PAGE)
+        self.invalidations += 1
+        self.charge(self.costs.dma_invalidate_ns)
+        self.iovas.give(iova, pages)
+
+    def _unmap(self, address, length):
+        iova, pages = address & ~(PAGE - 1), _pages(address, length)
+        if not self.domain.is_mapped(iova, pages * PAGE):
+            raise ValueError(f"dma unmap {address:#x}, {length} bytes: not mapped")
+        self.domain.unmap(iova, pages * PAGE)
+        self.unmaps += 1
+        return iova, pages
+
+
+class Lazy(Strict):
+    """Unmap now, invalidate when `batch` buffers wait or the oldest has waited `timeout_ns`.
+
+    Until then an IOVA is not used again, but its old translation may be.
+    """
+
+    def __init__(self, iommu, domain, guest, charge=None, batch=BATCH, timeout_ns=TIMEOUT_NS):
+        if batch < 1 or timeout_ns < 0:
+            raise ValueError(f"lazy: batch {batch}, timeout_ns {timeout_ns}; at least 1, at least 0")
+        super().__init__(iommu, domain, guest, charge)
+        self.batch, self.timeout_ns = batch, timeout_ns
+        self._waiting = deque()      # (iova, pages, time of the unmap)
+        self._alarm = None
+        self._owed = 0               # a flush by the timer is paid for with the driver's next call
+
+    def unmap(self, address, length):
+        """Unmap; the invalidation waits.  ValueError for what was not mapped."""
+        iova, pages = self._unmap(address, length)
+        if not self._waiting:
+            self._alarm = self.guest.clock.call_later(self.timeout_ns, self.flush)
+        self._waiting.append((iova, pages, self.guest.clock.now))
+        self.stale_peak = max(self.stale_peak, sum(pages for _, pages, _ in self._waiting))
+        if len(self._waiting) >= self.batch:
+            self.flush()
+        owed, self._owed = self._owed, 0
+        if owed:
+            self.charge(owed)
+
+    def flush(self):
+        """One invalidation of the domain for all that wait; their IOVAs are free again."""
+        if not self._waiting:
+            return
+        self._alarm.cancel()
+        self.iommu.invalidate(self.domain)
+        self.invalidations += 1
+        self._owed += self.costs.dma_invalidate_ns
+        now = self.guest.clock.now
+        for iova, pages, since in self._waiting:
+            self.stale_ns += now - since
+            self.stale_worst_ns = max(self.stale_worst_ns, now - since)
+            self.iovas.give(iova, pages)
+        self._waiting.clear()
+
+    @property
+    def waiting(self):
+        """Unmapped buffers whose translations may still be used."""
+        return len(self._waiting)
+
+
+def strategy(name, iommu, domain, guest, charge=None, **options):
+    """Make one by name and set the IOMMU up for it; `options` are those of `Lazy`.
+
+    `off` switches the IOMMU off and leaves `domain` alone; `static` maps the
+    guest's whole RAM; ValueError for another name.
+    """
+    if name not in STRATEGIES:
+        raise ValueError(f"iommu strategy {name!r}: choose one of {', '.join(STRATEGIES)}")
+    if options and name != "lazy":
+        raise ValueError(f"iommu strategy {name}: takes no {', '.join(options)}")
+    if name == "off":
+        iommu.disable()
+        return Static("off")
+    iommu.enable()
+    if name == "static":
+        domain.map_guest(guest)
+        return Static("static")
+    if name == "strict":
+        return Strict(iommu, domain, guest, charge)
+    return Lazy(iommu, domain, guest, charge, **options)
+
+
+def _pages(address, length):
+    return (address % PAGE + length + PAGE - 1) // PAGE
