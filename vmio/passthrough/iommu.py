@@ -10,9 +10,7 @@ from vmio.machine.memory import HostMemory
 from vmio.machine.pagetable import TranslationFault
 from vmio.passthrough import structures
 from vmio.passthrough.domain import Domain
-from vmio.passthrough.interrupt_table import HostVectors, InterruptTable
 from vmio.passthrough.interrupts import InterruptRemapper
-from vmio.passthrough.posted import PostedDescriptor
 from vmio.passthrough.remapper import Remapper
 from vmio.passthrough.requester import text
 from vmio.passthrough.space import DmaSpace
@@ -32,9 +30,7 @@ class Iommu:
             raise ValueError(f"iommu: memory {memory!r}; the host's own memory holds its tables")
         self.memory = memory
         self.remapper = Remapper(memory, width, iotlb_entries, fault_records)
-        self.interrupts = InterruptRemapper(memory, self.remapper.faults, HostVectors(), self._post)
-        self.interrupt_table = InterruptTable(memory, self.interrupts)
-        self._descriptors = {}     # SPA -> PostedDescriptor
+        self.interrupts = InterruptRemapper(memory, self.remapper.faults)   # its table: `delivery.InterruptRouter`
         self.iotlb, self.faults = self.remapper.iotlb, self.remapper.faults
         self.domains = {}          # id -> Domain
         self._owners = {}          # requester -> Domain
@@ -142,28 +138,6 @@ class Iommu:
                     and domain.table.translate(entry.address, entry.permissions) == entry.target)
         except TranslationFault:
             return False
-
-    # Interrupts: `interrupts.enabled` switches remapping; `interrupt_table` says who may raise what.
-
-    @property
-    def vectors(self):
-        """The host's handlers (`HostVectors`)."""
-        return self.interrupts.deliver
-
-    def posted_descriptor(self, cpu):
-        """A `PostedDescriptor` for a vCPU, to which `interrupt_table.post` entries may point."""
-        descriptor = PostedDescriptor(self.memory, cpu)
-        self._descriptors[descriptor.spa] = descriptor
-        return descriptor
-
-    def release_descriptor(self, descriptor):
-        """The vCPU's interrupts are posted no more."""
-        self._descriptors.pop(descriptor.spa).free()
-
-    def _post(self, spa, vector, urgent):
-        descriptor = self._descriptors.get(spa)
-        if descriptor is not None:
-            descriptor.post(vector, urgent)
 
     def save(self):
         """Counters of the caches and the fault records; the tables are in memory."""

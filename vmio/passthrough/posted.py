@@ -12,17 +12,17 @@ _VECTORS = (1 << 256) - 1
 
 
 class PostedDescriptor:
-    """The descriptor of `cpu`, at `spa` in host `memory`.  Made by `Iommu.posted_descriptor(cpu)`.
+    """The descriptor of `cpu` (a `VCpu`), in the 64 bytes at `spa` of host `memory`.
 
     `posts` counts interrupts, `notifications` what was sent for them; the
-    difference is what found a notification on its way already.
+    difference is what found a notification on its way already, or held back.
     """
 
-    def __init__(self, memory, cpu, notification_vector=0xF2):
-        self.memory, self.cpu = memory, cpu
-        self.spa = memory.allocate(1)
+    def __init__(self, memory, spa, cpu, notification_vector=0xF2):
+        if spa % DESCRIPTOR_BYTES:
+            raise ValueError(f"posted-interrupt descriptor at {spa:#x}: a multiple of {DESCRIPTOR_BYTES}")
+        self.memory, self.spa, self.cpu = memory, spa, cpu
         self.posts = self.notifications = 0
-        cpu.posted = True                      # the processor takes these vectors, and their EOI, without an exit
         self._store(notification_vector << 272)
 
     def post(self, vector, urgent=False):
@@ -56,11 +56,6 @@ class PostedDescriptor:
     def pending(self):
         """Vectors that wait in the descriptor, as bits."""
         return self._load() & _VECTORS
-
-    def free(self):
-        """Give the page back; the vCPU's interrupts exit again."""
-        self.memory.free(self.spa, 1)
-        self.cpu.posted = False
 
     def _load(self):
         return int.from_bytes(self.memory.read(self.spa, DESCRIPTOR_BYTES), "little")
