@@ -27,7 +27,7 @@ def _parser():
     run.add_argument("--block", type=int, default=4096, help="without a trace: bytes a request")
     run.add_argument("--queue-depth", type=int, default=1, help="requests in flight (an ATA disk takes one)")
     run.add_argument("--ring-kib", type=int, default=128, help="split: size of each ring, its control page included")
-    run.add_argument("--batch", type=int, default=8, help="split: completions that the host publishes at a time")
+    run.add_argument("--batch", type=int, default=16, help="split: completions that the host publishes at a time")
     run.add_argument("--signals", choices=["always", "each", "batch"], default="batch",
                      help="split: when the guest signals (default: once for what it submits before it waits)")
     run.add_argument("--host-cores", type=int, default=2, help="cores that vCPUs and the host's workers share")

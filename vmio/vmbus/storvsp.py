@@ -76,7 +76,7 @@ class StorVsp(StorChannel):
     `batch` and `queue_depth` as in `RingWorker` and `QUEUE_DEPTH`.
     """
 
-    def __init__(self, host, guest, disks, number=1, batch=8, queue_depth=QUEUE_DEPTH, max_transfer=0x40000,
+    def __init__(self, host, guest, disks, number=1, batch=16, queue_depth=QUEUE_DEPTH, max_transfer=0x40000,
                  max_subchannels=0, versions=VERSIONS):
         self.instance_id = b"vmio-storvsp".ljust(14, b"\0") + number.to_bytes(2, "little")
         super().__init__(self)

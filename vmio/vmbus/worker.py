@@ -1,6 +1,6 @@
 """A VSP's worker: a process on the host that drains one channel's ring, and sends the completions back.
 
-    worker = RingWorker(host, end, handle, failed, batch=8)
+    worker = RingWorker(host, end, handle, failed, batch=16)
     worker.signalled()                    the guest has signalled: look
     worker.complete(payload, id)          a request that `handle(worker, packet)` began is done
     worker.stop()                         None, or an event for when nothing is in flight any more
@@ -25,7 +25,7 @@ class RingWorker:
     `failed(error)` is called once for a `RingCorrupt`, also one that `handle` raises.
     """
 
-    def __init__(self, host, end, handle, failed, batch=8, most=256):
+    def __init__(self, host, end, handle, failed, batch=16, most=256):
         if not 1 <= batch <= 1024:
             raise ValueError(f"batch {batch}: 1 to 1024")
         self.host, self.end, self.batch, self.most = host, end, batch, most

@@ -45,7 +45,7 @@ class DiskParams:
     queue_depth: int = 1
     costs: str = "server-2022"
     ring_kib: int = 128
-    batch: int = 8
+    batch: int = 16
     signals: str = "batch"
     host_cores: int = 2
 
