@@ -79,13 +79,14 @@ print(lesson.modes_table())
 # Drag *In flight* from 1 to 32. Then set *Batch* to 1 and to 32: what do fewer interrupts cost? Set *Host cores* to 1.
 # %%
 panel = lesson.panel()
+panel.set(queue_depth=1)
 print(panel.text)
 panel.set(queue_depth=32)
 print("\n" + panel.text.split("\n\n")[0])
 panel.set(batch=32)
 print("\n" + panel.text.split("\n\n")[0])
 # %%
-panel.set(queue_depth=1, batch=8)
+panel.set(queue_depth=8, batch=8)
 panel
 # %% [markdown]
 # ## Explain

@@ -76,6 +76,7 @@ def _view(answer):
     rows = [(name, count, count / REQUESTS) for name, count in result.exits.items()]
     text = "\n".join([
         f"{REQUESTS} reads, {result.params.queue_depth} in flight",
+        f"batch {result.params.batch}, host cores {result.params.host_cores}",
         f"exits {result.exits_total:,}, {result.exits_total / REQUESTS:.2f} a read",
         f"virtual time {result.virtual_ns / 1000:,.1f} us",
         f"signals {result.signals}, interrupts {result.interrupts}", "",
@@ -96,7 +97,7 @@ def _view(answer):
 def panel():
     """32 reads through StorVSC and StorVSP: how many in flight, how large, how batched, on how many cores."""
     return Panel(_model, [
-        log2_slider("queue_depth", 1, 32, 1, label="In flight"),
+        log2_slider("queue_depth", 1, 32, 8, label="In flight"),
         log2_slider("block", 512, 16384, 4096, label="Bytes a read"),
         log2_slider("batch", 1, 32, 8, label="Batch"),
         slider("host_cores", 1, 4, 1, 2, label="Host cores"),
