@@ -43,6 +43,11 @@ class NvmeFunction(PciFunction):
         super().reset()
         self._obey()
 
+    def reach(self, memory):
+        """From now on DMA goes to `memory`: the function has changed hands, or has been put behind an IOMMU."""
+        self._memory = memory
+        self._obey()
+
     def restore(self, state):
         """Take over what `save` gave."""
         super().restore(state)

@@ -6,7 +6,7 @@ from vmio.machine.bus import Bus
 from vmio.machine.clock import Clock
 from vmio.machine.lines import Line
 from vmio.machine.memory import PAGE
-from vmio.machine.pagetable import EXECUTE, LARGE_PAGE, READ, WRITE, PageTable
+from vmio.machine.pagetable import EXECUTE, LARGE_PAGE, READ, WRITE, PageTable, TranslationFault
 from vmio.machine.space import AddressSpace
 
 ISA_LINES = 16
@@ -105,6 +105,14 @@ class Guest:
         """ValueError if the guest can't be saved, moved, or lose memory (`what` says which) now."""
         for name, why in self.pins.items():
             raise ValueError(f"guest {self.name}: no {what} while {name} is assigned to it: {why}")
+
+    def missing_ram(self):
+        """The first guest-physical address of RAM that the SLAT table does not map, or None."""
+        try:
+            self.slat.spans(0, self.ram, READ)
+        except TranslationFault as fault:
+            return fault.address
+        return None
 
     def destroy(self):
         """Give RAM and tables back to the host, scrubbed."""

@@ -4,35 +4,36 @@
     address, data = router.create(requester, cpu, vector, posted=False)   for the device's MSI-X table
 
 Injected: the remapping table turns the message into a vector of the host, whose
-handler requests the guest's vector; a vCPU that runs is stopped for it (an exit).
-Posted: the table names the vCPU's posted-interrupt descriptor in host memory; the
-hardware sets a bit there, and the processor delivers it to a running guest.
-Source: Intel VT-d specification 5.1, 5.2 "Interrupt Posting", 9.12 "Posted Interrupt
-Descriptor"; SDM vol. 3C, "Posted-Interrupt Processing".
+handler requests the guest's vector; a vCPU that runs is stopped for it (an exit), and
+so is its end of interrupt.  Posted: the table names the vCPU's posted-interrupt
+descriptor; the processor takes the vector from there while the guest runs.
+Source: Intel VT-d specification 5.1 "Interrupt Remapping", 5.2 "Interrupt Posting".
 """
 
 from vmio.machine.memory import PAGE
 from vmio.passthrough import interrupts
+from vmio.passthrough.posted import DESCRIPTOR_BYTES, PostedDescriptor
 
 ENTRIES = PAGE // interrupts.ENTRY_BYTES
-FIRST_VECTOR = 0x30                       # of the host's vectors; below are its exceptions and its own devices
-VECTORS = range(FIRST_VECTOR, 256)
-DESCRIPTOR_BYTES = 64
-OUTSTANDING = 32                          # byte of a descriptor whose bit 0 is ON; before it, 256 request bits (PIR)
+VECTORS = range(0x30, 256)           # of the host, for devices: below are its exceptions and its own
+PLACES = [(at, vector) for at in range(256) for vector in VECTORS]   # (APIC id, vector)
 
 
 class InterruptRouter:
-    """The host's use of `iommu`'s interrupt remapping: one table of `ENTRIES`, filled on demand."""
+    """The host's use of `iommu`'s interrupt remapping: one table of `ENTRIES`, filled on demand.
+
+    Remapping is on even where DMA is not: the two have switches of their own
+    (GCMD.IRE and GCMD.TE).  `owners` is {table index: requester}.
+    """
 
     def __init__(self, host, iommu):
-        self.host, self.memory = host, host.memory
-        self.table = host.memory.allocate(1)
-        self._descriptors = host.memory.allocate(1)
-        self._descriptor_of = {}          # vCPU -> SPA
-        self._vcpu_at = {}                # SPA -> vCPU
-        self._targets = {}                # (destination, host vector) -> function()
-        self.owners = {}                  # table index -> (requester, its (destination, vector) or None)
-        self.spurious = 0                 # messages that nobody waits for
+        self.memory = host.memory
+        self.table, self._page = host.memory.allocate(1), host.memory.allocate(1)
+        self.owners = {}
+        self._places = {}             # table index -> (APIC id, vector) of the host
+        self._handlers = {}           # (APIC id, vector) -> function()
+        self._descriptors = {}        # SPA -> PostedDescriptor, in `_page`
+        self.spurious = 0             # messages that nobody waits for
         remapper = iommu.interrupts
         remapper.deliver, remapper.post = self._deliver, self._post
         remapper.set_table(self.table, ENTRIES)
@@ -45,82 +46,80 @@ class InterruptRouter:
         """
         if not 16 <= vector <= 255:
             raise ValueError(f"interrupt vector {vector}: 16 to 255")
-        if posted:
-            entry = interrupts.posted_entry(requester, self._descriptor(cpu), vector)
-            return self._install(requester, entry, None)
-        return self.create_for(requester, lambda: cpu.apic.request(vector))
+        if not posted:
+            return self.create_for(requester, lambda: cpu.apic.request(vector))
+        return self._install(requester, interrupts.posted_entry(requester, self.descriptor(cpu).spa, vector))
 
     def create_for(self, requester, call):
-        """Let `requester` make the host call `call()`."""
-        place = next(((destination, vector) for destination in range(256) for vector in VECTORS
-                      if (destination, vector) not in self._targets), None)
+        """Let `requester` make the host call `call()`; the (address, data) of its message."""
+        place = next((place for place in PLACES if place not in self._handlers), None)
         if place is None:
             raise ValueError("interrupts: every vector of the host is taken")
-        message = self._install(requester, interrupts.remapped_entry(requester, *place), place)
-        self._targets[place] = call
+        message = self._install(requester, interrupts.remapped_entry(requester, *place))
+        self._places[_index(message[0])] = place
+        self._handlers[place] = call
         return message
 
     def delete(self, requester, address, data):
         """Take an interrupt back; False if `requester` has none with this message."""
-        index = address >> 5 & 0x7FFF
-        if index not in self.owners or self.owners[index][0] != requester or interrupts.message(index) != (address, data):
+        index = _index(address)
+        if self.owners.get(index) != requester or interrupts.message(index) != (address, data):
             return False
         self._remove(index)
         return True
 
     def delete_all(self, requester):
         """Take back every interrupt of a requester."""
-        for index in [index for index, (owner, _) in self.owners.items() if owner == requester]:
+        for index in [index for index, owner in self.owners.items() if owner == requester]:
             self._remove(index)
 
-    def _install(self, requester, entry, place):
+    def descriptor(self, cpu):
+        """The `PostedDescriptor` of a vCPU; from the first call on its interrupts don't exit.  There is room for 64."""
+        found = next((each for each in self._descriptors.values() if each.cpu is cpu), None)
+        if found is None:
+            spa = next((at for at in range(self._page, self._page + PAGE, DESCRIPTOR_BYTES)
+                        if at not in self._descriptors), None)
+            if spa is None:
+                raise ValueError("interrupts: every posted-interrupt descriptor is in use")
+            found = self._descriptors[spa] = PostedDescriptor(self.memory, spa, cpu)
+            cpu.posted = True
+        return found
+
+    def forget_cpu(self, cpu):
+        """Nothing is posted to this vCPU any more: its interrupts exit again."""
+        for spa in [spa for spa, each in self._descriptors.items() if each.cpu is cpu]:
+            del self._descriptors[spa]
+            cpu.posted = False
+
+    def _install(self, requester, entry):
         index = next((n for n in range(ENTRIES) if n not in self.owners), None)
         if index is None:
             raise ValueError(f"interrupts: all {ENTRIES} entries of the remapping table are in use")
         self.memory.write(self.table + index * interrupts.ENTRY_BYTES, entry)
-        self.owners[index] = requester, place
+        self.owners[index] = requester
         return interrupts.message(index)
 
     def _remove(self, index):
-        _, place = self.owners.pop(index)
-        self._targets.pop(place, None)
+        del self.owners[index]
+        self._handlers.pop(self._places.pop(index, None), None)
         self.memory.write(self.table + index * interrupts.ENTRY_BYTES, bytes(interrupts.ENTRY_BYTES))
 
-    def _descriptor(self, cpu):
-        """The vCPU's descriptor; there is room for 64."""
-        at = self._descriptor_of.get(cpu)
-        if at is None:
-            if len(self._descriptor_of) == PAGE // DESCRIPTOR_BYTES:
-                raise ValueError("interrupts: every posted-interrupt descriptor is in use")
-            at = self._descriptor_of[cpu] = self._descriptors + DESCRIPTOR_BYTES * len(self._descriptor_of)
-            self._vcpu_at[at] = cpu
-        return at
-
     def _deliver(self, destination, vector):
-        call = self._targets.get((destination, vector))
+        """The host's own interrupt: whoever waits for it is called."""
+        call = self._handlers.get((destination, vector))
         if call is None:
             self.spurious += 1
         else:
             call()
 
-    def _post(self, descriptor, vector, urgent):
-        """The hardware's part: set the request bit, and notify if no notification is outstanding."""
-        cpu, memory = self._vcpu_at.get(descriptor), self.memory.bytes
-        if cpu is None:
+    def _post(self, spa, vector, urgent):
+        descriptor = self._descriptors.get(spa)
+        if descriptor is None:
             self.spurious += 1
-            return
-        memory[descriptor + (vector >> 3)] |= 1 << (vector & 7)
-        if not memory[descriptor + OUTSTANDING] & 1:
-            memory[descriptor + OUTSTANDING] |= 1
-            self._notified(cpu, descriptor)
+        else:
+            descriptor.post(vector, urgent)
 
-    def _notified(self, cpu, descriptor):
-        """The processor's part: clear ON, move the request bits into the virtual APIC."""
-        memory = self.memory.bytes
-        memory[descriptor + OUTSTANDING] &= ~1
-        pending = int.from_bytes(memory[descriptor:descriptor + 32], "little")
-        memory[descriptor:descriptor + 32] = bytes(32)
-        while pending:
-            vector = pending.bit_length() - 1
-            pending &= ~(1 << vector)
-            cpu.apic.request(vector)
+
+def _index(address):
+    """The table index in a message's address (5.1.2.2)."""
+    return address >> 5 & 0x7FFF | (address & 4) << 13

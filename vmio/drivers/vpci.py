@@ -1,0 +1,260 @@
+"""The guest's half of virtual PCI: finds the functions that were given to it, and gives their drivers what they need.
+
+    bus = VpciBus(client, channel, GuestPages(window_gpa, end))
+    yield from bus.init()
+    function, = bus.functions
+    yield from function.enable()
+    bar = function.bar(0)                                   a guest-physical address: the device itself
+    yield from function.connect(1, vector, handler)         MSI-X vector 1 calls handler(cpu)
+
+Written after the order in which Linux does things:
+drivers/pci/controller/pci-hyperv.c (hv_pci_probe).
+"""
+
+from vmio.drivers.errors import DriverError, DriverTimeout
+from vmio.drivers.vmbus import Rescinded
+from vmio.hypervisor.apic import X2APIC_EOI
+from vmio.vmbus import vpci as v
+from vmio.vmbus.packets import COMPLETION, INBAND, RingCorrupt
+from vmio.vmbus.ring import RingFull
+from vmio.vmbus.wire import ShortMessage
+
+TIMEOUT_NS = 10_000_000_000
+MOST_FUNCTIONS = 256
+COMMAND, BAR0, CAPABILITIES = 0x04, 0x10, 0x34          # PCI 3.0, 6.1
+MEMORY_AND_MASTER = 0x0006
+MSIX_CAPABILITY = 0x11                                   # PCI 3.0, 6.8.2
+MSIX_ENABLE = 0x8000
+
+
+class VpciBus:
+    """One bus: one offered `channel` of `client` (a `VmBusClient`).
+
+    `mmio` (a `GuestPages` of addresses above RAM) gives room for the configuration
+    window and the BARs.  `on_eject(bus)` runs in the interrupt when the host wants
+    the device back; the program then calls `eject()`.
+    """
+
+    def __init__(self, client, channel, mmio, versions=v.LINUX_VERSIONS):
+        self.client, self.channel, self.mmio, self.versions, self.cpu = client, channel, mmio, versions, client.cpu
+        self.version = self.end = self.window = self.error = self.on_eject = None
+        self.functions = []
+        self.ejecting = False
+        self.unknown = 0                # messages that make no sense
+        self._relations = None
+        self._answers = {}              # transaction id -> payload, or None while we wait
+        self._next_id = 1
+
+    def init(self):
+        """From an offer to functions that may be driven.  `DriverError` if the host refuses or lies."""
+        self.channel.on_rescind = self._rescinded
+        self.end = yield from self.client.open(self.channel, pages=v.RING_PAGES, on_signal=self._look)
+        yield from self._negotiate()
+        self.window = self.window or self.mmio.take(v.WINDOW // 4096)
+        self._relations = None
+        self._put(v.QUERY_BUS_RELATIONS.pack())
+        yield from self._until(lambda: self._relations is not None, "bus relations")
+        self.functions = [Function(self, found) for found in self._relations]
+        for function in self.functions:
+            answer = yield from self._ask(v.QUERY_RESOURCE_REQUIREMENTS.pack(slot=function.slot), "requirements")
+            function.probed = v.REQUIREMENTS.parse(answer)[1:]
+        yield from self._ask(v.BUS_D0ENTRY.pack(window=self.window), "D0 entry")
+        assigned = v.RESOURCES_ASSIGNED if self.version < v.V1_2 else v.RESOURCES_ASSIGNED2
+        for function in self.functions:
+            yield from self._ask(assigned.pack(slot=function.slot), "resources assigned")
+            function.place()
+
+    def _negotiate(self):
+        for version in self.versions:
+            answer = yield from self._ask(v.QUERY_PROTOCOL_VERSION.pack(version=version), "version",
+                                          refusal=v.REVISION_MISMATCH)
+            if answer is not None:
+                self.version = version
+                return
+        raise DriverError("vPCI: no protocol version in common with the host")
+
+    def eject(self):
+        """The drivers have stopped: give the device back, and leave the bus."""
+        slots = [function.slot for function in self.functions]
+        yield from self._leave()
+        for slot in slots:
+            self._put(v.EJECTION_COMPLETE.pack(slot=slot))
+        yield from self._until(lambda: self.channel.rescinded, "rescind")
+        self.end = None
+        yield from self.client.release(self.channel)
+
+    def close(self):
+        """Leave the bus; the device stays the guest's, and may be opened again."""
+        yield from self._leave()
+        yield from self.client.close(self.channel)
+        self.end = None
+
+    def _leave(self):
+        for function in reversed(self.functions):
+            self._put(v.RESOURCES_RELEASED.pack(slot=function.slot))
+        self.functions = []
+        yield from self._ask(v.BUS_D0EXIT.pack(), "D0 exit")
+
+    # Configuration space: two exits an access, one if the slot is selected already.
+
+    def read_config(self, slot, offset, size):
+        """`size` bytes of a function's configuration space."""
+        self.cpu.store(self.window, 4, slot)
+        return self.cpu.load(self.window + v.CONFIG_PAGE + offset, size)
+
+    def write_config(self, slot, offset, size, value):
+        """Write there."""
+        self.cpu.store(self.window, 4, slot)
+        self.cpu.store(self.window + v.CONFIG_PAGE + offset, size, value)
+
+    # The channel.
+
+    def _put(self, payload, number=0):
+        try:
+            self.end.send(payload, number, want_completion=number != 0)
+        except (RingFull, RingCorrupt) as error:
+            raise DriverError(f"vPCI: {error}") from None
+
+    def _ask(self, payload, what, refusal=None):
+        """Send and wait: the answer, or None if its status is `refusal`.  `DriverError` for any other status."""
+        number, self._next_id = self._next_id, self._next_id + 1
+        self._answers[number] = None
+        self._put(payload, number)
+        yield from self._until(lambda: self._answers[number] is not None, what)
+        answer = self._answers.pop(number)
+        try:
+            status = v.STATUS.parse(answer).status
+        except ShortMessage as error:
+            raise DriverError(f"vPCI {what}: {error}") from None
+        if status == refusal:
+            return None
+        if status & 0x8000_0000:
+            raise DriverError(f"vPCI {what}: status {status:#x} {v.STATUSES.get(status, '')}")
+        return answer
+
+    def _until(self, ready, what):
+        deadline = self.cpu.now + TIMEOUT_NS
+        while not ready():
+            if self.error is not None:
+                raise self.error
+            if self.cpu.now >= deadline:
+                raise DriverTimeout(f"vPCI {what}: no answer")
+            yield from self.cpu.hlt(deadline - self.cpu.now)
+
+    def _look(self, cpu):
+        """In the interrupt: take all that the host has sent."""
+        end = self.channel.end
+        try:
+            end.begin_read()
+            while True:
+                while (packet := end.receive()) is not None:
+                    self._take(packet)
+                if not end.end_read():
+                    return
+        except RingCorrupt as error:
+            self.error = DriverError(f"vPCI: {error}")
+
+    def _take(self, packet):
+        kind = int.from_bytes(packet.payload[:4], "little")
+        if packet.kind == COMPLETION and self._answers.get(packet.transaction_id, b"") is None:
+            self._answers[packet.transaction_id] = packet.payload
+        elif packet.kind == INBAND and kind in (v.NUMBERS["BUS_RELATIONS"], v.NUMBERS["BUS_RELATIONS2"]):
+            try:
+                self._relations = v.functions(v.LAYOUTS[kind].parse(packet.payload))[:MOST_FUNCTIONS]
+            except ShortMessage:
+                self.unknown += 1
+        elif packet.kind == INBAND and kind == v.NUMBERS["EJECT"]:
+            self.ejecting = True
+            if self.on_eject is not None:
+                self.on_eject(self)
+        else:
+            self.unknown += 1
+
+    def _rescinded(self):
+        self.error = Rescinded("vPCI: the host has taken the device away")
+
+
+class Function:
+    """One function on a `VpciBus`: `identity` is what the host said of it, `probed` the six probed BARs."""
+
+    def __init__(self, bus, identity):
+        self.bus, self.cpu, self.identity, self.slot = bus, bus.cpu, identity, identity.slot
+        self.probed = (0,) * v.BARS
+        self._bars = {}                 # index -> address
+
+    def read(self, offset, size):
+        """Configuration bytes."""
+        return self.bus.read_config(self.slot, offset, size)
+
+    def write(self, offset, size, value):
+        """Write configuration bytes."""
+        self.bus.write_config(self.slot, offset, size, value)
+
+    def bar(self, index):
+        """The guest-physical address of a BAR; `DriverError` if there is none."""
+        if index not in self._bars:
+            raise DriverError(f"vPCI slot {self.slot}: no BAR {index}")
+        return self._bars[index]
+
+    def place(self):
+        """Give each memory BAR an address, aligned to its size."""
+        index = 0
+        while index < v.BARS:
+            low, wide = self.probed[index], self.probed[index] & 7 == 4
+            mask = low & ~0xF | (self.probed[index + 1] << 32 if wide and index + 1 < v.BARS else 0xFFFF_FFFF << 32)
+            if low and not low & 1:
+                at = self._aligned(-mask & (1 << 64) - 1)
+                self.write(BAR0 + 4 * index, 4, at & 0xFFFF_FFFF)
+                if wide:
+                    self.write(BAR0 + 4 * index + 4, 4, at >> 32)
+                self._bars[index] = at
+            index += 2 if wide else 1
+
+    def _aligned(self, size):
+        pages = max(size >> 12, 1)
+        at = self.bus.mmio.take(2 * pages - 1)          # so there is an aligned piece in it
+        return -(-at // (pages << 12)) * (pages << 12)
+
+    def enable(self):
+        """BARs answer, and the device may use memory."""
+        self.write(COMMAND, 2, self.read(COMMAND, 2) | MEMORY_AND_MASTER)
+
+    def capability(self, wanted):
+        """Where in configuration space a capability is; `DriverError` if the function has none."""
+        at = self.read(CAPABILITIES, 1)
+        for _ in range(48):
+            if at < 0x40:
+                break
+            if self.read(at, 1) == wanted:
+                return at
+            at = self.read(at + 1, 1)
+        raise DriverError(f"vPCI slot {self.slot}: no capability {wanted:#x}")
+
+    def connect(self, entry, vector, handler, cpu=None):
+        """Let MSI-X table entry `entry` call `handler(cpu)` as interrupt `vector` of a vCPU; returns its message."""
+        cpu = cpu or self.cpu
+        at = self.capability(MSIX_CAPABILITY)
+        control, table = self.read(at + 2, 2), self.read(at + 4, 4)
+        if entry > control & 0x7FF:
+            raise DriverError(f"vPCI slot {self.slot}: MSI-X entry {entry}; it has {(control & 0x7FF) + 1}")
+        answer = v.INTERRUPT_REPLY.parse((yield from self.bus._ask(self._interrupt_request(vector, cpu), "interrupt")))
+
+        def interrupt(cpu):
+            handler(cpu)
+            cpu.wrmsr(X2APIC_EOI, 0)
+        cpu.on_interrupt(vector, interrupt)
+        base = self.bar(table & 7) + (table & ~7) + 16 * entry
+        for offset, value in ((12, 1), (0, answer.address & 0xFFFF_FFFF), (4, answer.address >> 32), (8, answer.data),
+                              (12, 0)):                 # masked while it changes
+            self.cpu.store(base + offset, 4, value)
+        if not control & MSIX_ENABLE:
+            self.write(at + 2, 2, control & ~0x4000 | MSIX_ENABLE)
+        return answer.address, answer.data
+
+    def _interrupt_request(self, vector, cpu):
+        version = self.bus.version
+        if version < v.V1_2:
+            return v.CREATE_INTERRUPT.pack(slot=self.slot, vector=vector, count=1, processor_mask=1 << cpu.index)
+        layout = v.CREATE_INTERRUPT2 if version < v.V1_4 else v.CREATE_INTERRUPT3
+        return layout.pack(slot=self.slot, vector=vector, count=1, processors=1,
+                           processor_array=cpu.index.to_bytes(2, "little"))

@@ -1,0 +1,209 @@
+"""Discrete device assignment (DDA): a device of the host becomes one guest's, and comes back clean.
+
+    lent = assign(function, guest, server, router, domain)
+    ...
+    lent.take_back()          at once, or
+    lent.eject()              the guest is asked first, and has 60 s
+
+The order is what makes it safe.  Giving: the host lets go, the device is reset, its
+DMA is confined to the guest's domain, and only then does the guest hear of it.
+Taking: the guest loses its mappings, the device is reset (what was under way is
+void, queues and registers are gone), its interrupts and its place in the domain
+are taken away, and only then has the host it again.
+"""
+
+from vmio.passthrough.guest_config import GuestConfig
+from vmio.passthrough.vpci_vsp import VpciVsp
+from vmio.vmbus.vpci import EJECT_NS
+
+INTERRUPTS = ("injected", "posted")
+PINNED = "a device that moves data by itself can't be stopped and saved, nor told that memory has gone"
+
+
+class AssignmentRefused(ValueError):
+    """The device can't be given to this guest (or taken), and why."""
+
+
+def assign(function, guest, server, router, domain, interrupts="injected", number=1):
+    """Give `function` (a `HostFunction`) to `guest`, and offer it on its bus `server`; the `Assignment`.
+
+    `domain` is the guest's IOMMU domain: what is mapped in it, the device can reach.
+    `interrupts` "injected" or "posted"; `number` tells a guest's passed-through
+    devices apart.  `AssignmentRefused` if it is somebody's already, if the host is
+    using it, or if the guest's RAM is not all there.
+    """
+    if interrupts not in INTERRUPTS:
+        raise ValueError(f"interrupts {interrupts!r}: choose one of {', '.join(INTERRUPTS)}")
+    if not function.present:
+        raise AssignmentRefused(f"{function.name} is not there: its physical function has switched it off")
+    if function.assigned_to is not None:
+        raise AssignmentRefused(f"{function.name} is assigned to {function.assigned_to.guest.name} already; "
+                                "take it back first")
+    if function.name in guest.pins:
+        raise AssignmentRefused(f"guest {guest.name} has a device {function.name} already")
+    hole = guest.missing_ram()
+    if hole is not None:
+        raise AssignmentRefused(f"guest {guest.name}: its RAM at {hole:#x} is not there; a device may write to any page "
+                                "at any time, so memory can't be overcommitted")
+    if function.owner is not None:
+        try:
+            function.owner.let_go(f"{function.name} is assigned to {guest.name}")
+        except ValueError as error:
+            raise AssignmentRefused(f"{function.name}: the host still uses it: {error}") from error
+    return Assignment(function, guest, server, router, domain, interrupts == "posted", number)
+
+
+class Assignment:
+    """One device in one guest's hands.  Made by `assign`; the rest of its methods are what its `VpciVsp` asks for."""
+
+    def __init__(self, function, guest, server, router, domain, posted, number):
+        self.function, self.guest, self.router, self.domain, self.posted = function, guest, router, domain, posted
+        self.host, self.over = guest.host, False
+        iommu = function.iommu
+        self._home = iommu.owner(function.requester)      # the host's own domain, if it has one
+        function.reset()
+        router.delete_all(function.requester)
+        if self._home is not None:
+            iommu.detach(function.requester)
+        iommu.attach(function.requester, domain)
+        function.assigned_to = self
+        guest.pins[function.name] = PINNED
+        guest.on_destroy.insert(0, self._guest_ends)
+        self.config = GuestConfig(function.pci, self._bar_moves)
+        self._mapped = []                                 # (bus, region)
+        self._acquired = False
+        self.vsp = VpciVsp(self.host, guest, self, number)
+        self.vsp.on_ejected = lambda status: self.take_back()
+        self.vsp.offer(server)
+
+    # Taking it back.
+
+    def eject(self, done=None):
+        """Ask the guest to let the device go; it is taken back when it has, or in 60 s.  `done()` is called then."""
+        self._done = done
+        if not self.vsp.eject():
+            self.take_back()
+            return
+        self.host.env.timeout(EJECT_NS).callbacks.append(lambda _: self.take_back())
+
+    _done = None
+
+    def take_back(self):
+        """The device is the host's again, whatever the guest was doing with it; a second time changes nothing."""
+        if self.over:
+            return
+        self.over = True
+        function, iommu = self.function, self.function.iommu
+        self.released()
+        self.vsp.rescind()
+        function.reset()
+        iommu.detach(function.requester)
+        if self._home is not None:
+            iommu.attach(function.requester, self._home)
+        function.assigned_to = None
+        del self.guest.pins[function.name]
+        self.guest.on_destroy.remove(self._guest_ends)
+        if not self.guest.pins:
+            for cpu in self.guest.vcpus:
+                self.router.forget_cpu(cpu)
+        if function.owner is not None:
+            function.owner.take_up()
+        if self._done is not None:
+            self._done()
+
+    def _guest_ends(self):
+        raise AssignmentRefused(f"guest {self.guest.name}: {self.function.name} is assigned to it; take it back first")
+
+    # What the VSP asks for.
+
+    def identity(self):
+        """The fields of vPCI's FUNCTION, but for the slot."""
+        pci = self.function.pci
+        return {"vendor": pci.get(0, 2), "device": pci.get(2, 2), "revision": pci.get(8, 1), "interface": pci.get(9, 1),
+                "subclass": pci.get(10, 1), "class_code": pci.get(11, 1), "subsystem_vendor": pci.get(0x2C, 2),
+                "subsystem": pci.get(0x2E, 2), "serial": self.function.requester}
+
+    def is_free(self, gpa, length):
+        """May something of ours answer at these guest-physical addresses?  No RAM, no other device, whole pages."""
+        return (gpa % 4096 == 0 and gpa >= self.guest.ram and self.guest.mmio.is_free(gpa, length)
+                and self.guest.direct.is_free(gpa, length))
+
+    def acquired(self):
+        """The guest has assigned resources: BARs answer from now on."""
+        self._acquired = True
+        for index, base in self.config.mapped.items():
+            self._bar_moves(index, base)
+
+    def released(self):
+        """The guest has let go of everything: BARs and interrupts go, the device is reset."""
+        self._acquired = False
+        self._unmap()
+        self.router.delete_all(self.function.requester)
+        self.config.reset()
+        if self.function.assigned_to is self:
+            self.function.reset()
+
+    def reset(self):
+        """The guest asked for a function level reset; its BARs stay where it put them."""
+        self.function.reset()
+
+    def create_interrupt(self, cpu, vector):
+        """(address, data) of a new message, or None if there are no more."""
+        mine = sum(owner == self.function.requester for owner in self.router.owners.values())
+        if mine >= self.function.registers.vectors:
+            return None
+        try:
+            return self.router.create(self.function.requester, cpu, vector, self.posted)
+        except ValueError:
+            return None
+
+    def delete_interrupt(self, address, data):
+        """Take one back; False if the device has none with this message."""
+        return self.router.delete(self.function.requester, address, data)
+
+    # BAR 0 in guest-physical memory.
+
+    def _bar_moves(self, index, base):
+        """BAR 0 answers at `base`, or nowhere; over RAM or another device it answers nowhere."""
+        self._unmap()
+        size = self.config.bars[index].size
+        if base is None or not self._acquired or not self.is_free(base, size):
+            return
+        at, length = self.function.direct
+        self._map(self.guest.direct, base + at, length, _Registers(self.function, self.guest, at))
+        at, length = self.function.trapped
+        self._map(self.guest.mmio, base + at, length, _Part(self.function.registers, at))
+
+    def _map(self, bus, gpa, length, device):
+        self._mapped.append((bus, bus.attach(gpa, length, device, f"{self.function.name} MSI-X" if bus is self.guest.mmio
+                                             else self.function.name, width=4)))
+
+    def _unmap(self):
+        while self._mapped:
+            bus, region = self._mapped.pop()
+            bus.detach(region)
+
+
+class _Part:
+    """The device's registers from `start` on."""
+
+    def __init__(self, registers, start):
+        self.registers, self.start = registers, start
+
+    def read(self, offset, size):
+        return self.registers.read(self.start + offset, size)
+
+    def write(self, offset, size, value):
+        self.registers.write(self.start + offset, size, value)
+
+
+class _Registers(_Part):
+    """The pages that a guest reaches without an exit; the device learns at what time a store comes in."""
+
+    def __init__(self, function, guest, start):
+        super().__init__(function.registers, start)
+        self.function, self.guest = function, guest
+
+    def write(self, offset, size, value):
+        self.function.arrived(self.guest.clock.now)
+        self.registers.write(self.start + offset, size, value)

@@ -1,0 +1,235 @@
+"""The host's half of virtual PCI: tells a guest of its function, and follows what the guest does with it.
+
+    vsp = VpciVsp(host, guest, assignment)
+    vsp.offer(VmbusServer(guest))
+
+Nothing here is on the way of a request to the device.  Nothing a guest writes
+raises: it is answered with a status, or counted in `refused`; a corrupt ring ends the
+channel.  Public sources: OpenVMM vm/devices/pci/vpci (order and checks), Linux
+drivers/pci/controller/pci-hyperv.c (the guest that we serve).
+"""
+
+from collections import Counter, deque
+
+from vmio.passthrough.guest_config import ConfigWindow
+from vmio.vmbus import vpci as v
+from vmio.vmbus.messages import PCI_CLASS
+from vmio.vmbus.packets import INBAND, RingCorrupt
+from vmio.vmbus.ring import RingFull
+from vmio.vmbus.wire import ShortMessage
+
+VERSIONS = v.LINUX_VERSIONS
+SLOT = v.slot_number(0)
+_N = v.NUMBERS
+
+
+class VpciVsp:
+    """One bus with one function.  `device` is the `Assignment` (see there for what is asked of it)."""
+
+    class_id = PCI_CLASS
+
+    def __init__(self, host, guest, device, number=1, versions=VERSIONS):
+        self.host, self.guest, self.device, self.versions = host, guest, device, versions
+        # Bytes 4 and 5 become the PCI domain in the guest, so they must differ between its buses.
+        self.instance_id = b"vpci" + number.to_bytes(2, "little") + b"vmio-vpci\0"
+        self.channel = self.end = self.version = None
+        self.powered = self.ejecting = False
+        self.refused, self.handled = Counter(), Counter()
+        self.on_ejected = None          # function(status) when the guest has let the device go
+        self._window = self._idle = self._server = None
+        self._outgoing = deque()        # arguments of `ChannelEnd.send...` that found no room
+
+    def offer(self, server):
+        """Offer the bus to the guest; returns the channel."""
+        self._server, self.channel = server, server.offer(self)
+        return self.channel
+
+    def rescind(self):
+        """Take the bus away, whatever the guest does."""
+        self._server.rescind(self.channel)
+
+    def eject(self):
+        """Ask the guest to let the device go; False if nobody is there to be asked."""
+        if self.end is None or self.version is None:
+            return False
+        self.ejecting = True
+        self._send(v.EJECT.pack(slot=SLOT))
+        return True
+
+    # The channel.
+
+    def opened(self, end):
+        """The guest opened the channel: everything starts anew."""
+        self.end, self.version = end, None
+        self._outgoing.clear()
+        self.host.env.process(self._serve(end))
+
+    def signalled(self):
+        """There is something to read, or room to write."""
+        if self._idle is not None and not self._idle.triggered:
+            self._idle.succeed()
+
+    def closed(self):
+        """The guest has gone, or must go: what it set up is undone, and the device reset."""
+        self.end = self.version = None
+        self._power_off()
+        self.signalled()
+
+    def _serve(self, end):
+        try:
+            while self.end is end:
+                end.begin_read()
+                self._write_outgoing(end)
+                while self.end is end and not self._outgoing and (packet := end.receive()) is not None:
+                    yield from self.host.work(self.host.costs.host_request_ns)
+                    if self.end is end:
+                        self._handle(packet)
+                if self.end is end and (self._outgoing or not end.end_read()):
+                    self._idle = self.host.env.event()
+                    yield self._idle
+                    yield from self.host.work(self.host.costs.worker_wakeup_ns)
+        except RingCorrupt as error:
+            if self.end is end:
+                end.error = end.error or error
+                self.channel.fail(error)
+
+    def _send(self, payload):
+        """A message of our own accord."""
+        self._outgoing.append((payload, None))
+        self.signalled()
+
+    def _write_outgoing(self, end):
+        """What fits goes; for the rest the guest shall signal when it has read."""
+        while self._outgoing:
+            payload, number = self._outgoing[0]
+            try:
+                if number is None:
+                    end.send(payload, wait=True)
+                else:
+                    end.send_completion(payload, number, wait=True)
+            except RingFull:
+                return
+            self._outgoing.popleft()
+
+    # Messages.
+
+    def _handle(self, packet):
+        """Check what can be checked without knowing the message; then its own method answers."""
+        kind = int.from_bytes(packet.payload[:4], "little")
+        status, answer = v.INVALID_DEVICE_REQUEST, None
+        layout, method = self._MESSAGES.get(kind, (None, None))
+        if packet.kind != INBAND or method is None:
+            self.refused["no message for a host"] += 1
+        elif self.version is None and kind != _N["QUERY_PROTOCOL_VERSION"]:
+            status = self._refuse("before the version", v.INVALID_DEVICE_STATE)
+        else:
+            try:
+                record = layout.parse(packet.payload)
+            except ShortMessage:
+                status = self._refuse("short message", v.INVALID_PARAMETER)
+            else:
+                if getattr(record, "slot", SLOT) != SLOT:
+                    status = self._refuse("no such slot", v.NO_SUCH_DEVICE)
+                else:
+                    answer = method(self, record)
+                    status = answer if isinstance(answer, int) else v.SUCCESS
+                    self.handled[v.NAMES[kind]] += 1
+        if packet.wants_completion:
+            payload = answer if isinstance(answer, bytes) else v.STATUS.pack(status=status)
+            self._outgoing.append((payload, packet.transaction_id))
+        self._write_outgoing(self.end)
+
+    def _refuse(self, reason, status):
+        self.refused[reason] += 1
+        return status
+
+    def _query_version(self, record):
+        if record.version not in self.versions:
+            return v.VERSION_REPLY.pack(status=v.REVISION_MISMATCH, version=self.versions[0])
+        self.version = record.version
+        return v.VERSION_REPLY.pack(version=record.version)
+
+    def _query_relations(self, record):
+        """The list of functions comes as a message of its own, not as the answer."""
+        layout, each = (v.BUS_RELATIONS2, v.FUNCTION2) if self.version >= v.V1_3 else (v.BUS_RELATIONS, v.FUNCTION)
+        self._send(layout.pack(count=1, functions=each.pack(slot=SLOT, **self.device.identity())))
+        return v.SUCCESS
+
+    def _query_resources(self, record):
+        return v.REQUIREMENTS.pack(**{f"bar{n}": value for n, value in enumerate(self.device.config.probe())})
+
+    def _enter_d0(self, record):
+        """The bus is on, and its configuration window is at the address that the guest chose."""
+        if self.powered:
+            return self._refuse("D0 twice", v.INVALID_DEVICE_STATE)
+        if not self.device.is_free(record.window, v.WINDOW):
+            return self._refuse("window over something else", v.INVALID_PARAMETER)
+        window = ConfigWindow({SLOT: self.device.config})
+        self._window = self.guest.mmio.attach(record.window, v.WINDOW, window, "vpci config", width=4)
+        self.powered = True
+        return v.SUCCESS
+
+    def _exit_d0(self, record):
+        self._power_off()
+        return v.SUCCESS
+
+    def _power_off(self):
+        self.powered = False
+        if self._window is not None:
+            self.guest.mmio.detach(self._window)
+            self._window = None
+        self.device.released()
+
+    def _power_state(self, record):
+        if record.state not in (v.D0, v.D3):
+            return self._refuse("power state", v.INVALID_PARAMETER)
+        return v.POWER_REPLY.pack(slot=record.slot, state=record.state)
+
+    def _resources_assigned(self, record):
+        """From now on the BARs answer where the guest puts them."""
+        if not self.powered:
+            return self._refuse("resources before D0", v.INVALID_DEVICE_STATE)
+        self.device.acquired()
+        return v.SUCCESS
+
+    def _resources_released(self, record):
+        self.device.released()
+        return v.SUCCESS
+
+    def _create_interrupt(self, record):
+        """An entry of the remapping table; the guest writes the message into the MSI-X table itself."""
+        targets = v.targets(record)
+        if (not targets or max(targets) >= len(self.guest.vcpus) or not 16 <= record.vector <= 255
+                or record.count != 1 or record.mode not in (v.FIXED, v.LOWEST_PRIORITY)):
+            return v.INTERRUPT_REPLY.pack(status=self._refuse("impossible interrupt", v.INVALID_PARAMETER))
+        message = self.device.create_interrupt(self.guest.vcpus[targets[0]], record.vector)
+        if message is None:
+            return v.INTERRUPT_REPLY.pack(status=self._refuse("too many interrupts", v.INSUFFICIENT_RESOURCES))
+        return v.INTERRUPT_REPLY.pack(count=1, address=message[0], data=message[1])
+
+    def _delete_interrupt(self, record):
+        if not self.device.delete_interrupt(record.address, record.data):
+            return self._refuse("no such interrupt", v.INVALID_PARAMETER)
+        return v.SUCCESS
+
+    def _reset_device(self, record):
+        self.device.reset()
+        return v.SUCCESS
+
+    def _ejected(self, record):
+        """The guest has let go.  Without our having asked, it is a guest that leaves a device it may keep."""
+        if not self.ejecting:
+            return self._refuse("ejection that nobody asked for", v.INVALID_DEVICE_STATE)
+        self.ejecting = False
+        if self.on_ejected is not None:
+            self.on_ejected(record.status)
+        return v.SUCCESS
+
+    _MESSAGES = {layout.fields[0].default: (layout, method) for layout, method in (
+        (v.QUERY_PROTOCOL_VERSION, _query_version), (v.QUERY_BUS_RELATIONS, _query_relations),
+        (v.QUERY_RESOURCE_REQUIREMENTS, _query_resources), (v.BUS_D0ENTRY, _enter_d0), (v.BUS_D0EXIT, _exit_d0),
+        (v.POWER_STATE_CHANGE, _power_state), (v.RESOURCES_ASSIGNED, _resources_assigned),
+        (v.RESOURCES_ASSIGNED2, _resources_assigned), (v.RESOURCES_RELEASED, _resources_released),
+        (v.CREATE_INTERRUPT, _create_interrupt), (v.CREATE_INTERRUPT2, _create_interrupt),
+        (v.CREATE_INTERRUPT3, _create_interrupt), (v.DELETE_INTERRUPT, _delete_interrupt),
+        (v.RESET_DEVICE, _reset_device), (v.EJECTION_COMPLETE, _ejected))}
