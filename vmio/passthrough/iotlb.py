@@ -10,6 +10,7 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 LEVELS = 3   # leaves of 4 KiB, 2 MiB and 1 GiB
+_REQUESTER, _LEVEL = 40, 56      # where in a key; the page number is below
 
 
 class Translation(NamedTuple):
@@ -31,8 +32,10 @@ class Iotlb:
             raise ValueError(f"iotlb: entries {entries}; 1 to {1 << 20}")
         self.entries = entries
         self.hits = self.misses = self.evictions = self.invalidations = 0
-        self._cache = OrderedDict()
+        self._cache = OrderedDict()      # level, requester and page number in one integer -> Translation
+        self._newest = None
         self._at_level = [0] * LEVELS
+        self._probes = ()                # (bits of the level in a key, shift to the page number) where there is something
 
     def __len__(self):
         return len(self._cache)
@@ -42,15 +45,19 @@ class Iotlb:
 
     def lookup(self, requester, address):
         """The `Translation` for a requester's address, or None; counts hit or miss."""
-        cache = self._cache
-        for level, count in enumerate(self._at_level):
-            if count:
-                key = (requester, level, address >> 12 + 9 * level)
-                found = cache.get(key)
-                if found is not None:
-                    cache.move_to_end(key)
-                    self.hits += 1
-                    return found
+        if address >> _REQUESTER + 12:     # a longer page number would run into the requester's bits
+            self.misses += 1
+            return None
+        requester <<= _REQUESTER
+        for level, shift in self._probes:
+            key = level | requester | address >> shift
+            found = self._cache.get(key)
+            if found is not None:
+                if key != self._newest:
+                    self._cache.move_to_end(key)
+                    self._newest = key
+                self.hits += 1
+                return found
         self.misses += 1
         return None
 
@@ -58,29 +65,30 @@ class Iotlb:
         """Keep a walk that ended in a leaf at `level` (0: 4 KiB); returns the `Translation`."""
         low_mask = (1 << 12 + 9 * level) - 1
         new = Translation(domain, requester, address & ~low_mask, target & ~low_mask, low_mask, permissions)
-        key = (requester, level, address >> 12 + 9 * level)
+        key = level << _LEVEL | requester << _REQUESTER | address >> 12 + 9 * level
         if key not in self._cache:
             if len(self._cache) >= self.entries:
-                (_, old_level, _), _ = self._cache.popitem(last=False)
-                self._at_level[old_level] -= 1
+                old, _ = self._cache.popitem(last=False)
+                self._count(old >> _LEVEL, -1)
                 self.evictions += 1
-            self._at_level[level] += 1
+            self._count(level, 1)
         self._cache[key] = new
+        self._cache.move_to_end(key)
+        self._newest = key
         return new
+
+    def _count(self, level, change):
+        self._at_level[level] += change
+        if self._at_level[level] == max(change, 0):      # the first of its kind came, or the last went
+            self._probes = tuple((n << _LEVEL, 12 + 9 * n) for n in range(LEVELS) if self._at_level[n])
 
     def invalidate(self, domain=None, address=None, length=0):
         """Forget everything, a domain, or what touches [address, address+length) of it; how many went."""
         self.invalidations += 1
-        before = len(self._cache)
-        if domain is None:
-            self._cache.clear()
-        else:
-            end = None if address is None else address + length
-            for key, entry in list(self._cache.items()):
-                if entry.domain == domain and (
-                        address is None or entry.address < end and address <= entry.address + entry.low_mask):
-                    del self._cache[key]
-        self._at_level = [0] * LEVELS
-        for _, level, _ in self._cache:
-            self._at_level[level] += 1
-        return before - len(self._cache)
+        gone = [key for key, entry in self._cache.items() if domain is None or entry.domain == domain and (
+            address is None or entry.address < address + length and address <= entry.address + entry.low_mask)]
+        for key in gone:
+            del self._cache[key]
+            self._count(key >> _LEVEL, -1)
+        self._newest = None
+        return len(gone)

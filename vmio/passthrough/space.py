@@ -28,32 +28,8 @@ class DmaSpace:
 
     def read(self, address, length):
         """`length` bytes from I/O virtual address `address`."""
-        if (address & 0xFFF) + length <= PAGE:
-            return self._read(address, length)
-        parts, end = [], address + length
-        while address < end:
-            step = min(PAGE - (address & 0xFFF), end - address)
-            parts.append(self._read(address, step))
-            address += step
-        return b"".join(parts)
-
-    def write(self, address, data):
-        """Store `data` (bytes-like) at I/O virtual address `address`."""
-        length = len(data)
-        if (address & 0xFFF) + length <= PAGE:
-            self._write(address, data)
-            return
-        view, at = memoryview(data), 0
-        while at < length:
-            step = min(PAGE - (address & 0xFFF), length - at)
-            self._write(address, view[at:at + step])
-            address, at = address + step, at + step
-
-    def message(self, address, data):
-        """A message-signalled interrupt: 32 bits of `data` to `address`.  `TranslationFault` if it is refused."""
-        self.write(address, data.to_bytes(4, "little"))
-
-    def _read(self, address, length):
+        if (address & 0xFFF) + length > PAGE:
+            return b"".join([self.read(at, n) for at, n in _pages(address, length)])
         if _FIRST <= address < _END:
             raise DmaFault(self.requester, address, READ, Reason.INTERRUPT_RANGE)
         self.reads += 1
@@ -63,7 +39,13 @@ class DmaSpace:
         except MemoryFault:      # the tables say so, but no memory is there
             raise TranslationFault(address, READ, True) from None
 
-    def _write(self, address, data):
+    def write(self, address, data):
+        """Store `data` (bytes-like) at I/O virtual address `address`."""
+        if (address & 0xFFF) + len(data) > PAGE:
+            view = memoryview(data)
+            for at, n in _pages(address, len(data)):
+                self.write(at, view[at - address:at - address + n])
+            return
         if _FIRST <= address < _END:
             if len(data) != 4 or address & 3:
                 raise DmaFault(self.requester, address, WRITE, Reason.INTERRUPT_RANGE)
@@ -75,3 +57,16 @@ class DmaSpace:
             self._memory.write(target, data)
         except MemoryFault:
             raise TranslationFault(address, WRITE, True) from None
+
+    def message(self, address, data):
+        """A message-signalled interrupt: 32 bits of `data` to `address`.  `TranslationFault` if it is refused."""
+        self.write(address, data.to_bytes(4, "little"))
+
+
+def _pages(address, length):
+    """(address, bytes) parts that cross no page border."""
+    end = address + length
+    while address < end:
+        step = min(PAGE - (address & 0xFFF), end - address)
+        yield address, step
+        address += step
