@@ -2,6 +2,7 @@
 
 import simpy
 
+from vmio.hypervisor.cores import Cores
 from vmio.hypervisor.costs import CostModel
 from vmio.hypervisor.guest import Guest
 from vmio.hypervisor.vcpu import GuestFault
@@ -28,14 +29,12 @@ class Host:
         self.costs = costs or CostModel.preset()
         self.memory = HostMemory(memory_mib << 20)
         self.guests = []
-        self.cores = simpy.Resource(self.env, capacity=cores)
+        self.cores = Cores(self.env, cores)
         self.busy_ns = 0   # core time used by workers
 
     def work(self, ns):
         """Spend `ns` on one of the cores, after waiting for it: `yield from host.work(ns)` in a worker."""
-        with self.cores.request() as core:
-            yield core
-            yield self.env.timeout(ns)
+        yield from self.cores.spend(ns)
         self.busy_ns += ns
 
     def guest(self, name=None, ram_mib=16, vcpus=1):

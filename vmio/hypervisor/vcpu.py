@@ -289,9 +289,7 @@ class VCpu:
             if self._paid > env.now:      # slept or paid for already: that needs no core
                 yield env.timeout(self._paid - env.now)
             debt = self.now - max(env.now, self._paid)
-            with self.guest.host.cores.request() as core:
-                yield core
-                yield env.timeout(debt)
+            yield from self.guest.host.cores.spend(debt)
             self.now = max(self.now, env.now)
         self._paid = self.now
 
