@@ -174,7 +174,7 @@ class EduFunction(PciFunction):
         super().__init__(0x1234, 0x11E8, 0x00FF00, revision=0x10, subsystem=(0x1AF4, 0x1100), status=0x0010,
                          bars={0: Bar(BAR_BYTES)}, pin=1, on_bar=on_bar, intx=intx, preset=preset)
         self.writable[MSI:MSI + 14] = bytes(14)
-        self.writable[MSI + 2] = 0x71            # enable; one vector, whatever is asked
+        self.writable[MSI + 2] = 0x71            # enable, and how many vectors software would like
         for at in range(MSI + 4, MSI + 14):
             self.writable[at] = 0xFC if at == MSI + 4 else 0xFF
         self._memory = edu.memory
@@ -200,6 +200,8 @@ class EduFunction(PciFunction):
     def _obey(self):
         self.edu.memory = self._memory if self.is_master else _NoMaster
         self.edu.by_message = bool(self.config[MSI + 2] & 1)
+        if self.edu.by_message:
+            self.config[MSI + 2] &= ~0x70        # it gets one
 
     def _message(self):
         try:

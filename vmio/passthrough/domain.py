@@ -8,6 +8,7 @@ Source: Intel VT-d specification 3.4.
 
 from bisect import bisect_right
 
+from vmio.machine.memory import PAGE
 from vmio.machine.pagetable import READ, WRITE, PageTable
 
 
@@ -50,6 +51,8 @@ class Domain:
 
     def unmap(self, iova, length):
         """Forget [iova, iova+length) in the table, NOT in the IOTLB; pages that were not mapped are no error."""
+        if iova % PAGE or length % PAGE or length < 0:
+            raise ValueError(f"domain {self.id}: unmap {iova:#x}, {length:#x} bytes: multiples of {PAGE} only")
         end = iova + length
         at = max(bisect_right(self._starts, iova) - 1, 0)
         while at < len(self._starts) and self._starts[at] < end:
