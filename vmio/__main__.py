@@ -20,7 +20,7 @@ def _parser():
 
     run = commands.add_parser("run", help="run a workload and count")
     run.add_argument("--device", choices=["disk"], default="disk")
-    run.add_argument("--mode", choices=["emulated", "split"], default="emulated")
+    run.add_argument("--mode", choices=["emulated", "split", "passthrough"], default="emulated")
     run.add_argument("--dma", action="store_true", help="bus-master DMA in place of PIO")
     run.add_argument("--polled", action="store_true", help="poll in place of waiting for interrupts")
     run.add_argument("--bytes", type=int, default=1 << 20, help="without a trace: bytes to read in all")
@@ -30,6 +30,10 @@ def _parser():
     run.add_argument("--batch", type=int, default=16, help="split: completions that the host publishes at a time")
     run.add_argument("--signals", choices=["always", "each", "batch"], default="batch",
                      help="split: when the guest signals (default: once for what it submits before it waits)")
+    run.add_argument("--iommu", choices=["off", "strict", "lazy", "static"], default="static",
+                     help="passthrough: how the device reaches the guest's buffers (default: all of its RAM, mapped once)")
+    run.add_argument("--interrupts", choices=["injected", "posted"], default="injected",
+                     help="passthrough: who delivers interrupts, the host or the hardware")
     run.add_argument("--host-cores", type=int, default=2, help="cores that vCPUs and the host's workers share")
     run.add_argument("--guests", type=int, default=1)
     run.add_argument("--costs", default="server-2022", help="cost preset")
@@ -55,7 +59,8 @@ def _run(args):
     params = disk.DiskParams(mode=args.mode, bytes=args.bytes, block=args.block,
                              transfer="dma" if args.dma else "pio", interrupts=not args.polled,
                              guests=args.guests, queue_depth=args.queue_depth, costs=args.costs, ring_kib=args.ring_kib,
-                             batch=args.batch, signals=args.signals, host_cores=args.host_cores)
+                             batch=args.batch, signals=args.signals, host_cores=args.host_cores,
+                             iommu=args.iommu, delivery=args.interrupts)
     requests = trace.load(args.trace) if args.trace else None
     image = Image.open(args.image) if args.image else None
     result = disk.run(params, requests, image, f"trace {args.trace}" if args.trace else "sequential reads")

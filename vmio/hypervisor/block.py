@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 CHANGES = ("write", "zero")
 
 
+class DeviceAway(ValueError):
+    """The device is not the host's at the moment; the text says whose."""
+
+
 @dataclass
 class Service:
     """What one guest got.  Times in ns, summed over its requests."""
@@ -47,6 +51,18 @@ class BlockLayer:
         self.queue = deque()
         self.in_flight = 0
         self._reaping = self._ringing = False
+        self.away = None                   # why the device isn't ours, or None
+
+    def close(self, reason):
+        """Take no more requests (`reason` says why).  ValueError while requests are under way or wait."""
+        waiting = len(self.queue) + sum(len(service.flushes) for service in self.services.values())
+        if self.in_flight or waiting:
+            raise ValueError(f"{self.in_flight} requests are under way, {waiting} wait; let them end first")
+        self.away = reason
+
+    def reopen(self, driver):
+        """The device is back, behind `driver`."""
+        self.driver, self.away = driver, None
 
     def service(self, guest):
         """The `Service` of a guest, by name."""
@@ -59,7 +75,10 @@ class BlockLayer:
         """Take a "read", "write", "zero" or "flush" of `guest`; `done(status)` is called at its end (0: success).
 
         `pages` as for `NvmeDriver.submit`.  Several submits at one time share one doorbell.
+        `DeviceAway` between `close` and `reopen`.
         """
+        if self.away is not None:
+            raise DeviceAway(f"{kind} of {guest}: {self.away}")
         request = Request(guest, kind, lba, sectors, pages, done, self.env.now)
         service = self.service(guest)
         if kind == "flush":

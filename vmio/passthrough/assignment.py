@@ -24,13 +24,14 @@ class AssignmentRefused(ValueError):
     """The device can't be given to this guest (or taken), and why."""
 
 
-def assign(function, guest, server, router, domain, interrupts="injected", number=1):
+def assign(function, guest, server, router, domain, interrupts="injected", number=1, inherit=False):
     """Give `function` (a `HostFunction`) to `guest`, and offer it on its bus `server`; the `Assignment`.
 
     `domain` is the guest's IOMMU domain: what is mapped in it, the device can reach.
     `interrupts` "injected" or "posted"; `number` tells a guest's passed-through
     devices apart.  `AssignmentRefused` if it is somebody's already, if the host is
-    using it, or if the guest's RAM is not all there.
+    using it, if the guest's RAM is not all there, or if the medium still holds what
+    another guest may have written: `function.erase()` first, or say `inherit`.
     """
     if interrupts not in INTERRUPTS:
         raise ValueError(f"interrupts {interrupts!r}: choose one of {', '.join(INTERRUPTS)}")
@@ -39,8 +40,12 @@ def assign(function, guest, server, router, domain, interrupts="injected", numbe
     if function.assigned_to is not None:
         raise AssignmentRefused(f"{function.name} is assigned to {function.assigned_to.guest.name} already; "
                                 "take it back first")
+    if function.children:
+        raise AssignmentRefused(f"{function.name} has virtual functions, whose data its owner could read; disable them first")
     if function.name in guest.pins:
         raise AssignmentRefused(f"guest {guest.name} has a device {function.name} already")
+    if function.last_guest not in (None, guest) and not inherit:
+        raise AssignmentRefused(f"{function.name} holds what {function.last_guest.name} left on it; erase() it, or inherit")
     hole = guest.missing_ram()
     if hole is not None:
         raise AssignmentRefused(f"guest {guest.name}: its RAM at {hole:#x} is not there; a device may write to any page "
@@ -66,7 +71,7 @@ class Assignment:
         if self._home is not None:
             iommu.detach(function.requester)
         iommu.attach(function.requester, domain)
-        function.assigned_to = self
+        function.assigned_to, function.last_guest = self, guest
         guest.pins[function.name] = PINNED
         guest.on_destroy.insert(0, self._guest_ends)
         self.config = GuestConfig(function.pci, self._bar_moves)

@@ -26,6 +26,8 @@ class HostFunction:
         self.space = iommu.space(requester)
         self.assigned_to = None           # the `Assignment`, while a guest has it
         self.present = True               # a virtual function goes when its physical one disables it
+        self.last_guest = None            # whose data may be on the medium
+        self.children = []                # its virtual functions (`virtual.enable`)
         self.messages = self.blocked = 0  # that left, and of them those that the IOMMU refused
         pci.reach(self.space)
         registers.msix.send = self._send
@@ -33,6 +35,16 @@ class HostFunction:
     def reset(self):
         """Function level reset: queues, registers, MSI-X and configuration as at power-on; what was under way is void."""
         self.pci.reset()
+
+    def erase(self):
+        """All sectors become zeros: what a guest has stored is gone, too.  ValueError while a guest has the device."""
+        if self.assigned_to is not None:
+            raise ValueError(f"{self.name}: is assigned to {self.assigned_to.guest.name}")
+        image = self.registers.image
+        for lba in range(0, image.sectors, 2048):
+            count = min(2048, image.sectors - lba)
+            image.write(lba, bytes(512 * count))
+        self.last_guest = None
 
     @property
     def busy(self):

@@ -15,7 +15,9 @@ from vmio.machine.storage import SECTOR, Image
 from vmio.table import table
 from vmio.workloads import trace
 
-MODES = ("emulated", "split")  # passthrough comes with its own lesson
+MODES = ("emulated", "split", "passthrough")
+IOMMU = ("off", "strict", "lazy", "static")
+DELIVERY = ("injected", "posted")
 SIGNALS = ("always", "each", "batch")
 BUFFER = 1 << 20       # guest-physical address of the transfer buffer
 BUS_MASTER = 0xC000    # where this guest's firmware maps the IDE function's BAR 4
@@ -32,6 +34,11 @@ class DiskParams:
     `ring_kib` each, completions published `batch` at a time, and `signals`: the
     guest publishes requests in a "batch" before it waits, "each" at once, or signals
     "always", even if the host is awake.  `host_cores` are shared by vCPUs and workers.
+
+    Passthrough mode: `queue_depth`; `interrupts` or polling; `delivery` of interrupts
+    "injected" by the host or "posted" by the hardware; `iommu` "off" (the device
+    reaches all of the host's memory), "strict" (a buffer is mapped for one request and
+    the IOTLB told at once), "lazy" (told later) or "static" (all of the guest's RAM, once).
     """
 
     mode: str = "emulated"
@@ -48,13 +55,14 @@ class DiskParams:
     batch: int = 16
     signals: str = "batch"
     host_cores: int = 2
+    iommu: str = "static"
+    delivery: str = "injected"
 
     def check(self):
         """ValueError names the parameter, its value and what is allowed."""
-        if self.mode not in MODES:
-            raise ValueError(f"mode {self.mode!r}: choose one of {', '.join(MODES)}")
-        if self.signals not in SIGNALS:
-            raise ValueError(f"signals {self.signals!r}: choose one of {', '.join(SIGNALS)}")
+        for name, choices in (("mode", MODES), ("signals", SIGNALS), ("iommu", IOMMU), ("delivery", DELIVERY)):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} {getattr(self, name)!r}: choose one of {', '.join(choices)}")
         if self.ring_kib % 4:
             raise ValueError(f"ring_kib {self.ring_kib}: a multiple of 4")
         for name, low, high in (("guests", 1, 256), ("queue_depth", 1, 1024), ("ring_kib", 8, 4096),
@@ -140,6 +148,9 @@ def run(params, requests=None, image=None, name="trace"):
     if params.mode == "split":
         from vmio.workloads.split import run_split
         return run_split(params, requests, image)
+    if params.mode == "passthrough":
+        from vmio.workloads.passthrough import run_passthrough
+        return run_passthrough(params, requests, image)
     most = max((r.sectors for r in requests), default=1) * SECTOR
     ram_mib = (BUFFER + most >> 20) + 1
     host = Host(memory_mib=params.guests * (ram_mib + 4) + 8, costs=CostModel.preset(params.costs),

@@ -2,13 +2,14 @@
 
 from vmio.drivers.nvme import NvmeDriver, memory_needed
 from vmio.hardware.nvme import BAR_BYTES, NvmeController
-from vmio.hypervisor.block import BlockLayer
+from vmio.hypervisor.block import BlockLayer, DeviceAway
 from vmio.hypervisor.hostcpu import HostCpu
 from vmio.machine.bus import Bus
 from vmio.machine.clock import Clock
 from vmio.machine.memory import PAGE
 from vmio.machine.storage import SECTOR
 
+NOT_READY = 0x082   # NVMe 1.4, 4.6.1.2.1: Namespace Not Ready
 BAR = 1 << 40   # where the host's firmware has put the controller's registers
 
 
@@ -56,53 +57,61 @@ class Slice:
         """As `BlockLayer.submit`, from this slice's first sector on.  ValueError outside of it."""
         if not 0 <= lba <= lba + sectors <= self.sectors:
             raise ValueError(f"{kind} of {sectors} sectors at {lba}: the slice has {self.sectors}")
-        self.layer.submit(guest, kind, self.first + lba, sectors, pages, done)
+        try:
+            self.layer.submit(guest, kind, self.first + lba, sectors, pages, done)
+        except DeviceAway:      # a guest's request comes too late: an error of the device, for the guest
+            self.layer.env.timeout(0).callbacks.append(lambda _: done(NOT_READY))
+
+
+class MediumTime:
+    """How long the medium takes, by the prices of `host.costs`: the latencies of requests in flight overlap, their
+    bytes pass one after the other.
+
+    `service` is what an `NvmeController` asks.  `arrived(ns)`: a vCPU whose own time
+    is ahead of the simulation's asks now.
+    """
+
+    def __init__(self, host):
+        self.env, self.costs = host.env, host.costs
+        self._passed = {"read": 0, "write": 0}   # when the last byte of all requests so far has passed, in ns
+        self._asked = 0
+
+    def arrived(self, ns):
+        """Requests from now on come in at `ns` or later."""
+        self._asked = max(self._asked, ns)
+
+    def service(self, kind, sectors, done):
+        """The medium's time for a request: alone it takes `disk_ns`."""
+        costs, now = self.costs, max(self.env.now, self._asked)
+        over = now + costs.disk_ns(kind, sectors)
+        if kind in self._passed:
+            rate = costs.disk_read_rate if kind == "read" else costs.disk_write_rate
+            passing = sectors * SECTOR * 1_000_000_000 // rate
+            over = self._passed[kind] = max(over - passing, self._passed[kind]) + passing
+        self.env.timeout(over - self.env.now).callbacks.append(lambda _: done())
 
 
 class PhysicalDisk:
     """An NVMe disk of `host` that holds `media`, brought up by the host's driver; `slices` has one for each medium.
 
-    `entries` is the size of its queue.  Its times are the prices of `host.costs`: the
-    latencies of requests in flight overlap, their bytes pass one after the other.
+    `entries` is the size of its queue.
     """
 
     def __init__(self, host, media, entries=256):
         env = self.env = host.env
-        self.costs = host.costs
-        self._passed = {"read": 0, "write": 0}   # when the last byte of all requests so far has passed, in ns
         self._times = {}           # (kind, sectors) -> what `_time_of` says
         medium = media[0] if len(media) == 1 else Volumes(media)
 
         bus = Bus("host MMIO", 1 << 48)
         self.cpu = HostCpu(host, bus)
-        self.controller = NvmeController(Clock(env.now), host.memory, medium, self._interrupt, self._service)
+        self.controller = NvmeController(Clock(env.now), host.memory, medium, self._interrupt,
+                                         MediumTime(host).service)
         bus.attach(BAR, BAR_BYTES, self.controller, "nvme", width=4)
         size = memory_needed(entries)
         self.driver = NvmeDriver(self.cpu, BAR, host.memory.allocate(size // PAGE), size, entries, vectors=[1])
         self.layer = BlockLayer(host, self.driver)
         env.run(until=env.process(self.driver.init()))
         self.slices = [Slice(self.layer, n * one.sectors, one.sectors) for n, one in enumerate(media)]
-
-    def _service(self, kind, sectors, done):
-        """The medium's time for a request: alone it takes `disk_ns`."""
-        key, passed = (kind, sectors), self._passed.get(kind)
-        if key not in self._times:
-            self._times[key] = self._time_of(kind, sectors)
-        latency, passing = self._times[key]
-        if passed is not None:
-            now = self.env.now
-            over = self._passed[kind] = max(now + latency, passed) + passing
-            latency = over - now
-        self.env.timeout(latency).callbacks.append(lambda _: done())
-
-    def _time_of(self, kind, sectors):
-        """(ns before the data, ns of the data) of a request that is alone."""
-        costs = self.costs
-        if kind not in self._passed:
-            return costs.disk_ns(kind, sectors), 0
-        rate = costs.disk_read_rate if kind == "read" else costs.disk_write_rate
-        passing = sectors * SECTOR * 1_000_000_000 // rate
-        return costs.disk_ns(kind, sectors) - passing, passing
 
     def _interrupt(self, vector):
         """MSI-X: vector 0 is the admin queue's, for whoever waits in `init`; 1 tells of requests."""

@@ -1,0 +1,110 @@
+"""A guest's NVMe disk with many requests in flight: what lies between its block layer and the `NvmeDriver`.
+
+    disk = NvmeDisk(driver, dma)
+    disk.submit("read", lba, sectors, gpa, tag)
+    disk.flush_ring()                        one doorbell for all of them: a store, no exit
+    yield from disk.wait()
+    for tag, error in disk.reap(): ...
+
+`dma` has `map(gpa, length, permissions)` and `unmap(address, length)`, a strategy of
+vmio.passthrough.strategies: where the device finds a buffer of ours.
+"""
+
+from collections import deque
+
+from vmio.drivers.errors import DriverTimeout
+from vmio.drivers.nvme import SECTOR, NvmeError, page_list
+from vmio.machine.pagetable import READ, WRITE
+
+TIMEOUT_NS = 60_000_000_000
+FOR_DEVICE = {"read": WRITE, "write": READ}    # what the device may do to the buffer
+
+
+class _Request:
+    """One request of the owner, in one or more commands."""
+
+    __slots__ = ("tag", "done", "left", "error")
+
+    def __init__(self, tag, done, left):
+        self.tag, self.done, self.left, self.error = tag, done, left, None
+
+
+class NvmeDisk:
+    """The disk that `driver` (an `NvmeDriver`, initialised) drives.  `polled`: nobody calls `interrupt`."""
+
+    def __init__(self, driver, dma, polled=False):
+        self.driver, self.dma, self.polled, self.cpu = driver, dma, polled, driver.cpu
+        self.in_flight = 0
+        self.finished = deque()          # (tag, error or None)
+        self._waiting = deque()          # commands that found the queue full
+
+    def submit(self, kind, lba, sectors, gpa, tag, done=None):
+        """Start a "read", "write" or "flush"; its data is at `gpa`, contiguous.  `done(tag, error)`, or `reap` tells."""
+        most = self.driver.most_sectors
+        request = _Request(tag, done, max(-(-sectors // most), 1))
+        if kind == "flush":
+            self._put(request, kind, 0, 0, 0)
+        while sectors > 0:
+            part = min(sectors, most)
+            self._put(request, kind, lba, part, gpa)
+            lba, sectors, gpa = lba + part, sectors - part, gpa + part * SECTOR
+
+    def _put(self, *command):
+        if self._waiting or not self._start(*command):
+            self._waiting.append(command)
+
+    def _start(self, request, kind, lba, sectors, gpa):
+        queue = self.driver.pairs[0]
+        if not queue.free:
+            return False
+        length, address, pages = sectors * SECTOR, 0, ()
+        if length:
+            address = self.dma.map(gpa, length, FOR_DEVICE[kind])
+            pages = page_list(address, length)
+        self.driver.submit(kind, lba, sectors, pages, (request, address, length))
+        self.in_flight += 1
+        return True
+
+    def flush_ring(self):
+        """Tell the device of what was submitted."""
+        while self._waiting and self._start(*self._waiting[0]):
+            self._waiting.popleft()
+        self.driver.ring_doorbell()
+
+    def interrupt(self, cpu):
+        """Take every answer that is there."""
+        for (request, address, length), status in self.driver.reap():
+            self.in_flight -= 1
+            if length:
+                self.dma.unmap(address, length)
+            if status:
+                request.error = request.error or NvmeError(f"{request.tag}", status)
+            request.left -= 1
+            if not request.left:
+                if request.done is not None:
+                    request.done(request.tag, request.error)
+                else:
+                    self.finished.append((request.tag, request.error))
+
+    def reap(self):
+        """What is over: [(tag, error or None), ...]."""
+        over = list(self.finished)
+        self.finished.clear()
+        return over
+
+    def wait(self):
+        """Until there is something to reap: asleep, or by looking again and again."""
+        deadline = self.cpu.now + TIMEOUT_NS
+        if self.polled:
+            self.interrupt(self.cpu)
+        while not self.finished:
+            if self.polled:
+                yield from self.cpu.spin()
+                self.interrupt(self.cpu)
+            else:
+                yield from self.cpu.hlt(deadline - self.cpu.now)
+            if self.cpu.now >= deadline and not self.finished:
+                raise DriverTimeout(f"NVMe: {self.in_flight} requests, no answer")
+            if self._waiting:
+                yield from self.cpu.pay()
+                self.flush_ring()

@@ -1,0 +1,64 @@
+"""The IOMMU as a guest sees it that maps each buffer itself: its tables are its own, the IOTLB is not.
+
+Writing a table entry is a store to memory, and no exit.  Making the IOTLB forget is a
+hypercall: the cache is shared by all guests, so only the hypervisor may command it.
+That is the price of strict and lazy mapping inside a guest.
+Public source: Linux drivers/iommu/hyperv, HVCALL_FLUSH_DEVICE_DOMAIN.
+"""
+
+FLUSH_DEVICE_DOMAIN = 0xD0
+FAST = 1 << 16
+SUCCESS, INVALID_PARAMETER = 0, 5
+PAGE = 4096
+
+
+def serve(guest, iommu, domain):
+    """Let `guest` have `domain`, and no other, flushed.
+
+    Input in registers: the page address and the number of pages, or 0 pages for
+    all of the domain (Hyper-V takes a list in memory; ours is one range).
+    """
+    def flush(guest, cpu, control, address, pages):
+        if address % PAGE or address >> 57 or pages > 1 << 45:
+            return INVALID_PARAMETER
+        if pages:
+            iommu.invalidate(domain, address, pages * PAGE)
+        else:
+            iommu.invalidate(domain)
+        return SUCCESS
+    guest.hypercalls[FLUSH_DEVICE_DOMAIN] = flush
+
+
+class GuestIommu:
+    """What a mapping strategy calls its IOMMU, in a guest's driver on `cpu`."""
+
+    def __init__(self, cpu):
+        self.cpu = cpu
+
+    def invalidate(self, domain=None, iova=None, length=0):
+        """One exit: the hypervisor invalidates a range of our domain, or all of it."""
+        cpu, enabled = self.cpu, self.cpu.interrupts_enabled
+        cpu.interrupts_enabled = False       # a flush by a timer may come while the guest is halted
+        try:
+            cpu.hypercall(FLUSH_DEVICE_DOMAIN | FAST, iova or 0, 0 if iova is None else -(-length // PAGE))
+        finally:
+            cpu.interrupts_enabled = enabled
+
+
+class Untranslated:
+    """`off`: no IOMMU, so the driver must say where the host keeps its page.  Nothing stops it from saying another.
+
+    (Xen's paravirtual guests drove devices so: they knew their machine addresses.)
+    """
+
+    name = "off"
+
+    def __init__(self, guest):
+        self.guest = guest
+
+    def map(self, gpa, length, permissions=0):
+        """The host's address of the buffer."""
+        return self.guest.ram_spa(gpa)
+
+    def unmap(self, address, length):
+        """Nothing was mapped."""
