@@ -121,7 +121,7 @@ class _Stage:
         for _ in range(MOST_STEPS):
             able = [side for side in (PRODUCER, CONSUMER) if not self.asleep[side] or self.rung[side]]
             if not able:
-                return Story(self.frames, self._ending(), self.signals)
+                return self._end()
             letter = next(order, None)
             if letter is None:
                 turn += 1
@@ -131,11 +131,14 @@ class _Stage:
                 self._frame(side, *next(self._steps[side]))
         return Story(self.frames, f"hangs: still awake after {MOST_STEPS:,} steps", self.signals)
 
-    def _ending(self):
-        if not self.records and not self.unsent:
-            return "drained"
-        left = f" and {self.unsent} unsent" if self.unsent else ""
-        return f"hangs: {len(self.records)} record{'s' * (len(self.records) != 1)} in the ring{left}, both sides asleep"
+    def _end(self):
+        ending, left = "drained", f" and {self.unsent} unsent" if self.unsent else ""
+        if self.records or self.unsent:
+            plural = "" if len(self.records) == 1 else "s"
+            ending = f"hangs: {len(self.records)} record{plural} in the ring{left}, both sides asleep"
+        if self.frames:
+            self.frames[-1]["text"] += f"; {ending}"
+        return Story(self.frames, ending, self.signals)
 
     # Each side's yield ends a step: what happened, and whom it signals ("" for nobody).
 
@@ -159,7 +162,7 @@ class _Stage:
                 yield self._ring(CONSUMER), CONSUMER
             else:
                 yield "does not signal" + (": masked" if mask else ": it was not empty" if old != read else ""), ""
-        yield "has sent everything, " + self._sleep(PRODUCER), ""
+        yield "has sent all, " + self._sleep(PRODUCER), ""
 
     def _write(self, number, size):
         try:

@@ -1,0 +1,175 @@
+# %% [markdown]
+# # 04 · Fill a ring
+#
+# **What you'll do.** Fill a real VMBus ring byte by byte, step through the race that loses a wake-up, and find out how
+# few signals a busy ring needs.
+#
+# **What you'll learn**
+# 1. What lies in a ring: two indices, a mask, a pending send size, records; and why 8 bytes always stay free.
+# 2. Who signals when, and the one order of steps that hangs a guest.
+# 3. How queue depth, batches and masks turn two signals a request into a tenth of one.
+#
+# **What you'll need.** [02 · Emulate a device](02_emulate_a_device.ipynb), and better also
+# [03 · Split a driver](03_split_a_driver.ipynb). About 60 minutes.
+# %%
+from vmio.lab import exercise, predict
+from vmio.lab import lesson04 as lesson
+from vmio.vmbus.packets import COMPLETION, COMPLETION_REQUESTED, INBAND
+# %% [markdown]
+# ## Who touches what
+#
+#     guest (VSC)                shared memory                 host (VSP)
+#     producer ── write index ─▶ [ control page | data ] ◀── read index ── consumer
+#         │     pending send size                            mask    │
+#         └────────── signal: a hypercall ──────────▶ wakes it ──────┘
+#
+# A channel has two such rings, one each way. Each word has one owner; the other side only reads it. Memory costs no
+# exit; only the signal does.
+# %% [markdown]
+# ## A ring, by its declaration
+#
+# The smallest ring: one page of control, one of data. Nothing is in it yet.
+# %%
+memory, writer, reader = lesson.small_ring()
+print(lesson.draw_control(memory))
+# %% [markdown]
+# ## Predict
+# %%
+ask = predict("record-bytes", "A payload of 11 bytes: how many bytes of the ring does its record take?", "bytes")
+ask
+# %% [markdown]
+# ## Run
+# %%
+signal = writer.send(INBAND, b"hello, host", transaction_id=0x42, flags=COMPLETION_REQUESTED)
+print("must signal:", signal)
+print(lesson.draw_record(memory, 0))
+# %% [markdown]
+# ## Compare
+#
+# 16 bytes of descriptor, the payload padded to 8, and a trailer of 8 that says where the record began. `length8` leaves
+# the trailer out: leaving it out when moving on is the classical mistake.
+# %%
+ask.compare(writer.state()["used"])
+print("a second record, must signal:", writer.send(COMPLETION, b"done", transaction_id=0x41))
+print(reader.receive())
+print(reader.receive())
+print("both read, not given back: used", writer.state()["used"])
+print("producer waits for room:", reader.commit(), " used", writer.state()["used"])
+# %% [markdown]
+# The first record needed a signal, the second did not: the ring was not empty any more, so whoever was woken by the
+# first finds the second too. That is the whole rule, and the rest of this lesson is about the word *finds*.
+#
+# ## Step through it
+#
+# Press *Step*, or *Play*. Orange W is the write index, blue R the read index; a record with a dashed edge is written but
+# not published. Watch the mask, and who sleeps. Then choose other *Rules*: `no second look` is the same order of steps.
+# %%
+panel = lesson.ring_panel()
+for script in ("all rules kept", "ring full", "no second look", "looks, then publishes"):
+    panel.set(script=script)
+    print(f"{script}: {panel.text}\n")
+# %%
+panel.set(script="all rules kept")
+panel
+# %% [markdown]
+# ## Predict again
+#
+# Three records, each with four steps of the producer; the consumer takes its steps in between. We let chance decide who
+# moves, 1,000 times. The consumer is broken: it unmasks and sleeps without a second look.
+# %%
+ask = predict("lost-wakeups", "In how many of 1,000 orders does it hang?", "orders")
+ask
+# %%
+from vmio.workloads.ringsteps import SCRIPTS, hangs
+
+ask.compare(hangs(SCRIPTS["no second look"]))
+print()
+print(lesson.hang_table())
+# %% [markdown]
+# A driver with that mistake passes three tests of four. Here is the order that hangs it: in step 12 the
+# producer sees the mask and trusts that the consumer will look.
+# %%
+print(lesson.steps_table("no second look", first=5))
+# %% [markdown]
+# ## Explore a ring under load
+#
+# The guest sends 48 requests, up to *Queue depth* at once; the host's worker takes and answers *Batch* at a time. vCPU
+# and worker share the *Cores*.
+#
+# - Depth 1, 2, 4, 8: what happens to the signals? Then take *Mask when awake* away at depth 8.
+# - Make requests of 2,048 bytes: a ring of 8 KiB (4 of data) holds one. Then give it 64 KiB.
+# - At depth 16, set *Pending* to 0, 1 and 4: room for how many records the guest waits for. Who wakes whom, at what cost?
+# %%
+panel = lesson.load_panel()
+print(panel.text)
+for move in (dict(queue_depth=8), dict(mask=False), dict(mask=True, queue_depth=16), dict(room=0)):
+    panel.set(**move)
+    print("\n", move, "\n", panel.text.split("\n\n")[0], sep="")
+# %%
+panel.set(queue_depth=8, room=1)
+panel
+# %%
+print(lesson.depth_table())
+# %% [markdown]
+# ## The real path
+#
+# The same questions, asked of a whole disk: StorVSC, both rings, StorVSP, NVMe. A request of 4 KiB takes 112 bytes of
+# the ring, for the data lie in the guest's pages and the record only says where.
+# %%
+panel = lesson.disk_panel()
+for depth in (1, 8, 64):
+    panel.set(queue_depth=depth)
+    print(panel.text, end="\n\n")
+# %%
+panel.set(queue_depth=8)
+panel
+# %% [markdown]
+# ## Explain
+#
+# **The rule is one line**, `signal_if_it_was_empty` in `vmio/vmbus/ring.py`: signal if nothing masks it and the
+# consumer had read all that was there. It is enough only because of two orders. `RingWriter.publish` stores its index
+# *before* it looks at mask and read index; `RingReader.unmask` clears the mask *before* it looks at the write index. So
+# whichever comes second sees the other. On real processors both need a full memory barrier at that place.
+#
+# **Full is the same story backwards.** `RingWriter._find_room` stores what it waits for and looks again;
+# `RingReader.commit` stores its index and then looks at the pending send size. It signals once, when the free room
+# crosses that size. The mask does not count here: it is the consumer's, and the signal goes to the producer. And
+# because equal indices mean empty, a ring is never filled to its last 8 bytes.
+#
+# **A busy ring is silent.** While the consumer is awake nothing it will find anyway is signalled (row 8 of the depth
+# table: one signal for 48 requests). Beyond that, what remains is the answers' batches and, in a ring that is too
+# small, signals for room.
+# %% [markdown]
+# ## Exercises
+# %% [exercise] write-the-signal-rule
+# %% [stub] write-the-signal-rule
+# %%
+ex = exercise("write-the-signal-rule")
+ex.check(should_signal)
+# %% [exercise] compute-free-space
+# %% [stub] compute-free-space
+# %%
+ex = exercise("compute-free-space")
+ex.check(largest_record)
+# %% [exercise] find-the-lost-wakeup
+# %% [stub] find-the-lost-wakeup
+# %%
+ex = exercise("find-the-lost-wakeup")
+ex.check(consume)
+# %% [exercise] write-a-key-value-vsc
+# %% [stub] write-a-key-value-vsc
+# %%
+ex = exercise("write-a-key-value-vsc")
+ex.check(KeyValueVsc)
+# %% [markdown]
+# ## In practice
+#
+# - **Hyper-V**: this is its ring. Linux's side is `drivers/hv/ring_buffer.c` (`hv_signal_on_write`, `hv_pkt_iter_close`);
+#   `/sys/bus/vmbus/devices/*/channels/*` shows `intr_out_empty`, `out_full_first` and the others that
+#   `ChannelEnd.counters` has. Linux's documentation of VMBus warns that a host slows down guests which signal too often.
+# - **virtio** (KVM/QEMU, Firecracker): descriptors instead of a byte stream, and `EVENT_IDX` instead of a mask: each side
+#   says at which index it wants to be woken.
+# - **Xen**: `RING_PUSH_REQUESTS_AND_CHECK_NOTIFY` and `RING_FINAL_CHECK_FOR_RESPONSES`: the second look has a name there.
+# - **NVMe** has no rule: each doorbell is a register access, unless shadow doorbells put the index in memory.
+#
+# [Back: 03 · Split a driver](03_split_a_driver.ipynb)
