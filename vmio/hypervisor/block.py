@@ -1,30 +1,29 @@
-"""The host block layer: the requests of all guests, one device queue, who got how much of it.
+"""The host block layer: the requests of all guests, one device queue, a scheduler between them, who got how much.
 
-What the device queue can't take waits here, first come first served.  A flush
-waits for all earlier writes of its guest, and holds no other guest up.
+What the device may not take yet waits in the scheduler, by default first come,
+first served.  A flush waits for all earlier writes of its guest, and holds no
+other guest up.
+
+Guests, shares, queue depth and policy may change while requests are under way:
+each that was taken is answered once.  What a layer further up has fixed at open
+time (the size of a channel's rings) or at birth (the host's cores) changes by
+closing and opening again, or by another host; the requests here don't notice.
 """
 
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import replace
+
+from vmio.hypervisor.scheduler import Fifo, Share
+from vmio.hypervisor.service import Service
 
 CHANGES = ("write", "zero")
+KINDS = ("read", "flush", *CHANGES)
+ABORTED = 0x007        # NVMe 1.4, 4.6.1.2.1: Command Abort Requested
+GONE = 0x400B          # Invalid Namespace or Format, and Do Not Retry: there is no such disk any more
+MOST_PAGES, MOST_SECTORS = 513, 65_536     # what one NVMe command takes
 
 
 class DeviceAway(ValueError):
     """The device is not the host's at the moment; the text says whose."""
-
-
-@dataclass
-class Service:
-    """What one guest got.  Times in ns, summed over its requests."""
-
-    requests: int = 0
-    bytes: int = 0
-    errors: int = 0
-    waiting_ns: int = 0      # from submit to the device queue
-    device_ns: int = 0       # from the device queue to the answer
-    writes: set = field(default_factory=set, repr=False)     # requests under way
-    flushes: list = field(default_factory=list, repr=False)  # (request, the writes that must end first)
 
 
 class Request:
@@ -41,70 +40,182 @@ class Request:
 class BlockLayer:
     """Requests for one device, through `driver` (submit, ring_doorbell, reap), in `host`'s time.
 
-    Connect the device's interrupt to `interrupt(vector)`.  Completions run in an
-    event of the simulation, so `done` may submit again.
+    `scheduler` decides who is next (default `Fifo`), `depth` how many requests are at
+    the device at a time (default: as many as its queue takes).  Connect the device's
+    interrupt to `interrupt(vector)`.  Completions run in an event of the simulation,
+    so `done` may submit again.
     """
 
-    def __init__(self, host, driver):
-        self.env, self.driver = host.env, driver
+    def __init__(self, host, driver, scheduler=None, depth=None):
+        self.env, self.driver, self.costs = host.env, driver, host.costs
         self.services = {}                 # guest name: Service
-        self.queue = deque()
-        self.in_flight = 0
+        self.queue = Fifo() if scheduler is None else scheduler
+        self.depth = self.in_flight = 0
+        self._refused = None               # the request that the device had no room for
+        self._alarms = []                  # times at which we ask the scheduler again, latest first
         self._reaping = self._ringing = False
         self.away = None                   # why the device isn't ours, or None
+        if depth is not None and not 1 <= depth <= 4095:
+            raise ValueError(f"depth {depth}: 1 to 4,095")
+        self._asked = depth
+        if driver is not None:
+            self.reopen(driver)
 
     def close(self, reason):
         """Take no more requests (`reason` says why).  ValueError while requests are under way or wait."""
-        waiting = len(self.queue) + sum(len(service.flushes) for service in self.services.values())
+        waiting = sum(service.outstanding for service in self.services.values()) - self.in_flight
         if self.in_flight or waiting:
             raise ValueError(f"{self.in_flight} requests are under way, {waiting} wait; let them end first")
         self.away = reason
 
     def reopen(self, driver):
-        """The device is back, behind `driver`."""
+        """The device is back, behind `driver`; its queue may be another size."""
         self.driver, self.away = driver, None
+        self.most = driver.pairs[0].entries - 1    # a ring keeps one entry free
+        self.depth = min(self._asked or self.most, self.most)
+
+    # -- guests and their shares ---------------------------------------------------------------
 
     def service(self, guest):
-        """The `Service` of a guest, by name."""
+        """The `Service` of a guest, by name; a guest that was never here is added with an ordinary share."""
         found = self.services.get(guest)
-        if found is None:
-            found = self.services[guest] = Service()
-        return found
+        return self.add(guest) if found is None else found
+
+    def add(self, guest, share=Share()):
+        """Let a guest in; returns its `Service`, which goes on if it was here before.
+
+        ValueError if it is here, or if requests of its last stay are still under way.
+        """
+        service = self.services.setdefault(guest, Service(open=False))
+        if service.outstanding:
+            raise ValueError(f"guest {guest!r}: {service.outstanding} requests of it are still under way")
+        self.queue.add(guest, share, self.env.now)     # ValueError if it is here
+        service.open, service.drained = True, None
+        return service
+
+    def change(self, guest, **fields):
+        """Change parts of a guest's share (`weight`, `reservation`, `cap`, `iops`, `burst_ns`) from now on.
+
+        Returns the new `Share`.  ValueError for a value that can't be, KeyError for a guest that isn't here.
+        """
+        share = replace(self.queue.flows[guest].share, **fields)
+        self.queue.change(guest, share, self.env.now)
+        self._start()
+        return share
+
+    def remove(self, guest, abort=False):
+        """Take no more of a guest's requests.  Returns None, or an event: its last request is under way until then.
+
+        What it has submitted is carried out; with `abort`, what is not at the device
+        yet is answered `ABORTED`.  Later requests are answered `GONE`.  KeyError for a
+        guest that isn't here.
+        """
+        service, queue = self.services[guest], self.queue
+        if guest not in queue.flows:
+            raise KeyError(guest)
+        service.open = False
+        if abort:
+            waiting = queue.remove(guest, self.env.now) + [request for request, _ in service.flushes]
+            service.flushes.clear()
+            if self._refused is not None and self._refused.guest == guest:
+                waiting.insert(0, self._refused)
+                self._refused = None
+            service.aborted += len(waiting)
+            service.writes.difference_update(waiting)
+            if waiting:
+                self._later(lambda _: self._abort(service, waiting))
+        elif not service.outstanding:
+            queue.remove(guest, self.env.now)
+        if service.outstanding and service.drained is None:
+            service.drained = self.env.event()
+        return service.drained
+
+    def _abort(self, service, requests):
+        for request in requests:
+            self._ended(service, request)
+            request.done(ABORTED)
+
+    def set_depth(self, depth):
+        """At most so many requests at the device from now on; what is there stays."""
+        if not 1 <= depth <= self.most:
+            raise ValueError(f"depth {depth}: 1 to {self.most:,}")
+        self._asked = self.depth = depth
+        self._start()
+
+    def set_scheduler(self, scheduler):
+        """Another policy from now on; guests keep their shares, and requests their order within each guest."""
+        old, now = self.queue, self.env.now
+        waiting = []
+        for guest, flow in list(old.flows.items()):
+            scheduler.add(guest, flow.share, now)
+            waiting += old.remove(guest, now)
+        self.queue = scheduler
+        for request in sorted(waiting, key=lambda request: request.submitted):
+            scheduler.enqueue(request, now)
+        self._start()
+
+    # -- requests ------------------------------------------------------------------------------
 
     def submit(self, guest, kind, lba, sectors, pages, done):
         """Take a "read", "write", "zero" or "flush" of `guest`; `done(status)` is called at its end (0: success).
 
-        `pages` as for `NvmeDriver.submit`.  Several submits at one time share one doorbell.
-        `DeviceAway` between `close` and `reopen`.
+        `pages` as for `NvmeDriver.submit`.  Several submits at one time share one
+        doorbell.  ValueError for what no device takes, `DeviceAway` between `close` and `reopen`.
         """
         if self.away is not None:
             raise DeviceAway(f"{kind} of {guest}: {self.away}")
+        if kind not in KINDS or len(pages) > MOST_PAGES or not (1 <= sectors <= MOST_SECTORS or kind == "flush"):
+            raise ValueError(f"{kind} of {sectors} sectors, {len(pages)} pages: "
+                             f"1 to {MOST_SECTORS:,} sectors, at most {MOST_PAGES} pages")
+        service = self.services.get(guest) or self.add(guest)
+        if not service.open:
+            service.refused += 1
+            self.env.timeout(self.costs.host_request_ns).callbacks.append(lambda _: done(GONE))
+            return
         request = Request(guest, kind, lba, sectors, pages, done, self.env.now)
-        service = self.service(guest)
+        service.outstanding += 1
         if kind == "flush":
             if service.writes:
                 service.flushes.append((request, set(service.writes)))
                 return
-        elif kind in CHANGES:
+        elif kind != "read":
             service.writes.add(request)
-        self.queue.append(request)
-        self._start()
+        self.queue.enqueue(request, self.env.now)
+        if self.in_flight < self.depth:
+            self._start()
 
     def _start(self):
-        """Move what waits into the device queue; ring once at the end of this instant."""
+        """Move what may go to the device queue; ring once at the end of this instant."""
         queue, driver, now = self.queue, self.driver, self.env.now
         moved = False
-        while queue:
-            request = queue[0]
+        while self.in_flight < self.depth:
+            if self._refused is not None:
+                request, self._refused = self._refused, None
+            else:
+                request, when = queue.next(now)
+                if request is None:
+                    if when is not None:
+                        self._ask_again(when)
+                    break
             if not driver.submit(request.kind, request.lba, request.sectors, request.pages, request):
+                self._refused = request    # somebody else has filled the queue
                 break
-            queue.popleft()
             request.started = now
             self.in_flight += 1
             moved = True
         if moved and not self._ringing:
             self._ringing = True
             self._later(self._ring)
+
+    def _ask_again(self, when):
+        """Caps and limits: nothing may go before `when`.  One alarm that comes earlier will do."""
+        if not self._alarms or when < self._alarms[-1]:
+            self._alarms.append(when)
+            self.env.timeout(when - self.env.now).callbacks.append(self._alarm)
+
+    def _alarm(self, event):
+        self._alarms.pop()
+        self._start()
 
     def _ring(self, event):
         self._ringing = False
@@ -125,17 +236,18 @@ class BlockLayer:
         self.in_flight -= len(finished)
         now = self.env.now
         for request, status in finished:
-            service = self.service(request.guest)
+            service = self.services[request.guest]
             service.requests += 1
             service.bytes += request.sectors * 512
             service.errors += status != 0
             service.waiting_ns += request.started - request.submitted
             service.device_ns += now - request.started
+            service.latencies.add(now - request.submitted)
             if request.kind in CHANGES:
                 self._write_ended(service, request)
+            self._ended(service, request)
             request.done(status)
-        if self.queue:
-            self._start()
+        self._start()
 
     def _write_ended(self, service, write):
         """Let go of the flushes that waited for this write last."""
@@ -145,4 +257,13 @@ class BlockLayer:
             earlier.discard(write)
             if not earlier:
                 service.flushes.remove(flush)
-                self.queue.append(request)
+                self.queue.enqueue(request, self.env.now)
+
+    def _ended(self, service, request):
+        """One of a guest's requests is over; if it was the last of one who leaves, it has left."""
+        service.outstanding -= 1
+        if not service.open and not service.outstanding:
+            if request.guest in self.queue.flows:
+                self.queue.remove(request.guest, self.env.now)
+            if service.drained is not None and not service.drained.triggered:
+                service.drained.succeed()
