@@ -24,10 +24,11 @@ class AssignmentRefused(ValueError):
     """The device can't be given to this guest (or taken), and why."""
 
 
-def assign(function, guest, server, router, domain, interrupts="injected", number=1, inherit=False):
+def assign(function, guest, server, router, domain=None, interrupts="injected", number=1, inherit=False):
     """Give `function` (a `HostFunction`) to `guest`, and offer it on its bus `server`; the `Assignment`.
 
     `domain` is the guest's IOMMU domain: what is mapped in it, the device can reach.
+    Without one it gets a domain of its own, with all of the guest's RAM, until it is taken back.
     `interrupts` "injected" or "posted"; `number` tells a guest's passed-through
     devices apart.  `AssignmentRefused` if it is somebody's already, if the host is
     using it, if the guest's RAM is not all there, or if the medium still holds what
@@ -65,6 +66,10 @@ class Assignment:
         self.function, self.guest, self.router, self.domain, self.posted = function, guest, router, domain, posted
         self.host, self.over = guest.host, False
         iommu = function.iommu
+        self._own_domain = domain is None
+        if domain is None:
+            self.domain = domain = iommu.domain(allowed=[(guest.ram_spa(0), guest.ram)])
+            domain.map_guest(guest)
         self._home = iommu.owner(function.requester)      # the host's own domain, if it has one
         function.reset()
         router.delete_all(function.requester)
@@ -103,6 +108,8 @@ class Assignment:
         self.vsp.rescind()
         function.reset()
         iommu.detach(function.requester)
+        if self._own_domain:
+            iommu.destroy(self.domain)
         if self._home is not None:
             iommu.attach(function.requester, self._home)
         function.assigned_to = None

@@ -55,8 +55,11 @@ class HostFunction:
         """MSI-X: the write of a message.  One that the IOMMU refuses is lost, and recorded there."""
         address, data = self.registers.msix.message(vector)
         self.messages += 1
+        if not self.pci.is_master:
+            self.blocked += 1
+            return
         try:
-            self.registers.memory.message(address, data)
+            self.space.message(address, data)
         except TranslationFault:
             self.blocked += 1
 

@@ -72,6 +72,7 @@ class VpciVsp:
     def closed(self):
         """The guest has gone, or must go: what it set up is undone, and the device reset."""
         self.end = self.version = None
+        self._outgoing.clear()
         self._power_off()
         self.signalled()
 
@@ -137,7 +138,8 @@ class VpciVsp:
         if packet.wants_completion:
             payload = answer if isinstance(answer, bytes) else v.STATUS.pack(status=status)
             self._outgoing.append((payload, packet.transaction_id))
-        self._write_outgoing(self.end)
+        if self.end is not None:        # an ejection ends the channel
+            self._write_outgoing(self.end)
 
     def _refuse(self, reason, status):
         self.refused[reason] += 1

@@ -2,14 +2,13 @@
 
 from vmio.drivers.nvme import NvmeDriver, memory_needed
 from vmio.hardware.nvme import BAR_BYTES, NvmeController
-from vmio.hypervisor.block import BlockLayer, DeviceAway
+from vmio.hypervisor.block import BlockLayer
 from vmio.hypervisor.hostcpu import HostCpu
 from vmio.machine.bus import Bus
 from vmio.machine.clock import Clock
 from vmio.machine.memory import PAGE
 from vmio.machine.storage import SECTOR
 
-NOT_READY = 0x082   # NVMe 1.4, 4.6.1.2.1: Namespace Not Ready
 BAR = 1 << 40   # where the host's firmware has put the controller's registers
 
 
@@ -57,10 +56,7 @@ class Slice:
         """As `BlockLayer.submit`, from this slice's first sector on.  ValueError outside of it."""
         if not 0 <= lba <= lba + sectors <= self.sectors:
             raise ValueError(f"{kind} of {sectors} sectors at {lba}: the slice has {self.sectors}")
-        try:
-            self.layer.submit(guest, kind, self.first + lba, sectors, pages, done)
-        except DeviceAway:      # a guest's request comes too late: an error of the device, for the guest
-            self.layer.env.timeout(0).callbacks.append(lambda _: done(NOT_READY))
+        self.layer.submit(guest, kind, self.first + lba, sectors, pages, done)
 
 
 class MediumTime:
