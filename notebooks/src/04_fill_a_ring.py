@@ -157,6 +157,9 @@ ex.check(largest_record)
 ex = exercise("find-the-lost-wakeup")
 ex.check(consume)
 # %% [exercise] write-a-key-value-vsc
+# %%
+from vmio.vmbus.ring import RingFull
+from vmio.workloads.kv import ANSWER, GET, PUT, REQUEST
 # %% [stub] write-a-key-value-vsc
 # %%
 ex = exercise("write-a-key-value-vsc")

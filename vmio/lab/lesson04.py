@@ -102,7 +102,7 @@ def _load_view(result):
         f"virtual time {result.virtual_ns / 1000:,.1f} us",
         f"each {result.virtual_ns / 1000 / params.requests:,.2f} us",
         f"signals per request {result.per_request:.2f}",
-        f"ring full {result.full} times", "",
+        f"ring full {result.full} times, pending {params.room}", "",
         table([(name, count, count / params.requests) for name, count in per.items()], ("signals", "count", "each"))])
     return text, [
         _load_rings.update({"series": result.occupancy, "marks": result.rings_at, "top": data}),
@@ -148,12 +148,13 @@ def _disk_view(result):
     rows = [("to the host", result.signals, result.signals / READS),
             ("to the guest", result.interrupts, result.interrupts / READS)]
     text = "\n".join([
-        f"{result.requests} reads of 4 KiB", f"virtual time {result.virtual_ns / 1000:,.1f} us",
+        f"{result.requests} reads of 4 KiB", f"batch {result.params.batch}, cores {result.params.host_cores}",
+        f"virtual time {result.virtual_ns / 1000:,.1f} us",
         f"exits {result.exits_total:,}, {result.exits_total / READS:.2f} a read", "",
         table(rows, ("signals", "count", "a read")), "",
         *(f"most {name}: {number(max(used for _, used in steps))} bytes" for name, steps in result.rings.items())])
-    times = {"time": {"guest": result.guest_ns / 1000, "exit": result.exit_ns / 1000, "device": result.device_ns / 1000}}
-    return text, [_disk_rings.update({"series": result.rings, "marks": {}, "top": None}), _disk_time.update(times)]
+    times = {"guest": result.guest_ns / 1000, "exit": result.exit_ns / 1000, "device": result.device_ns / 1000}
+    return text, [_disk_rings.update({"series": result.rings, "marks": {}, "top": None}), _disk_time.update({"time": times})]
 
 
 def disk_panel():

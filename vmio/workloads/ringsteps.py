@@ -132,13 +132,13 @@ class _Stage:
         return Story(self.frames, f"hangs: still awake after {MOST_STEPS:,} steps", self.signals)
 
     def _end(self):
-        ending, left = "drained", f" and {self.unsent} unsent" if self.unsent else ""
+        ending, asleep = "drained", ""
         if self.records or self.unsent:
-            plural = "" if len(self.records) == 1 else "s"
-            ending = f"hangs: {len(self.records)} record{plural} in the ring{left}, both sides asleep"
+            plural, left = "s" * (len(self.records) != 1), f" and {self.unsent} unsent" if self.unsent else ""
+            ending, asleep = f"hangs: {len(self.records)} record{plural} in the ring{left}", ", both sides asleep"
         if self.frames:
             self.frames[-1]["text"] += f"; {ending}"
-        return Story(self.frames, ending, self.signals)
+        return Story(self.frames, ending + asleep, self.signals)
 
     # Each side's yield ends a step: what happened, and whom it signals ("" for nobody).
 

@@ -55,7 +55,7 @@ def check(KeyValueVsc):
         if not channel.device.taken:
             raise Wrong(given, f"{count} requests at the device", "none")
         if len(calls) != count or len(got) != count:
-            raise Wrong(given, f"done called {count} times, once for each", f"{len(calls)} calls for {len(got)} requests")
+            raise Wrong(given, f"done called once for each of {count}", f"{len(calls)} calls for {len(got)} requests")
         for number in range(count):
             expect(got[number], expected[number], given=f"{given}: request {number}")
         expect_at_most(channel.guest.events, rounds, "signals", given=given)
