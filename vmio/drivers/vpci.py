@@ -56,8 +56,8 @@ class VpciBus:
         yield from self._until(lambda: self._relations is not None, "bus relations")
         self.functions = [Function(self, found) for found in self._relations]
         for function in self.functions:
-            answer = yield from self._ask(v.QUERY_RESOURCE_REQUIREMENTS.pack(slot=function.slot), "requirements")
-            function.probed = v.REQUIREMENTS.parse(answer)[1:]
+            function.probed = (yield from self._ask(v.QUERY_RESOURCE_REQUIREMENTS.pack(slot=function.slot),
+                                                    "requirements", v.REQUIREMENTS))[1:]
         yield from self._ask(v.BUS_D0ENTRY.pack(window=self.window), "D0 entry")
         assigned = v.RESOURCES_ASSIGNED if self.version < v.V1_2 else v.RESOURCES_ASSIGNED2
         for function in self.functions:
@@ -115,8 +115,8 @@ class VpciBus:
         except (RingFull, RingCorrupt) as error:
             raise DriverError(f"vPCI: {error}") from None
 
-    def _ask(self, payload, what, refusal=None):
-        """Send and wait: the answer, or None if its status is `refusal`.  `DriverError` for any other status."""
+    def _ask(self, payload, what, reply=v.STATUS, refusal=None):
+        """Send and wait: the answer, a `reply`, or None if its status is `refusal`.  `DriverError` for any other."""
         number, self._next_id = self._next_id, self._next_id + 1
         self._answers[number] = None
         self._put(payload, number)
@@ -124,13 +124,13 @@ class VpciBus:
         answer = self._answers.pop(number)
         try:
             status = v.STATUS.parse(answer).status
+            if status == refusal:
+                return None
+            if status & 0x8000_0000:
+                raise DriverError(f"vPCI {what}: status {status:#x} {v.STATUSES.get(status, '')}")
+            return reply.parse(answer)
         except ShortMessage as error:
             raise DriverError(f"vPCI {what}: {error}") from None
-        if status == refusal:
-            return None
-        if status & 0x8000_0000:
-            raise DriverError(f"vPCI {what}: status {status:#x} {v.STATUSES.get(status, '')}")
-        return answer
 
     def _until(self, ready, what):
         deadline = self.cpu.now + TIMEOUT_NS
@@ -237,7 +237,7 @@ class Function:
         control, table = self.read(at + 2, 2), self.read(at + 4, 4)
         if entry > control & 0x7FF:
             raise DriverError(f"vPCI slot {self.slot}: MSI-X entry {entry}; it has {(control & 0x7FF) + 1}")
-        answer = v.INTERRUPT_REPLY.parse((yield from self.bus._ask(self._interrupt_request(vector, cpu), "interrupt")))
+        answer = yield from self.bus._ask(self._interrupt_request(vector, cpu), "interrupt", v.INTERRUPT_REPLY)
 
         def interrupt(cpu):
             handler(cpu)
