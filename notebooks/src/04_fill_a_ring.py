@@ -64,10 +64,11 @@ print("producer waits for room:", reader.commit(), " used", writer.state()["used
 # Press *Step*, or *Play*. Orange W is the write index, blue R the read index; a record with a dashed edge is written but
 # not published. Watch the mask, and who sleeps. Then choose other *Rules*: `no second look` is the same order of steps.
 # %%
-panel = lesson.ring_panel()
+panel, lines = lesson.ring_panel(), []
 for script in ("all rules kept", "ring full", "no second look", "looks, then publishes"):
     panel.set(script=script)
-    print(f"{script}: {panel.text}\n")
+    lines.append(f"{script}: {panel.text}")
+print("\n\n".join(lines))
 # %%
 panel.set(script="all rules kept")
 panel
@@ -101,10 +102,11 @@ print(lesson.steps_table("no second look", first=5))
 # - At depth 16, set *Pending* to 0, 1 and 4: room for how many records the guest waits for. Who wakes whom, at what cost?
 # %%
 panel = lesson.load_panel()
-print(panel.text)
+lines = [panel.text]
 for move in (dict(queue_depth=8), dict(mask=False), dict(mask=True, queue_depth=16), dict(room=0)):
     panel.set(**move)
-    print("\n", move, "\n", panel.text.split("\n\n")[0], sep="")
+    lines.append(f"{move}\n" + panel.text.split("\n\n")[0])
+print("\n\n".join(lines))
 # %%
 panel.set(queue_depth=8, room=1)
 panel
@@ -116,10 +118,11 @@ print(lesson.depth_table())
 # The same questions, asked of a whole disk: StorVSC, both rings, StorVSP, NVMe. A request of 4 KiB takes 112 bytes of
 # the ring, for the data lie in the guest's pages and the record only says where.
 # %%
-panel = lesson.disk_panel()
+panel, lines = lesson.disk_panel(), []
 for depth in (1, 8, 64):
     panel.set(queue_depth=depth)
-    print(panel.text, end="\n\n")
+    lines.append(panel.text)
+print("\n\n".join(lines))
 # %%
 panel.set(queue_depth=8)
 panel

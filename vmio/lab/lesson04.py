@@ -72,7 +72,8 @@ def _story_view(answer):
 
 def ring_panel():
     """The ring as a circle, one script after the other; its buttons step."""
-    return Panel(_story, [choice("script", SCRIPTS, label="Rules")], _story_view, name="lesson 04 ring", live=RingView())
+    return Panel(_story, [choice("script", SCRIPTS, label="Rules")], _story_view, name="lesson 04 ring",
+                 live=RingView())
 
 
 def steps_table(script, first=0, last=None):
@@ -154,7 +155,8 @@ def _disk_view(result):
         table(rows, ("signals", "count", "a read")), "",
         *(f"most {name}: {number(max(used for _, used in steps))} bytes" for name, steps in result.rings.items())])
     times = {"guest": result.guest_ns / 1000, "exit": result.exit_ns / 1000, "device": result.device_ns / 1000}
-    return text, [_disk_rings.update({"series": result.rings, "marks": {}, "top": None}), _disk_time.update({"time": times})]
+    rings = {"series": result.rings, "marks": {}, "top": None}
+    return text, [_disk_rings.update(rings), _disk_time.update({"time": times})]
 
 
 def disk_panel():
