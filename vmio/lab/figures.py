@@ -154,12 +154,13 @@ class Curves(KeptFigure):
     """Lines with a mark where the slider stands: `update({"series": {name: (xs, ys)}, "at": x})`.
 
     `at` may be absent or None; at a value that is one of `xs` the mark carries
-    the number that was counted there, between two it is not drawn.
+    the number that was counted there, between two it is not drawn.  `top` fixes
+    the upper end of a linear y axis.
     """
 
-    def __init__(self, title, xlabel, ylabel, logx=False, logy=False, width=6.4, height=3.2):
+    def __init__(self, title, xlabel, ylabel, logx=False, logy=False, width=6.4, height=3.2, top=None):
         super().__init__(title, width, height, left=0.145, bottom=0.19, right=0.77, top=0.88)
-        self.xlabel, self.ylabel, self.logx, self.logy = xlabel, ylabel, logx, logy
+        self.xlabel, self.ylabel, self.logx, self.logy, self.top = xlabel, ylabel, logx, logy, top
 
     def _names(self, data):
         return tuple(data["series"])
@@ -198,7 +199,7 @@ class Curves(KeptFigure):
             ticks = range(round(low), round(high) + 1, max(1, ceil((high - low) / 5)))
             self.axes.set_yticks([10.0 ** power for power in ticks])
         else:
-            self.axes.set_ylim(0, ceiling(max(all_y) * 1.1))
+            self.axes.set_ylim(0, self.top or ceiling(max(all_y) * 1.1))
         margin = 0 if self.logx else (max(all_x) - min(all_x)) * 0.02
         if self.logx:
             xs = sorted(set(all_x))

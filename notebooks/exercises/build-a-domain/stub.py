@@ -1,0 +1,3 @@
+def build(iommu, guest, requester, buffers):
+    """A domain in which `requester` reaches the pages of `buffers`, (gpa, length, writable), and no others."""
+    ...

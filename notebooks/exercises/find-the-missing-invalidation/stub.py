@@ -1,0 +1,3 @@
+def release(iommu, domain, iova, length):
+    """Take [iova, iova+length) away from the domain's devices, for good."""
+    ...

@@ -1,0 +1,3 @@
+def hand_over(lent, give):
+    """Move the device of the assignment `lent` to the guest that `give()` gives it to."""
+    ...

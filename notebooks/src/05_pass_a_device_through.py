@@ -1,0 +1,132 @@
+# %% [markdown]
+# # 05 · Pass a device through
+#
+# **What you'll do.** Give a guest a disk of its own, count what is left to trap, and find out what stands between that
+# disk and everybody else's memory.
+#
+# **What you'll learn**
+# 1. Why a passed-through device costs almost no exits, and which ones remain.
+# 2. What an IOMMU is: page tables for devices, a cache of them, and the order in which the cache must be told.
+# 3. What you give up.
+#
+# **What you'll need.** [03 · Split a driver](03_split_a_driver.ipynb). About 45 minutes.
+# %%
+from vmio.lab import exercise, predict
+from vmio.lab import lesson05 as lesson
+# %% [markdown]
+# ## Who touches what
+#
+#      guest's own NVMe driver ── doorbell (a store, no exit) ──> NVMe controller
+#               ▲                                                      │
+#               │                                                      │ DMA: guest-physical addresses
+#               └───────── interrupt ──────────┐                       ▼
+#                                         interrupt                  IOMMU ──> only this guest's pages
+#                                         remapping                    │
+#                                                                      └─ anything else: a fault record
+#
+# With *passthrough* (Hyper-V: discrete device assignment, DDA) the guest programs the real device. The driver is the
+# same class that the host used in the last lesson: `vmio/drivers/nvme.py`.
+# %% [markdown]
+# ## Predict
+# %%
+ask = predict("one-direct-read", "One 4 KiB read on a disk of its own, asleep until it is done: how many exits?", "exits")
+ask
+# %% [markdown]
+# ## Run
+# %%
+reads = lesson.run()
+ask.compare(reads.exits_total / lesson.READS)
+print()
+print(lesson.modes_table())
+# %% [markdown]
+# ## Compare
+#
+# Which instructions are left? The doorbells are not among them: the page with the controller's registers is mapped into
+# the guest, so a store to it goes straight to the device. A guest that sleeps executes HLT; an injected interrupt ends
+# with a write to an MSR. *Posted* interrupts are delivered and ended in hardware. A guest that polls needs neither.
+# %%
+print(lesson.what_exits_table())
+# %% [markdown]
+# A real Linux NVMe driver makes two accesses for such a read - two doorbells - and gets one interrupt. The set-up is
+# where the exits went: the configuration space, BARs and interrupts come through vPCI, a VMBus channel.
+# %% [markdown]
+# ## Explore: three modes, one workload
+# %%
+panel = lesson.modes_panel()
+for settings in (dict(mode="emulated"), dict(mode="split"), dict(mode="passthrough"), dict(delivery="posted")):
+    panel.set(**settings)
+    print(panel.text.split("\nexits by")[0].strip() + "\n")
+# %%
+panel.set(delivery="injected")
+panel
+# %% [markdown]
+# ## The IOMMU remembers
+#
+# Walking four levels of tables for each transfer would be slow, so the IOMMU keeps translations in a cache, the IOTLB.
+# How many pages can a device use before they no longer fit?
+# %%
+panel = lesson.iotlb_panel()
+print(panel.text)
+panel.set(pages=512)
+print("\n" + panel.text)
+# %%
+panel
+# %% [markdown]
+# ## What the IOTLB remembers too long
+#
+# A driver maps a buffer, the device uses it, the driver unmaps it and gives the page to somebody else. *Strict*: the
+# IOTLB is told at once. *Lazy*: it is told later, for many buffers in one go. Here a device keeps using an address that
+# was taken from it.
+# %%
+print(lesson.window_table())
+# %% [markdown]
+# That middle row is the *window of danger*. Lazy mode is Linux's default on many machines all the same; look at what strict
+# mode costs when the guest maps each buffer itself. (*Static* maps all of the guest's memory once: nothing to invalidate,
+# and nothing of the guest is protected from its own device. Its neighbours are.)
+# %%
+print(lesson.strategies_table())
+# %% [markdown]
+# ## Explain
+#
+# **No exit, because nobody has to look.** The store to the doorbell page finds a mapping and goes to the device
+# (`vmio/hypervisor/vcpu.py`, method `store`). What the device may touch was decided beforehand, in a page table of the same
+# kind that gives the guest its memory: `vmio/machine/pagetable.py` is used twice.
+#
+# **Safety is in the tables and in telling the cache.** `vmio/passthrough/domain.py` writes the table;
+# `vmio/passthrough/iommu.py` invalidates. Forgetting the second is a hole that no test of the first can see.
+#
+# **What you give up.** One device serves one guest (or one for each virtual function). All of the guest's memory must be
+# there, since the device may write to any page at any time. And a device that moves data by itself can't be stopped and
+# copied: no checkpoint, no live migration. Ask for it, and `vmio/passthrough/assignment.py` refuses and says why.
+# %% [markdown]
+# ## Exercises
+# %% [exercise] build-a-domain
+# %% [stub] build-a-domain
+# %%
+ex = exercise("build-a-domain")
+ex.check(build)
+# %% [exercise] find-the-missing-invalidation
+# %% [stub] find-the-missing-invalidation
+# %%
+ex = exercise("find-the-missing-invalidation")
+ex.check(release)
+# %% [exercise] predict-passthrough-exits
+# %% [stub] predict-passthrough-exits
+# %%
+ex = exercise("predict-passthrough-exits")
+ex.check(exits)
+# %% [exercise] hand-a-device-over
+# %% [stub] hand-a-device-over
+# %%
+ex = exercise("hand-a-device-over")
+ex.check(hand_over)
+# %% [markdown]
+# ## In practice
+#
+# - **Hyper-V**: DDA (`Dismount-VMHostAssignableDevice`, `Add-VMAssignableDevice`) hands a whole PCIe device to a guest over
+#   vPCI; SR-IOV network adapters give a virtual function beside the synthetic one, so that migration can fall back.
+# - **KVM**: VFIO does the same from user space; the IOMMU group is the smallest thing that can be handed over.
+# - **Xen**: PCI passthrough with a stub driver in the control domain that holds the device until it is given away.
+# - **Firecracker** leaves it out: fast starts and dense packing want memory that can be overcommitted.
+#
+# [Back: 04 · Fill a ring](04_fill_a_ring.ipynb)
