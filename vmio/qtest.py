@@ -18,6 +18,7 @@ from vmio.devices.ata import AtaDisk
 from vmio.devices.board import RTC_BASE, Board
 from vmio.devices.piix import pirq_of
 from vmio.hardware import edu
+from vmio.hardware.edu_pci import EduFunction
 from vmio.hardware.nvme import BAR_BYTES, NvmeController
 from vmio.hardware.nvme_pci import pci_function
 from vmio.hypervisor.host import Host
@@ -103,7 +104,7 @@ class Door:
         memory = self._dma(slot)
         device = edu.Edu(self.guest.clock, memory)
         pin, on_bar = self._slot(slot, "edu", device, edu.BAR_BYTES, 8)
-        self.board.pci.add(slot, 0, edu.EduFunction(device, pin, on_bar, getattr(memory, "message", None)))
+        self.board.pci.add(slot, 0, EduFunction(device, pin, on_bar, getattr(memory, "message", None)))
 
     def _slot(self, slot, name, device, length, width):
         """INTA# of a PCI slot, and the call-back that puts BAR 0 on the bus."""

@@ -4,7 +4,8 @@ import pytest
 
 from vmio.devices.pci import COMMAND, COMMAND_MASTER, COMMAND_MEMORY
 from vmio.hardware import edu
-from vmio.hardware.edu import Edu, EduFunction
+from vmio.hardware.edu import Edu
+from vmio.hardware.edu_pci import MSI, EduFunction
 from vmio.hypervisor.host import Host
 from vmio.machine.clock import Clock
 from vmio.machine.lines import Line
@@ -135,7 +136,7 @@ def in_a_slot(sent=None):
 def test_as_a_pci_function():
     device, function, pin = in_a_slot()
     assert function.read(0, 4) == 0x11E81234 and function.read(8, 4) == 0x00FF0010
-    assert function.read(0x34, 1) == edu.MSI and function.read(edu.MSI, 4) == 0x00800005
+    assert function.read(0x34, 1) == MSI and function.read(MSI, 4) == 0x00800005
     device.write(edu.RAISE, 4, 2)
     assert pin.level == 1 and function.read(6, 1) & 8
     device.write(edu.ACKNOWLEDGE, 4, 2)
@@ -157,10 +158,10 @@ def test_by_message():
     sent = []
     device, function, pin = in_a_slot(sent)
     function.write(COMMAND, 2, COMMAND_MASTER)
-    function.write(edu.MSI + 4, 4, 0xFEE0_1003)
-    function.write(edu.MSI + 12, 2, 0x41)
-    function.write(edu.MSI + 2, 2, 0x71)         # asks for 128 vectors, has one
-    assert function.read(edu.MSI + 2, 2) == 0x81
+    function.write(MSI + 4, 4, 0xFEE0_1003)
+    function.write(MSI + 12, 2, 0x41)
+    function.write(MSI + 2, 2, 0x71)         # asks for 128 vectors, has one
+    assert function.read(MSI + 2, 2) == 0x81
     device.write(edu.RAISE, 4, 1)
     device.write(edu.RAISE, 4, 1)
     assert sent == [(0xFEE0_1000, 0x41)] * 2 and pin.level == 0
@@ -188,3 +189,37 @@ def test_the_door_knows_its_devices():
         door.answer(line)
     assert door.answer("readl 0xe0000000") == ["OK 0x00000000010000ed"]
     assert door.iommu is None
+
+
+def test_a_function_is_reset_saved_and_moved():
+    device, function, pin = in_a_slot()
+    function.write(COMMAND, 2, COMMAND_MASTER)
+    device.write(edu.RAISE, 4, 1)
+    state = function.save()
+    function.reset()
+    assert pin.level == 0 and device.read(edu.INTERRUPTS, 4) == 0 and not function.is_master
+    function.restore(state)
+    assert pin.level == 1 and function.is_master
+    elsewhere = HostMemory(1 << 20)
+    elsewhere.write(0, b"here")
+    function.reach(elsewhere)
+    dma(device, 0, edu.BUFFER, 4, edu.RUN)
+    device.clock.advance_to(edu.DMA_NS)
+    assert device.buffer[:4] == b"here"
+
+
+def test_a_message_that_is_refused_is_lost():
+    host = Host(memory_mib=16)
+    iommu = Iommu(host.memory)
+    iommu.interrupts.enabled = True
+    space = iommu.space(requester_id(0, 3))
+    device = Edu(Clock(), space)
+    function = EduFunction(device, send=space.message)
+    function.write(COMMAND, 2, COMMAND_MASTER)
+    function.write(MSI + 4, 4, 0xFEE0_0000)
+    function.write(MSI + 2, 2, 1)
+    device.write(edu.RAISE, 4, 1)
+    assert device.faults == 1 and iommu.interrupts.refused == 1
+    function.write(COMMAND, 2, 0)
+    device.write(edu.RAISE, 4, 1)
+    assert iommu.interrupts.refused == 1

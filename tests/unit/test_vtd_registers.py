@@ -4,7 +4,7 @@ import pytest
 
 from vmio.machine.memory import PAGE, HostMemory
 from vmio.machine.pagetable import READ, WRITE, PageTable, TranslationFault
-from vmio.passthrough import structures, vtd
+from vmio.passthrough import interrupts, structures, vtd
 from vmio.passthrough.remapper import Remapper
 from vmio.passthrough.requester import requester_id
 from vmio.passthrough.space import DmaSpace
@@ -259,3 +259,31 @@ def test_several_records():
     assert machine.get(vtd.CAP, 8) >> 40 & 0xFF == 3
     assert [machine.get(vtd.FRCD + 16 * n, 8) for n in range(4)] == [0, 0x1000, 0x2000, 0x3000]
     assert machine.get(vtd.FSTS) == 3
+
+
+def test_the_queue_may_be_filled_before_it_is_on(machine):
+    machine.memory.write(machine.queue, structures.PAIR.pack(5 | 1 << 5 | 7 << 32, machine.target))
+    machine.put(vtd.IQT, 16, 8)
+    machine.queued()
+    assert machine.memory.read(machine.target, 1) == b"\7"
+    machine.put(vtd.IQA, 1 << 38, 8)                            # a queue where there is no memory
+    machine.put(vtd.GCMD, vtd.TRANSLATE)
+    machine.put(vtd.GCMD, vtd.TRANSLATE | vtd.QUEUE)
+    assert machine.get(vtd.IQA + 4) == 1 << 6 and machine.get(vtd.FSTS) == QUEUE_ERROR
+
+
+def test_interrupt_remapping_by_register(machine):
+    table = machine.memory.allocate(1)
+    machine.memory.write(table + 16 * 3, interrupts.remapped_entry(DEVICE, 2, 0x44))
+    machine.put(vtd.IRTA, table | 1, 8)
+    machine.put(vtd.GCMD, vtd.TRANSLATE | vtd.SET_INTERRUPT_TABLE)
+    machine.put(vtd.GCMD, vtd.TRANSLATE | vtd.REMAP_INTERRUPTS)
+    assert machine.get(vtd.GSTS) == vtd.TRANSLATE | vtd.SET_ROOT | vtd.SET_INTERRUPT_TABLE | vtd.REMAP_INTERRUPTS
+    machine.space.message(*interrupts.message(3))
+    assert machine.events == [(2, 0x44)] and machine.registers.interrupts.entries == 4
+    with pytest.raises(TranslationFault):
+        machine.space.message(*interrupts.compatibility_message(1, 0x55))
+    assert machine.get(vtd.FRCD + 12) & 0xFF == 0x25
+    machine.put(vtd.GCMD, vtd.TRANSLATE | vtd.REMAP_INTERRUPTS | vtd.COMPATIBILITY)
+    machine.space.message(*interrupts.compatibility_message(1, 0x55))
+    assert machine.events == [(2, 0x44), (1, 0x55)] and machine.get(vtd.GSTS) & vtd.COMPATIBILITY

@@ -5,7 +5,6 @@ go.  100 ms later the bytes have moved.
 Source: QEMU, docs/specs/edu (register map); sizes, quirks and timing as in QEMU 7.2.
 """
 
-from vmio.devices.pci import CAPABILITIES, Bar, PciFunction
 from vmio.machine.bus import all_ones
 from vmio.machine.memory import PAGE, MemoryFault
 from vmio.machine.pagetable import TranslationFault
@@ -19,7 +18,6 @@ FACTORIAL_DONE, DMA_DONE = 0x001, 0x100           # of INTERRUPTS
 BUFFER, BUFFER_BYTES = 0x40000, 4096              # where the device's own buffer lies in its address space
 DMA_MASK = (1 << 28) - 1
 DMA_NS = 100_000_000
-MSI = 0x40                                        # capability in configuration space
 
 
 class Edu:
@@ -159,65 +157,3 @@ class Edu:
             self._later(when, {"_transfer": self._transfer, "_computed": self._computed}[what])
         if self.pending and not self.by_message:
             self.interrupt(1)
-
-
-class EduFunction(PciFunction):
-    """`edu` in a PCI slot: 1234h:11E8h, BAR 0, INTA#, one MSI of 64 bits.
-
-    `intx` is its pin, a `Line`; `on_bar(0, base)` tells where the registers
-    answer; `send(address, data)` carries its MSI, as a memory write of the function's.
-    """
-
-    def __init__(self, edu, intx=None, on_bar=None, send=None):
-        self.edu, self.send = edu, send or (lambda address, data: None)
-        preset = {CAPABILITIES: MSI, MSI: 0x05, MSI + 2: 0x80}
-        super().__init__(0x1234, 0x11E8, 0x00FF00, revision=0x10, subsystem=(0x1AF4, 0x1100), status=0x0010,
-                         bars={0: Bar(BAR_BYTES)}, pin=1, on_bar=on_bar, intx=intx, preset=preset)
-        self.writable[MSI:MSI + 14] = bytes(14)
-        self.writable[MSI + 2] = 0x71            # enable, and how many vectors software would like
-        for at in range(MSI + 4, MSI + 14):
-            self.writable[at] = 0xFC if at == MSI + 4 else 0xFF
-        self._memory = edu.memory
-        edu.interrupt, edu.message = self.set_interrupt, self._message
-        self._obey()
-
-    def write(self, offset, size, value):
-        """Configuration write; the device follows at once."""
-        super().write(offset, size, value)
-        self._obey()
-
-    def reset(self):
-        """RST# resets the device too."""
-        self.edu.reset()
-        super().reset()
-        self._obey()
-
-    def restore(self, state):
-        """Take over what `save` gave."""
-        super().restore(state)
-        self._obey()
-
-    def _obey(self):
-        self.edu.memory = self._memory if self.is_master else _NoMaster
-        self.edu.by_message = bool(self.config[MSI + 2] & 1)
-        if self.edu.by_message:
-            self.config[MSI + 2] &= ~0x70        # it gets one
-
-    def _message(self):
-        try:
-            if self.is_master:
-                self.send(self.get(MSI + 4, 8), self.get(MSI + 12, 2))
-        except (TranslationFault, MemoryFault):
-            self.edu.faults += 1                 # refused: nobody hears of it
-
-
-class _NoMaster:
-    """What DMA reaches without bus mastering: nothing."""
-
-    @staticmethod
-    def read(address, length):
-        raise MemoryFault(f"DMA read at {address:#x}: the function is no bus master")
-
-    @staticmethod
-    def write(address, data):
-        raise MemoryFault(f"DMA write at {address:#x}: the function is no bus master")
