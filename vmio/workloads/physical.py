@@ -47,16 +47,40 @@ class Volumes:
 
 
 class Slice:
-    """A guest's part of the disk: what a VSP has as its backend."""
+    """A guest's part of the disk: what a VSP has as its backend.  It may be made, and removed, while others run."""
 
     def __init__(self, layer, first, sectors):
         self.layer, self.first, self.sectors = layer, first, sectors
+        self.in_flight = 0
+        self.removed = False
+        self._drained = None
 
     def submit(self, guest, kind, lba, sectors, pages, done):
         """As `BlockLayer.submit`, from this slice's first sector on.  ValueError outside of it."""
         if not 0 <= lba <= lba + sectors <= self.sectors:
             raise ValueError(f"{kind} of {sectors} sectors at {lba}: the slice has {self.sectors}")
-        self.layer.submit(guest, kind, self.first + lba, sectors, pages, done)
+        layer = self.layer
+        if self.removed:
+            layer.env.timeout(layer.costs.host_request_ns).callbacks.append(lambda _: done(GONE))
+            return
+
+        def over(status):
+            self.in_flight -= 1
+            if self._drained is not None and not self.in_flight:
+                self._drained.succeed()
+            done(status)
+        self.in_flight += 1
+        try:
+            layer.submit(guest, kind, self.first + lba, sectors, pages, over)
+        except DeviceAway:      # a guest's request comes too late: an error of the device, for the guest
+            layer.env.timeout(0).callbacks.append(lambda _: over(NOT_READY))
+
+    def remove(self):
+        """Take no more requests; what was taken is carried out.  Returns None, or an event for when it is."""
+        self.removed = True
+        if self.in_flight and self._drained is None:
+            self._drained = self.layer.env.event()
+        return self._drained
 
 
 class MediumTime:
@@ -90,12 +114,11 @@ class MediumTime:
 class PhysicalDisk:
     """An NVMe disk of `host` that holds `media`, brought up by the host's driver; `slices` has one for each medium.
 
-    `entries` is the size of its queue.
+    `entries` is the size of its queue; `scheduler` and `depth` as in `BlockLayer`.
     """
 
-    def __init__(self, host, media, entries=256):
+    def __init__(self, host, media, entries=256, scheduler=None, depth=None):
         env = self.env = host.env
-        self._times = {}           # (kind, sectors) -> what `_time_of` says
         medium = media[0] if len(media) == 1 else Volumes(media)
 
         bus = Bus("host MMIO", 1 << 48)
@@ -105,7 +128,7 @@ class PhysicalDisk:
         bus.attach(BAR, BAR_BYTES, self.controller, "nvme", width=4)
         size = memory_needed(entries)
         self.driver = NvmeDriver(self.cpu, BAR, host.memory.allocate(size // PAGE), size, entries, vectors=[1])
-        self.layer = BlockLayer(host, self.driver)
+        self.layer = BlockLayer(host, self.driver, scheduler, depth)
         env.run(until=env.process(self.driver.init()))
         self.slices = [Slice(self.layer, n * one.sectors, one.sectors) for n, one in enumerate(media)]
 
