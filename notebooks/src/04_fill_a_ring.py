@@ -178,4 +178,4 @@ ex.check(KeyValueVsc)
 # - **Xen**: `RING_PUSH_REQUESTS_AND_CHECK_NOTIFY` and `RING_FINAL_CHECK_FOR_RESPONSES`: the second look has a name there.
 # - **NVMe** has no rule: each doorbell is a register access, unless shadow doorbells put the index in memory.
 #
-# [Back: 03 · Split a driver](03_split_a_driver.ipynb)
+# [Back: 03 · Split a driver](03_split_a_driver.ipynb) · [Next: 05 · Pass a device through](05_pass_a_device_through.ipynb)

@@ -80,7 +80,7 @@ def skeleton(source, folder=NOTEBOOKS / "exercises"):
 def execute(notebook, where=NOTEBOOKS):
     """Run every cell in a fresh kernel and take away what would differ next time; raises on the first error."""
     here = os.pathsep.join(part for part in (str(NOTEBOOKS.parent), os.environ.get("PYTHONPATH")) if part)
-    NotebookClient(notebook, timeout=SECONDS, startup_timeout=SECONDS, kernel_name="python3", store_widget_state=False,
+    NotebookClient(notebook, timeout=SECONDS, startup_timeout=SECONDS, kernel_name="python3", store_widget_state=False, coalesce_streams=True,
                    record_timing=False, resources={"metadata": {"path": str(where)}},
                    ).execute(env={**os.environ, "VMIO_STRICT": "1", "PYTHONPATH": here})
     notebook.metadata = nbformat.from_dict(METADATA)
