@@ -45,8 +45,8 @@ class Door:
     """One board, driven by qtest lines: `answer(line)` returns the lines to send back.
 
     `devices` names what else is plugged in: `edu` (PCI slot 3, or 4 beside a drive's
-    NVMe controller), `intel-iommu` (registers at FED90000h; the PCI devices' DMA
-    goes through it).
+    NVMe controller), `intel-iommu` (registers at FED90000h; DMA of what is in
+    the PCI slots goes through it, the chipset's own IDE function's does not).
     """
 
     def __init__(self, drive=None, serial=None, memory_mib=16, rtc_base=RTC_BASE, devices=()):

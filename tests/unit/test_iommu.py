@@ -144,6 +144,10 @@ def test_a_page_selective_invalidation_covers_aligned_powers_of_two(iommu):
     for page in range(8):
         space.read(0x10000 + page * PAGE, 1)
     assert iommu.invalidate(domain, 0x11000, 2 * PAGE) == 4    # pages 1 and 2 lie in the block 0 to 3
+    assert iommu.invalidate(domain, 0, 1 << 60) == 4
+    for iova, length in ((0, 0), (-4096, 4096)):
+        with pytest.raises(ValueError, match="at least 1 byte"):
+            iommu.invalidate(domain, iova, length)
 
 
 def test_large_pages_take_one_entry(iommu):

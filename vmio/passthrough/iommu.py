@@ -122,6 +122,8 @@ class Iommu:
             return self.iotlb.invalidate()
         if iova is None:
             return self.iotlb.invalidate(domain.id)
+        if iova < 0 or length <= 0:
+            raise ValueError(f"iommu: invalidate {iova:#x}, {length} bytes; at least 1 byte of a positive address")
         size = 4096
         while iova & -size != iova + length - 1 & -size:
             size *= 2
@@ -138,7 +140,3 @@ class Iommu:
                     and domain.table.translate(entry.address, entry.permissions) == entry.target)
         except TranslationFault:
             return False
-
-    def save(self):
-        """Counters of the caches and the fault records; the tables are in memory."""
-        return {"enabled": self.enabled, "faults": self.faults.save()}

@@ -33,6 +33,8 @@ class Remapper:
         if width not in (39, 48):
             raise ValueError(f"iommu: width {width}; 39 or 48 bits")
         self.memory, self.width, self.hits_fault = memory, width, hits_fault
+        self._inside = (1 << width) - 1
+        self._reserved = ~self._inside & ~_IGNORED & _UNREADABLE
         self.levels = (3,) if width == 39 else (3, 4)
         self.iotlb, self.faults = Iotlb(iotlb_entries), FaultLog(fault_records)
         self._contexts = {}      # requester -> Context
@@ -119,14 +121,13 @@ class Remapper:
             refuse(Reason.BEYOND_WIDTH)
         self.walks += 1
         permissions = READ | WRITE
-        above = ~((1 << self.width) - 1)
         for level, _, entry in walk(self._load64, context.table, context.levels, address):
             if entry == _UNREADABLE:
                 refuse(Reason.CONTEXT_INVALID if level == context.levels - 1 else Reason.PAGING_ENTRY_UNREADABLE)
             if entry & access != access:
                 refuse(Reason.WRITE if access & WRITE else Reason.READ)
             large = bool(level and entry & 0x80)
-            if entry & (_LOW_RESERVED[level, large] | above & ~_IGNORED & _UNREADABLE):
+            if entry & (_LOW_RESERVED[level, large] | self._reserved):
                 refuse(Reason.PAGING_RESERVED)
             permissions &= entry
         target, size = entry & _ADDRESS, 1 << 12 + 9 * level
@@ -143,8 +144,10 @@ class Remapper:
             self.faults.report(requester, address, reason, not access & WRITE)
 
     def _load64(self, address):
-        raw = self._read(address & (1 << self.width) - 1, 8)
-        return _UNREADABLE if raw is None else int.from_bytes(raw, "little")
+        try:
+            return int.from_bytes(self.memory.read(address & self._inside, 8), "little")
+        except (MemoryFault, TranslationFault):
+            return _UNREADABLE
 
     def _read(self, address, length):
         try:
