@@ -56,12 +56,14 @@ ADDRESSES = st.sampled_from((BUFFER, BUFFER + 8, 0x3F_F000, 0x40_0000, 0x80_0000
 COMMANDS = st.tuples(st.sampled_from((0, 1, 2, 5, 8, 9, 0x19)) | st.integers(0, 255),
                      st.sampled_from((0, 0, 0, 0x40, 0x80, 1)), st.sampled_from((1, 1, 0, 2, 0xFFFF_FFFF)), ADDRESSES,
                      ADDRESSES, st.integers(0, SECTORS + 8) | U64, st.integers(0, 300) | U32)
+TRANSFERS = st.tuples(st.sampled_from((1, 2, 5)), st.sampled_from((0, 0, 0x40)), st.just(1), ADDRESSES,
+                      ADDRESSES | st.just(BUFFER), st.integers(0, 40), st.integers(0, 24))
 STEPS = st.lists(st.one_of(
     st.tuples(st.just("say"), MESSAGES, st.booleans()), st.tuples(st.just("say"), RIGHT, st.booleans()),
     st.tuples(st.just("store"), OFFSETS, st.sampled_from((1, 2, 4, 8)), U64 | ADDRESSES | st.integers(0, 80)),
     st.tuples(st.just("load"), OFFSETS, st.sampled_from((1, 2, 4, 8))),
     st.tuples(st.just("config"), st.integers(0, 0x2000), st.sampled_from((1, 2, 4)), U32 | st.sampled_from((0, 6, 0x8000))),
-    st.tuples(st.just("io"), COMMANDS), st.tuples(st.just("io"), COMMANDS), st.tuples(st.just("admin"), COMMANDS),
+    st.tuples(st.just("io"), COMMANDS), st.tuples(st.just("io"), TRANSFERS), st.tuples(st.just("io"), TRANSFERS), st.tuples(st.just("admin"), COMMANDS),
     st.tuples(st.just("list"), st.lists(ADDRESSES, min_size=1, max_size=16)),
     st.tuples(st.just("message"), st.sampled_from((0, 1)), ADDRESSES | st.integers(0xFEE0_0000, 0xFEEF_FFFF), U32),
     st.tuples(st.just("flush"), U64, U64), st.tuples(st.just("wait"), st.integers(0, 200_000)),
@@ -74,6 +76,7 @@ def hostile(rig, lent, steps):
         bus = yield from bus_of(cpu)
         disk = yield from disk_of(cpu, bus)
         bar, driver = disk.driver.bar, disk.driver
+        disk.interrupt = lambda cpu: cpu.store(bar + 0x100C, 4, driver.pairs[0].tail)    # it takes no answer seriously
         for kind, *what in steps:
             if kind == "say" and bus.channel.end is not None:
                 try:
@@ -95,6 +98,7 @@ def hostile(rig, lent, steps):
                 pair = driver.pairs[0] if kind == "io" else driver.admin
                 driver._put(pair, SQE.pack(opcode, flags, 5, nsid, prp1, prp2, lba, dword12, 0, 0, 0))
                 driver._ring(pair)
+                yield from cpu.hlt(100_000)
             elif kind == "list":
                 cpu.write(BUFFER, b"".join(address.to_bytes(8, "little") for address in what[0]))
             elif kind == "message":
