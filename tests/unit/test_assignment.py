@@ -8,11 +8,11 @@ from vmio.drivers.nvme import NvmeDriver, NvmeError, memory_needed
 from vmio.hardware.nvme import NvmeController
 from vmio.hardware.nvme_pci import NvmeFunction
 from vmio.hardware.nvme_sriov import equal_parts
+from vmio.hypervisor.block import DeviceAway
 from vmio.machine.clock import Clock
 from vmio.passthrough import virtual
 from vmio.passthrough.assignment import AssignmentRefused
 from vmio.passthrough.faults import Reason
-from vmio.workloads.host_nvme import DeviceAway
 
 
 def reads(cpu, polled=False, lba=8):
@@ -53,7 +53,7 @@ def test_doorbells_do_not_exit_and_the_msix_table_does():
 def test_the_host_lets_go_and_has_it_again():
     rig, ends = Rig(used=True), []
     page = rig.host.memory.allocate(1)
-    layer = rig.disk
+    layer = rig.disk.layer
     layer.submit("host", "read", 8, 8, [page], ends.append)
     with pytest.raises(AssignmentRefused, match="the host still uses it: 1 requests are under way"):
         rig.assign()

@@ -15,22 +15,18 @@ from vmio.passthrough.requester import requester_id
 from vmio.workloads.physical import BAR, MediumTime
 
 
-class DeviceAway(ValueError):
-    """The device is not the host's at the moment; the text says whose."""
-
-
 class HostNvme:
     """An NVMe disk of `host` over `image`, at `slot` of bus 0.  `function` is what `assign` takes.
 
     `iommu` and `router` are the host's.  Unless `used` is False the host has a domain
-    and a driver for it, and `submit` is its block layer's.  `parts` is how virtual
+    and a driver for it; `layer` is its block layer.  `parts` is how virtual
     functions share the medium (`nvme_sriov.PhysicalFunction`).
     """
 
     def __init__(self, host, image, iommu, router, slot=3, used=True, entries=256, total=64, parts=None):
         self.host, self.router, self.entries, self.used = host, router, entries, used
-        self.layer, self.away = None, "the host has no driver for it"
-        self.outstanding = 0               # requests of the host's
+        self.layer = BlockLayer(host, None)
+        self.layer.close("the host has no driver for it")
         self._starting = False
         bus = Bus("host MMIO", 1 << 48)
         self.cpu = HostCpu(host, bus)
@@ -47,36 +43,23 @@ class HostNvme:
             iommu.attach(self.function.requester, everything)
             host.env.run(until=self.take_up())
 
-    def submit(self, guest, kind, lba, sectors, pages, done):
-        """As `BlockLayer.submit`.  `DeviceAway` while the device is somebody else's."""
-        if self.layer is None:
-            raise DeviceAway(f"{kind} of {guest}: {self.away}")
-
-        def ended(status):
-            self.outstanding -= 1
-            done(status)
-        self.layer.submit(guest, kind, lba, sectors, pages, ended)
-        self.outstanding += 1
-
     def let_go(self, reason):
-        """The host's driver stops, and `submit` refuses.  ValueError while requests are under way, or the driver starts."""
+        """The host's driver stops, and the block layer refuses.  ValueError while it has requests, or the driver starts."""
         if self._starting:
             raise ValueError("its driver is starting; let it end first")
-        if self.outstanding:
-            raise ValueError(f"{self.outstanding} requests are under way; let them end first")
-        self.layer, self.away = None, reason
+        self.layer.close(reason)
 
     def take_up(self):
-        """The host's driver, if there is one, takes the device again; the event when `submit` works."""
+        """The host's driver, if there is one, takes the device again; the event when `layer` takes requests."""
         self._starting = self.used
-        self.away = "the host's driver is starting" if self.used else "the host has no driver for it"
+        self.layer.close("the host's driver is starting" if self.used else "the host has no driver for it")
         return self.host.env.process(self._bring_up()) if self.used else None
 
     def _bring_up(self):
         """Configuration, two interrupts, queues."""
         function, needed = self.function, memory_needed(self.entries)
         function.pci.write(COMMAND, 2, COMMAND_MEMORY | COMMAND_MASTER)
-        for entry, call in enumerate((self.cpu.interrupt, self._answered)):
+        for entry, call in enumerate((self.cpu.interrupt, self.layer.interrupt)):
             address, data = self.router.create_for(function.requester, call)
             for at, value in ((0, address & 0xFFFF_FFFF), (4, address >> 32), (8, data), (12, 0)):
                 self.cpu.store(BAR + MSIX_TABLE + 16 * entry + at, 4, value)
@@ -84,8 +67,5 @@ class HostNvme:
         self._memory = self._memory or self.host.memory.allocate(needed // PAGE)
         driver = NvmeDriver(self.cpu, BAR, self._memory, needed, self.entries, vectors=[1])
         yield from driver.init()
-        self.layer, self._starting = BlockLayer(self.host, driver), False
-
-    def _answered(self):
-        if self.layer is not None:
-            self.layer.interrupt()
+        self._starting = False
+        self.layer.reopen(driver)
