@@ -6,7 +6,7 @@ from vmio.machine.bus import Bus
 from vmio.machine.clock import Clock
 from vmio.machine.lines import Line
 from vmio.machine.memory import PAGE
-from vmio.machine.pagetable import EXECUTE, LARGE_PAGE, READ, WRITE, PageTable, TranslationFault
+from vmio.machine.pagetable import EXECUTE, LARGE_PAGE, READ, WRITE, PageTable
 from vmio.machine.space import AddressSpace
 
 ISA_LINES = 16
@@ -108,10 +108,12 @@ class Guest:
 
     def missing_ram(self):
         """The first guest-physical address of RAM that the SLAT table does not map, or None."""
-        try:
-            self.slat.spans(0, self.ram, READ)
-        except TranslationFault as fault:
-            return fault.address
+        at = 0
+        while at < self.ram:
+            level, _, entry = self.slat.walk(at)[-1]
+            if not entry & READ:
+                return at
+            at += 1 << 12 + 9 * level       # the whole leaf is there
         return None
 
     def destroy(self):

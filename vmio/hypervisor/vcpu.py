@@ -139,19 +139,23 @@ class VCpu:
 
     def load(self, gpa, size):
         """MOV from memory, `size` 1, 2, 4 or 8 bytes.  RAM and `guest.direct` don't exit; the rest is an EPT violation."""
-        try:
-            return int.from_bytes(self.guest.memory.read(gpa, size), "little")
-        except TranslationFault:
-            return direct.load(self, gpa, size)
+        if gpa < self.guest.ram:      # the SLAT table has nothing above
+            try:
+                return int.from_bytes(self.guest.memory.read(gpa, size), "little")
+            except TranslationFault:
+                pass
+        return direct.load(self, gpa, size)
 
     def store(self, gpa, size, value):
         """MOV to memory.  RAM and `guest.direct` don't exit; read-only RAM and the rest are an EPT violation."""
         if value >> 8 * size:
             raise ValueError(f"MOV to {gpa:#x}: value {value}; 0 to {all_ones(size)} fits in {size} byte(s)")
-        try:
-            self.guest.memory.write(gpa, value.to_bytes(size, "little"))
-        except TranslationFault:
-            direct.store(self, gpa, size, value)
+        if gpa < self.guest.ram:
+            try:
+                return self.guest.memory.write(gpa, value.to_bytes(size, "little"))
+            except TranslationFault:
+                pass
+        direct.store(self, gpa, size, value)
 
     def read(self, gpa, length):
         """`length` bytes of guest memory; what is not RAM exits, 8 bytes at a time."""
