@@ -66,7 +66,7 @@ STEPS = st.lists(st.one_of(
     st.tuples(st.just("io"), COMMANDS), st.tuples(st.just("io"), TRANSFERS), st.tuples(st.just("io"), TRANSFERS), st.tuples(st.just("admin"), COMMANDS),
     st.tuples(st.just("list"), st.lists(ADDRESSES, min_size=1, max_size=16)),
     st.tuples(st.just("message"), st.sampled_from((0, 1)), ADDRESSES | st.integers(0xFEE0_0000, 0xFEEF_FFFF), U32),
-    st.tuples(st.just("flush"), U64, U64), st.tuples(st.just("wait"), st.integers(0, 200_000)),
+    st.tuples(st.just("flush"), U64, U64), st.tuples(st.just("retarget"), almost(v.RETARGET), U32 | st.just(0)), st.tuples(st.just("wait"), st.integers(0, 200_000)),
     st.tuples(st.just("host"), st.sampled_from(("take back", "eject", "reset")))), min_size=4, max_size=30)
 
 
@@ -107,6 +107,9 @@ def hostile(rig, lent, steps):
                     cpu.store(bar + 0x2000 + 16 * entry + at, 4, value)
             elif kind == "flush":
                 cpu.hypercall(FLUSH_DEVICE_DOMAIN | FAST, *what)
+            elif kind == "retarget":
+                cpu.write(BUFFER, what[0])
+                cpu.hypercall(v.RETARGET_INTERRUPT | what[1] & 0x3FF << 17, BUFFER)
             elif kind == "wait":
                 yield from cpu.hlt(what[0])
             elif what[0] == "take back":

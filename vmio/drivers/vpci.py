@@ -39,6 +39,7 @@ class VpciBus:
         self.client, self.channel, self.mmio, self.versions, self.cpu = client, channel, mmio, versions, client.cpu
         self.version = self.end = self.window = self.error = self.on_eject = None
         self.functions = []
+        self.page = None                # input of our hypercall
         self.ejecting = False
         self.unknown = 0                # messages that make no sense
         self._relations = None
@@ -250,6 +251,20 @@ class Function:
         if not control & MSIX_ENABLE:
             self.write(at + 2, 2, control & ~0x4000 | MSIX_ENABLE)
         return answer.address, answer.data
+
+    def retarget(self, message, vector, cpu):
+        """Let the interrupt with `message` (what `connect` gave) come as `vector` to another vCPU: one hypercall.
+
+        The handler must be that vCPU's, too (`cpu.on_interrupt`).
+        """
+        bus, (address, data) = self.bus, message
+        bus.page = bus.page or bus.client.pages.take()
+        self.cpu.write(bus.page, v.RETARGET.pack(
+            partition=v.THIS_PARTITION, device=v.device_id(bus.channel.offer.instance, self.slot), source=v.SOURCE_MSI,
+            address=address, data=data, vector=vector, processor_mask=1 << cpu.index))
+        status = self.cpu.hypercall(v.RETARGET_INTERRUPT, bus.page)
+        if status:
+            raise DriverError(f"vPCI slot {self.slot}: retarget: hypercall status {status:#x}")
 
     def _interrupt_request(self, vector, cpu):
         version = self.bus.version

@@ -12,9 +12,10 @@ void, queues and registers are gone), its interrupts and its place in the domain
 are taken away, and only then has the host it again.
 """
 
+from vmio.passthrough import retarget
 from vmio.passthrough.guest_config import GuestConfig
 from vmio.passthrough.vpci_vsp import VpciVsp
-from vmio.vmbus.vpci import EJECT_NS
+from vmio.vmbus.vpci import EJECT_NS, device_id
 
 INTERRUPTS = ("injected", "posted")
 PINNED = "a device that moves data by itself can't be stopped and saved, nor told that memory has gone"
@@ -64,7 +65,7 @@ class Assignment:
 
     def __init__(self, function, guest, server, router, domain, posted, number):
         self.function, self.guest, self.router, self.domain, self.posted = function, guest, router, domain, posted
-        self.host, self.over = guest.host, False
+        self.host, self.over, self._done = guest.host, False, None
         iommu = function.iommu
         self._own_domain = domain is None
         if domain is None:
@@ -84,6 +85,7 @@ class Assignment:
         self._acquired = False
         self.vsp = VpciVsp(self.host, guest, self, number)
         self.vsp.on_ejected = lambda status: self.take_back()
+        retarget.of(guest).devices[device_id(self.vsp.instance_id)] = self
         self.vsp.offer(server)
 
     # Taking it back.
@@ -96,8 +98,6 @@ class Assignment:
             return
         self.host.env.timeout(EJECT_NS).callbacks.append(lambda _: self.take_back())
 
-    _done = None
-
     def take_back(self):
         """The device is the host's again, whatever the guest was doing with it; a second time changes nothing."""
         if self.over:
@@ -106,6 +106,7 @@ class Assignment:
         function, iommu = self.function, self.function.iommu
         self.released()
         self.vsp.rescind()
+        retarget.of(self.guest).devices.pop(device_id(self.vsp.instance_id), None)
         function.reset()
         iommu.detach(function.requester)
         if self._own_domain:
@@ -168,6 +169,10 @@ class Assignment:
             return self.router.create(self.function.requester, cpu, vector, self.posted)
         except ValueError:
             return None
+
+    def retarget_interrupt(self, address, data, cpu, vector):
+        """Let one go to another vCPU; False if the device has none with this message."""
+        return self.router.retarget(self.function.requester, address, data, cpu, vector)
 
     def delete_interrupt(self, address, data):
         """Take one back; False if the device has none with this message."""

@@ -60,6 +60,23 @@ class InterruptRouter:
         self._handlers[place] = call
         return message
 
+    def retarget(self, requester, address, data, cpu, vector):
+        """Let the interrupt with this message go to another vCPU or vector; the device notices nothing.
+
+        False if `requester` has none with this message.  ValueError for a vector that can't be.
+        """
+        index = _index(address)
+        if self.owners.get(index) != requester or interrupts.message(index) != (address, data):
+            return False
+        if not 16 <= vector <= 255:
+            raise ValueError(f"interrupt vector {vector}: 16 to 255")
+        place = self._places.get(index)
+        if place is None:
+            self._write(index, interrupts.posted_entry(requester, self.descriptor(cpu).spa, vector))
+        else:
+            self._handlers[place] = lambda: cpu.apic.request(vector)
+        return True
+
     def delete(self, requester, address, data):
         """Take an interrupt back; False if `requester` has none with this message."""
         index = _index(address)
@@ -95,14 +112,17 @@ class InterruptRouter:
         index = next((n for n in range(ENTRIES) if n not in self.owners), None)
         if index is None:
             raise ValueError(f"interrupts: all {ENTRIES} entries of the remapping table are in use")
-        self.memory.write(self.table + index * interrupts.ENTRY_BYTES, entry)
+        self._write(index, entry)
         self.owners[index] = requester
         return interrupts.message(index)
 
     def _remove(self, index):
         del self.owners[index]
         self._handlers.pop(self._places.pop(index, None), None)
-        self.memory.write(self.table + index * interrupts.ENTRY_BYTES, bytes(interrupts.ENTRY_BYTES))
+        self._write(index, bytes(interrupts.ENTRY_BYTES))
+
+    def _write(self, index, entry):
+        self.memory.write(self.table + index * interrupts.ENTRY_BYTES, entry)
 
     def _deliver(self, destination, vector):
         """The host's own interrupt: whoever waits for it is called."""

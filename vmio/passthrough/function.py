@@ -46,11 +46,6 @@ class HostFunction:
             image.write(lba, bytes(512 * count))
         self.last_guest = None
 
-    @property
-    def busy(self):
-        """Commands that the device is carrying out."""
-        return sum(len(sq.requests) for sq in self.registers.sqs.values())
-
     def _send(self, vector):
         """MSI-X: the write of a message.  One that the IOMMU refuses is lost, and recorded there."""
         address, data = self.registers.msix.message(vector)

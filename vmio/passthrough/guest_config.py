@@ -9,7 +9,7 @@ Public source of the window: Linux drivers/pci/controller/pci-hyperv.c (hv_pcifr
 
 from vmio.devices import pci
 from vmio.machine.bus import BadAccess, all_ones
-from vmio.vmbus.vpci import CONFIG_PAGE, WINDOW
+from vmio.vmbus.vpci import CONFIG_PAGE
 
 PASSED = pci.COMMAND_MASTER | pci.COMMAND_SERR | pci.COMMAND_INTX_OFF
 
@@ -40,7 +40,8 @@ class GuestConfig(pci.PciFunction):
         if offset >= pci.DEVICE_SPECIFIC:
             self.real.write(offset, size, value)
             return
-        super().write(offset, min(size, pci.DEVICE_SPECIFIC - offset), value & all_ones(min(size, pci.DEVICE_SPECIFIC - offset)))
+        size = min(size, pci.DEVICE_SPECIFIC - offset)
+        super().write(offset, size, value & all_ones(size))
         if offset < pci.COMMAND + 2 and offset + size > pci.COMMAND:
             command = self.get(pci.COMMAND, 2) & PASSED
             self.real.write(pci.COMMAND, 2, self.real.get(pci.COMMAND, 2) & ~PASSED | command)
@@ -57,7 +58,7 @@ class GuestConfig(pci.PciFunction):
 
 
 class ConfigWindow:
-    """The two pages: attach for `WINDOW` bytes, width=4.  `functions` maps a slot number to its `GuestConfig`."""
+    """The two pages: attach for `vpci.WINDOW` bytes, width=4.  `functions` maps a slot number to its `GuestConfig`."""
 
     def __init__(self, functions):
         self.functions = functions
@@ -85,6 +86,3 @@ class ConfigWindow:
             self.slot = value
         else:
             raise BadAccess(f"vpci window: a slot number is one dword at 0, not {size} bytes at {offset:#x}")
-
-
-assert WINDOW == 2 * CONFIG_PAGE

@@ -107,6 +107,14 @@ INTERRUPT_REPLY = Layout("INTERRUPT_REPLY", u32("status", names=STATUSES), u32("
                          u16("count"), u32("data", "for the MSI-X table"), u64("address", "for the MSI-X table"))
 DELETE_INTERRUPT = _of_slot("DELETE_INTERRUPT", u16("reserved"), u16("count"), u32("data"), u64("address"))
 
+# HvCallRetargetDeviceInterrupt, a hypercall: the one thing that does not go through the channel, since Linux moves
+# interrupts where it can't wait.  `processor_mask` with flags 0; a processor set (flags 2) has a bank mask and banks.
+RETARGET_INTERRUPT = 0x7E
+THIS_PARTITION = (1 << 64) - 1
+SOURCE_MSI, PROCESSOR_SET = 1, 2
+RETARGET = Layout("RETARGET", u64("partition"), u64("device"), u32("source"), u32("reserved1"), u32("address"), u32("data"),
+                  u64("reserved2"), u32("vector"), u32("flags"), u64("processor_mask", "or the set's format, 0"))
+
 EJECT = _of_slot("EJECT")
 EJECTION_COMPLETE = _of_slot("EJECTION_COMPLETE", u32("status", names=STATUSES))
 RESET_DEVICE = _of_slot("RESET_DEVICE")
@@ -124,6 +132,11 @@ def targets(record):
     if record.processors > MOST_TARGETS:
         return None
     return struct.unpack_from(f"<{record.processors}H", record.processor_array)
+
+
+def device_id(instance, slot=0):
+    """How the hypercall names a function: bytes 4 to 7 of its bus's instance GUID, and the function number."""
+    return instance[5] << 24 | instance[4] << 16 | instance[7] << 8 | instance[6] & 0xF8 | slot >> 5 & 7
 
 
 def functions(record):
