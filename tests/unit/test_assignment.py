@@ -372,6 +372,22 @@ def test_virtual_functions_and_their_physical_one_exclude_each_other():
         virtual.enable(functions[0], 1)
 
 
+def test_what_guests_left_on_virtual_functions_is_remembered():
+    rig = Rig()
+    rig.parts(equal_parts)
+    for number, function in enumerate(virtual.enable(rig.function, 2)):
+        rig.assign(number, function).take_back()
+    virtual.disable(rig.function)
+    for to in (0, 1):
+        with pytest.raises(AssignmentRefused, match="nvme0 holds what several guests left on it"):
+            rig.assign(to)
+    again, = virtual.enable(rig.function, 1)
+    with pytest.raises(AssignmentRefused, match="several guests"):
+        rig.assign(0, again)
+    again.erase()
+    rig.assign(0, again)
+
+
 def test_one_guest_may_have_two_functions():
     rig = Rig(guests=1)
     rig.parts(lambda image, count: [image] * count)

@@ -1,8 +1,12 @@
 """The host's use of SR-IOV: switch virtual functions on, and have them as functions that can be assigned."""
 
+from types import SimpleNamespace
+
 from vmio.hardware import nvme_sriov as s
 from vmio.passthrough.assignment import AssignmentRefused
 from vmio.passthrough.function import HostFunction
+
+SEVERAL = SimpleNamespace(name="several guests")
 
 
 def enable(function, count):
@@ -23,6 +27,8 @@ def enable(function, count):
     function.children = [
         HostFunction(f"{function.name}-vf{vf.number}", function.requester + vf.requester_offset, vf, vf.controller,
                      function.iommu, arrived=function.arrived) for vf in pci.functions]
+    for child in function.children:
+        child.last_guest = function.last_guest      # its part of the medium may hold the same data
     return list(function.children)
 
 
@@ -33,5 +39,7 @@ def disable(function):
             raise AssignmentRefused(f"{child.name} is assigned to {child.assigned_to.guest.name}; take it back first")
     for child in function.children:
         child.present = False
+        if child.last_guest not in (None, function.last_guest):
+            function.last_guest = child.last_guest if function.last_guest is None else SEVERAL
     function.children = []
     function.pci.write(s.CAPABILITY + s.CONTROL, 2, 0)
