@@ -18,6 +18,7 @@ from vmio.hypervisor.service import Service
 CHANGES = ("write", "zero")
 KINDS = ("read", "flush", *CHANGES)
 ABORTED = 0x007        # NVMe 1.4, 4.6.1.2.1: Command Abort Requested
+NOT_READY = 0x082      # Namespace Not Ready: the device is somebody else's at the moment
 GONE = 0x400B          # Invalid Namespace or Format, and Do Not Retry: there is no such disk any more
 MOST_PAGES, MOST_SECTORS = 513, 65_536     # what one NVMe command takes
 
@@ -126,7 +127,9 @@ class BlockLayer:
                 self._later(lambda _: self._abort(service, waiting))
         elif not service.outstanding:
             queue.remove(guest, self.env.now)
-        if service.outstanding and service.drained is None:
+        if not service.outstanding:
+            return None
+        if service.drained is None:
             service.drained = self.env.event()
         return service.drained
 
@@ -265,5 +268,4 @@ class BlockLayer:
         if not service.open and not service.outstanding:
             if request.guest in self.queue.flows:
                 self.queue.remove(request.guest, self.env.now)
-            if service.drained is not None and not service.drained.triggered:
-                service.drained.succeed()
+            service.drained.succeed()

@@ -2,7 +2,7 @@
 
 from vmio.drivers.nvme import NvmeDriver, memory_needed
 from vmio.hardware.nvme import BAR_BYTES, NvmeController
-from vmio.hypervisor.block import BlockLayer
+from vmio.hypervisor.block import GONE, NOT_READY, BlockLayer, DeviceAway
 from vmio.hypervisor.hostcpu import HostCpu
 from vmio.machine.bus import Bus
 from vmio.machine.clock import Clock
@@ -78,7 +78,9 @@ class Slice:
     def remove(self):
         """Take no more requests; what was taken is carried out.  Returns None, or an event for when it is."""
         self.removed = True
-        if self.in_flight and self._drained is None:
+        if not self.in_flight:
+            return None
+        if self._drained is None:
             self._drained = self.layer.env.event()
         return self._drained
 

@@ -54,7 +54,8 @@ class SharingResult:
                 requests[n] = np.bincount(at, minlength=buckets)
                 sums = np.bincount(at, weights=latencies, minlength=buckets)
                 latency[n] = np.divide(sums, requests[n], where=requests[n] > 0, out=latency[n])
-                percentiles[n] = np.percentile(latencies, (50, 99, 100), method="inverted_cdf")
+                latencies = sorted(latencies)
+                percentiles[n] = [latencies[-(-len(latencies) * part // 100) - 1] for part in (50, 99, 100)]
         stops = [params.duration_ns if guest.stop_ns is None else guest.stop_ns for guest in guests]
         starts = np.array([guest.start_ns for guest in guests])[:, None]
         overlap = np.minimum(np.array(stops)[:, None], edges[1:]) - np.maximum(starts, edges[:-1])
