@@ -1,0 +1,3 @@
+def fairness(amounts, weights):
+    """Jain's index of `amounts` by `weights`, lists of the same length; 1.0 if nobody got anything."""
+    ...

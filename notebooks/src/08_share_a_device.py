@@ -1,0 +1,112 @@
+# %% [markdown]
+# # 08 · Share a device
+#
+# **What you'll do.** Put many guests on one disk, let a noisy one in, and change everybody's share while they run.
+#
+# **What you'll learn**
+# 1. Why "first come, first served" gives the disk to whoever asks most.
+# 2. How a host keeps weights, caps and reservations: deficit round robin, weighted fair queueing, mClock.
+# 3. What fairness costs, and how to say how fair something is with one number.
+#
+# **What you'll need.** [03 · Split a driver](03_split_a_driver.ipynb). About 45 minutes.
+# %%
+from vmio.lab import exercise, predict
+from vmio.lab import lesson08 as lesson
+# %% [markdown]
+# ## Who touches what
+#
+#     guest a ──┐
+#     guest b ──┼──> block layer ── scheduler: who is next? ──> NVMe driver ──> one disk
+#     guest c ──┘        │
+#                        └── notes for each guest: requests, bytes, time waiting, time at the device
+#
+# Split drivers meet in the host, so the host decides. (A device that was passed through has no such place: there the
+# hardware decides.)
+# %% [markdown]
+# ## Predict
+#
+# Three quiet guests read 4 KiB at a time, 75 us each. A fourth comes and keeps 64 reads of 256 KiB going.
+# %%
+ask = predict("noisy-neighbour", "First come, first served: how many times longer does a quiet guest's read take then?",
+              "times")
+ask
+# %% [markdown]
+# ## Run
+# %%
+before, after = (lesson.quiet_us("fifo", late) for late in (False, True))
+ask.compare(round(after / before, 1))
+print()
+print(lesson.noisy_table())
+# %% [markdown]
+# ## Compare
+#
+# The noisy guest loses nothing worth mentioning when the others are protected: the disk is as busy as before. (`limits`
+# needs a cap to do something, and nobody has one here.)
+#
+# Weights 50, 50 and 300; the third guest comes in the middle. What the first two get, alone and then:
+# %%
+print(lesson.shares_table())
+# %% [markdown]
+# ## Shares that change while everything runs
+#
+# Three equal guests. At 5 ms the first one's weight is tripled, at 10 ms the second is capped, at 15 ms the cap goes.
+# No request is lost or repeated; the scheduler just decides differently from then on.
+# %%
+print(lesson.live_table(lesson.live()))
+# %% [markdown]
+# ## From 1 guest to 256
+# %%
+print(lesson.scale_table())
+# %% [markdown]
+# The disk gives all it has from four guests on. After that everybody's part shrinks, evenly - *Jain's index* stays at
+# 1 - and everybody waits longer.
+# %% [markdown]
+# ## Explore
+#
+# A quiet guest, a steady one, and a noisy one that comes at 2 ms. Start with `fifo`, raise *Noisy's depth*, then change the
+# policy. With `mclock`, try a cap and a weight.
+# %%
+panel = lesson.panel()
+print(panel.text)
+panel.set(policy="mclock", weight=400)
+print("\n" + panel.text)
+# %%
+panel.set(policy="fifo", weight=100)
+panel
+# %% [markdown]
+# ## Explain
+#
+# **A queue belongs to whoever fills it.** First come, first served is fair to requests, not to guests. The guest with 64
+# requests in the queue gets 64 turns (`vmio/hypervisor/scheduler.py`, class `Fifo`).
+#
+# **Fair means: least served for its weight comes next.** That is one line in `vmio/hypervisor/fair.py`; deficit round robin
+# reaches the same with a round and a purse for each guest (`drr.py`), without sorting.
+#
+# **mClock adds a floor and a ceiling.** Each request carries three tags - when its reservation is due, when its limit allows
+# it, and its turn by weight - and the floor goes first (`mclock.py`; A. Gulati and others, OSDI 2010).
+# %% [markdown]
+# ## Exercises
+# %% [exercise] compute-fairness
+# %% [stub] compute-fairness
+# %%
+ex = exercise("compute-fairness")
+ex.check(fairness)
+# %% [exercise] write-a-fair-scheduler
+# %% [stub] write-a-fair-scheduler
+# %%
+ex = exercise("write-a-fair-scheduler")
+ex.check(pick)
+# %% [exercise] find-the-noisy-guest
+# %% [stub] find-the-noisy-guest
+# %%
+ex = exercise("find-the-noisy-guest")
+ex.check(culprit)
+# %% [markdown]
+# ## In practice
+#
+# - **Hyper-V** has Storage QoS: minimum and maximum normalized IOPS for each virtual disk, in units of 8 KiB.
+# - **Linux** hosts: `io.cost` and `io.latency` in cgroups, BFQ for weights; `blk-throttle` for limits.
+# - **VMware** published mClock and ships it as Storage I/O Control.
+# - **Firecracker** has token buckets for each device, in bytes and operations, and no weights.
+#
+# [Back: 05 · Pass a device through](05_pass_a_device_through.ipynb)
