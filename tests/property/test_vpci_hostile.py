@@ -63,10 +63,12 @@ STEPS = st.lists(st.one_of(
     st.tuples(st.just("store"), OFFSETS, st.sampled_from((1, 2, 4, 8)), U64 | ADDRESSES | st.integers(0, 80)),
     st.tuples(st.just("load"), OFFSETS, st.sampled_from((1, 2, 4, 8))),
     st.tuples(st.just("config"), st.integers(0, 0x2000), st.sampled_from((1, 2, 4)), U32 | st.sampled_from((0, 6, 0x8000))),
-    st.tuples(st.just("io"), COMMANDS), st.tuples(st.just("io"), TRANSFERS), st.tuples(st.just("io"), TRANSFERS), st.tuples(st.just("admin"), COMMANDS),
+    st.tuples(st.just("io"), COMMANDS), st.tuples(st.just("io"), TRANSFERS), st.tuples(st.just("io"), TRANSFERS),
+    st.tuples(st.just("admin"), COMMANDS),
     st.tuples(st.just("list"), st.lists(ADDRESSES, min_size=1, max_size=16)),
     st.tuples(st.just("message"), st.sampled_from((0, 1)), ADDRESSES | st.integers(0xFEE0_0000, 0xFEEF_FFFF), U32),
-    st.tuples(st.just("flush"), U64, U64), st.tuples(st.just("retarget"), almost(v.RETARGET), U32 | st.just(0)), st.tuples(st.just("wait"), st.integers(0, 200_000)),
+    st.tuples(st.just("flush"), U64, U64), st.tuples(st.just("retarget"), almost(v.RETARGET), U32 | st.just(0)),
+    st.tuples(st.just("wait"), st.integers(0, 200_000)),
     st.tuples(st.just("host"), st.sampled_from(("take back", "eject", "reset")))), min_size=4, max_size=30)
 
 

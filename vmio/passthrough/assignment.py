@@ -43,7 +43,8 @@ def assign(function, guest, server, router, domain=None, interrupts="injected", 
         raise AssignmentRefused(f"{function.name} is assigned to {function.assigned_to.guest.name} already; "
                                 "take it back first")
     if function.children:
-        raise AssignmentRefused(f"{function.name} has virtual functions, whose data its owner could read; disable them first")
+        raise AssignmentRefused(f"{function.name} has virtual functions, and its owner could read their data; "
+                                "disable them first")
     if function.name in guest.pins:
         raise AssignmentRefused(f"guest {guest.name} has a device {function.name} already")
     if function.last_guest not in (None, guest) and not inherit:
