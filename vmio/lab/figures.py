@@ -143,7 +143,9 @@ class CountBars(KeptFigure):
 
     def _move(self, data):
         top = max([self._length(value) for value in data.values()] + [0])
-        self.axes.set_xlim(0, (ceil(top + 0.01) if self.log else ceiling(top)) * 1.25)
+        letters = max((len(number(value)) for value in data.values()), default=1) + 2
+        room = letters * 9.5 / (self.figure.get_figwidth() * 96 * self.axes.get_position().width)  # of the axes, for the words
+        self.axes.set_xlim(0, (ceil(top + 0.01) if self.log else ceiling(top)) / (1 - min(room, 0.6)))
         for bar, word, value in zip(self._bars, self._words, data.values()):
             bar.set_width(self._length(value))
             word.set_x(self._length(value))

@@ -20,6 +20,7 @@ IOMMU = ("off", "strict", "lazy", "static")
 DELIVERY = ("injected", "posted")
 SIGNALS = ("always", "each", "batch")
 BUFFER = 1 << 20       # guest-physical address of the transfer buffer
+CANARY = 0x600         # guest-physical: no driver here uses the first 4 KiB
 BUS_MASTER = 0xC000    # where this guest's firmware maps the IDE function's BAR 4
 
 
@@ -94,6 +95,7 @@ class DiskResult:
     setup_exits: int
     signals: int = 0
     rings: dict = field(default_factory=dict, repr=False)   # name: [(ns, used bytes), ...] of the first guest's rings
+    canaries: dict = field(default_factory=dict)            # guest: is what it left in its memory still there?
     images: list = field(default_factory=list, repr=False, compare=False)
 
     @property
@@ -170,12 +172,22 @@ class GuestRun:
         self.digest = hashlib.sha256()
         self.bytes = self.bytes_read = self.signals = 0
         self.rings = {}
+        self.guest.memory.write(CANARY, self._canary)
 
     def start(self, cpu):
         """Set-up is over: count from here."""
         self.started, self.setup = cpu.now, {id(row): (row.count, row.total_ns) for row in cpu.exits.rows}
         self.setup_exits = cpu.exits.total
         self.setup_compute, self.setup_idle, self.setup_interrupts = cpu.compute_ns, cpu.idle_ns, cpu.interrupts
+
+    @property
+    def _canary(self):
+        return f"canary of {self.guest.name}".encode().ljust(32, b".")
+
+    @property
+    def canary_lives(self):
+        """The bytes that nobody but this guest can know are still in its memory."""
+        return self.guest.memory.read(CANARY, 32) == self._canary
 
     def counted(self, key):
         """Exits since set-up, by `key(row)`."""
@@ -271,5 +283,6 @@ def result(params, requests, runs):
         setup_exits=sum(run.setup_exits for run in runs),
         signals=sum(run.signals for run in runs),
         rings=runs[0].rings,
+        canaries={run.guest.name: run.canary_lives for run in runs},
         images=[run.image for run in runs],
     )

@@ -1,0 +1,79 @@
+# %% [markdown]
+# # 00 · Start here
+#
+# **What you'll do.** Read the same 64 KiB from the same disk in three ways, and see the number that this course is about
+# fall by three orders of magnitude.
+#
+# **What you'll learn**
+# 1. What a VM exit is, and that everything here is counted.
+# 2. The three ways for a guest to reach a device.
+# 3. Where to go from here.
+#
+# **What you'll need.** Nothing. Ten minutes. Run a cell with Shift-Enter, from top to bottom.
+# %%
+from vmio.lab import lesson00 as lesson
+from vmio.lab import predict
+# %% [markdown]
+# ## Who touches what
+#
+#     emulated       guest ── every register access ──> hypervisor ──> worker: a disk made of software ──> disk
+#     split          guest ── shared memory, one doorbell ──────────> host's half of the driver ────────> disk
+#     passthrough    guest ── its own driver, on the real registers ────────────────────────────────────> disk
+#
+# A *guest* is an operating system that believes it has a computer of its own. A *hypervisor* makes it believe. Whenever
+# the guest does something that only the hypervisor can finish, the processor stops it: a **VM exit**. Each costs a
+# microsecond or so, a thousand times as much as an instruction.
+# %% [markdown]
+# ## Predict
+#
+# The guest's driver reads 4 KiB from an emulated disk, two bytes at a time.
+# %%
+ask = predict("first-guess", "How many times does the hypervisor have to step in?", "exits a read")
+ask
+# %% [markdown]
+# ## Run
+# %%
+one = lesson.run("emulated")
+ask.compare(one.exits_total // one.requests)
+print()
+print(lesson.modes_table())
+# %% [markdown]
+# ## Compare
+#
+# The same bytes each time: the last column is their checksum. What differs is who had to step in, and how often.
+# %% [markdown]
+# ## Explore
+#
+# Choose a mode. Drag *Bytes a read*, then *In flight*. Which mode cares about which slider? Add guests: each has a secret
+# in its memory, its *canary*. It must live.
+# %%
+panel = lesson.panel()
+texts = []
+for settings in (dict(), dict(mode="split"), dict(queue_depth=16), dict(mode="passthrough"), dict(guests=4)):
+    panel.set(**settings)
+    texts.append(panel.text.split("\n\n")[0])
+print("\n\n".join(texts))
+# %%
+panel.set(mode="emulated", queue_depth=1, guests=1)
+panel
+# %% [markdown]
+# ## Explain
+#
+# **Emulated**: every word is an exit, so the size of the read decides. **Split**: a request is an exit or two, however
+# large, and many in flight share them. **Passthrough**: only sleeping and waking are left.
+#
+# Nothing here is drawn from a formula. A driver runs, instruction by instruction, on a machine of a few thousand lines that
+# you can read; the next lessons open it.
+# %% [markdown]
+# ## The course
+#
+# | lesson | the question |
+# |---|---|
+# | [01 · Trap an instruction](01_trap_an_instruction.ipynb) | which instructions exit, and what does that cost? |
+# | [02 · Emulate a device](02_emulate_a_device.ipynb) | what does a disk made of software look like? |
+# | [03 · Split a driver](03_split_a_driver.ipynb) | what do guest and host say to each other? |
+# | [04 · Fill a ring](04_fill_a_ring.ipynb) | what if one is faster than the other? |
+# | [05 · Pass a device through](05_pass_a_device_through.ipynb) | who guards the memory if the host is out of the way? |
+# | [08 · Share a device](08_share_a_device.ipynb) | who gets how much of one disk? |
+#
+# [Next: 01 · Trap an instruction](01_trap_an_instruction.ipynb)
