@@ -1,4 +1,4 @@
-"""`python -m vmio ...`: the oracle door, a workload, the benchmarks."""
+"""`python -m vmio ...`: the oracle door, a workload, the attacks, the benchmarks."""
 
 import argparse
 import json
@@ -42,6 +42,11 @@ def _parser():
     run.add_argument("--save", metavar="FILE", help="write the first guest's disk here at the end")
     run.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
+    attack = commands.add_parser("attack", help="a hostile guest's attacks, with the defence on and with it off")
+    attack.add_argument("--list", action="store_true", help="show what there is; run nothing")
+    attack.add_argument("--only", metavar="ID", help="one attack")
+    attack.add_argument("--json", action="store_true", help="one JSON object on standard output")
+
     bench = commands.add_parser("bench", help="measure this machine; prints ratios of one run")
     bench.add_argument("--only", metavar="NAME", help="one benchmark")
     bench.add_argument("--json", action="store_true", help="one JSON object on standard output")
@@ -72,6 +77,16 @@ def _run(args):
         print(result.table())
 
 
+def _attack(args):
+    from vmio.attacks import report
+    if args.list:
+        print(json.dumps(report.list_to_dict()) if args.json else report.listing())
+        return 0
+    rows = report.run(args.only)
+    print(json.dumps(report.to_dict(rows)) if args.json else report.to_table(rows))
+    return 0 if all(row.holds for row in rows) else 1
+
+
 def _bench(args):
     from vmio.data import DATA
     sys.path.insert(0, str(DATA.parent))   # the benchmarks belong to the checkout, not to the package
@@ -80,14 +95,14 @@ def _bench(args):
 
 
 def main(argv=None):
-    """Run one command; bad input ends with exit status 2 and one sentence."""
+    """Run one command; bad input ends with exit status 2 and one sentence, a defence that doesn't hold with 1."""
     args = _parser().parse_args(argv)
     try:
-        {"qtest": _qtest, "run": _run, "bench": _bench}[args.command](args)
+        status = {"qtest": _qtest, "run": _run, "attack": _attack, "bench": _bench}[args.command](args)
     except (ValueError, OSError) as error:
         print(f"vmio {args.command}: {error}", file=sys.stderr)
         return 2
-    return 0
+    return status or 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,56 @@
+"""Attacks at a change of owner: a disk not erased, memory not scrubbed, a guest that dies with requests under way."""
+
+from vmio.attacks.assigned import AssignedWorld
+from vmio.attacks.catalogue import collection
+from vmio.attacks.defence import without
+from vmio.attacks.split import SplitWorld, nobody_asks
+from vmio.attacks.talker import read10, request
+from vmio.attacks.verdict import FAIL, PASS, REJECT
+from vmio.attacks.world import BUFFER, NEIGHBOUR_RAM, RAM_MIB, World, pages_of
+from vmio.machine.memory import HostMemory
+from vmio.passthrough.assignment import AssignmentRefused
+
+ATTACKS, attack = collection("handover", "passthrough", AssignedWorld)
+
+
+@attack("handover-disk", "Take over a disk that was the neighbour's, and read it", "a device changes hands clean",
+        "NIST SP 800-88r1, \"Guidelines for Media Sanitization\"", "a disk is erased before it goes to another guest",
+        lambda world: without(world, "inherit", True), REJECT, FAIL)
+def disk(world, cpu):
+    world.lent.take_back()
+    try:
+        world.lend(world.spare, world.attacker, inherit=world.inherit)
+    except AssignmentRefused:
+        yield from world.begin(cpu)
+        world.told("assignment refused")
+        return
+    driver = yield from world.drive(cpu)
+    yield from driver.read(0, 8, BUFFER)
+
+
+def not_scrubbed(world):
+    """Memory goes back as it is."""
+    return without(HostMemory, "free", lambda self, spa, pages: self._free.append((spa, pages)))
+
+
+@attack("handover-memory", "Look for what the last guest left in one's RAM", "memory changes hands clean",
+        "NIST SP 800-125A, hypervisor baseline functions", "memory is scrubbed when it comes back", not_scrubbed, PASS, FAIL,
+        mode="hypervisor", world=World)
+def memory(world, cpu):
+    yield from world.begin(cpu)
+    victim = world.host.guest("victim", RAM_MIB)
+    victim.memory.write(0, pages_of(NEIGHBOUR_RAM, victim.ram))
+    victim.destroy()
+    again = world.host.guest("attacker again", RAM_MIB)       # as soon as the other one is gone
+    world.loot += again.memory.read(0, again.ram)
+
+
+@attack("handover-in-flight", "Die with requests under way", "memory that a device may still write is nobody else's",
+        "Linux Documentation/virt/hyperv/vmbus.rst (GPADL teardown)", "a guest is destroyed when its requests are back",
+        nobody_asks, REJECT, FAIL, mode="split", world=SplitWorld)
+def in_flight(world, cpu):
+    talker = yield from world.talk(cpu)
+    for number in range(20):
+        talker.send(*request(read10(0, 128), 128 * 512), number=number)
+    yield from cpu.pay()
+    world.pass_on(20_000, reset=False)

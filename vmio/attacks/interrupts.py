@@ -1,0 +1,63 @@
+"""Attacks by interrupt messages: a device's MSI-X table is its guest's to fill, so the message may say anything."""
+
+from contextlib import contextmanager
+
+from vmio.attacks.assigned import HOSTS_DEVICE, AssignedWorld
+from vmio.attacks.catalogue import collection
+from vmio.attacks.defence import without
+from vmio.attacks.verdict import FAIL, REJECT
+from vmio.attacks.world import BUFFER
+from vmio.passthrough import interrupts
+
+ATTACKS, attack = collection("interrupts", "passthrough", AssignedWorld)
+
+
+def send(world, cpu, address, data):
+    """Make our device send a message: it is what an I/O queue's interrupt says."""
+    driver = yield from world.drive(cpu, vector=0x50)
+    for at, value in ((0, address & 0xFFFF_FFFF), (4, address >> 32), (8, data), (12, 0)):
+        cpu.store(driver.bar + 0x2000 + 16 + at, 4, value)
+    yield from driver.read(0, 8, driver.address(BUFFER))
+
+
+@attack("msi-any-vector", "A message with an APIC id and a vector of one's own choice", "messages in the old format are refused",
+        "Intel VT-d specification 5.1.4 (compatibility format)", "interrupt remapping on",
+        lambda world: without(world.iommu.interrupts, "enabled", False), REJECT, FAIL)
+def any_vector(world, cpu):
+    place = next(iter(world.router._handlers))         # of the host's own device
+    yield from send(world, cpu, *interrupts.compatibility_message(*place))
+
+
+@contextmanager
+def any_requester(world):
+    """The table's entries do not say who may use them (SVT = 0)."""
+    memory, router = world.host.memory, world.router
+    for index, owner in router.owners.items():
+        if owner == HOSTS_DEVICE:
+            at = router.table + interrupts.ENTRY_BYTES * index + 8
+            memory.store64(at, memory.load64(at) & ~(3 << 18))
+    yield
+
+
+@attack("msi-foreign-entry", "A message with another device's table entry", "an entry names the requester that may use it",
+        "Intel VT-d specification 9.10 (SVT, SID)", "source validation in the table entry", any_requester, REJECT, FAIL)
+def foreign_entry(world, cpu):
+    yield from send(world, cpu, *world.bell)
+
+
+@attack("msi-beyond-the-table", "A message with an entry after the table's last", "an index is below the table's size",
+        "Intel VT-d specification 5.1.2.2", "the index is compared with the size in IRTA", lambda world: longer_table(world),
+        REJECT, FAIL)
+def beyond(world, cpu):
+    yield from send(world, cpu, *interrupts.message(300))
+
+
+@contextmanager
+def longer_table(world):
+    """The size says more than there is; behind the table lies what an attacker could have put there."""
+    remapper, router = world.iommu.interrupts, world.router
+    place = next(iter(router._handlers))
+    world.host.memory.write(router.table + interrupts.ENTRY_BYTES * 300, interrupts.PAIR.pack(
+        interrupts.PAIR.unpack(interrupts.remapped_entry(0, *place))[0], 0))
+    with without(remapper, "entries", 1 << 16):
+        yield

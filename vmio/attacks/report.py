@@ -1,0 +1,53 @@
+"""The whole catalogue, run with the defence on and with it off, as a table or as plain data."""
+
+from typing import NamedTuple
+
+from vmio.attacks.catalogue import Attack, attacks, find
+from vmio.attacks.verdict import FAIL, WEDGED, Outcome
+from vmio.table import table
+
+
+class Row(NamedTuple):
+    """An attack and its two outcomes."""
+
+    attack: Attack
+    on: Outcome
+    off: Outcome
+
+    @property
+    def holds(self):
+        """With the defence on nothing was lost."""
+        return self.on.verdict not in (FAIL, WEDGED)
+
+
+def run(only=None):
+    """`Row`s of all attacks, or of the one with this id (ValueError if there is none)."""
+    chosen = attacks().values() if only is None else [find(only)]
+    return [Row(attack, attack.run(True), attack.run(False)) for attack in chosen]
+
+
+def to_table(rows):
+    """Verdicts as fixed-width text, with how much slower the neighbour was beside the attack."""
+    cells = [(row.attack.id, row.attack.mode, row.on.verdict, row.on.slowdown, row.off.verdict, row.off.evidence)
+             for row in rows]
+    return table(cells, ("attack", "mode", "on", "slower", "off", "what the defence prevents"))
+
+
+def listing():
+    """What there is, as text; nothing is run."""
+    return table([(a.id, a.mode, a.title) for a in attacks().values()], ("attack", "mode", "what it does"))
+
+
+def to_dict(rows):
+    """Plain data for JSON."""
+    return {"holds": all(row.holds for row in rows), "attacks": [{
+        "id": row.attack.id, "title": row.attack.title, "mode": row.attack.mode, "surface": row.attack.surface,
+        "rule": row.attack.rule, "source": row.attack.source, "defence": row.attack.defence,
+        "on": row.on.verdict, "off": row.off.verdict, "evidence_on": row.on.evidence, "evidence_off": row.off.evidence,
+        "slowdown_on": row.on.slowdown, "slowdown_off": row.off.slowdown} for row in rows]}
+
+
+def list_to_dict():
+    """The list as plain data."""
+    return {"attacks": [{name: getattr(a, name) for name in ("id", "title", "mode", "surface", "rule", "source", "defence")}
+                        for a in attacks().values()]}

@@ -1,0 +1,97 @@
+"""The world of split drivers: both guests have a bus and a disk on it, which the host's NVMe disk holds side by side."""
+
+from contextlib import contextmanager
+
+from vmio.attacks.talker import Talker
+from vmio.attacks.world import RAM_MIB, World, pages_of
+from vmio.drivers.pages import GuestPages
+from vmio.drivers.storvsc import StorVsc
+from vmio.drivers.vmbus import VmBusClient
+from vmio.hypervisor.drr import DeficitRoundRobin
+from vmio.vmbus.gpadl import MOST_PAGES
+from vmio.vmbus.hypercalls import enable_enlightenments
+from vmio.vmbus.scsi import ScsiTarget
+from vmio.vmbus.server import VmbusServer
+from vmio.vmbus.storvsp import StorVsp
+from vmio.workloads.physical import PhysicalDisk
+
+MOST_HELD = 1000                     # messages or completions that a host should keep for one guest
+HEIR = b"the next guest's"
+
+
+class SplitWorld(World):
+    """`server`, `vsp` and `talker` are the attacker's; its disk ends where the neighbour's begins."""
+
+    def __init__(self):
+        super().__init__()
+        self.physical = PhysicalDisk(self.host, [self.own, self.theirs], scheduler=DeficitRoundRobin(), depth=2)
+        sides = [self._side(guest, image, backend) for guest, image, backend in zip(
+            (self.attacker, self.neighbour), (self.own, self.theirs), self.physical.slices)]
+        (self.server, self.vsp), _ = sides
+        self.peak = 0
+
+    def _side(self, guest, image, backend):
+        enable_enlightenments(guest)
+        server = VmbusServer(guest)
+        vsp = StorVsp(self.host, guest, {0: (ScsiTarget(image.sectors), backend)})
+        vsp.offer(server)
+        return server, vsp
+
+    def bring_up(self, cpu):
+        """StorVSC on the neighbour's bus."""
+        client = VmBusClient(cpu, GuestPages(0x10_0000, 0x20_0000))
+        yield from client.connect()
+        channel, = yield from client.request_offers()
+        disk = StorVsc(client, channel, ring_kib=16)
+        yield from disk.init()
+        return disk
+
+    def talk(self, cpu, **options):
+        """A `Talker` of the attacker's, connected, with the attack begun: `t = yield from world.talk(cpu)`."""
+        talker = Talker(self, cpu, **options)
+        yield from talker.open()
+        yield from self.begin(cpu)
+        return talker
+
+    def counters(self):
+        """The bus, the requests, the channel."""
+        return {"messages refused": sum(self.server.refused.values()), "requests refused": self.vsp.failures,
+                "channel closed": self.vsp.corrupt}
+
+    def sample(self):
+        """Look how much the host keeps at this moment."""
+        worker = self.vsp.worker
+        self.peak = max(self.peak, len(self.server._port.queue) + len(self.server._outgoing)
+                        + (len(worker._backlog) if worker is not None else 0))
+
+    def held(self):
+        """Messages and completions at their worst, and what the GPADLs claim."""
+        self.sample()
+        return {"messages and answers": (self.peak, MOST_HELD), "GPADL pages": (self.server.gpadls.pages, MOST_PAGES)}
+
+    def pass_on(self, after_ns, reset=True):
+        """In `after_ns` the attacker is killed, and a new guest gets its memory."""
+        def kill(_):
+            if reset:
+                self.attacker.enlightened.reset()
+            self.host.env.timeout(50_000).callbacks.append(bury)
+
+        def bury(_):
+            try:
+                self.attacker.destroy()
+            except (ValueError, RuntimeError) as error:
+                self.told(f"not destroyed, {error}".split(";")[0])
+                return
+            heir = self.host.guest("heir", RAM_MIB)
+            self.watch("next guest's RAM", heir.ram_spa(0), pages_of(HEIR, heir.ram))
+        self.host.env.timeout(after_ns).callbacks.append(kill)
+
+
+@contextmanager
+def nobody_asks(world):
+    """Nobody asks, before a guest is destroyed, who still uses its memory."""
+    callbacks = world.attacker.on_destroy
+    kept = list(callbacks)
+    callbacks[:] = [each for each in kept if each.__name__ not in ("_check_unused", "_destroyed")]
+    yield
+    callbacks[:] = kept
