@@ -20,10 +20,12 @@ class TranslationFault(Exception):
     """No translation, or not with this permission.  Carries `address`, `access`, `present`."""
 
     def __init__(self, address, access, present):
+        super().__init__(address, access, present)     # these, so that whoever copies it (simpy) can make it anew
         self.address, self.access, self.present = address, access, present
-        what = "write" if access & WRITE else "execute" if access & EXECUTE else "read"
-        why = "not permitted" if present else "not mapped"
-        super().__init__(f"{what} at {address:#x}: {why}")
+
+    def __str__(self):
+        what = "write" if self.access & WRITE else "execute" if self.access & EXECUTE else "read"
+        return f"{what} at {self.address:#x}: {'not permitted' if self.present else 'not mapped'}"
 
 
 def walk(load64, root, levels, address):

@@ -54,7 +54,10 @@ class DmaFault(TranslationFault):
     def __init__(self, requester, address, access, reason):
         super().__init__(address, access, reason not in (Reason.WRITE, Reason.READ))
         self.requester, self.reason = requester, reason
-        self.args = (f"{self.args[0]} (fault {int(reason):#x} {reason.name})",)
+        self.args = requester, address, access, reason
+
+    def __str__(self):
+        return f"{super().__str__()} (fault {int(self.reason):#x} {self.reason.name})"
 
 
 class FaultLog:
