@@ -129,4 +129,4 @@ ex.check(hand_over)
 # - **Xen**: PCI passthrough with a stub driver in the control domain that holds the device until it is given away.
 # - **Firecracker** leaves it out: fast starts and dense packing want memory that can be overcommitted.
 #
-# [Back: 04 · Fill a ring](04_fill_a_ring.ipynb) · [Next: 08 · Share a device](08_share_a_device.ipynb)
+# [Back: 04 · Fill a ring](04_fill_a_ring.ipynb) · [Next: 07 · Break isolation](07_break_isolation.ipynb)

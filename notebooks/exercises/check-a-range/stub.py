@@ -1,0 +1,3 @@
+def allowed(byte_count, byte_offset, pages, ram_pages, transfer):
+    """May the host move `transfer` bytes to or from this range of a guest with `ram_pages` pages?"""
+    ...

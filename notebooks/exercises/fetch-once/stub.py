@@ -1,0 +1,3 @@
+def receive(shared, room):
+    """The message in `shared` if it has 1 to `room` bytes, else None."""
+    ...
