@@ -65,7 +65,7 @@ def double_fetch_table():
     return table(rows, ("host", "who", "does what"))
 
 
-_slow = CountBars("Neighbour's time, 1 is undisturbed", width=4.6, left=0.3, height=1.7)
+_slow = CountBars("Neighbour: times as long", width=4.6, left=0.3, height=1.7)
 
 
 def _run(id, defence):
