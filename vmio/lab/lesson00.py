@@ -53,6 +53,7 @@ def _view(result):
     rows = [(reason, result.exits.get(reason, 0)) for reason in REASONS]
     text = "\n".join([
         f"{params.mode}: {result.requests} reads",
+        f"in flight {params.queue_depth}" + (" asked, ATA takes 1" if params.mode == "emulated" else ""),
         f"exits {result.exits_total:,}, {each:,.2f} a read",
         f"virtual time {result.virtual_ns / 1000:,.1f} us",
         f"interrupts {result.interrupts}, signals {result.signals}",
