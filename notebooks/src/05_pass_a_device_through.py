@@ -16,13 +16,14 @@ from vmio.lab import lesson05 as lesson
 # %% [markdown]
 # ## Who touches what
 #
-#      guest's own NVMe driver ── doorbell (a store, no exit) ──> NVMe controller
-#               ▲                                                      │
-#               │                                                      │ DMA: guest-physical addresses
-#               └───────── interrupt ──────────┐                       ▼
-#                                         interrupt                  IOMMU ──> only this guest's pages
-#                                         remapping                    │
-#                                                                      └─ anything else: a fault record
+#     guest's own NVMe driver ── doorbell (a store, no exit) ──> NVMe controller
+#              ▲                                                      │
+#              │                                                DMA: guest-physical
+#              │                                                   addresses
+#              │                                                      ▼
+#              └── interrupt <── interrupt remapping <──────────── IOMMU ──> this guest's pages
+#                                                                     │
+#                                                       anything else: a fault record
 #
 # With *passthrough* (Hyper-V: discrete device assignment, DDA) the guest programs the real device. The driver is the
 # same class that the host used in the last lesson: `vmio/drivers/nvme.py`.
