@@ -170,6 +170,19 @@ def test_start_time_fair_bound():
     assert max(difference) - min(difference) <= most["a"] / 200 + most["b"] / 50
 
 
+def test_drr_saves_nothing_up_while_idle():
+    scheduler = DeficitRoundRobin(65536)
+    for name in "ab":
+        scheduler.add(name)
+    for _ in range(100):
+        scheduler.enqueue(Job("a"), 0)
+        assert scheduler.next(0)[0].guest == "a"
+    for _ in range(100):
+        for name in "ab":
+            scheduler.enqueue(Job(name), 0)
+    assert [scheduler.next(0)[0].guest for _ in range(32)] == ["a"] * 16 + ["b"] * 16
+
+
 def test_a_request_larger_than_many_quanta_does_not_loop():
     scheduler = DeficitRoundRobin(1)
     for name in ("a", "b"):
@@ -243,12 +256,23 @@ def test_no_guest_under_its_reservation_or_over_its_limit():
 
 def test_who_used_an_idle_device_is_not_punished():
     """All of a reserved guest's requests went because they were due; its clock must not run away from who comes."""
-    server = Server(MClock(), {"a": Share(reservation=90_000_000), "b": Share()})
-    server.want("a")
-    server.run(SECOND)
+    server = Server(MClock(), {"a": Share(reservation=60_000_000), "b": Share()})
+    for _ in range(5000):
+        server.put("a")
+        server.run(100_000)                # 41 MB/s: all of it is due
+    assert server.scheduler.due == 5000
     server.scheduler.change("a", Share(), server.now)
-    server.want("b")
+    server.want("a", "b")
     assert parts(server.run(100 * MS)) == pytest.approx({"a": 0.5, "b": 0.5}, abs=0.01)
+
+
+def test_who_was_capped_competes_like_everybody_when_others_come():
+    shares = {"a": Share(cap=30_000_000), **{name: Share() for name in "bcdefghij"}}
+    server = Server(MClock(), shares)
+    server.want("a", "b")
+    assert parts(server.run(SECOND))["a"] == pytest.approx(0.3, abs=0.002)
+    server.want(*"cdefghij")
+    assert parts(server.run(SECOND // 5))["a"] == pytest.approx(0.1, abs=0.01)
 
 
 def test_who_was_capped_has_saved_nothing_up():

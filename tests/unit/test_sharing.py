@@ -128,6 +128,18 @@ def test_a_flush_waits_for_earlier_writes_under_every_policy(policy):
     assert {0, 2, 4} <= set(order[:order.index("flush")]) and len(order) == 8
 
 
+def test_another_policy_takes_over_what_waits_in_the_order_in_which_it_came():
+    rig, ends = shared_rig(MClock(), depth=1), []
+    rig.layer.add("a"), rig.layer.add("b", Share(weight=300))
+    for n, name in enumerate("abbbab"):
+        rig.layer.submit(name, "read", n, 1, [rig.page], lambda status, n=n: ends.append(n))
+        rig.host.env.run(until=rig.host.env.now + 1)
+    rig.layer.set_scheduler(make("fifo"))
+    assert len(rig.layer.queue) == 5 and rig.layer.queue.flows["b"].share.weight == 300
+    rig.host.env.run()
+    assert ends == list(range(6))
+
+
 def test_a_disk_is_plugged_in_and_out_while_another_is_used():
     host = Host(memory_mib=8)
     images = [Overlay(pattern(1)), Overlay(pattern(1))]
