@@ -16,9 +16,9 @@ from vmio.lab import predict
 # %% [markdown]
 # ## Who touches what
 #
-#     emulated       guest ── every register access ──> hypervisor ──> worker: a disk made of software ──> disk
-#     split          guest ── shared memory, one doorbell ──────────> host's half of the driver ────────> disk
-#     passthrough    guest ── its own driver, on the real registers ────────────────────────────────────> disk
+#     emulated      guest ── every register access ──> hypervisor ──> software ──> disk
+#     split         guest ── shared memory, one doorbell ──> host's half ───────> disk
+#     passthrough   guest ── its own driver, the real registers ────────────────> disk
 #
 # A *guest* is an operating system that believes it has a computer of its own. A *hypervisor* makes it believe. Whenever
 # the guest does something that only the hypervisor can finish, the processor stops it: a **VM exit**. Each costs a

@@ -15,12 +15,12 @@ from vmio.lab import lesson03 as lesson
 # %% [markdown]
 # ## Who touches what
 #
-#      guest                                 host
-#      StorVSC ──> ring in guest memory ──> StorVSP ──> block layer ──> NVMe driver ──> NVMe disk
-#         │                                    ▲                                           │
-#         └── HvCallSignalEvent (1 exit) ──────┘          data: straight into the guest's pages
-#         ▲                                    │
-#         └── event flag + interrupt ──────────┘
+#     guest                                host
+#     StorVSC ──> ring in guest memory ──> StorVSP ──> NVMe driver ──> NVMe disk
+#        │                                   ▲                            │
+#        ├── HvCallSignalEvent (1 exit) ─────┤                            │
+#        │                                   │                            │
+#        └── event flag + interrupt <────────┘  data: straight into the guest's pages
 #
 # A *split driver* has two halves. The guest's half, the **VSC** (virtualization service client), looks like a disk to
 # the guest and only writes to memory. The host's half, the **VSP** (provider), owns the hardware. They share nothing

@@ -17,9 +17,11 @@ from vmio.lab import lesson07 as lesson
 # %% [markdown]
 # ## Who touches what
 #
-#     hostile guest ── registers, PRD tables ────> emulated devices ──┐
-#                   ── rings, GPADLs, hypercalls ─> VSP, bus ─────────┼──> canaries: the neighbour's RAM and disk,
-#                   ── DMA, interrupts ───────────> its own device ───┘    the host's pages, who comes next
+#     hostile guest ── registers, PRD tables ──────> emulated devices ──┐
+#                   ── rings, GPADLs, hypercalls ──> VSP, bus ─────────┼──> canaries
+#                   ── DMA, interrupts ────────────> its own device ───┘
+#
+#     canaries: the neighbour's RAM and disk, the host's pages, who comes next
 #
 # In each run an honest neighbour does its own I/O. Afterwards three things are *measured*: are all canaries what they were,
 # has the attacker seen one, and did the neighbour's requests come in time? That gives the verdict: **PASS** (no effect),

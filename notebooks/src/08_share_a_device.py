@@ -18,7 +18,7 @@ from vmio.lab import lesson08 as lesson
 #     guest a ──┐
 #     guest b ──┼──> block layer ── scheduler: who is next? ──> NVMe driver ──> one disk
 #     guest c ──┘        │
-#                        └── notes for each guest: requests, bytes, time waiting, time at the device
+#                        └── notes for each guest: bytes, waiting, time at the device
 #
 # Split drivers meet in the host, so the host decides. (A device that was passed through has no such place: there the
 # hardware decides.)
