@@ -1,0 +1,35 @@
+"""`python -m tests.fuzz`: almost-right protocol at every part of the host, for as long as one likes."""
+
+import argparse
+import importlib
+import sys
+
+from tests.fuzz.engine import run
+
+PARTS = ("ring", "storvsp", "vmbus", "nvme", "ata", "chips", "iommu", "vpci", "qtest")
+
+
+def life_of(part):
+    """The part's function `life(dice, operations, note)`."""
+    return importlib.import_module(f"tests.fuzz.fuzz_{part}").life
+
+
+def main(arguments=None):
+    """One line a part; exit status 1 if anything was found."""
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--only", choices=PARTS, action="append", metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--operations", type=int, default=200_000, metavar="N", help="of each part (200000)")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed is the same run (1)")
+    options = parser.parse_args(arguments)
+    found = False
+    for part in options.only or PARTS:
+        verdict = run(part, life_of(part), options.operations, options.seed)
+        print(verdict, flush=True)
+        for key, (life, times, text) in verdict.findings.items():
+            found = True
+            print(f"  life {life}, {times} time(s): {key}\n    " + text.replace("\n", "\n    "), flush=True)
+    return int(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""Both ends of the host's rings, in scattered pages, against a guest that writes into the shared memory."""
+
+import struct
+
+from tests.fuzz.engine import bruised, number
+from vmio.hypervisor.host import Host
+from vmio.vmbus.channel import ChannelEnd
+from vmio.vmbus.packets import KINDS, RingCorrupt
+from vmio.vmbus.ring import DATA, FEATURES, MASK, PENDING, READ, WRITE, RingFull, RingReader, RingWriter, format_ring
+from vmio.vmbus.ringmemory import PagedMemory
+
+PAGES = 3                                   # of each ring, at every other guest page; between them canaries
+OUT, BACK = range(0, 2 * PAGES, 2), range(2 * PAGES, 4 * PAGES, 2)
+CANARY = b"ring canary!" * 341 + b"...."
+WORDS = (WRITE, WRITE, READ, READ, MASK, PENDING, FEATURES)
+
+
+class Rings:
+    """`out` carries the guest's records, `back` the host's."""
+
+    def __init__(self):
+        host = Host(memory_mib=6)
+        self.guest = host.guest(ram_mib=2)
+        for page in range(1, 4 * PAGES, 2):
+            self.guest.memory.write(page << 12, CANARY)
+        self.open()
+
+    def open(self):
+        self.out, self.back = (PagedMemory(self.guest.memory, pages) for pages in (OUT, BACK))
+        format_ring(self.out), format_ring(self.back)
+        self.signals = 0
+        self.mine = ChannelEnd(RingWriter(self.out), RingReader(self.back), lambda: None)
+        self.host = ChannelEnd(RingWriter(self.back), RingReader(self.out), self._signal)
+
+    def _signal(self):
+        self.signals += 1
+
+    def record(self, dice):
+        """A record, nearly right."""
+        kind = dice.choice((6, 6, 9, 9, 7, 0xB, dice.randrange(16)))
+        pages = dice.randrange(4)
+        ranges = struct.pack("<IIII", 0, dice.choice((1, 1, 1, 2, number(dice, 32))), dice.choice((4096 * pages, 1, 0)),
+                             dice.choice((0, 0, 8, 0xFFF, 0x1000))) + bytes(8 * pages) if kind in (7, 9) else b""
+        payload = dice.randbytes(8 * dice.randrange(30))
+        body = bruised(dice, ranges + payload, 0.1)
+        body += bytes(-len(body) % 8)
+        head, length = 16 + len(ranges), 16 + len(body)
+        if dice.random() < 0.15:
+            head = dice.choice((head + 8, 0, 8, number(dice, 19)))
+        if dice.random() < 0.15:
+            length = dice.choice((length + 8, length - 8, 16, number(dice, 19)))
+        flags = dice.choice((0, 1, 1, 1, 2)) if dice.random() < 0.1 else 1
+        return struct.pack("<HHHHQ", kind, head // 8 & 0xFFFF, length // 8 & 0xFFFF, flags, number(dice, 64)) + body
+
+    def put(self, dice):
+        """Write it where the ring is, and move the index by what it takes, or by something else."""
+        record = self.record(dice) + bytes(8)
+        size, at = self.out.size - DATA, self.out.load32(WRITE)
+        at = at % size & ~7
+        for n, offset in enumerate(range(at, at + len(record), 8)):
+            self.out.write(DATA + offset % size, record[8 * n:8 * n + 8])
+        step = len(record) if dice.random() < 0.9 else dice.choice((8, 16, 24, len(record) + 8, 4))
+        self.out.store32(WRITE, (at + step) % size)
+
+
+def step(rings, dice):
+    """One action of the guest, or of the host because of one."""
+    what = dice.choice(("put", "put", "put", "honest", "store", "tear", "receive", "receive", "receive", "sleep", "answer",
+                        "answer", "read"))
+    if what == "put":
+        rings.put(dice)
+    elif what == "store":
+        if dice.random() < 0.3:
+            memory = dice.choice((rings.out, rings.back))
+            memory.store32(dice.choice(WORDS), dice.choice((8 * dice.randrange(1024), number(dice, 32), 0, 1)))
+    elif what == "tear":
+        rings.out.write(DATA + dice.randrange(rings.out.size - DATA - 8), dice.randbytes(dice.randrange(1, 9)))
+    elif what == "honest":
+        rings.mine.send(dice.randbytes(dice.randrange(100)), 1, True, [(4096, 0, (1,))] if dice.random() < 0.5 else ())
+    elif what == "receive":
+        packet = rings.host.receive()
+        if packet is None:
+            return what, rings.host.end_read()
+        assert packet.kind in KINDS and len(packet.payload) <= rings.out.size
+        return what, packet.kind, len(packet.ranges), packet.wants_completion
+    elif what == "sleep":
+        return what, rings.host.end_read()
+    elif what == "answer":
+        rings.host.send_completion(dice.randbytes(dice.randrange(400)), 1, wait=True)
+        return what, rings.host.outgoing._pending > 0
+    else:
+        rings.mine.receive()
+        rings.mine.commit()
+    return (what,)
+
+
+def life(dice, operations, note):
+    rings = Rings()
+    for _ in range(operations):
+        try:
+            note(step(rings, dice))
+        except RingFull as full:
+            note(("full", full.needed // 100))
+        except RingCorrupt as error:
+            note(("corrupt", rings.host.error is not None, str(error).split()[0], len(str(error)) // 12))
+            if rings.host.error is not None:
+                try:                                # it stays so
+                    rings.host.receive()
+                    raise AssertionError("a corrupt ring was served again")
+                except RingCorrupt:
+                    pass
+            rings.open()
+    rings.open()
+    rings.mine.send(b"question", 7, want_completion=True)
+    assert rings.host.receive().transaction_id == 7
+    rings.host.send_completion(b"answer..", 7)
+    assert rings.mine.receive().payload == b"answer.."
+    for page in range(1, 4 * PAGES, 2):
+        assert rings.guest.memory.read(page << 12, 4096) == CANARY
