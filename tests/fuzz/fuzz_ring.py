@@ -63,6 +63,19 @@ class Rings:
         self.out.store32(WRITE, (at + step) % size)
 
 
+def legal(memory, index):
+    """Is the index one that an honest peer could have stored?"""
+    value = memory.load32(index)
+    return value < memory.size - DATA and not value & 7
+
+
+def sleep(rings):
+    """The host looks again before it sleeps; an index that can't be must not pass that look."""
+    more = rings.host.end_read()
+    assert legal(rings.out, WRITE), "a write index that can't be was believed"
+    return "sleep", more
+
+
 def step(rings, dice):
     """One action of the guest, or of the host because of one."""
     what = dice.choice(("put", "put", "put", "honest", "store", "tear", "receive", "receive", "receive", "sleep", "answer",
@@ -80,13 +93,14 @@ def step(rings, dice):
     elif what == "receive":
         packet = rings.host.receive()
         if packet is None:
-            return what, rings.host.end_read()
+            return sleep(rings)
         assert packet.kind in KINDS and len(packet.payload) <= rings.out.size
         return what, packet.kind, len(packet.ranges), packet.wants_completion
     elif what == "sleep":
-        return what, rings.host.end_read()
+        return sleep(rings)
     elif what == "answer":
         rings.host.send_completion(dice.randbytes(dice.randrange(400)), 1, wait=True)
+        assert legal(rings.back, READ), "a read index that can't be was believed"
         return what, rings.host.outgoing._pending > 0
     else:
         rings.mine.receive()
