@@ -13,6 +13,7 @@ from vmio.attacks.defence import Stuck, Watchdog, without
 from vmio.attacks.split import SplitWorld
 from vmio.attacks.verdict import FAIL, PASS, REJECT, SLOWEST, WEDGED, judge
 from vmio.attacks.world import CANARY, HOST, World
+from vmio.hypervisor import cores
 from vmio.hypervisor.host import Host
 from vmio.machine.pagetable import READ, WRITE, TranslationFault
 from vmio.passthrough.faults import DmaFault, Reason
@@ -93,7 +94,7 @@ def test_canaries_sing(what):
         else:
             def busy():
                 yield from world.host.work(100_000_000)
-            for _ in range(2):
+            for _ in range(60):
                 world.host.env.process(busy())
     outcome = SplitWorld().attacked_by(harm)
     assert outcome.verdict == (WEDGED if what in ("crash", "slow") else FAIL), outcome
@@ -181,3 +182,21 @@ def test_a_fault_keeps_its_words_on_the_way_out_of_the_simulation(fault):
     with pytest.raises(type(fault), match="at 0x5000: not") as caught:
         host.env.run()
     assert str(caught.value) == str(fault) and vars(caught.value).items() >= vars(fault).items()
+
+
+def test_a_guest_that_computes_on_every_core_keeps_nobody_out():
+    """It computes for as long as it likes, in one go; the neighbour's requests wait for slices of it, no more."""
+    def spin(world, cpu):
+        yield from world.begin(cpu)
+
+        def compute(cpu):
+            cpu.compute(50_000_000)
+            yield from cpu.pay()
+        helper = world.host.guest("attacker's second", 4).cpu
+        helper.compute(world.host.env.now)
+        world.host.env.process(compute(helper))
+        yield from compute(cpu)
+    outcome = SplitWorld().attacked_by(spin)
+    assert outcome.verdict == PASS and outcome.slowdown < 4, outcome
+    with without(cores, "SLICE_NS", 1 << 60):
+        assert SplitWorld().attacked_by(spin).verdict == WEDGED
