@@ -82,6 +82,19 @@ def act(cpu, raw, server, dice):
     return None
 
 
+def from_the_start(dice):
+    """All that it takes to open a channel, with the last message nearly right: so that OPENCHANNEL is reached again."""
+    relid = dice.choice((1, 2))
+    handle, pages, downstream = RINGS[relid]
+    first = FIRST + (8 if relid == 2 else 0)
+    fields = {"relid": relid, "gpadl": handle, "downstream_page": downstream}
+    if dice.random() < 0.5:
+        name = dice.choice(tuple(fields) + ("target_vp",))
+        fields[name] = number(dice, 32)
+    return (m.INITIATE_CONTACT.pack(version=m.V5_3), m.REQUESTOFFERS.pack(),
+            *m.gpadl_messages(relid, handle, tuple(range(first, first + pages))), m.OPENCHANNEL.pack(**fields))
+
+
 def states(server):
     return (tuple(channel.state.value for channel in server.channels.values())[:3], server.version,
             len(server.gpadls.by_handle))
@@ -97,6 +110,15 @@ def hostile(server, dice, operations, note):
                 yield from raw.say(*m.gpadl_messages(relid, handle, tuple(range(first, first + pages))),
                                    m.OPENCHANNEL.pack(relid=relid, gpadl=handle, downstream_page=downstream))
         for _ in range(operations):
+            if dice.random() < 0.03:
+                for data in from_the_start(dice):
+                    try:
+                        cpu.write(raw.input, tlfs.POST_INPUT.pack(connection_id=1, message_type=1, size=len(data), payload=data))
+                        status = cpu.hypercall(tlfs.POST_MESSAGE, raw.input) & 0xFFFF
+                        yield from cpu.hlt(50_000)
+                    except GuestFault:
+                        status = -1
+                    note(("from the start", data[0], status, *states(server)))
             try:
                 outcome = act(cpu, raw, server, dice)
             except GuestFault:
