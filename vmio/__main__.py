@@ -1,4 +1,4 @@
-"""`python -m vmio ...`: the oracle door, a workload, the attacks, the benchmarks."""
+"""`python -m vmio ...`: the oracle door, a workload, the attacks, real hardware, the benchmarks."""
 
 import argparse
 import json
@@ -47,6 +47,9 @@ def _parser():
     attack.add_argument("--only", metavar="ID", help="one attack")
     attack.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
+    kvm = commands.add_parser("kvm", help="can this host run guests under /dev/kvm; if so, what its exits cost")
+    kvm.add_argument("--json", action="store_true", help="one JSON object on standard output")
+
     bench = commands.add_parser("bench", help="measure this machine; prints ratios of one run")
     bench.add_argument("--only", metavar="NAME", help="one benchmark")
     bench.add_argument("--json", action="store_true", help="one JSON object on standard output")
@@ -87,6 +90,21 @@ def _attack(args):
     return 0 if all(row.holds for row in rows) else 1
 
 
+def _kvm(args):
+    from vmio.kvm.probe import usable
+    works, reason = usable()
+    result = {"usable": works, "reason": reason, "host": None, "exits": []}
+    if works:
+        from vmio.kvm import measure         # needs Linux, which the probe has seen
+        rows = measure.measure()
+        result.update(host=measure.host(), exits=measure.to_dict(rows))
+    if args.json:
+        print(json.dumps(result))
+    else:
+        print(f"/dev/kvm is usable: {result['host']}\n{measure.to_table(rows)}" if works
+              else f"/dev/kvm is not usable: {reason}")
+
+
 def _bench(args):
     from vmio.data import DATA
     sys.path.insert(0, str(DATA.parent))   # the benchmarks belong to the checkout, not to the package
@@ -98,7 +116,7 @@ def main(argv=None):
     """Run one command; bad input ends with exit status 2 and one sentence, a defence that doesn't hold with 1."""
     args = _parser().parse_args(argv)
     try:
-        status = {"qtest": _qtest, "run": _run, "attack": _attack, "bench": _bench}[args.command](args)
+        status = {"qtest": _qtest, "run": _run, "attack": _attack, "kvm": _kvm, "bench": _bench}[args.command](args)
     except (ValueError, OSError) as error:
         print(f"vmio {args.command}: {error}", file=sys.stderr)
         return 2

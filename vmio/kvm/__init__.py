@@ -1,0 +1,15 @@
+"""The floor of real hardware: a vCPU under Linux's KVM, from Python's standard library alone.
+
+Everywhere else in this package a guest is a Python generator and an exit is a
+function call.  Here the guest is x86-64 machine code on a real core and an
+exit is what the processor makes of it; the records are the same `Exit`s.
+
+    api       numbers and structures of the ioctl interface
+    vm, vcpu  a virtual machine, its memory slots; a processor and its run loop
+    fast      doorbells and coalesced writes: accesses that the kernel answers
+    longmode  page tables and task state for a guest in user mode
+    code      a tiny assembler;  guest  all of this put together
+    probe     can this host do it, and if not, why;  measure  ns per exit
+
+Only `probe` and `code` can be imported on a host without Linux.
+"""

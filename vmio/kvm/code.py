@@ -1,0 +1,91 @@
+"""A tiny assembler: the dozen instructions with which a driver reaches a device.
+
+A program is a straight line without jumps: what runs is what was written,
+once and in order, so that exits can be counted by reading it.  Encodings: Intel
+SDM vol. 2 (IN, INS, MOV, OUT, OUTS, REP); a prefix 66h makes 16 bits of 32.
+"""
+
+SIZES = (1, 2, 4)
+
+
+class Code:
+    """Instructions in `bytes(code)`.  Each method appends and returns the code, so calls can be chained."""
+
+    def __init__(self):
+        self._bytes = bytearray()
+
+    def __bytes__(self):
+        return bytes(self._bytes)
+
+    def __len__(self):
+        return len(self._bytes)
+
+    def raw(self, data):
+        """Bytes as they are."""
+        self._bytes += data
+        return self
+
+    def out(self, port, value, size=1):
+        """OUT DX, AL/AX/EAX."""
+        return self._edx(port)._eax(value, size)._sized(0xEE, size)
+
+    def in_(self, port, size=1, to=None):
+        """IN AL/AX/EAX, DX; with `to`, keep what was read at that address."""
+        return self._edx(port)._sized(0xEC, size)._keep(to, size)
+
+    def rep_outs(self, port, address, count, size=1):
+        """REP OUTS: `count` units from memory at `address` to the port."""
+        return self._edx(port)._rsi(address)._ecx(count)._sized(0x6E, size, rep=True)
+
+    def rep_ins(self, port, address, count, size=1):
+        """REP INS: `count` units from the port to memory at `address`."""
+        return self._edx(port)._rdi(address)._ecx(count)._sized(0x6C, size, rep=True)
+
+    def store(self, address, value, size=4):
+        """MOV [RDI], AL/AX/EAX: RAM or device, the address decides."""
+        return self._rdi(address)._eax(value, size)._sized(0x88, size, b"\x07")
+
+    def load(self, address, size=4, to=None):
+        """MOV AL/AX/EAX, [RSI]; with `to`, keep what was read at that address."""
+        return self._rsi(address)._sized(0x8A, size, b"\x06")._keep(to, size)
+
+    def hlt(self):
+        """HLT: for ring 0 only; in ring 3 it faults."""
+        return self.raw(b"\xf4")
+
+    def loop_forever(self):
+        """JMP to itself, the one jump there is: it needs a deadline."""
+        return self.raw(b"\xeb\xfe")
+
+    def _sized(self, byte_opcode, size, operands=b"", rep=False):
+        """One opcode for bytes, the next for 16 and 32 bits."""
+        if size not in SIZES:
+            raise ValueError(f"an access of {size} bytes: it must be one of {SIZES}")
+        prefixes = (b"\x66" if size == 2 else b"") + (b"\xf3" if rep else b"")
+        return self.raw(prefixes + bytes([byte_opcode + (size > 1)]) + operands)
+
+    def _keep(self, address, size):
+        return self if address is None else self._sized(0xA2, size, _field(address, 8))    # MOV moffs64, (E)A(X/L)
+
+    def _eax(self, value, size):
+        _field(value, size)
+        return self.raw(b"\xb8" + _field(value, 4))
+
+    def _ecx(self, count):
+        return self.raw(b"\xb9" + _field(count, 4))
+
+    def _edx(self, port):
+        _field(port, 2)
+        return self.raw(b"\xba" + _field(port, 4))
+
+    def _rsi(self, address):
+        return self.raw(b"\x48\xbe" + _field(address, 8))
+
+    def _rdi(self, address):
+        return self.raw(b"\x48\xbf" + _field(address, 8))
+
+
+def _field(value, size):
+    if not 0 <= value < 1 << 8 * size:
+        raise ValueError(f"{value} does not fit into {size} bytes")
+    return value.to_bytes(size, "little")
