@@ -74,6 +74,19 @@ print("\n" + panel.text)
 panel.set(policy="fifo", weight=100)
 panel
 # %% [markdown]
+# ## Containers: one kernel or many
+#
+# *Process-isolated* containers share one guest's kernel, its driver and its channel. A *Hyper-V-isolated* container has a
+# small guest of its own: a channel, a difference disk, and the base layer as everybody has it. The same requests both ways;
+# then a hostile container, which reaches for its neighbour.
+# %%
+print(lesson.containers_table())
+# %% [markdown]
+# One kernel batches the requests of all and reads each base block once. It also stands alone between the containers: where
+# it forgets a check, the neighbour's data is open. With a kernel each, a container that has taken its own kernel over
+# still meets the host's disk and the second-level table. The price is exits, RAM and rings for each container. (RAM is
+# what these guests are given, not what Windows takes; `vmio/workloads/containers.py`.)
+# %% [markdown]
 # ## Explain
 #
 # **A queue belongs to whoever fills it.** First come, first served is fair to requests, not to guests. The guest with 64

@@ -9,6 +9,8 @@ from vmio.lab.controls import choice, log2_slider, slider
 from vmio.lab.figures import CountBars, Curves
 from vmio.lab.panel import Panel
 from vmio.table import table
+from vmio.workloads.containers import ContainerParams, compare
+from vmio.workloads.containers_probe import probe_table
 from vmio.workloads.sharing import SharedGuest, SharingParams, noisy_neighbour, run_sharing, weights_tree
 from vmio.workloads.sharing_result import jain
 
@@ -83,6 +85,11 @@ def scale_table():
         rows.append((guests, total, total / guests, jain(result.bytes.sum(axis=1)),
                      float(result.percentiles[:, 1].max() / 1000)))
     return table(rows, ("guests", "MiB/s in all", "MiB/s each", "Jain", "p99 us"))
+
+
+def containers_table(containers=4):
+    """Containers on one kernel and on a kernel each: what it costs, and what a hostile one gets."""
+    return f"{compare(ContainerParams(containers=containers)).table()}\n\n{probe_table()}"
 
 
 _rates = Curves("MiB/s of each guest", "ms", "", width=5.4, height=3.4)
