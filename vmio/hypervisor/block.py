@@ -135,7 +135,8 @@ class BlockLayer:
 
     def _abort(self, service, requests):
         for request in requests:
-            self._ended(service, request)
+            service.outstanding -= 1
+            self._leaves(service, request.guest)
             request.done(ABORTED)
 
     def set_depth(self, depth):
@@ -175,7 +176,8 @@ class BlockLayer:
             service.refused += 1
             self.env.timeout(self.costs.host_request_ns).callbacks.append(lambda _: done(GONE))
             return
-        request = Request(guest, kind, lba, sectors, pages, done, self.env.now)
+        now = self.env.now
+        request = Request(guest, kind, lba, sectors, pages, done, now)
         service.outstanding += 1
         if kind == "flush":
             if service.writes:
@@ -183,7 +185,7 @@ class BlockLayer:
                 return
         elif kind != "read":
             service.writes.add(request)
-        self.queue.enqueue(request, self.env.now)
+        self.queue.enqueue(request, now)
         if self.in_flight < self.depth:
             self._start()
 
@@ -248,7 +250,9 @@ class BlockLayer:
             service.latencies.add(now - request.submitted)
             if request.kind in CHANGES:
                 self._write_ended(service, request)
-            self._ended(service, request)
+            service.outstanding -= 1
+            if not service.open:
+                self._leaves(service, request.guest)
             request.done(status)
         self._start()
 
@@ -262,10 +266,9 @@ class BlockLayer:
                 service.flushes.remove(flush)
                 self.queue.enqueue(request, self.env.now)
 
-    def _ended(self, service, request):
-        """One of a guest's requests is over; if it was the last of one who leaves, it has left."""
-        service.outstanding -= 1
-        if not service.open and not service.outstanding:
-            if request.guest in self.queue.flows:
-                self.queue.remove(request.guest, self.env.now)
+    def _leaves(self, service, guest):
+        """A request of a guest that is to leave is over; if it was the last, the guest has left."""
+        if not service.outstanding:
+            if guest in self.queue.flows:
+                self.queue.remove(guest, self.env.now)
             service.drained.succeed()
