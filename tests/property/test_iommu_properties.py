@@ -11,7 +11,6 @@ from vmio.hypervisor.host import Host
 from vmio.machine.clock import Clock
 from vmio.machine.memory import PAGE, HostMemory
 from vmio.machine.pagetable import READ, WRITE, TranslationFault
-from vmio.passthrough import structures
 from vmio.passthrough.faults import FaultLog, Reason
 from vmio.passthrough.interrupts import InterruptRemapper
 from vmio.passthrough.iommu import Iommu

@@ -9,7 +9,7 @@ from vmio.hypervisor.exits import Exit, ExitReason
 from vmio.hypervisor.handle import handle_exit
 from vmio.hypervisor.host import GuestTimeout, Host
 from vmio.hypervisor.vcpu import GuestFault
-from vmio.machine.pagetable import READ, WRITE
+from vmio.machine.pagetable import READ
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from vmio.attacks.catalogue import collection
 from vmio.attacks.defence import without
 from vmio.attacks.emulated import (ATA, BUSY, DATA_REQUEST, READ_SECTORS, STATUS, WRITE_SECTORS, EmulatedWorld, task)
 from vmio.attacks.verdict import FAIL, PASS, WEDGED
-from vmio.attacks.world import World
 
 SDM = "Intel SDM vol. 3C, 25.6.4 \"I/O-Bitmap Addresses\""
 ATTACKS, attack = collection("ports", "emulated", EmulatedWorld)

@@ -9,7 +9,6 @@ from vmio.attacks.split import SplitWorld
 from vmio.attacks.talker import request, read10
 from vmio.attacks.verdict import FAIL, PASS, REJECT, WEDGED
 from vmio.attacks.world import BUFFER, CANARY
-from vmio.drivers.errors import DriverError
 from vmio.vmbus import ring
 from vmio.vmbus import vstor as v
 from vmio.vmbus.packets import COMPLETION, DESCRIPTOR, GPA_DIRECT, GPA_HEADER, GPA_RANGE, INBAND, GpaRange, Packet

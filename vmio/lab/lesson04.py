@@ -12,7 +12,7 @@ from vmio.table import number, table
 from vmio.vmbus.packets import DESCRIPTOR, TRAILER
 from vmio.vmbus.ring import CONTROL, DATA, RingReader, RingWriter, format_ring
 from vmio.vmbus.ringmemory import FlatMemory
-from vmio.workloads import disk, ringload, ringsteps
+from vmio.workloads import disk, ringload
 from vmio.workloads.disk import DiskParams
 from vmio.workloads.ringload import LoadParams
 from vmio.workloads.ringsteps import SCRIPTS, hangs, play
