@@ -5,12 +5,12 @@ from time import perf_counter
 from bench import best
 from vmio.workloads import disk
 
-READS = 500
+READS = 2000
 
 
 def measure():
     """PIO by string I/O, bus-master DMA, both against moving the same bytes in Python; then 1 to 256 guests."""
-    image = disk.pattern(2)   # READS of 4 KiB, read from its start
+    image = disk.pattern(8)   # READS of 4 KiB, read from its start
 
     def seconds(**params):
         start = perf_counter()

@@ -7,6 +7,8 @@ Sources: Intel SDM vol. 3C, 29.3.2 "EPT Translation Mechanism" (section numbers
 of edition 082); Intel VT-d specification 4.1, 9.8 "Second-Stage Paging Entries".
 """
 
+import struct
+
 from vmio.machine.memory import PAGE
 
 READ, WRITE, EXECUTE = 1, 2, 4
@@ -85,11 +87,11 @@ class PageTable:
         end = address + length
         while address < end:
             if address % LARGE_PAGE == 0 and target % LARGE_PAGE == 0 and end - address >= LARGE_PAGE:
-                self._set(address, 1, target | permissions | LARGE)
+                self.memory.store64(self._slot(address, 1), target | permissions | LARGE)
                 step = LARGE_PAGE
             else:
-                self._set(address, 0, target | permissions)
-                step = PAGE
+                step = min(end - address, -address % LARGE_PAGE or LARGE_PAGE)     # to the end of the last table
+                self._store(self._slot(address, 0), target | permissions, step // PAGE)
             address, target = address + step, target + step
         self._tlb.clear()
 
@@ -97,8 +99,13 @@ class PageTable:
         """Forget [address, address+length); pages that were not mapped are no error."""
         if address % PAGE or length % PAGE:
             raise ValueError(f"unmap {address:#x}, {length:#x} bytes: multiples of {PAGE} only")
-        for page in range(address, address + length, PAGE):
-            self._set(page, 0, 0)
+        end = address + length
+        while address < end:
+            step = min(end - address, -address % LARGE_PAGE or LARGE_PAGE)
+            slot = self._slot(address, 0, make=False)
+            if slot is not None:
+                self.memory.write(slot, bytes(8 * step // PAGE))
+            address += step
         self._tlb.clear()
 
     def free(self):
@@ -108,28 +115,30 @@ class PageTable:
         self._tables.clear()
         self._tlb.clear()
 
-    def _set(self, address, at_level, entry):
-        """Write the entry for `address` at `at_level` (0: 4 KiB, 1: 2 MiB), making tables on the way."""
+    def _slot(self, address, at_level, make=True):
+        """SPA of the entry for `address` at `at_level` (0: 4 KiB, 1: 2 MiB).  Makes tables on the way, or None."""
         memory, table = self.memory, self.root
         for level in range(self.levels - 1, at_level, -1):
             slot = table + 8 * (address >> (12 + 9 * level) & 511)
             child = memory.load64(slot)
             if child == 0:
-                if entry == 0:
-                    return
+                if not make:
+                    return None
                 child = self._new_table() | _PERMISSIONS
                 memory.store64(slot, child)
             elif child & LARGE:
                 child = self._split(slot, child)
             table = child & _ADDRESS
-        memory.store64(table + 8 * (address >> (12 + 9 * at_level) & 511), entry)
+        return table + 8 * (address >> (12 + 9 * at_level) & 511)
+
+    def _store(self, slot, entry, count):
+        """`count` entries in a row, for pages in a row from that of `entry` on."""
+        self.memory.write(slot, struct.pack(f"<{count}Q", *range(entry, entry + count * PAGE, PAGE)))
 
     def _split(self, slot, leaf):
         """Replace a 2 MiB leaf by a table of 512 small ones that say the same."""
         table = self._new_table()
-        base, permissions = leaf & _ADDRESS, leaf & _PERMISSIONS
-        for i in range(512):
-            self.memory.store64(table + 8 * i, base + i * PAGE | permissions)
+        self._store(table, leaf & ~LARGE, 512)
         self.memory.store64(slot, table | _PERMISSIONS)
         return table | _PERMISSIONS
 
