@@ -6,6 +6,8 @@ from tests.unit.test_storvsc import DATA, LIMIT, Machine, bring_up
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.storvsc import ScsiError, StorVsc
 from vmio.drivers.vmbus import VmBusClient
+from vmio.hypervisor.costs import CostModel
+from vmio.hypervisor.host import Host
 from vmio.hypervisor.policies import POLICIES, make
 from vmio.hypervisor.scheduler import Share
 
@@ -108,3 +110,58 @@ def test_a_disk_is_taken_away_from_a_running_guest():
 
     assert machine.host.run((machine.guests[0].cpu, loses), (machine.guests[1].cpu, steady),
                             limit_ns=LIMIT) == [True, machine.images[1].read(0, 1600)]
+
+
+def busy_cores(host, guests, ns=1_000_000):
+    """A worker for each guest that computes in steps of 1,000 ns; returns the list of (when, worker) of all steps."""
+    steps = []
+
+    def work(n):
+        for _ in range(ns // 1000):
+            yield from host.work(1000)
+            steps.append((host.env.now, n))
+    for n in range(guests):
+        host.env.process(work(n))
+    return steps
+
+
+@pytest.mark.parametrize("numbers", [(1, 4), (4, 1), (2, 3), (3, 2), (1, 8, 2), (256, 1, 256, 1, 5)])
+def test_cores_come_and_go_while_all_are_wanted(numbers):
+    """As many steps end in each stretch of time as there are cores; nobody's step is lost or done twice."""
+    host = Host(memory_mib=1, cores=numbers[0])
+    steps = busy_cores(host, guests=6)
+    for n, cores in enumerate(numbers):
+        host.set_cores(cores)
+        host.env.run(until=(n + 1) * 100_000)
+        since = n * 100_000 + 1000              # what was under way is not stopped
+        ends = sum(since < when <= (n + 1) * 100_000 for when, _ in steps)
+        assert ends == pytest.approx(99 * min(cores, 6), abs=6)
+    host.set_cores(6)
+    host.env.run()
+    assert len(steps) == len(set(steps)) == 6000 and host.busy_ns == 6_000_000
+
+
+def test_whoever_computes_for_long_gives_a_core_back_at_the_end_of_a_slice():
+    host = Host(memory_mib=1, cores=2)
+    slice_ns = host.costs.slice_ns
+    ends = []
+    for _ in range(2):
+        host.env.process(host.work(10 * slice_ns)).callbacks.append(lambda _: ends.append(host.env.now))
+    host.env.run(until=slice_ns // 2)
+    host.set_cores(1)
+    host.env.run(until=slice_ns)
+    host.env.run()
+    assert host.env.now == max(ends) == 19 * slice_ns       # one slice of each side by side, then one after the other
+
+
+@pytest.mark.parametrize("cores", (0, 257))
+def test_a_host_has_a_core(cores):
+    host = Host(memory_mib=1)
+    with pytest.raises(ValueError, match=f"cores {cores}; 1 to 256"):
+        host.set_cores(cores)
+    assert host.cores.count == 2
+
+
+def test_a_slice_takes_time():
+    with pytest.raises(ValueError, match="slice_ns 0"):
+        Host(costs=CostModel.preset().with_(slice_ns=0))

@@ -5,9 +5,9 @@ first served.  A flush waits for all earlier writes of its guest, and holds no
 other guest up.
 
 Guests, shares, queue depth and policy may change while requests are under way:
-each that was taken is answered once.  What a layer further up has fixed at open
-time (the size of a channel's rings) or at birth (the host's cores) changes by
-closing and opening again, or by another host; the requests here don't notice.
+each that was taken is answered once.  So may the host's cores (`Host.set_cores`).
+What a layer further up has fixed at open time (the size of a channel's rings)
+changes by closing and opening again; the requests here don't notice.
 """
 
 from dataclasses import replace

@@ -2,42 +2,58 @@
 
 from collections import deque
 
-SLICE_NS = 100_000   # as long as one may run while others wait; shorter than a real scheduler's, which lets sleepers go first
-
 
 class Cores:
     """`count` cores of a simulation.  A free one is taken without an event, so time spent alone costs one.
 
-    Nobody who computes for long keeps the others out: at the end of a slice
-    whoever waits goes first, and the rest of the work goes to the end of the line.
+    Nobody who computes for long keeps the others out: at the end of a slice of
+    `slice_ns` whoever waits goes first, and the rest of the work goes to the end of
+    the line.  The line is by arrival alone - a real scheduler lets sleepers go first,
+    and so can afford longer slices.
     """
 
-    def __init__(self, env, count):
-        self.env, self.free = env, count
+    def __init__(self, env, count, slice_ns):
+        if slice_ns < 1:
+            raise ValueError(f"slice_ns {slice_ns}: at least 1")
+        self.env, self.count, self.slice_ns = env, count, slice_ns
+        self._free = count         # below 0: so many cores are to go, when they are given back
         self._line = deque()
+
+    def resize(self, count):
+        """`count` (at least 1) cores from now on.  A new one serves the line at once, a busy one goes when it is given back."""
+        self._free += count - self.count
+        self.count = count
+        while self._line and self._free > 0:
+            self._free -= 1
+            self._line.popleft().succeed()
 
     def spend(self, ns):
         """Hold a core for `ns`, after waiting for it in order of arrival: `yield from cores.spend(ns)`."""
-        if self.free:
-            self.free -= 1
+        if self._free > 0:
+            self._free -= 1
         else:
             yield self._turn()
         try:
-            while ns > SLICE_NS:
-                yield self.env.timeout(SLICE_NS)
-                ns -= SLICE_NS
-                if self._line:
+            slice_ns = self.slice_ns
+            while ns > slice_ns:
+                yield self.env.timeout(slice_ns)
+                ns -= slice_ns
+                if self._line or self._free < 0:
                     turn = self._turn()
-                    self._line.popleft().succeed()
+                    self._give_back()
                     yield turn
             yield self.env.timeout(ns)
         finally:
-            if self._line:
-                self._line.popleft().succeed()
-            else:
-                self.free += 1
+            self._give_back()
 
     def _turn(self):
         """An event for when whoever leaves hands us a core."""
         self._line.append(self.env.event())
         return self._line[-1]
+
+    def _give_back(self):
+        """To the first in line, if the host keeps this core."""
+        if self._line and self._free >= 0:
+            self._line.popleft().succeed()
+        else:
+            self._free += 1

@@ -17,20 +17,24 @@ class Host:
     """A physical machine with `memory_mib` MiB and `cores` that runs guests under a `CostModel`.
 
     vCPUs and the host's workers share the cores: with one they take turns, with
-    more they overlap.
+    more they overlap.  Cores may come and go while they run.
     """
 
     def __init__(self, memory_mib=64, costs=None, cores=2):
-        if not 1 <= cores <= 256:
-            raise ValueError(f"host: cores {cores}; 1 to 256")
+        _check_cores(cores)
         if not 1 <= memory_mib <= 1 << 20:
             raise ValueError(f"host: memory_mib {memory_mib}; 1 to {1 << 20} MiB")
         self.env = simpy.Environment()
         self.costs = costs or CostModel.preset()
         self.memory = HostMemory(memory_mib << 20)
         self.guests = []
-        self.cores = Cores(self.env, cores)
+        self.cores = Cores(self.env, cores, self.costs.slice_ns)
         self.busy_ns = 0   # core time used by workers
+
+    def set_cores(self, cores):
+        """So many cores from now on, whatever runs on them; ValueError unless 1 to 256.  See `Cores.resize`."""
+        _check_cores(cores)
+        self.cores.resize(cores)
 
     def work(self, ns):
         """Spend `ns` on one of the cores, after waiting for it: `yield from host.work(ns)` in a worker."""
@@ -65,6 +69,11 @@ class Host:
             if process.triggered or "event" not in str(error):
                 raise
             raise GuestFault("a guest halted and waits for an interrupt that nothing will raise") from None
+
+
+def _check_cores(cores):
+    if not 1 <= cores <= 256:
+        raise ValueError(f"host: cores {cores}; 1 to 256")
 
 
 def _program(cpu, program, limit_ns):

@@ -10,11 +10,18 @@ because it was due moves the reservation tag: a guest's fair share is not taken
 for its reservation.  No tag of a guest that was idle lies in the past.
 
 Source: A. Gulati, A. Merchant, P. Varman, "mClock: Handling Throughput
-Variability for Hypervisor IO Scheduling", OSDI 2010.  Two things differ.  The
-paper counts requests, we count bytes.  The paper moves everybody's share tags
-when a guest wakes, which is O(guests); here they are start tags in virtual time
-(`fair.py`), which is O(log guests).  Reservations must sum up to less than the
-device can do: beyond that, guests without one get nothing.
+Variability for Hypervisor IO Scheduling", OSDI 2010; held against Ceph's dmClock
+(github.com/ceph/dmclock, src/dmclock_server.h: `tag_calc`, `do_next_request`,
+`reduce_reservation_tags`).  There a tag is max(arrival, last tag + cost / rate), and
+what goes by weight takes its step of the reservation tag back; here that step is
+not made.  Four things differ.  The paper counts requests, we count bytes.  A tag
+moves on by the size of the request that has gone, not of the one that comes next.
+A limit tag that lies in the past is brought to now: a guest that was late does not
+catch up above its cap.  The paper moves share tags when a guest wakes, which is
+O(guests); here they are start tags in virtual time (`fair.py`), O(log guests).
+
+Reservations must sum up to less than the device can do: beyond that, guests
+without one get nothing.
 """
 
 from heapq import heappop, heappush, heapreplace
