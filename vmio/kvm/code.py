@@ -42,12 +42,20 @@ class Code:
         return self._edx(port)._rdi(address)._ecx(count)._sized(0x6C, size, rep=True)
 
     def store(self, address, value, size=4):
-        """MOV [RDI], AL/AX/EAX: RAM or device, the address decides."""
+        """MOV [RDI], AL/AX/EAX/RAX: RAM or device, the address decides."""
+        if size == 8:
+            return self._rdi(address).raw(b"\x48\xb8" + _field(value, 8) + b"\x48\x89\x07")
         return self._rdi(address)._eax(value, size)._sized(0x88, size, b"\x07")
 
     def load(self, address, size=4, to=None):
-        """MOV AL/AX/EAX, [RSI]; with `to`, keep what was read at that address."""
+        """MOV AL/AX/EAX/RAX, [RSI]; with `to`, keep what was read at that address."""
+        if size == 8:
+            return self._rsi(address).raw(b"\x48\x8b\x06" + (b"" if to is None else b"\x48\xa3" + _field(to, 8)))
         return self._rsi(address)._sized(0x8A, size, b"\x06")._keep(to, size)
+
+    def copy(self, to, address, length):
+        """REP MOVSB: `length` bytes from memory to memory."""
+        return self._rdi(to)._rsi(address)._ecx(length).raw(b"\xf3\xa4")
 
     def hlt(self):
         """HLT: for ring 0 only; in ring 3 it faults."""

@@ -14,7 +14,7 @@ import struct
 
 from vmio.kvm import api
 
-# Where in the guest's memory.
+# Where, from the start of the slot that holds them.
 PML4, PDPT, DIRECTORIES = 0x1000, 0x2000, 0x3000      # four page directories: 4 GiB
 GDT, TSS, CODE = 0x7000, 0x8000, 0x10000
 GIB = 1 << 30
@@ -30,16 +30,16 @@ _CR4_PAE = 0x20
 _EFER = 0x500                                         # LMA, LME
 
 
-def page_tables():
-    """(address, bytes) of tables that map the first 4 GiB to themselves, in 2 MiB pages open to user mode.
+def page_tables(base=0):
+    """(address, bytes) of tables, from `base` on, that map the first 4 GiB to themselves, in 2 MiB pages open to user mode.
 
     The guest may spoil its own tables.  That hurts nobody else: what it can
     reach at all is decided by the slots, which it can't see.
     """
     flags = _PRESENT | _WRITABLE | _USER
-    yield PML4, struct.pack("<Q", PDPT | flags)
-    yield PDPT, struct.pack("<4Q", *(DIRECTORIES + 0x1000 * i | flags for i in range(4)))
-    yield DIRECTORIES, struct.pack("<2048Q", *(page << 21 | flags | _LARGE for page in range(2048)))
+    yield base + PML4, struct.pack("<Q", base + PDPT | flags)
+    yield base + PDPT, struct.pack("<4Q", *(base + DIRECTORIES + 0x1000 * i | flags for i in range(4)))
+    yield base + DIRECTORIES, struct.pack("<2048Q", *(page << 21 | flags | _LARGE for page in range(2048)))
 
 
 def task_state(ports=None):
@@ -63,31 +63,31 @@ def descriptor(segment):
                        limit >> 16 | flags << 4, segment.base >> 24 & 0xFF)
 
 
-def segments():
+def segments(base=0):
     """User code, user data and the task state, as the processor keeps them once loaded."""
     flat = dict(base=0, limit=0xFFFFFFFF, present=1, dpl=3, s=1, g=1)
     return (api.Segment(selector=USER_CODE, type=11, l=1, **flat), api.Segment(selector=USER_DATA, type=3, db=1, **flat),
-            api.Segment(selector=TASK, type=11, base=TSS, limit=TSS_LIMIT, present=1))
+            api.Segment(selector=TASK, type=11, base=base + TSS, limit=TSS_LIMIT, present=1))
 
 
 def load_tables(ram, ports=None):
-    """Write page tables, descriptors and task state into the slot that starts at address 0."""
-    for address, data in page_tables():
+    """Write page tables, descriptors and task state to where the slot `ram` starts."""
+    for address, data in page_tables(ram.address):
         ram.write(address, data)
-    code, data, task = segments()
+    code, data, task = segments(ram.address)
     upper = struct.pack("<Q", task.base >> 32)        # a task descriptor takes 16 bytes in 64-bit mode
-    ram.write(GDT, bytes(8) + descriptor(code) + descriptor(data) + descriptor(task) + upper)
-    ram.write(TSS, task_state(ports))
+    ram.write(ram.address + GDT, bytes(8) + descriptor(code) + descriptor(data) + descriptor(task) + upper)
+    ram.write(ram.address + TSS, task_state(ports))
 
 
-def enter_user_mode(vcpu, start=CODE, stack=CODE):
-    """Set the registers: the next run begins at `start`, in ring 3."""
+def enter_user_mode(vcpu, base=0):
+    """Set the registers: the next run begins at `base` + CODE, in ring 3, with the tables that are at `base`."""
     sregs = vcpu.special_registers()
-    code, data, task = segments()
+    code, data, task = segments(base)
     sregs.cs, sregs.tr = code, task
     sregs.ds = sregs.es = sregs.fs = sregs.gs = sregs.ss = data
-    sregs.gdt = api.Table(base=GDT, limit=39)
+    sregs.gdt = api.Table(base=base + GDT, limit=39)
     sregs.idt = api.Table(base=0, limit=0)
-    sregs.cr0, sregs.cr3, sregs.cr4, sregs.efer = _CR0, PML4, _CR4_PAE, _EFER
+    sregs.cr0, sregs.cr3, sregs.cr4, sregs.efer = _CR0, base + PML4, _CR4_PAE, _EFER
     vcpu.set_special_registers(sregs)
-    vcpu.set_registers(rip=start, rsp=stack, rflags=RFLAGS_FIXED)
+    vcpu.set_registers(rip=base + CODE, rsp=base + CODE, rflags=RFLAGS_FIXED)

@@ -42,9 +42,9 @@ def call(fd, number, argument=0):
 class Slot:
     """Guest-physical addresses [address, address + size) with memory behind them."""
 
-    def __init__(self, number, address, size, readonly):
+    def __init__(self, number, address, size, readonly, memory=None, start=0):
         self.number, self.address, self.size, self.readonly = number, address, size, readonly
-        self.memory = mmap.mmap(-1, size)
+        self.memory, self.start = memory or mmap.mmap(-1, size), start
 
     def write(self, address, data):
         """The host's own write, at a guest-physical address: no slot is read-only for the host."""
@@ -59,7 +59,7 @@ class Slot:
     def _offset(self, address, size):
         if not self.address <= address <= address + size <= self.address + self.size:
             raise ValueError(f"{size} bytes at {address:#x} are not within the slot at {self.address:#x}")
-        return address - self.address
+        return self.start + address - self.address
 
 
 class Vm:
@@ -88,19 +88,20 @@ class Vm:
         """What CHECK_EXTENSION says: 0 is no."""
         return call(self.fd, api.CHECK_EXTENSION, number)
 
-    def add_slot(self, address, size, readonly=False):
-        """Back guest-physical addresses by new zeroed memory: a `Slot`.
+    def add_slot(self, address, size, readonly=False, memory=None, start=0):
+        """Back guest-physical addresses by new zeroed memory, or by `memory` (an mmap) from `start` on: a `Slot`.
 
-        `address` and `size` are multiples of 4,096.  Guest writes to a
+        `address`, `size` and `start` are multiples of 4,096.  Guest writes to a
         read-only slot change nothing and exit as if no memory were there
         (KVM_MEM_READONLY).  KvmError for overlapping slots.
         """
-        if address % mmap.PAGESIZE or size % mmap.PAGESIZE or size <= 0:
+        if address % mmap.PAGESIZE or size % mmap.PAGESIZE or start % mmap.PAGESIZE or size <= 0:
             raise ValueError(f"a slot is whole pages of {mmap.PAGESIZE} bytes, not {size:#x} at {address:#x}")
-        slot = Slot(len(self.slots), address, size, readonly)
-        self.resources.callback(slot.memory.close)
+        slot = Slot(len(self.slots), address, size, readonly, memory, start)
+        if memory is None:
+            self.resources.callback(slot.memory.close)
         # The address is taken and the view dropped at once: a view left over would forbid close().
-        host = ctypes.addressof(ctypes.c_char.from_buffer(slot.memory))
+        host = ctypes.addressof(ctypes.c_char.from_buffer(slot.memory, start))
         call(self.fd, api.SET_USER_MEMORY_REGION,
              api.MemoryRegion(slot.number, api.MEM_READONLY if readonly else 0, address, size, host))
         self.slots.append(slot)
