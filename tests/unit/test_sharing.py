@@ -1,6 +1,7 @@
 """Many guests on one disk, and the block layer while guests, shares, depth and policy change."""
 
 import json
+from math import inf
 
 import numpy as np
 import pytest
@@ -40,6 +41,48 @@ def test_no_more_at_the_device_than_its_depth():
     rig.layer.set_depth(1)
     rig.host.env.run()
     assert ends == [0] * 6 and rig.layer.in_flight == 0
+
+
+def test_no_more_bytes_at_the_device_than_its_window():
+    """One large request goes whatever the window; the next waits until there is room again."""
+    rig, ends = shared_rig(), []
+    rig.layer = BlockLayer(rig.host, rig.driver, window=8192)
+    for n, sectors in enumerate((8, 128, 8, 8)):
+        rig.layer.submit("a", "read", n, sectors, [rig.page] * -(-sectors // 8), ends.append)
+    assert rig.layer.in_flight == 2 and len(rig.layer.queue) == 2
+    rig.host.env.run()
+    assert ends == [0] * 4 and rig.layer.in_flight == 0
+
+
+@pytest.mark.parametrize("kib", (4, 64, 104, 200, 256))
+def test_the_default_window_keeps_the_disk_busy(kib):
+    ends = {}
+    for window in (None, inf):
+        host = Host(memory_mib=1)
+        disk, ends[window] = TimedDisk(host, window=window), []
+        for _ in range(1000):
+            disk.layer.submit("a", "read", 0, kib * 2, (), ends[window].append)
+        host.env.run()
+        ends[window] = host.env.now
+    assert ends[None] <= 1.001 * ends[inf]
+
+
+def test_a_neighbour_keeps_a_third_of_its_speed_in_a_flood():
+    """By default: requests of 64 x 256 KiB wait where the host can choose between guests."""
+    host = Host(memory_mib=1)
+    disk, quiet = TimedDisk(host), []
+
+    def flood(status):
+        disk.layer.submit("flood", "read", 0, 512, (), flood)
+
+    def again(status):
+        quiet.append(host.env.now)
+        disk.layer.submit("quiet", "read", 0, 8, (), again)
+    for _ in range(64):
+        flood(0)
+    again(0)
+    host.env.run(until=20 * MS)
+    assert len(quiet) >= 20 * MS / 75_100 / 3
 
 
 @pytest.mark.parametrize("depth", (0, 8))
@@ -84,7 +127,7 @@ def test_caps_are_kept_in_the_layers_time():
 
 
 def test_a_guest_leaves_when_its_last_request_is_over():
-    rig, ends = shared_rig(depth=1), []
+    rig, ends = shared_rig(make("fifo"), depth=1), []
     for name in ("a", "b", "a", "b"):
         rig.layer.submit(name, "read", 0, 1, [rig.page], lambda status, name=name: ends.append((name, status)))
     left = rig.layer.remove("a")

@@ -1,8 +1,9 @@
 """The host block layer: the requests of all guests, one device queue, a scheduler between them, who got how much.
 
-What the device may not take yet waits in the scheduler, by default first come,
-first served.  A flush waits for all earlier writes of its guest, and holds no
-other guest up.
+What the device may not take yet waits in the scheduler: a queue that the device has
+taken is one that nobody can be fair about.  So no more bytes go to it than keep it
+busy, and by default guests take turns (`drr.py`).  A flush waits for all earlier
+writes of its guest, and holds no other guest up.
 
 Guests, shares, queue depth and policy may change while requests are under way:
 each that was taken is answered once.  So may the host's cores (`Host.set_cores`).
@@ -12,7 +13,8 @@ changes by closing and opening again; the requests here don't notice.
 
 from dataclasses import replace
 
-from vmio.hypervisor.scheduler import Fifo, Share
+from vmio.hypervisor.drr import QUANTUM, DeficitRoundRobin
+from vmio.hypervisor.scheduler import SECOND, Share
 from vmio.hypervisor.service import Service
 
 CHANGES = ("write", "zero")
@@ -38,20 +40,29 @@ class Request:
         self.started = 0
 
 
+def window_bytes(costs):
+    """As many bytes as must be at the disk so that it is never idle, whatever the sizes of the requests."""
+    return costs.disk_read_rate * costs.disk_read_ns // SECOND + QUANTUM
+
+
 class BlockLayer:
     """Requests for one device, through `driver` (submit, ring_doorbell, reap), in `host`'s time.
 
-    `scheduler` decides who is next (default `Fifo`), `depth` how many requests are at
-    the device at a time (default: as many as its queue takes).  Connect the device's
-    interrupt to `interrupt(vector)`.  Completions run in an event of the simulation,
-    so `done` may submit again.
+    `scheduler` decides who is next (default `DeficitRoundRobin`).  At most `depth`
+    requests are at the device at a time (default: as many as its queue takes), and none
+    goes there while `window` bytes are (default: what its latency lets pass at full
+    rate, and one large request more).  Connect the device's interrupt to
+    `interrupt(vector)`.  Completions run in an event of the simulation, so `done` may
+    submit again.
     """
 
-    def __init__(self, host, driver, scheduler=None, depth=None):
+    def __init__(self, host, driver, scheduler=None, depth=None, window=None):
         self.env, self.driver, self.costs = host.env, driver, host.costs
         self.services = {}                 # guest name: Service
-        self.queue = Fifo() if scheduler is None else scheduler
+        self.queue = DeficitRoundRobin() if scheduler is None else scheduler
         self.depth = self.in_flight = 0
+        self._sectors = 0                  # of the requests in flight
+        self._window = (window_bytes(host.costs) if window is None else window) / 512
         self._refused = None               # the request that the device had no room for
         self._alarms = []                  # times at which we ask the scheduler again, latest first
         self._reaping = self._ringing = False
@@ -193,7 +204,7 @@ class BlockLayer:
         """Move what may go to the device queue; ring once at the end of this instant."""
         queue, driver, now = self.queue, self.driver, self.env.now
         moved = False
-        while self.in_flight < self.depth:
+        while self.in_flight < self.depth and self._sectors < self._window:
             if self._refused is not None:
                 request, self._refused = self._refused, None
             else:
@@ -207,6 +218,7 @@ class BlockLayer:
                 break
             request.started = now
             self.in_flight += 1
+            self._sectors += request.sectors
             moved = True
         if moved and not self._ringing:
             self._ringing = True
@@ -242,6 +254,7 @@ class BlockLayer:
         now = self.env.now
         for request, status in finished:
             service = self.services[request.guest]
+            self._sectors -= request.sectors
             service.requests += 1
             service.bytes += request.sectors * 512
             service.errors += status != 0

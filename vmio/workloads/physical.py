@@ -102,6 +102,19 @@ class MediumTime:
         """Requests from now on come in at `ns` or later."""
         self._asked = max(self._asked, ns)
 
+    def at(self, ns, call):
+        """Call when the simulation is at `ns`; at once if it is past that."""
+        if ns > self.env.now:
+            self.env.timeout(ns - self.env.now).callbacks.append(lambda _: call())
+        else:
+            call()
+
+    def window(self):
+        """{kind: sectors} that pass in the time of one request: fewer at a time, and the medium would idle."""
+        costs = self.costs
+        return {"read": costs.disk_read_ns * costs.disk_read_rate // (SECTOR * 1_000_000_000) + 1,
+                "write": costs.disk_write_ns * costs.disk_write_rate // (SECTOR * 1_000_000_000) + 1}
+
     def service(self, kind, sectors, done):
         """The medium's time for a request: alone it takes `disk_ns`."""
         costs, now = self.costs, max(self.env.now, self._asked)
@@ -116,10 +129,10 @@ class MediumTime:
 class PhysicalDisk:
     """An NVMe disk of `host` that holds `media`, brought up by the host's driver; `slices` has one for each medium.
 
-    `entries` is the size of its queue; `scheduler` and `depth` as in `BlockLayer`.
+    `entries` is the size of its queue; `sharing`: options of its `BlockLayer`.
     """
 
-    def __init__(self, host, media, entries=256, scheduler=None, depth=None):
+    def __init__(self, host, media, entries=256, **sharing):
         env = self.env = host.env
         medium = media[0] if len(media) == 1 else Volumes(media)
 
@@ -130,7 +143,7 @@ class PhysicalDisk:
         bus.attach(BAR, BAR_BYTES, self.controller, "nvme", width=4)
         size = memory_needed(entries)
         self.driver = NvmeDriver(self.cpu, BAR, host.memory.allocate(size // PAGE), size, entries, vectors=[1])
-        self.layer = BlockLayer(host, self.driver, scheduler, depth)
+        self.layer = BlockLayer(host, self.driver, **sharing)
         env.run(until=env.process(self.driver.init()))
         self.slices = [Slice(self.layer, n * one.sectors, one.sectors) for n, one in enumerate(media)]
 

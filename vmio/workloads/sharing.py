@@ -13,6 +13,7 @@ and controller over a medium of zeros, with the same result.
 
 from dataclasses import dataclass, fields
 from functools import partial
+from math import inf
 
 from vmio.hypervisor.costs import CostModel
 from vmio.hypervisor.host import Host
@@ -127,7 +128,7 @@ class _Run:
         self.params, self.policy = params, policy
         pages = {guest.name: -(-guest.request_bytes // PAGE) for guest in params.guests}
         host = self.host = Host((sum(pages.values()) * PAGE >> 20) + 4, CostModel.preset(params.costs))
-        options = {"scheduler": make(policy), "depth": params.device_depth}
+        options = {"scheduler": make(policy), "depth": params.device_depth, "window": inf}
         disk = (TimedDisk(host, **options) if params.device == "timed"
                 else PhysicalDisk(host, [_Zeros(SLICE * len(params.guests))], **options))
         self.layer, self.began = disk.layer, host.env.now

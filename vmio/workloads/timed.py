@@ -13,13 +13,13 @@ from vmio.workloads.physical import MediumTime
 
 
 class TimedDisk:
-    """A disk of `host` with a queue of `entries`; `layer` is its block layer."""
+    """A disk of `host` with a queue of `entries`; `layer` is its block layer (`sharing`: its options)."""
 
-    def __init__(self, host, entries=256, scheduler=None, depth=None):
+    def __init__(self, host, entries=256, **sharing):
         self._medium = MediumTime(host)
         self.pairs = [SimpleNamespace(entries=entries)]
         self._new, self._finished, self._free = [], [], entries - 1
-        self.layer = BlockLayer(host, self, scheduler, depth)
+        self.layer = BlockLayer(host, self, **sharing)
 
     def submit(self, kind, lba, sectors, pages, tag, pair=0):
         """As `NvmeDriver.submit`: False if the queue is full."""
