@@ -52,7 +52,7 @@ def test_another_ring_size_is_a_close_and_an_open():
 
 
 @pytest.mark.parametrize("last", POLICIES)
-def test_shares_depth_and_policy_change_under_running_guests(last):
+def test_shares_depth_policy_and_cores_change_under_running_guests(last):
     """Every byte is right and every request is counted once, whatever the host changes meanwhile."""
     machine = Machine(guests=3)
     layer, env = machine.disk.layer, machine.host.env
@@ -82,6 +82,7 @@ def test_shares_depth_and_policy_change_under_running_guests(last):
             name = f"guest{n % 3}"
             layer.change(name, weight=1 + n * 37 % 500, cap=None if n % 2 else 200_000_000, reservation=n % 4 * 1_000_000)
             layer.set_depth(1 + n * 7 % 20)
+            machine.host.set_cores(1 + n * 3 % 5)
             if n % 5 == 0:
                 layer.set_scheduler(make(policies[n // 5 % len(policies)]))
         layer.set_scheduler(make(last))

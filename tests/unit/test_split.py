@@ -1,6 +1,7 @@
 """Whole workloads in split mode: the same bytes as emulated mode on every trace, fewer exits, rings that add up."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,7 @@ from vmio.__main__ import main
 from vmio.machine.storage import Image
 from vmio.workloads import disk, trace
 from vmio.workloads.disk import DiskParams
+from vmio.workloads.hot_cores import run_hot_cores
 
 TRACES = sorted(data.path("traces").glob("*.csv"))
 ALL = ("to the host", "to the guest")
@@ -72,6 +74,26 @@ def test_more_cores_let_guests_and_workers_overlap(signals):
                                           signals=signals)) for cores in (1, 2, 4))
     assert one.sha256 == two.sha256 == four.sha256
     assert one.virtual_ns > two.virtual_ns > four.virtual_ns
+
+
+def test_cores_come_and_go_in_mid_run():
+    """What the guests read per millisecond follows the cores; not a byte is lost, repeated or out of place."""
+    params = DiskParams(guests=8, queue_depth=32, block=512, bytes=704 << 10, host_cores=1)
+    run = run_hot_cores(params, (1, 2, 4, 2, 1))
+    one, two, four, two_again, one_again = run.rates()
+    assert two == pytest.approx(1.9 * one, rel=0.1) and four > 1.3 * two
+    assert (two_again, one_again) == (pytest.approx(two, rel=0.1), pytest.approx(one, rel=0.1))
+    still = disk.run(replace(params, mode="split"))
+    assert run.result.sha256 == still.sha256 and run.result.bytes_read == still.bytes_read == 8 * params.bytes
+    assert four < 1.1 * run_hot_cores(params, (8,)).rates()[0]
+    assert "3 to 4 ms" in run.table()
+    assert len(run_hot_cores(replace(params, bytes=64 << 10), (1, 2, 1)).stretches) < 3     # the guests end before
+
+
+@pytest.mark.parametrize("cores", (0, 257))
+def test_numbers_of_cores_are_checked_before_anything_runs(cores):
+    with pytest.raises(ValueError, match=f"host_cores {cores}"):
+        run_hot_cores(DiskParams(), (2, cores))
 
 
 def test_two_runs_are_the_same_run(image):

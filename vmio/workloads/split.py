@@ -16,8 +16,12 @@ from vmio.workloads.physical import PhysicalDisk
 from vmio.workloads.queued import BUFFERS, DRIVER_PAGES, QueuedRun, room
 
 
-def run_split(params, requests, image):
-    """Run `requests` in each guest, on its own difference disk over `image`; a `DiskResult`."""
+def run_split(params, requests, image, meanwhile=None):
+    """Run `requests` in each guest, on its own difference disk over `image`; a `DiskResult`.
+
+    `meanwhile(host, runs)` is what the host's administrator does at the same time: a
+    process of the simulation.
+    """
     size, depth, ram_mib = room(params, requests)
     host = Host(memory_mib=params.guests * (ram_mib + 4) + 16, costs=CostModel.preset(params.costs),
                 cores=params.host_cores)
@@ -25,6 +29,8 @@ def run_split(params, requests, image):
     disk = PhysicalDisk(host, media)
     runs = [SplitRun(host, params, medium, requests, ram_mib, backend, depth, size)
             for medium, backend in zip(media, disk.slices)]
+    if meanwhile is not None:
+        host.env.process(meanwhile(host, runs))
     host.run(*[(run.cpu, run.program) for run in runs])
     return result(params, requests, runs)
 
