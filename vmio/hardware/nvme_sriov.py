@@ -2,12 +2,14 @@
 
 A virtual function (VF) has its own requester id, so the IOMMU tells it from the
 others; its own registers, queues and MSI-X, so a guest can drive it alone; and, here,
-its own part of the medium as its namespace.  It has no way to touch another's.
+its own part of the medium as its namespace.  It has no way to touch another's, and
+the time of the medium they share by turns (`nvme_arbiter`).
 Source: PCI Express SR-IOV 1.1, 2.1.2 "VF Discovery", 3.3 "SR-IOV Extended Capability".
 """
 
 from vmio.devices.pci import CONFIG_BYTES, INTERRUPT_PIN
 from vmio.hardware.nvme import NvmeController
+from vmio.hardware.nvme_arbiter import Arbiter, Port
 from vmio.hardware.nvme_pci import NvmeFunction
 
 # 3.3: the capability, at the start of the extended configuration space, and offsets in it
@@ -47,6 +49,16 @@ class Partition:
             raise ValueError(f"{self.name}: sectors {lba} to {lba + count - 1}")
 
 
+class VirtualController(NvmeController):
+    """A VF's: `service`, unless it is None, is a `Port` of the arbiter."""
+
+    def forget(self):
+        """Drop what is under way, also what waits at the port."""
+        super().forget()
+        if self.service is not None:
+            self.service.forget()
+
+
 class VirtualFunction(NvmeFunction):
     """VF `number`: the configuration space of `controller`, which serves `controller.image`.
 
@@ -65,13 +77,17 @@ class PhysicalFunction(NvmeFunction):
 
     `functions` are those there are now.  `parts` cuts the medium for the VF count
     that software chose: `parts(image, count)` gives a list of media (default: equal parts).
+    `window` {kind: sectors} and `at` are the arbiter's: without a window the medium serves
+    who comes first.  The physical function's own commands wait for nobody: who has it
+    manages the disk.
     """
 
-    def __init__(self, controller, total=8, intx=None, on_bar=None, parts=None):
+    def __init__(self, controller, total=8, intx=None, on_bar=None, parts=None, window=None, at=None):
         if not 1 <= total <= MOST_FUNCTIONS:
             raise ValueError(f"virtual functions: total {total}; 1 to {MOST_FUNCTIONS}")
         self.total, self.functions = total, []
         self._parts = parts or equal_parts
+        self.arbiter = Arbiter(controller.service, window or {}, at)
         super().__init__(controller, intx, on_bar)
         self.extended = bytearray(LENGTH)
         self._reset_extended()
@@ -118,8 +134,9 @@ class PhysicalFunction(NvmeFunction):
 
     def _make(self, number, medium):
         own = self.controller
-        controller = NvmeController(own.clock, self._memory, medium, lambda vector: None, own.service,
-                                    serial=f"VMIOVF{number:02}", fetch_ns=own.fetch_ns)
+        service = None if own.service is None else Port(self.arbiter)
+        controller = VirtualController(own.clock, self._memory, medium, lambda vector: None, service,
+                                       serial=f"VMIOVF{number:02}", fetch_ns=own.fetch_ns)
         return VirtualFunction(controller, number, FIRST_OFFSET + VF_STRIDE * number)
 
     def _remove(self):

@@ -26,7 +26,7 @@ def enable(function, count):
     pci.write(s.CAPABILITY + s.CONTROL, 2, s.ENABLE | s.MEMORY_ENABLE)
     function.children = [
         HostFunction(f"{function.name}-vf{vf.number}", function.requester + vf.requester_offset, vf, vf.controller,
-                     function.iommu, arrived=function.arrived) for vf in pci.functions]
+                     function.iommu, arrived=getattr(vf.controller.service, "arrived", None)) for vf in pci.functions]
     for child in function.children:
         child.last_guest = function.last_guest      # its part of the medium may hold the same data
     return list(function.children)

@@ -32,7 +32,7 @@ class HostNvme:
         self.cpu = HostCpu(host, bus)
         medium = MediumTime(host)
         self.controller = NvmeController(Clock(host.env.now), host.memory, image, lambda vector: None, medium.service)
-        pci = PhysicalFunction(self.controller, total, parts=parts)
+        pci = PhysicalFunction(self.controller, total, parts=parts, window=medium.window(), at=medium.at)
         bus.attach(BAR, BAR_BYTES, self.controller, "nvme", width=4)
         self.function = HostFunction("nvme0", requester_id(0, slot), pci, self.controller, iommu, self,
                                      arrived=medium.arrived)
