@@ -1,7 +1,7 @@
 """What things cost: the one place in the package that holds a nanosecond.
 
 The price of an exit is a ladder of four terms (fitted on E01, tested on E02 and
-E17 by tests/unit/test_costs.py):
+E17 by tests/unit/test_papers.py):
 
     hypercall   into the hypervisor and back, nothing done
   + lookup      find who answers at this port or address
@@ -64,7 +64,9 @@ class CostModel:
 
     @classmethod
     def preset(cls, name="server-2022"):
-        """Prices of a processor generation; ValueError names the presets there are."""
+        """Prices of a processor generation (a `CostModel` is its own); ValueError names the presets there are."""
+        if isinstance(name, cls):
+            return name
         if name not in PRESETS:
             raise ValueError(f"cost preset {name!r}: choose one of {', '.join(PRESETS)}")
         return _preset(name)
