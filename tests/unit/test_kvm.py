@@ -104,6 +104,7 @@ def test_probe_says_why_a_linux_host_cannot(monkeypatch, tmp_path):
     with monkeypatch.context() as patch:
         patch.setattr(platform, "machine", lambda: "aarch64")
         assert probe.usable() == (False, "the guest is x86-64 machine code; this processor is aarch64")
+    monkeypatch.delenv("VMIO_KVM", raising=False)
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     works, reason = probe.usable(str(tmp_path / "kvm"))
     assert not works and f"there is no {tmp_path}/kvm" in reason and "kvm_intel or kvm_amd" in reason
@@ -115,6 +116,15 @@ def test_probe_says_why_a_linux_host_cannot(monkeypatch, tmp_path):
     monkeypatch.setattr(os, "open", denied)
     works, reason = probe.usable()
     assert not works and "no permission to open /dev/kvm" in reason and "usermod -aG kvm" in reason
+
+
+@on_linux
+def test_the_environment_may_name_another_device(monkeypatch):
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setenv("VMIO_KVM", "/nonexistent")
+    assert probe.usable()[0] is False and "there is no /nonexistent" in probe.usable()[1]
+    with pytest.raises(FileNotFoundError):
+        Vm()
 
 
 @on_linux
@@ -238,6 +248,37 @@ def test_coalesced_writes_wait_in_order(guest):
     for _ in range(5):                                            # 250 in all: the ring wraps round
         assert told(guest.run(code)) == []
         assert ring.drain() == writes and ring.drain() == []
+
+
+@on_kvm
+def test_coalesced_ports_and_memory_share_one_order(guest):
+    ring = Coalesced(guest.vcpu, guest.vm)
+    if not guest.vm.capability(api.CAP_COALESCED_PIO):
+        with pytest.raises(OSError, match="KVM_CAP_COALESCED_PIO"):
+            ring.add(0x80, 4, port=True)
+        pytest.skip("NOT RUN ON REAL HARDWARE: this host's KVM can't put off writes to ports (KVM_CAP_COALESCED_PIO)")
+    ring.add(0x80, 4, port=True)
+    ring.add(HOLE, 4)
+    code = Code().out(0x80, 1).store(HOLE, 2).out(0x82, 0x3333, 2).out(0x80, 4, 4)
+    assert told(guest.run(code.out(0x84, 5).in_(0x80))) == [                 # one port further; and reads never wait
+        (IO, 0x84, 1, 5, True, 1), (IO, 0x80, 1, 0xFF, False, 1)]
+    assert ring.drain() == [(0x80, 1, 1, True), (HOLE, 4, 2, False), (0x82, 2, 0x3333, True), (0x80, 4, 4, True)]
+
+
+@on_kvm
+def test_a_full_ring_makes_the_next_write_an_exit_and_keeps_the_order(guest):
+    ring = Coalesced(guest.vcpu, guest.vm)
+    ring.add(HOLE, 4)
+    code, order = Code(), []
+    for value in range(2 * ring.length):
+        code.store(HOLE, value)
+
+    def answer(exit):
+        order.extend(write.value for write in ring.drain())
+        order.append(exit.value)
+    exits = told(guest.run(code, answer))
+    order.extend(write.value for write in ring.drain())
+    assert order == list(range(2 * ring.length)) and 0 < len(exits) <= 2
 
 
 @on_kvm

@@ -7,6 +7,7 @@ exit is what the processor makes of it; the records are the same `Exit`s.
     api       numbers and structures of the ioctl interface
     vm, vcpu  a virtual machine, its memory slots; a processor and its run loop
     fast      doorbells and coalesced writes: accesses that the kernel answers
+    irq       interrupts by irqfd: the other direction, without an exit as well
     longmode  page tables and task state for a guest in user mode
     code      a tiny assembler;  guest  all of this put together
     probe     can this host do it, and if not, why;  measure  ns per exit

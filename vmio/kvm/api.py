@@ -45,6 +45,25 @@ class CoalescedZone(Structure):
     _fields_ = [("addr", c_uint64), ("size", c_uint32), ("pio", c_uint32)]
 
 
+class IrqFd(Structure):
+    """struct kvm_irqfd: a write to the eventfd becomes an interrupt on line `gsi`."""
+
+    _fields_ = [("fd", c_uint32), ("gsi", c_uint32), ("flags", c_uint32), ("resamplefd", c_uint32), ("pad", c_uint8 * 16)]
+
+
+class MsiRoute(Structure):
+    """struct kvm_irq_routing with one entry: line `gsi` sends this message (address and data as a device would write)."""
+
+    _fields_ = [(name, c_uint32) for name in ("count", "flags", "gsi", "type", "entry_flags", "pad", "address_low",
+                                              "address_high", "data")] + [("rest", c_uint32 * 5)]
+
+
+class Capability(Structure):
+    """struct kvm_enable_cap: turn a capability on."""
+
+    _fields_ = [("cap", c_uint32), ("flags", c_uint32), ("args", c_uint64 * 4), ("pad", c_uint8 * 64)]
+
+
 REGISTERS = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rsp", "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
              "r15", "rip", "rflags")
 
@@ -85,27 +104,34 @@ GET_VCPU_MMAP_SIZE = _io(0x04)
 CREATE_VCPU = _io(0x41)
 SET_USER_MEMORY_REGION = _iow(0x46, MemoryRegion)
 SET_TSS_ADDR = _io(0x47)
+CREATE_IRQCHIP = _io(0x60)
+SET_GSI_ROUTING = _WRITE << 30 | 8 << 16 | _io(0x6A)     # the size is that of the list's head, without entries
 REGISTER_COALESCED_MMIO = _iow(0x67, CoalescedZone)
+IRQFD = _iow(0x76, IrqFd)
 IOEVENTFD = _iow(0x79, IoEventFd)
 RUN = _io(0x80)
 GET_REGS = _ior(0x81, Regs)
 SET_REGS = _iow(0x82, Regs)
 GET_SREGS = _ior(0x83, Sregs)
 SET_SREGS = _iow(0x84, Sregs)
+ENABLE_CAP = _iow(0xA3, Capability)
 
 NAMES = {number: "KVM_" + name for name, number in list(globals().items())
          if name.isupper() and isinstance(number, int) and number >> 8 & 0xFF == _KVMIO}
 
 # Capabilities (KVM_CAP_...), asked for by CHECK_EXTENSION: 0 is no.
 CAP_COALESCED_MMIO = 15       # the answer is the page of the ring within the vCPU's mapping
+CAP_IRQFD = 32
 CAP_IOEVENTFD = 36
 CAP_READONLY_MEM = 81
+CAP_SPLIT_IRQCHIP = 121
 CAP_IMMEDIATE_EXIT = 136
 CAP_COALESCED_PIO = 162
 
 MEM_READONLY = 1 << 1         # flags of MemoryRegion
 IOEVENTFD_DATAMATCH = 1 << 0  # flags of IoEventFd
 IOEVENTFD_PIO = 1 << 1
+ROUTE_MSI = 2                 # type of MsiRoute
 
 COALESCED_HEAD = "<II"        # struct kvm_coalesced_mmio_ring: first to read, next to fill; then entries of
 COALESCED_ENTRY = "<QII8s"    # address, length, port or memory, data

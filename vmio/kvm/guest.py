@@ -1,6 +1,6 @@
 """A guest that runs a short program in ring 3 of a real processor: VM, memory, vCPU and tables together."""
 
-from vmio.kvm import longmode
+from vmio.kvm import irq, longmode
 from vmio.kvm.vcpu import Vcpu, all_ones
 from vmio.kvm.vm import Vm
 
@@ -12,12 +12,16 @@ RAM_BYTES = 2 << 20
 class Guest:
     """A VM with 2 MiB of memory from address 0.  `ports` are those that its task state grants (None: all).
 
+    With `interrupts` it has a local APIC and lets interrupts in (irq.py).
     `with Guest() as guest` gives back every file and mapping.
     """
 
-    def __init__(self, ports=None, device="/dev/kvm"):
+    def __init__(self, ports=None, device=None, interrupts=False):
         self.vm = Vm(device)
+        self.interrupts = interrupts
         try:
+            if interrupts:
+                irq.add_controller(self.vm)      # before the vCPU, which takes its part of it
             self.ram = self.vm.add_slot(0, RAM_BYTES)
             self.vcpu = Vcpu(self.vm)
             longmode.load_tables(self.ram, ports)
@@ -42,7 +46,7 @@ class Guest:
             raise RuntimeError("this guest was stopped within a string instruction: start a new one")
         if code is not None:
             self.load(code)
-        longmode.enter_user_mode(self.vcpu)
+        longmode.enter_user_mode(self.vcpu, interrupts=self.interrupts)
         return self.vcpu.run(answer, DONE_PORT, seconds)
 
     def close(self):

@@ -3,8 +3,9 @@
 Why not ring 0?  On some hosts (nested or partly interpreted KVM) only user-mode
 code runs at full speed.  Why a bitmap?  IOPL 3 would be the short way to let
 ring 3 use ports, but not every host honours it; the I/O permission bitmap of
-the TSS works everywhere.  No interrupt table is set up: any fault of the guest
-becomes a triple fault, which ends the run.
+the TSS works everywhere.  Without `interrupts` there is no interrupt table, and
+with them it holds that one gate (irq.py): any fault of the guest becomes a triple
+fault, which ends the run.
 
 Sources: Intel SDM vol. 3A, 4.5 (4-level paging), 3.4.5 (descriptors), 8.7 (TSS
 in 64-bit mode); vol. 1, 19.5.2 (I/O permission bitmap); AMD APM vol. 2 agrees.
@@ -16,13 +17,13 @@ from vmio.kvm import api
 
 # Where, from the start of the slot that holds them.
 PML4, PDPT, DIRECTORIES = 0x1000, 0x2000, 0x3000      # four page directories: 4 GiB
-GDT, TSS, CODE = 0x7000, 0x8000, 0x10000
+GDT, TSS, IDT, HANDLER, CODE = 0x7000, 0x8000, 0xB000, 0xC000, 0x10000
 GIB = 1 << 30
 
 USER_CODE, USER_DATA, TASK = 0x08 | 3, 0x10 | 3, 0x18  # selectors
 TSS_BYTES = 104
 TSS_LIMIT = TSS_BYTES + 8192                          # 65,536 port bits and one byte of ones after them
-RFLAGS_FIXED = 0x2                                    # bit 1 is always 1; interrupts stay off
+RFLAGS_FIXED, RFLAGS_IF = 0x2, 0x200                  # bit 1 is always 1; IF lets interrupts in
 
 _PRESENT, _WRITABLE, _USER, _LARGE = 1, 2, 4, 0x80
 _CR0 = 0x80010033                                     # PG, WP, NE, ET, MP, PE
@@ -80,14 +81,14 @@ def load_tables(ram, ports=None):
     ram.write(ram.address + TSS, task_state(ports))
 
 
-def enter_user_mode(vcpu, base=0):
+def enter_user_mode(vcpu, base=0, interrupts=False):
     """Set the registers: the next run begins at `base` + CODE, in ring 3, with the tables that are at `base`."""
     sregs = vcpu.special_registers()
     code, data, task = segments(base)
     sregs.cs, sregs.tr = code, task
     sregs.ds = sregs.es = sregs.fs = sregs.gs = sregs.ss = data
     sregs.gdt = api.Table(base=base + GDT, limit=39)
-    sregs.idt = api.Table(base=0, limit=0)
+    sregs.idt = api.Table(base=base + IDT, limit=4095) if interrupts else api.Table(base=0, limit=0)
     sregs.cr0, sregs.cr3, sregs.cr4, sregs.efer = _CR0, base + PML4, _CR4_PAE, _EFER
     vcpu.set_special_registers(sregs)
-    vcpu.set_registers(rip=base + CODE, rsp=base + CODE, rflags=RFLAGS_FIXED)
+    vcpu.set_registers(rip=base + CODE, rsp=base + CODE, rflags=RFLAGS_FIXED | (RFLAGS_IF if interrupts else 0))

@@ -8,38 +8,43 @@ import os
 import platform
 import sys
 
-DEVICE = "/dev/kvm"
 _TRY_PORT, _TRY_VALUE = 0x80, 0x5A
 
 
-def usable(device=DEVICE):
+def device():
+    """The file to open: /dev/kvm, or what VMIO_KVM in the environment names (a test hides KVM in this way)."""
+    return os.environ.get("VMIO_KVM") or "/dev/kvm"
+
+
+def usable(path=None):
     """(True, "") or (False, why not and what would help), in words for a reader."""
+    path = path or device()
     if not sys.platform.startswith("linux"):
         return False, f"KVM is a part of Linux; this is {sys.platform}"
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return False, f"the guest is x86-64 machine code; this processor is {platform.machine()}"
     try:
-        os.close(os.open(device, os.O_RDWR | os.O_CLOEXEC))
+        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
     except FileNotFoundError:
-        return False, (f"there is no {device}: load the module kvm_intel or kvm_amd; inside a virtual machine its host "
-                       f"must allow nested virtualization; a container must be started with --device {device}")
+        return False, (f"there is no {path}: load the module kvm_intel or kvm_amd; inside a virtual machine its host "
+                       f"must allow nested virtualization; a container must be started with --device {path}")
     except PermissionError:
-        return False, (f"no permission to open {device} for reading and writing: join the group that owns it "
+        return False, (f"no permission to open {path} for reading and writing: join the group that owns it "
                        f"(sudo usermod -aG kvm $USER, then log in again)")
     except OSError as error:
-        return False, f"{device} can't be opened: {error.strerror}"
-    return _try(device)
+        return False, f"{path} can't be opened: {error.strerror}"
+    return _try(path)
 
 
-def _try(device):
+def _try(path):
     from vmio.kvm.code import Code            # not at the top: fcntl and signal timers exist on Unix only
     from vmio.kvm.guest import Guest
     from vmio.kvm.vcpu import End
     try:
-        with Guest(device=device) as guest:
+        with Guest(device=path) as guest:
             run = guest.run(Code().out(_TRY_PORT, _TRY_VALUE))
     except (OSError, RuntimeError) as error:   # OSError: the ioctl that failed, by name
-        return False, f"{device} opens, but a guest can't be run: {error}"
+        return False, f"{path} opens, but a guest can't be run: {error}"
     if run.end is not End.DONE or [(exit.address, exit.value) for exit in run.exits][:1] != [(_TRY_PORT, _TRY_VALUE)]:
-        return False, f"{device} opens, but a guest of two instructions in ring 3 ended otherwise than it must: {run}"
+        return False, f"{path} opens, but a guest of two instructions in ring 3 ended otherwise than it must: {run}"
     return True, ""

@@ -12,7 +12,7 @@ import mmap
 import os
 from contextlib import ExitStack
 
-from vmio.kvm import api
+from vmio.kvm import api, probe
 
 # Three pages that KVM on Intel wants for itself, out of the guest's way.  Below
 # 2 GiB because fcntl.ioctl takes a signed 32-bit number.
@@ -65,11 +65,11 @@ class Slot:
 class Vm:
     """A virtual machine; `with Vm() as vm` closes every file and mapping, the vCPUs' too."""
 
-    def __init__(self, device="/dev/kvm"):
+    def __init__(self, device=None):
         self.slots = []
         self.resources = ExitStack()      # closed in reverse order: vCPUs, memory, VM, /dev/kvm
         try:
-            self.kvm = self.own_fd(os.open(device, os.O_RDWR | os.O_CLOEXEC))
+            self.kvm = self.own_fd(os.open(device or probe.device(), os.O_RDWR | os.O_CLOEXEC))
             version = call(self.kvm, api.GET_API_VERSION)
             if version != api.API_VERSION:
                 raise OSError(f"KVM_GET_API_VERSION: {version}, this package speaks {api.API_VERSION}")
