@@ -103,6 +103,7 @@ class VCpu:
         self.handlers = {}                # vector -> function(cpu): the guest's IDT
         self.interrupts = self.spurious = 0
         self.compute_ns = self.idle_ns = 0
+        self.sleeps = None                # a list, for who wants to know: (from, until) of each HLT, the wake-up left out
         self._wake = None
         self._paid = self.now             # how much of its time has been spent on a core
 
@@ -214,7 +215,7 @@ class VCpu:
         yield from self._catch_up()
         while not (self.attention and self.interrupts_enabled):
             if self.now >= until:
-                self.idle_ns += self.now - started
+                self._slept(started)
                 return False
             wake_at = min(self.clock.deadline(), until)
             if wake_at == NEVER or wake_at >= self.env.peek():
@@ -222,11 +223,17 @@ class VCpu:
             else:                         # nothing else happens until then: no need to tell the simulation
                 self.now = self._paid = max(self.now, wake_at)
                 self.clock.advance_to(self.now)
+        self._slept(started)
         self.now += self.costs.wakeup_ns
+        self.idle_ns += self.costs.wakeup_ns
         self.clock.advance_to(self.now)
-        self.idle_ns += self.now - started
         self.attend()
         return self.interrupts > seen
+
+    def _slept(self, started):
+        self.idle_ns += self.now - started
+        if self.sleeps is not None:
+            self.sleeps.append((started, self.now))
 
     def _sleep(self, wake_at):
         """Until `wake_at` (ns), or until the interrupt line rises."""

@@ -13,7 +13,7 @@ from vmio.hypervisor.host import Host
 from vmio.machine.overlay import Overlay
 from vmio.machine.storage import SECTOR, Image
 from vmio.table import table
-from vmio.workloads import trace
+from vmio.workloads import times, trace
 
 MODES = ("emulated", "split", "passthrough")
 IOMMU = ("off", "strict", "lazy", "static")
@@ -40,6 +40,8 @@ class DiskParams:
     "injected" by the host or "posted" by the hardware; `iommu` "off" (the device
     reaches all of the host's memory), "strict" (a buffer is mapped for one request and
     the IOTLB told at once), "lazy" (told later) or "static" (all of the guest's RAM, once).
+
+    `costs` is the name of a preset, or a `CostModel` with prices of your own.
     """
 
     mode: str = "emulated"
@@ -51,7 +53,7 @@ class DiskParams:
     interrupts: bool = True
     guests: int = 1
     queue_depth: int = 1
-    costs: str = "server-2022"
+    costs: str | CostModel = "server-2022"
     ring_kib: int = 128
     batch: int = 16
     signals: str = "batch"
@@ -70,14 +72,25 @@ class DiskParams:
                                 ("batch", 1, 1024), ("host_cores", 1, 256)):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name} {getattr(self, name)}: {low} to {high}")
-        CostModel.preset(self.costs)
+        self.prices  # ValueError for a name that there is not
         trace.sequential(self.bytes, self.block)
         return self
+
+    @property
+    def prices(self):
+        """The `CostModel`."""
+        return self.costs if isinstance(self.costs, CostModel) else CostModel.preset(self.costs)
 
 
 @dataclass(frozen=True)
 class DiskResult:
-    """Counts of the requests alone, set-up left out.  Times in ns of virtual time."""
+    """Counts of the requests alone, set-up left out.  Times in ns of virtual time.
+
+    `parts` says where the guests' time went (`times.parts`), summed over guests.
+    `latencies` has each request's time, from the guest's own work for it until the guest
+    knows that it is over.  `host_cpu_ns` is what the host's own code took of its cores:
+    handling exits, workers, an emulator's copying.
+    """
 
     params: DiskParams
     exits: dict
@@ -96,12 +109,20 @@ class DiskResult:
     signals: int = 0
     rings: dict = field(default_factory=dict, repr=False)   # name: [(ns, used bytes), ...] of the first guest's rings
     canaries: dict = field(default_factory=dict)            # guest: is what it left in its memory still there?
+    parts: dict = field(default_factory=dict)
+    host_cpu_ns: int = 0
+    latencies: list = field(default_factory=list, repr=False)
     images: list = field(default_factory=list, repr=False, compare=False)
 
     @property
     def exits_total(self):
         """All exits of the requests."""
         return sum(self.exits.values())
+
+    def latency(self, percent):
+        """The smallest latency in ns that `percent` of the requests do not exceed; None without requests."""
+        ordered = sorted(self.latencies)
+        return ordered[max(0, -(-len(ordered) * percent // 100) - 1)] if ordered else None
 
     def table(self):
         """Exits by reason and by device, and where the time went, as fixed-width text."""
@@ -124,9 +145,11 @@ class DiskResult:
         return "\n\n".join(tables)
 
     def to_dict(self):
-        """Plain data for JSON; the rings' history stays here."""
-        plain = {name: value for name, value in self.__dict__.items() if name not in ("params", "images", "rings")}
-        return {**plain, "exits_total": self.exits_total, "params": asdict(self.params)}
+        """Plain data for JSON; the rings' history and the single latencies stay here."""
+        left_out = ("params", "images", "rings", "latencies")
+        plain = {name: value for name, value in self.__dict__.items() if name not in left_out}
+        return {**plain, "latency_p50_ns": self.latency(50), "latency_p99_ns": self.latency(99),
+                "exits_total": self.exits_total, "params": asdict(self.params)}
 
 
 @cache
@@ -155,7 +178,7 @@ def run(params, requests=None, image=None, name="trace"):
         return run_passthrough(params, requests, image)
     most = max((r.sectors for r in requests), default=1) * SECTOR
     ram_mib = (BUFFER + most >> 20) + 1
-    host = Host(memory_mib=params.guests * (ram_mib + 4) + 8, costs=CostModel.preset(params.costs),
+    host = Host(memory_mib=params.guests * (ram_mib + 4) + 8, costs=params.prices,
                 cores=params.host_cores)
     runs = [_EmulatedRun(host, params, Overlay(image), requests, ram_mib) for _ in range(params.guests)]
     host.run(*[(run.cpu, run.program) for run in runs])
@@ -166,12 +189,14 @@ class GuestRun:
     """One guest, its requests, and what it measured; a mode adds devices and `program(cpu)`."""
 
     def __init__(self, host, params, image, requests, ram_mib):
-        self.params, self.image, self.requests = params, image, requests
+        self.params, self.image, self.requests, self.host = params, image, requests, host
         self.guest = host.guest(ram_mib=ram_mib)
         self.costs, self.cpu = host.costs, self.guest.cpu
         self.digest = hashlib.sha256()
         self.bytes = self.bytes_read = self.signals = 0
         self.rings = {}
+        self.latencies = []
+        self.device_spans, self.copy_spans = [], []   # (from, until): the device had a request, the emulator moved data
         self.guest.memory.write(CANARY, self._canary)
 
     def start(self, cpu):
@@ -179,6 +204,8 @@ class GuestRun:
         self.started, self.setup = cpu.now, {id(row): (row.count, row.total_ns) for row in cpu.exits.rows}
         self.setup_exits = cpu.exits.total
         self.setup_compute, self.setup_idle, self.setup_interrupts = cpu.compute_ns, cpu.idle_ns, cpu.interrupts
+        self.setup_copied, self.setup_busy = self._copied_in_exits, self.host.busy_ns
+        cpu.sleeps = []
 
     @property
     def _canary(self):
@@ -203,6 +230,16 @@ class GuestRun:
         """Time in exits since set-up."""
         return sum(row.total_ns - self.setup.get(id(row), (0, 0))[1] for row in self.cpu.exits.rows)
 
+    @property
+    def _copied_in_exits(self):
+        return sum(row.extra_ns for row in self.cpu.exits.rows)   # string I/O: the hypervisor moves the block
+
+    def parts(self):
+        """Where this guest's time since set-up went."""
+        cpu = self.cpu
+        return times.parts(cpu.now - self.started, cpu.compute_ns - self.setup_compute, self.exit_ns,
+                           self._copied_in_exits - self.setup_copied, cpu.sleeps, self.device_spans, self.copy_spans)
+
 
 class _EmulatedRun(GuestRun):
     """A guest with a board, an ATA disk and its driver."""
@@ -215,10 +252,12 @@ class _EmulatedRun(GuestRun):
             if kind in ("buffer", "reset"):
                 done()                   # the medium has no part in it
                 return
-            ns = self.costs.disk_ns(kind, sectors)
+            ready = over = clock.now + self.costs.disk_ns(kind, sectors)
+            self.device_spans.append((clock.now, ready))
             if params.transfer == "dma":
-                ns += self.costs.copy_ns(sectors * SECTOR)   # the emulator moves what a DMA engine would
-            clock.call_later(ns, done)
+                over += self.costs.copy_ns(sectors * SECTOR)   # the emulator moves what a DMA engine would
+                self.copy_spans.append((ready, over))
+            clock.call_at(over, done)
         Board(self.guest, (AtaDisk(image),), service)
 
     def program(self, cpu):
@@ -232,6 +271,7 @@ class _EmulatedRun(GuestRun):
         yield from cpu.pay()
         self.start(cpu)
         for row, request in enumerate(self.requests):
+            asked = cpu.now
             cpu.compute(self.costs.guest_request_ns)
             length = request.sectors * SECTOR
             self.bytes += length
@@ -244,6 +284,7 @@ class _EmulatedRun(GuestRun):
                 yield from disk.write(request.lba, request.sectors, BUFFER)
             else:
                 yield from disk.flush()
+            self.latencies.append(cpu.now - asked)
 
 
 def _map_bus_master(cpu):
@@ -261,9 +302,14 @@ def _merge(dicts):
     return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
 
 
+def _host_cpu_ns(runs):
+    workers = runs[0].host.busy_ns - min(run.setup_busy for run in runs)
+    return workers + sum(run.exit_ns + times.length(run.copy_spans) for run in runs)
+
+
 def result(params, requests, runs):
     """The `DiskResult` of guests that have run."""
-    digest = runs[0].digest.hexdigest()
+    digest, parts = runs[0].digest.hexdigest(), [run.parts() for run in runs]
     if len(runs) > 1:   # each guest read its own disk: the digest of the digests, in order
         digest = hashlib.sha256(b"".join(run.digest.digest() for run in runs)).hexdigest()
     return DiskResult(
@@ -284,5 +330,8 @@ def result(params, requests, runs):
         signals=sum(run.signals for run in runs),
         rings=runs[0].rings,
         canaries={run.guest.name: run.canary_lives for run in runs},
+        parts={part: sum(one[part] for one in parts) for part in times.PARTS},
+        host_cpu_ns=_host_cpu_ns(runs),
+        latencies=[ns for run in runs for ns in run.latencies],
         images=[run.image for run in runs],
     )

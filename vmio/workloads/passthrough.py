@@ -8,8 +8,8 @@ from vmio.drivers.nvme_disk import NvmeDisk
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.vmbus import VmBusClient
 from vmio.drivers.vpci import VpciBus
-from vmio.hypervisor.costs import CostModel
 from vmio.hypervisor.host import Host
+from vmio.machine.clock import NEVER
 from vmio.machine.memory import PAGE
 from vmio.machine.overlay import Overlay
 from vmio.passthrough import guest_iommu, virtual
@@ -39,7 +39,7 @@ def run_passthrough(params, requests, image):
     if params.guests > MOST_GUESTS:
         raise ValueError(f"guests {params.guests}: passthrough has a virtual function for each, 1 to {MOST_GUESTS}")
     size, depth, ram_mib = room(params, requests)
-    host = Host(memory_mib=params.guests * (ram_mib + 4) + 32, costs=CostModel.preset(params.costs),
+    host = Host(memory_mib=params.guests * (ram_mib + 4) + 32, costs=params.prices,
                 cores=params.host_cores)
     media = [Overlay(image) for _ in range(params.guests)]
     machine = Machine(host, media)
@@ -76,6 +76,7 @@ class PassthroughRun(QueuedRun):
         guest_iommu.serve(self.guest, self.iommu, self.domain)
         self.lent = assign(function, self.guest, VmbusServer(self.guest), machine.router, self.domain, params.delivery)
         self.dma = None
+        self.device_spans.append((0, NEVER))     # nobody else lets this guest wait
 
     def program(self, cpu):
         """The guest: find the device and drive it; then the requests."""

@@ -32,6 +32,7 @@ class QueuedRun(GuestRun):
         self.disk = None
         self._free = [BUFFERS + n * size for n in range(depth)]
         self._active = {}              # row -> (first sector, end, is it a write, buffer)
+        self._asked = {}               # row -> when the guest began with it
         self._writes = 0
         self._order = deque()          # reads that the digest has not seen yet
         self._data = {}                # row -> bytes, of reads that are over before their turn
@@ -41,6 +42,7 @@ class QueuedRun(GuestRun):
         for row, request in enumerate(self.requests):
             while not self._may_start(request):
                 yield from self._wait(cpu)
+            self._asked[row] = cpu.now
             cpu.compute(self.costs.guest_request_ns)
             if one_by_one:
                 yield from cpu.pay()      # let the others be where we are
@@ -86,6 +88,7 @@ class QueuedRun(GuestRun):
 
     def _over(self, cpu, row):
         lba, end, writes, buffer = self._active.pop(row)
+        self.latencies.append(cpu.now - self._asked.pop(row))
         if writes:
             self._writes -= 1
         elif end > lba:

@@ -3,7 +3,6 @@
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.storvsc import StorVsc
 from vmio.drivers.vmbus import VmBusClient
-from vmio.hypervisor.costs import CostModel
 from vmio.hypervisor.host import Host
 from vmio.machine.overlay import Overlay
 from vmio.vmbus.hypercalls import enable_enlightenments
@@ -23,7 +22,7 @@ def run_split(params, requests, image, meanwhile=None):
     process of the simulation.
     """
     size, depth, ram_mib = room(params, requests)
-    host = Host(memory_mib=params.guests * (ram_mib + 4) + 16, costs=CostModel.preset(params.costs),
+    host = Host(memory_mib=params.guests * (ram_mib + 4) + 16, costs=params.prices,
                 cores=params.host_cores)
     media = [Overlay(image) for _ in range(params.guests)]
     disk = PhysicalDisk(host, media)
@@ -41,7 +40,8 @@ class SplitRun(QueuedRun):
     def __init__(self, host, params, image, requests, ram_mib, backend, depth, size):
         super().__init__(host, params, image, requests, ram_mib, depth, size)
         enable_enlightenments(self.guest)
-        self.vsp = StorVsp(host, self.guest, {0: (ScsiTarget(image.sectors), backend)}, batch=params.batch)
+        watched = _Watched(host.env, backend, self.device_spans)
+        self.vsp = StorVsp(host, self.guest, {0: (ScsiTarget(image.sectors), watched)}, batch=params.batch)
         self.vsp.offer(VmbusServer(self.guest))
 
     def program(self, cpu):
@@ -70,6 +70,22 @@ class SplitRun(QueuedRun):
                 (guest.incoming, logs["to the guest"], READ, -1, lambda: cpu.now)):
             end.recorder = _recorder(end, log, index, sign, now)
         return logs
+
+
+class _Watched:
+    """A backend that notes from when until when it had each request."""
+
+    def __init__(self, env, backend, spans):
+        self.env, self.backend, self.spans = env, backend, spans
+
+    def submit(self, guest, kind, lba, sectors, pages, done):
+        """As the backend's."""
+        start = self.env.now
+
+        def over(status):
+            self.spans.append((start, self.env.now))
+            done(status)
+        self.backend.submit(guest, kind, lba, sectors, pages, over)
 
 
 def _recorder(end, log, index, sign, now):

@@ -1,0 +1,46 @@
+"""Where a guest's virtual time went, from spans that running code has noted: (from, until) in ns."""
+
+PARTS = ("guest", "exit", "copy", "device", "waiting")
+
+
+def union(spans):
+    """The same time as spans that don't meet, in order."""
+    joined = []
+    for start, end in sorted(spans):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = joined[-1][0], max(joined[-1][1], end)
+        elif start < end:
+            joined.append((start, end))
+    return joined
+
+
+def common(spans, others):
+    """What lies in both, as such a list; both are what `union` gives."""
+    both, at = [], 0
+    for start, end in spans:
+        while at < len(others) and others[at][1] <= start:
+            at += 1
+        for low, high in others[at:]:
+            if low >= end:
+                break
+            both.append((max(start, low), min(end, high)))
+    return both
+
+
+def length(spans):
+    """Sum in ns."""
+    return sum(end - start for start, end in spans)
+
+
+def parts(total, guest, exits, copied, sleeps, device, copies):
+    """{part: ns} of a guest's `total` ns; each ns is in one part.
+
+    `guest` ns it computed; `exits` ns of exits, `copied` of them moving data.  While it
+    slept, time belongs to the device if that had a request of this guest; else to the
+    emulator's copying; else it waited: for a worker of the host or a core, or to be woken.
+    """
+    asleep = union(sleeps)
+    device_ns = length(common(asleep, union(device)))
+    copy_ns = length(common(asleep, union([*device, *copies]))) - device_ns
+    known = {"guest": guest, "exit": exits - copied, "copy": copied + copy_ns, "device": device_ns}
+    return {**known, "waiting": total - sum(known.values())}
