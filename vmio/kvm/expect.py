@@ -1,0 +1,77 @@
+"""What KVM makes of an access: the exits that user space sees, by named rules.
+
+One instruction is one exit to the processor.  Between it and us sits KVM's
+instruction emulator, which has habits of its own; each is a rule here, so that
+an exit too many or too few is a difference and never shrugged off.  Sources:
+Linux, arch/x86/kvm/emulate.c (pio_in_emulated), x86.c (emulator_read_write);
+Documentation/virt/kvm/api.rst, "KVM_IOEVENTFD".
+"""
+
+from typing import NamedTuple
+
+from vmio.hypervisor.exits import ExitReason
+from vmio.kvm.record import Kind
+
+READ_AHEAD = 1024         # bytes that KVM takes from a port at a time, for REP INS
+PAGE = 4096
+STAND_IN = 0xF8           # the port, of 4 bytes, that stands in for instructions of ring 0
+
+RULES = {
+    Kind.OUTS: "KVM reports string output unit by unit",
+    Kind.INS: f"KVM reads string input ahead, up to {READ_AHEAD:,} bytes or as many units as bytes are left in the page",
+    Kind.LOAD: "one exit for each page and each 8 bytes that it touches",
+    Kind.STORE: "one exit for each page and each 8 bytes that it touches",
+    Kind.LEFT_OUT: "ring 3 can't halt and takes no interrupts here: the piece of program ends, the host lets time pass",
+    Kind.PRIVILEGED: f"ring 3 may not: an OUT of 4 bytes to port {STAND_IN:X}h in its place, the host does the rest",
+    "doorbell": "ioeventfd: KVM counts it, user space sees no exit",
+}
+
+
+class Expected(NamedTuple):
+    """One exit to user space, in the terms of `Exit`; `value` is None where the guest reads."""
+
+    reason: ExitReason
+    address: int
+    size: int
+    write: bool
+    value: int | None
+    count: int = 1
+
+
+def exits(step):
+    """The exits of one `Step` of a record, in order."""
+    io, write = ExitReason.IO_INSTRUCTION, step.kind in (Kind.OUT, Kind.OUTS, Kind.STORE)
+    if step.kind in (Kind.IN, Kind.OUT):
+        return [Expected(io, step.address, step.size, write, step.value if write else None)]
+    if step.kind is Kind.OUTS:
+        return [Expected(io, step.address, step.size, True, int.from_bytes(step.data[at:at + step.size], "little"))
+                for at in range(0, len(step.data), step.size)]
+    if step.kind is Kind.INS:
+        return [Expected(io, step.address, step.size, False, None, n)
+                for n in groups(step.memory, step.size, step.count)]
+    if step.kind in (Kind.LOAD, Kind.STORE):
+        return [Expected(ExitReason.EPT_VIOLATION, step.address + at, n, write,
+                         step.value >> 8 * at & (1 << 8 * n) - 1 if write else None)
+                for at, n in pieces(step.address, step.size)]
+    if step.kind is Kind.PRIVILEGED:
+        return [Expected(io, STAND_IN, 4, True, step.address & 0xFFFF_FFFF)]
+    return []
+
+
+def groups(memory, size, count):
+    """How many units each exit of REP INS to `memory` moves."""
+    counts = []
+    while count:
+        n = max(min(PAGE - memory % PAGE, READ_AHEAD // size, count), 1)
+        counts.append(n)
+        memory, count = memory + n * size, count - n
+    return counts
+
+
+def pieces(address, size):
+    """(offset, bytes) of the parts of a memory access: none crosses a page, none is larger than 8 bytes."""
+    at = 0
+    while at < size:
+        n = min(8, size - at, PAGE - (address + at) % PAGE)
+        yield at, n
+        at += n
