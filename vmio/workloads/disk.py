@@ -72,14 +72,9 @@ class DiskParams:
                                 ("batch", 1, 1024), ("host_cores", 1, 256)):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name} {getattr(self, name)}: {low} to {high}")
-        self.prices  # ValueError for a name that there is not
+        CostModel.preset(self.costs)
         trace.sequential(self.bytes, self.block)
         return self
-
-    @property
-    def prices(self):
-        """The `CostModel`."""
-        return self.costs if isinstance(self.costs, CostModel) else CostModel.preset(self.costs)
 
 
 @dataclass(frozen=True)
@@ -178,7 +173,7 @@ def run(params, requests=None, image=None, name="trace"):
         return run_passthrough(params, requests, image)
     most = max((r.sectors for r in requests), default=1) * SECTOR
     ram_mib = (BUFFER + most >> 20) + 1
-    host = Host(memory_mib=params.guests * (ram_mib + 4) + 8, costs=params.prices,
+    host = Host(memory_mib=params.guests * (ram_mib + 4) + 8, costs=CostModel.preset(params.costs),
                 cores=params.host_cores)
     runs = [_EmulatedRun(host, params, Overlay(image), requests, ram_mib) for _ in range(params.guests)]
     host.run(*[(run.cpu, run.program) for run in runs])

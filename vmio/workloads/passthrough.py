@@ -8,6 +8,7 @@ from vmio.drivers.nvme_disk import NvmeDisk
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.vmbus import VmBusClient
 from vmio.drivers.vpci import VpciBus
+from vmio.hypervisor.costs import CostModel
 from vmio.hypervisor.host import Host
 from vmio.machine.clock import NEVER
 from vmio.machine.memory import PAGE
@@ -39,7 +40,7 @@ def run_passthrough(params, requests, image):
     if params.guests > MOST_GUESTS:
         raise ValueError(f"guests {params.guests}: passthrough has a virtual function for each, 1 to {MOST_GUESTS}")
     size, depth, ram_mib = room(params, requests)
-    host = Host(memory_mib=params.guests * (ram_mib + 4) + 32, costs=params.prices,
+    host = Host(memory_mib=params.guests * (ram_mib + 4) + 32, costs=CostModel.preset(params.costs),
                 cores=params.host_cores)
     media = [Overlay(image) for _ in range(params.guests)]
     machine = Machine(host, media)

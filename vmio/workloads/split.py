@@ -3,6 +3,7 @@
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.storvsc import StorVsc
 from vmio.drivers.vmbus import VmBusClient
+from vmio.hypervisor.costs import CostModel
 from vmio.hypervisor.host import Host
 from vmio.machine.overlay import Overlay
 from vmio.vmbus.hypercalls import enable_enlightenments
@@ -22,7 +23,7 @@ def run_split(params, requests, image, meanwhile=None):
     process of the simulation.
     """
     size, depth, ram_mib = room(params, requests)
-    host = Host(memory_mib=params.guests * (ram_mib + 4) + 16, costs=params.prices,
+    host = Host(memory_mib=params.guests * (ram_mib + 4) + 16, costs=CostModel.preset(params.costs),
                 cores=params.host_cores)
     media = [Overlay(image) for _ in range(params.guests)]
     disk = PhysicalDisk(host, media)
