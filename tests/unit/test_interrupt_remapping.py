@@ -8,6 +8,7 @@ from vmio.hypervisor.host import Host
 from vmio.machine.memory import PAGE, MemoryFault
 from vmio.machine.pagetable import READ, TranslationFault
 from vmio.passthrough import interrupts
+from vmio.passthrough.delivery import ENTRIES, QUOTA, InterruptRouter
 from vmio.passthrough.faults import Reason
 from vmio.passthrough.iommu import Iommu
 from vmio.passthrough.posted import OUTSTANDING, PostedDescriptor
@@ -239,3 +240,37 @@ def test_memory_that_is_not_there(host):
         iommu.space(DEVICE).read(host.memory.size, 1)
     with pytest.raises(MemoryFault):
         host.memory.read(host.memory.size, 1)
+
+
+# The host's table, which its guests share.
+
+def test_a_guest_has_a_quota_of_the_table(host):
+    router = InterruptRouter(host, Iommu(host.memory))
+    greedy, modest = host.guest(ram_mib=1), host.guest(ram_mib=1)
+    mine = [router.create(DEVICE + n % 4, greedy.cpu, VECTOR, posted=n % 2 == 0) for n in range(QUOTA)]
+    for requester in (DEVICE, OTHER):
+        with pytest.raises(ValueError, match=f"guest0 has {QUOTA} entries"):
+            router.create(requester, greedy.cpu, VECTOR)
+    router.create(OTHER, modest.cpu, VECTOR)
+    assert router.delete(DEVICE, *mine[0])
+    router.create(OTHER, greedy.cpu, VECTOR)                # any of its devices may have what it gave back
+    with pytest.raises(ValueError, match="has 80 entries"):
+        router.create(OTHER, greedy.cpu, VECTOR)
+    for n in range(4):
+        router.delete_all(DEVICE + n)
+    router.create(DEVICE, greedy.cpu, VECTOR)
+    assert len(router.owners) == 3
+
+
+def test_the_host_has_no_quota_and_the_table_an_end(host):
+    router = InterruptRouter(host, Iommu(host.memory), quota=ENTRIES + 1)
+    guest = host.guest(ram_mib=1)
+    for _ in range(ENTRIES - 100):
+        router.create_for(OTHER, lambda: None)
+    for _ in range(100):
+        router.create(DEVICE, guest.cpu, VECTOR)
+    for create in (lambda: router.create(DEVICE, guest.cpu, VECTOR), lambda: router.create_for(OTHER, lambda: None)):
+        with pytest.raises(ValueError, match="all 256 entries"):
+            create()
+    router.delete_all(OTHER)
+    router.create_for(OTHER, lambda: None)

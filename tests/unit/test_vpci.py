@@ -364,6 +364,24 @@ def test_an_interrupt_moves_to_another_vcpu(interrupts):
     assert taken == [(1, 0x61)]
 
 
+def test_a_vcpu_that_the_host_has_no_descriptor_for_gets_no_posted_interrupt():
+    rig = Rig(vcpus=64)
+    rig.assign(interrupts="posted")
+    for cpu in rig.guests[1].vcpus[:63]:
+        rig.router.descriptor(cpu)
+
+    def program(cpu):
+        bus = yield from bus_of(cpu)
+        function = bus.functions[0]
+        function.enable()
+        message = yield from function.connect(1, 0x60, lambda cpu: None)
+        with pytest.raises(DriverError, match="status 0x5"):
+            function.retarget(message, 0x61, rig.guests[0].vcpus[1])
+        with pytest.raises(DriverError, match="insufficient resources"):
+            yield from function.connect(2, 0x60, lambda cpu: None, rig.guests[0].vcpus[1])
+    rig.run(program)
+
+
 @pytest.mark.parametrize("changes, banks, status", [
     ({}, (), 0), ({"processor_mask": 0}, (), 5), ({"processor_mask": 4}, (), 5), ({"processor_mask": 6}, (), 0),
     ({"vector": 15}, (), 5), ({"vector": 256}, (), 5), ({"partition": 7}, (), 5), ({"source": 2}, (), 5),

@@ -172,8 +172,11 @@ class Assignment:
             return None
 
     def retarget_interrupt(self, address, data, cpu, vector):
-        """Let one go to another vCPU; False if the device has none with this message."""
-        return self.router.retarget(self.function.requester, address, data, cpu, vector)
+        """Let one go to another vCPU; False if the device has none with this message, or the host no room for it."""
+        try:
+            return self.router.retarget(self.function.requester, address, data, cpu, vector)
+        except ValueError:
+            return False
 
     def delete_interrupt(self, address, data):
         """Take one back; False if the device has none with this message."""

@@ -16,6 +16,7 @@ from vmio.passthrough.posted import DESCRIPTOR_BYTES, PostedDescriptor
 
 ENTRIES = PAGE // interrupts.ENTRY_BYTES
 VECTORS = range(0x30, 256)           # of the host, for devices: below are its exceptions and its own
+QUOTA = 80                           # entries a guest: all 65 of one function, not the table
 PLACES = [(at, vector) for at in range(256) for vector in VECTORS]   # (APIC id, vector)
 
 
@@ -23,13 +24,15 @@ class InterruptRouter:
     """The host's use of `iommu`'s interrupt remapping: one table of `ENTRIES`, filled on demand.
 
     Remapping is on even where DMA is not: the two have switches of their own
-    (GCMD.IRE and GCMD.TE).  `owners` is {table index: requester}.
+    (GCMD.IRE and GCMD.TE).  `owners` is {table index: requester}.  A guest gets
+    `quota` entries and no more, or one with many functions would leave none for the others.
     """
 
-    def __init__(self, host, iommu):
+    def __init__(self, host, iommu, quota=QUOTA):
         self.memory = host.memory
         self.table, self._page = host.memory.allocate(1), host.memory.allocate(1)
-        self.owners = {}
+        self.owners, self.quota = {}, quota
+        self._guests = {}             # table index -> the `Guest` that has it
         self._places = {}             # table index -> (APIC id, vector) of the host
         self._handlers = {}           # (APIC id, vector) -> function()
         self._descriptors = {}        # SPA -> PostedDescriptor, in `_page`
@@ -42,13 +45,19 @@ class InterruptRouter:
     def create(self, requester, cpu, vector, posted=False):
         """Let `requester` raise `vector` (16 to 255) on a guest's `cpu`; the (address, data) of its message.
 
-        ValueError for a vector that can't be, and when the table is full.
+        ValueError for a vector that can't be, at the guest's quota, and when the table is full.
         """
         if not 16 <= vector <= 255:
             raise ValueError(f"interrupt vector {vector}: 16 to 255")
-        if not posted:
-            return self.create_for(requester, lambda: cpu.apic.request(vector))
-        return self._install(requester, interrupts.posted_entry(requester, self.descriptor(cpu).spa, vector))
+        guest = cpu.guest
+        if list(self._guests.values()).count(guest) >= self.quota:
+            raise ValueError(f"interrupts: guest {guest.name} has {self.quota} entries of the remapping table already")
+        if posted:
+            message = self._install(requester, interrupts.posted_entry(requester, self.descriptor(cpu).spa, vector))
+        else:
+            message = self.create_for(requester, lambda: cpu.apic.request(vector))
+        self._guests[_index(message[0])] = guest
+        return message
 
     def create_for(self, requester, call):
         """Let `requester` make the host call `call()`; the (address, data) of its message."""
@@ -118,6 +127,7 @@ class InterruptRouter:
 
     def _remove(self, index):
         del self.owners[index]
+        self._guests.pop(index, None)
         self._handlers.pop(self._places.pop(index, None), None)
         self._write(index, bytes(interrupts.ENTRY_BYTES))
 
