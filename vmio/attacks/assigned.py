@@ -1,6 +1,6 @@
 """The world of passthrough: each guest has a virtual function of the host's NVMe disk, behind the IOMMU."""
 
-from vmio.attacks.world import NEIGHBOUR_DISK, SECTORS, World, pages_of
+from vmio.attacks.world import NEIGHBOUR_DISK, OWN_DISK, SECTORS, World, pages_of
 from vmio.drivers.nvme import NvmeDriver, memory_needed
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.vmbus import VmBusClient
@@ -19,23 +19,31 @@ HOSTS_DEVICE = 0x0700               # requester id of a device that the host kee
 
 
 class AssignedWorld(World):
-    """`lent` is the attacker's assignment; `spare` a function that was the neighbour's once; the host's interrupt is a canary."""
+    """`lent` is the attacker's assignment; `spare` a function that was the neighbour's once; `physical` makes them.
+
+    The host's own interrupt is a canary.  `functions` {guest: what its driver found}.
+    """
 
     inherit = False                 # may a device go on to the next guest as the last one left it?
     strategy = Strict               # how buffers that are lent for a while are taken back
+    more = 0                        # functions that the attacker has beside its first
 
     def __init__(self):
         super().__init__()
-        media = [self.own, self.theirs, Image.open(pages_of(NEIGHBOUR_DISK, SECTORS * 512))]
+        media = [self.own, self.theirs, *(Image.open(pages_of(owner, SECTORS * 512))
+                                          for owner in [NEIGHBOUR_DISK] + self.more * [OWN_DISK])]
         self.machine = Machine(self.host, media)
         self.iommu, self.router = self.machine.iommu, self.machine.router
         self.iommu.enable()
-        mine, theirs, self.spare = virtual.enable(self.machine.disk.function, 3)
-        self.servers = {}
+        self.physical = self.machine.disk.function.pci
+        mine, theirs, self.spare, *more = virtual.enable(self.machine.disk.function, len(media))
+        self.servers, self.functions = {}, {}
         for guest in (self.attacker, self.neighbour):
             enable_enlightenments(guest)
             self.servers[guest] = VmbusServer(guest)
         self.lent = self.lend(mine, self.attacker)
+        for number, function in enumerate(more, 2):
+            self.lend(function, self.attacker, number=number)
         self.lend(theirs, self.neighbour)
         self.spare.last_guest = self.neighbour
         self.watch("IOMMU's root table", self.iommu.remapper.root)
@@ -45,29 +53,36 @@ class AssignedWorld(World):
         """Assign a function."""
         return assign(function, guest, self.servers[guest], self.router, **options)
 
-    def bring_up(self, cpu, vector=None):
-        """The guest's own NVMe driver, polled, or with interrupts at `vector`.  Without an IOMMU it must know the host's addresses."""
-        guest = cpu.guest
+    def find(self, cpu):
+        """Generator: the functions that the guest was given, each on a bus of its own."""
         client = VmBusClient(cpu, GuestPages(0x10_0000, 0x20_0000))
         yield from client.connect()
-        channel, *_ = yield from client.request_offers()
-        start = MMIO[guest.name]
-        bus = VpciBus(client, channel, GuestPages(start, start + MMIO_BYTES))
-        yield from bus.init()
-        function = bus.functions[0]
+        start, found = MMIO[cpu.guest.name], []
+        mmio = GuestPages(start, start + MMIO_BYTES)
+        for channel in (yield from client.request_offers()):
+            bus = VpciBus(client, channel, mmio)
+            yield from bus.init()
+            found += bus.functions
+        return found
+
+    def bring_up(self, cpu, vector=None, entries=ENTRIES):
+        """The guest's own NVMe driver, polled, or with interrupts at `vector`.  Without an IOMMU it must know the host's addresses."""
+        guest = cpu.guest
+        function, *_ = yield from self.find(cpu)
+        self.functions[guest] = function
         function.enable()
         if vector is not None:
             yield from function.connect(0, vector, lambda cpu: None)
             yield from function.connect(1, vector + 1, lambda cpu: None)
         offset = 0 if self.iommu.enabled else guest.ram_spa(0)
-        driver = NvmeDriver(cpu, function.bar(0), QUEUES, memory_needed(ENTRIES), ENTRIES,
+        driver = NvmeDriver(cpu, function.bar(0), QUEUES, memory_needed(entries), entries,
                             vectors=None if vector is None else [1], address=lambda at: at + offset)
         yield from driver.init()
         return Translated(driver)
 
-    def drive(self, cpu, vector=None):
+    def drive(self, cpu, **options):
         """The attacker's driver, and the attack begun."""
-        disk = yield from self.bring_up(cpu, vector)
+        disk = yield from self.bring_up(cpu, **options)
         yield from self.begin(cpu)
         return disk.driver
 

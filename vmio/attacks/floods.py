@@ -2,17 +2,21 @@
 
 from contextlib import contextmanager
 
+from vmio.attacks.assigned import AssignedWorld
 from vmio.attacks.catalogue import collection
 from vmio.attacks.defence import without
 from vmio.attacks.split import SplitWorld
 from vmio.attacks.talker import read10, request
 from vmio.attacks.verdict import PASS, REJECT, WEDGED
+from vmio.attacks.world import BUFFER
+from vmio.drivers.nvme import page_list
 from vmio.hypervisor.scheduler import Fifo
 from vmio.vmbus import hypercalls, tlfs
 from vmio.vmbus import messages as m
 from vmio.vmbus.host_channel import HostChannel
 from vmio.vmbus.ring import RingFull
 
+SLICES = "Linux Documentation/scheduler/sched-eevdf.rst"
 ATTACKS, attack = collection("floods", "split", SplitWorld)
 
 
@@ -69,3 +73,42 @@ def requests(world, cpu):
             talker.send(payload, ranges)
         except RingFull:
             yield from cpu.hlt(100_000)
+
+
+def first_come_first_served(world):
+    """The disk's controller takes from its functions whatever they have."""
+    return without(world.physical.arbiter, "window", {"read": 1 << 60, "write": 1 << 60})
+
+
+@attack("flood-of-commands", "Fill the queue of one's own virtual function with large commands",
+        "functions of one device share its medium", "NVMe 1.4, \"Command Arbitration\"; between functions the vendor's choice",
+        "the controller serves its functions in turn, so many sectors each", first_come_first_served, PASS, WEDGED,
+        mode="passthrough", world=AssignedWorld)
+def commands(world, cpu):
+    driver = yield from world.drive(cpu, entries=64)
+    pages = page_list(driver.address(BUFFER), 256 * 512)
+    while world.taken is None and cpu.now < 100_000_000:
+        while driver.submit("read", 0, 256, pages, "flood"):
+            pass
+        driver.ring_doorbell()
+        yield from cpu.hlt(20_000)
+        driver.reap()
+
+
+class EveryCore(SplitWorld):
+    """The attacker has as many processors as the host."""
+
+    vcpus = 2
+
+
+@attack("flood-of-work", "Compute on every core, and never pause", "a core is shared by who wants to run", SLICES,
+        "a core is given away at the end of a slice", lambda world: without(world.host.cores, "slice_ns", 1 << 60),
+        PASS, WEDGED, world=EveryCore)
+def work(world, cpu):
+    yield from world.begin(cpu)
+
+    def compute(cpu):
+        cpu.compute(max(world.host.env.now - cpu.now, 0) + 50_000_000)
+        yield from cpu.pay()
+    world.host.env.process(compute(world.attacker.vcpus[1]))
+    yield from compute(cpu)

@@ -5,9 +5,11 @@ from contextlib import contextmanager
 from vmio.attacks.assigned import HOSTS_DEVICE, AssignedWorld
 from vmio.attacks.catalogue import collection
 from vmio.attacks.defence import without
-from vmio.attacks.verdict import FAIL, REJECT
-from vmio.attacks.world import BUFFER
+from vmio.attacks.verdict import FAIL, REJECT, WEDGED
+from vmio.attacks.world import AFTER, BUFFER
+from vmio.drivers.errors import DriverError
 from vmio.passthrough import interrupts
+from vmio.vmbus import vpci as v
 
 ATTACKS, attack = collection("interrupts", "passthrough", AssignedWorld)
 
@@ -61,3 +63,29 @@ def longer_table(world):
         interrupts.PAIR.unpack(interrupts.remapped_entry(0, *place))[0], 0))
     with without(remapper, "entries", 1 << 16):
         yield
+
+
+class Latecomer(AssignedWorld):
+    """The attacker has four functions; the neighbour's driver wants one more interrupt when all is over."""
+
+    more = 3
+
+    def _requests(self, cpu, number):
+        if number == AFTER:
+            cpu.compute(max(self.host.env.now - cpu.now, 0))
+            yield from self.functions[cpu.guest].connect(2, 0x60, lambda cpu: None)
+        yield from super()._requests(cpu, number)
+
+
+@attack("interrupts-hoard", "Ask for all interrupts of the host's table", "the table's entries are shared by all guests",
+        "Intel VT-d specification 5.1.2 (a table of 65,536 entries at most)", "a quota for each guest",
+        lambda world: without(world.router, "quota", 1 << 60), REJECT, WEDGED, world=Latecomer)
+def hoard(world, cpu):
+    functions = yield from world.find(cpu)
+    yield from world.begin(cpu)
+    for function in functions:
+        try:
+            while True:
+                yield from function.bus._ask(function._interrupt_request(0x60, cpu), "interrupt", v.INTERRUPT_REPLY)
+        except DriverError:
+            world.told("insufficient resources")

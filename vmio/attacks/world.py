@@ -34,12 +34,14 @@ def pages_of(marker, length):
 class World:
     """What all modes have: two guests, canaries, the honest requests, the measuring."""
 
+    vcpus = 1                           # of the attacker
+
     def __init__(self, cores=2):
         self.host = host = Host(memory_mib=48, cores=cores)
         spare = [host.memory.allocate(1) for _ in range(8)]
         for spa in spare:
             host.memory.free(spa, 1)                    # the attacker's tables go there, so that
-        self.attacker = host.guest("attacker", RAM_MIB)
+        self.attacker = host.guest("attacker", RAM_MIB, self.vcpus)
         self.secret = host.memory.allocate(2)           # the host's page begins where the attacker's RAM ends
         self.neighbour = host.guest("neighbour", RAM_MIB)
         self.own = Image.open(pages_of(OWN_DISK, SECTORS * 512))
