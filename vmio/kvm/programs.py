@@ -49,7 +49,7 @@ def contents(medium):
 
 # The UART.
 
-def serial(pace="baud", answer=ANSWER, at=5_000_000):
+def serial(pace="baud", answer=ANSWER, at=8_000_000):
     """A machine on whose COM1 `answer` arrives at `at` ns."""
     def machine(guest):
         board = Board(guest, uart_pace=pace)
