@@ -145,8 +145,7 @@ class VmBusClient:
         numbers = tuple(range(first, first + total))
         channel.cpu, channel.on_signal = cpu or self.cpu, on_signal
         channel.gpadl = yield from self.create_gpadl(channel, numbers)
-        memory = self.cpu.guest.memory
-        out, back = PagedMemory(memory, numbers[:pages]), PagedMemory(memory, numbers[pages:])
+        out, back = self.ring_memory(numbers[:pages]), self.ring_memory(numbers[pages:])
         format_ring(out)
         format_ring(back)
         channel.end = ChannelEnd(RingWriter(out), RingReader(back), channel.signal)
@@ -162,6 +161,10 @@ class VmBusClient:
             yield from self.teardown_gpadl(channel, channel.gpadl)
             raise DriverError(f"channel {channel.relid}: the host refused to open it, status {answer.status:#x}")
         return channel.end
+
+    def ring_memory(self, pages):
+        """How we reach a ring in these guest pages."""
+        return PagedMemory(self.cpu.guest.memory, pages)
 
     def close(self, channel):
         """Close a channel (sub-channels before their primary) and have the rings' pages back."""

@@ -16,14 +16,17 @@ READ_AHEAD = 1024         # bytes that KVM takes from a port at a time, for REP 
 PAGE = 4096
 STAND_IN = 0xF8           # the port, of 4 bytes, that stands in for instructions of ring 0
 
+_SPLIT = "an exit for each page and each 8 bytes of it"
+_PAUSE = "ring 3 can't: the piece ends, the host lets time pass"
+_IN_LINE = "none here: the handler's accesses are in the line"
+_STANDS_IN = f"ring 3 may not: an OUT to port {STAND_IN:X}h stands in"
 RULES = {
-    Kind.OUTS: "KVM reports string output unit by unit",
-    Kind.INS: f"KVM reads string input ahead, up to {READ_AHEAD:,} bytes or as many units as bytes are left in the page",
-    Kind.LOAD: "one exit for each page and each 8 bytes that it touches",
-    Kind.STORE: "one exit for each page and each 8 bytes that it touches",
-    Kind.LEFT_OUT: "ring 3 can't halt and takes no interrupts here: the piece of program ends, the host lets time pass",
-    Kind.PRIVILEGED: f"ring 3 may not: an OUT of 4 bytes to port {STAND_IN:X}h in its place, the host does the rest",
-    "doorbell": "ioeventfd: KVM counts it, user space sees no exit",
+    "REP OUTS": "an exit for each unit",
+    "REP INS": f"up to {READ_AHEAD:,} bytes an exit, fewer before a page ends",
+    "MOV from memory": _SPLIT, "MOV to memory": _SPLIT,
+    "HLT": _PAUSE, "EXTERNAL INTERRUPT": _IN_LINE, "INTERRUPT WINDOW": _IN_LINE,
+    "CPUID": _STANDS_IN, "RDMSR": _STANDS_IN, "WRMSR": _STANDS_IN, "VMCALL": _STANDS_IN,
+    "doorbell": "ioeventfd: KVM counts it, no exit to user space",
 }
 
 

@@ -24,12 +24,13 @@ from vmio.hypervisor.exits import ExitReason
 from vmio.hypervisor.vcpu import VCpu
 from vmio.kvm import expect
 from vmio.kvm.compile import compile_record, rung
-from vmio.kvm.record import EXITS, Kind, build
+from vmio.kvm.record import Kind, build
 from vmio.kvm.stage import Stage
 from vmio.kvm.vcpu import End
 from vmio.table import table
 
 SECONDS = 10.0
+_STAND_INS = ("CPUID", "RDMSR", "WRMSR", "VMCALL")
 
 
 class ReplayCpu(VCpu):
@@ -66,14 +67,10 @@ class Replay:
 
     @property
     def rules(self):
-        """{instruction: why KVM's count is not the model's}, for those where it isn't."""
-        return {name: self._rule(name) for name, count in self.model.items() if self.kvm[name] != count}
-
-    def _rule(self, name):
-        if self.rings[name]:
-            return expect.RULES["doorbell"]
-        kinds = {kind.value: kind for kind in EXITS}
-        return expect.RULES.get(kinds.get(name, Kind.LEFT_OUT), "")
+        """{instruction: what KVM, or ring 3, makes of it}, for those that aren't done as on the model."""
+        rules = {name: expect.RULES["doorbell"] for name in self.rings}
+        return rules | {name: expect.RULES[name] for name, count in self.model.items()
+                        if name not in rules and (self.kvm[name] != count or name in _STAND_INS)}
 
     def table(self):
         """Exits by instruction on the model and under KVM, as fixed-width text."""
@@ -257,6 +254,8 @@ class _Run:
         answer = effect(step.address, *arguments, *last)
         if answer != before:
             raise Diverged(f"{step}: answered {before} on the model, {answer} now")
+        if step.reason is ExitReason.WRMSR:
+            self.stage.follow_table()      # it may have shown a page of the hypervisor's, or hidden one
 
 
 def _hex(data):

@@ -1,8 +1,8 @@
 """A real virtual machine around the RAM of a modelled guest: the pages the devices' DMA reaches are its own.
 
-The modelled host's memory is one mmap; the part that is the guest's RAM becomes
-slot 0.  Nothing is copied: what the device models read and write through their
-`AddressSpace` is what the processor reads and writes.
+The modelled host's memory is one mmap; what the guest's SLAT table shows of it
+becomes memory slots.  Nothing is copied: what the device models read and write
+through their `AddressSpace` is what the processor reads and writes.
 """
 
 from vmio.kvm import expect, longmode
@@ -11,19 +11,22 @@ from vmio.kvm.compile import BASE, BYTES, CODE, DONE_PORT, LITERALS, LOG
 from vmio.kvm.fast import Doorbell
 from vmio.kvm.vcpu import Vcpu
 from vmio.kvm.vm import Vm
+from vmio.machine.memory import PAGE
+from vmio.machine.pagetable import READ, WRITE, TranslationFault
 
 
 class Stage:
-    """A VM with the RAM of `guest` (a model's) from address 0, and a slot of its own for program and log.
+    """A VM with the RAM of `guest` (a model's), and a slot of its own for program and log.
 
     `ports` are those that the program may use; `bells` the addresses where a store of
     4 bytes rings.  `with Stage(...) as stage` gives back every file and mapping.
     """
 
     def __init__(self, guest, ports, bells=(), device=None):
+        self.guest, self.ram = guest, {}
         self.vm = Vm(device)
         try:
-            self.ram = self.vm.add_slot(0, guest.ram, memory=guest.host.memory.bytes, start=guest.ram_spa(0))
+            self.follow_table()
             self.own = self.vm.add_slot(BASE, BYTES)
             longmode.load_tables(self.own, {*ports, DONE_PORT, *range(expect.STAND_IN, expect.STAND_IN + 4)})
             self.vcpu = Vcpu(self.vm)
@@ -31,6 +34,15 @@ class Stage:
         except BaseException:
             self.vm.close()
             raise
+
+    def follow_table(self):
+        """Make the slots what the guest's SLAT table says now: a hypervisor's page over RAM is a slot of its own."""
+        now = set(_runs(self.guest))
+        for run in self.ram.keys() - now:
+            self.vm.remove_slot(self.ram.pop(run))
+        for run in now - self.ram.keys():
+            address, start, size, readonly = run
+            self.ram[run] = self.vm.add_slot(address, size, readonly, self.guest.host.memory.bytes, start)
 
     def run(self, piece, answer, seconds):
         """Run a `Piece`: a `Run`."""
@@ -52,3 +64,27 @@ class Stage:
 
     def __exit__(self, *error):
         self.close()
+
+
+def _runs(guest):
+    """(address, SPA, bytes, is it read-only) of each run of RAM that is one piece in the host's memory as well."""
+    table, run = guest.slat, None
+    for address in range(0, guest.ram, PAGE):
+        spa, readonly = _page(table, address)
+        if run and spa is not None and (spa, readonly) == (run[1] + run[2], run[3]):
+            run = run[0], run[1], run[2] + PAGE, readonly
+            continue
+        if run:
+            yield run
+        run = None if spa is None else (address, spa, PAGE, readonly)
+    if run:
+        yield run
+
+
+def _page(table, address):
+    for access in (WRITE, READ):
+        try:
+            return table.translate(address, access), access == READ
+        except TranslationFault:
+            pass
+    return None, False
