@@ -1,12 +1,15 @@
 """Attacks by a passed-through device's DMA: IOMMU off and on, and a translation that should have been forgotten."""
 
 from contextlib import contextmanager
+from struct import unpack
 
 from vmio.attacks.assigned import AssignedWorld
 from vmio.attacks.catalogue import collection
-from vmio.attacks.defence import without
-from vmio.attacks.verdict import FAIL, PASS, REJECT
-from vmio.attacks.world import CANARY, NEIGHBOUR_RAM
+from vmio.attacks.defence import Watchdog, without
+from vmio.attacks.verdict import FAIL, PASS, REJECT, WEDGED
+from vmio.attacks.world import BUFFER, CANARY, NEIGHBOUR_RAM
+from vmio.drivers.nvme import OPCODES, SQE
+from vmio.hardware import nvme_sgl
 from vmio.machine.memory import PAGE
 from vmio.machine.pagetable import TranslationFault
 from vmio.passthrough.requester import requester_id
@@ -66,3 +69,32 @@ def stale(world, cpu):
         world.loot += device.read(address, 64)
     except TranslationFault as fault:
         world.told(str(fault))
+
+
+@contextmanager
+def endless_lists(world):
+    """The controller follows a scatter gather list as long as it goes on."""
+    dog = Watchdog()
+
+    def add(*arguments):
+        dog.tick()
+        return real(*arguments)
+    with without(nvme_sgl, "MOST_SEGMENTS", 1 << 60), without(nvme_sgl, "_add", add) as real:
+        yield
+
+
+@attack("dma-list-in-a-circle", "A scatter gather list whose last entry leads back to it", "a list of descriptors ends",
+        "NVMe 1.4, 4.4 \"Scatter Gather List\"", "the controller follows so many segments and no more", endless_lists,
+        REJECT, WEDGED)
+def circle(world, cpu):
+    driver = yield from world.drive(cpu)
+    again = nvme_sgl.DESCRIPTOR.pack(BUFFER, 32, nvme_sgl.SEGMENT << 4)
+    cpu.write(BUFFER, nvme_sgl.DESCRIPTOR.pack(BUFFER, 0, nvme_sgl.DATA << 4) + again)
+    queue = driver.pairs[0]
+    number = queue.free.pop()
+    queue.tags[number] = "circle"
+    driver._put(queue, SQE.pack(OPCODES["read"], 0x40, number, 1, *unpack("<QQ", again), 0, 7, 0, 0, 0))   # PSDT 01b: SGL
+    driver.ring_doorbell()
+    yield from cpu.hlt(1_000_000)
+    for _, status in driver.reap():
+        world.told(f"NVMe status {status & 0x7FF:03X}h")

@@ -3,10 +3,11 @@
 from vmio.attacks.assigned import AssignedWorld
 from vmio.attacks.catalogue import collection
 from vmio.attacks.defence import without
-from vmio.attacks.split import SplitWorld, nobody_asks
+from vmio.attacks.split import SplitWorld
 from vmio.attacks.talker import read10, request
 from vmio.attacks.verdict import FAIL, PASS, REJECT
-from vmio.attacks.world import BUFFER, NEIGHBOUR_RAM, RAM_MIB, World, pages_of
+from vmio.attacks.world import BUFFER, NEIGHBOUR_RAM, RAM_MIB, World, nobody_asks, pages_of
+from vmio.drivers.nvme import page_list
 from vmio.machine.memory import HostMemory
 from vmio.passthrough.assignment import AssignmentRefused
 
@@ -52,5 +53,17 @@ def in_flight(world, cpu):
     talker = yield from world.talk(cpu)
     for number in range(20):
         talker.send(*request(read10(0, 128), 128 * 512), number=number)
+    yield from cpu.pay()
+    world.pass_on(20_000, reset=False)
+
+
+@attack("handover-device-at-work", "Die while one's device writes to one's memory", "memory that a device may still write is nobody else's",
+        "Linux drivers/vfio/vfio_iommu_type1.c (pages mapped for DMA stay pinned)", "a guest is destroyed when its devices are back",
+        nobody_asks, REJECT, FAIL)
+def device_at_work(world, cpu):
+    driver = yield from world.drive(cpu, entries=64)
+    for number in range(60):
+        driver.submit("read", 0, 128, page_list(BUFFER, 128 * 512), number)
+    driver.ring_doorbell()
     yield from cpu.pay()
     world.pass_on(20_000, reset=False)

@@ -83,6 +83,27 @@ def record_too_long(world, cpu):
 
 
 @contextmanager
+def any_offset(world):
+    """The payload is copied from the record's offset to its length: unsigned, and nobody looks which of them is larger."""
+    def receive(self):
+        if is_hosts(world, self) and self.memory.load32(WRITE) != self._read:
+            at = self._read
+            start, length = DESCRIPTOR.struct.unpack(self._fetch(at, 16))[1:3]
+            self._fetch((at + 8 * start) % self.size, 8 * (length - start) & 0xFFFF_FFFF)
+        return real(self)
+    with without(RingReader, "receive", receive) as real:
+        yield
+
+
+@attack("ring-offset-outside", "A payload that begins after its record's end", "a payload lies within its record", OPENVMM,
+        "the offset is compared with the length", any_offset, REJECT, WEDGED)
+def offset_outside(world, cpu):
+    talker = yield from world.talk(cpu)
+    record = DESCRIPTOR.pack(type=INBAND, offset8=12, length8=11, flags=1) + bytes(80)
+    yield from talker.publish(talker.raw(record) + len(record))
+
+
+@contextmanager
 def any_count(world):
     """The number of ranges is a loop's bound as it comes."""
     dog = Watchdog()

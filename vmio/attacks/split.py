@@ -1,9 +1,7 @@
 """The world of split drivers: both guests have a bus and a disk on it, which the host's NVMe disk holds side by side."""
 
-from contextlib import contextmanager
-
 from vmio.attacks.talker import Talker
-from vmio.attacks.world import RAM_MIB, World, pages_of
+from vmio.attacks.world import World
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.storvsc import StorVsc
 from vmio.drivers.vmbus import VmBusClient
@@ -16,7 +14,6 @@ from vmio.vmbus.storvsp import StorVsp
 from vmio.workloads.physical import PhysicalDisk
 
 MOST_HELD = 1000                     # messages or completions that a host should keep for one guest
-HEIR = b"the next guest's"
 
 
 class SplitWorld(World):
@@ -68,30 +65,3 @@ class SplitWorld(World):
         """Messages and completions at their worst, and what the GPADLs claim."""
         self.sample()
         return {"messages and answers": (self.peak, MOST_HELD), "GPADL pages": (self.server.gpadls.pages, MOST_PAGES)}
-
-    def pass_on(self, after_ns, reset=True):
-        """In `after_ns` the attacker is killed, and a new guest gets its memory."""
-        def kill(_):
-            if reset:
-                self.attacker.enlightened.reset()
-            self.host.env.timeout(50_000).callbacks.append(bury)
-
-        def bury(_):
-            try:
-                self.attacker.destroy()
-            except (ValueError, RuntimeError) as error:
-                self.told(f"not destroyed, {error}".split(";")[0])
-                return
-            heir = self.host.guest("heir", RAM_MIB)
-            self.watch("next guest's RAM", heir.ram_spa(0), pages_of(HEIR, heir.ram))
-        self.host.env.timeout(after_ns).callbacks.append(kill)
-
-
-@contextmanager
-def nobody_asks(world):
-    """Nobody asks, before a guest is destroyed, who still uses its memory."""
-    callbacks = world.attacker.on_destroy
-    kept = list(callbacks)
-    callbacks[:] = [each for each in kept if each.__name__ not in ("_check_unused", "_destroyed")]
-    yield
-    callbacks[:] = kept

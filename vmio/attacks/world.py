@@ -4,6 +4,8 @@ A mode's world adds devices, `bring_up(cpu)` for the neighbour (its disk, ready 
 `read` and `write`), `counters()` of refusals, and `held()`.
 """
 
+from contextlib import contextmanager
+
 from vmio.attacks.defence import Stuck
 from vmio.attacks.verdict import judge
 from vmio.drivers.errors import DriverError
@@ -17,7 +19,7 @@ CANARY = 0x30_0000                  # guest-physical, in the neighbour: from her
 BUFFER = 0x28_0000                  # where a guest has its requests' data
 SECTORS = 256                       # of each guest's disk
 NEIGHBOUR_RAM, NEIGHBOUR_DISK, HOST = b"neighbour's RAM.", b"neighbour's disk", b"the host's page."
-OWN_DISK = b"attacker's disk."
+OWN_DISK, HEIR = b"attacker's disk.", b"the next guest's"
 ROUNDS, AFTER = 24, 4               # the neighbour's requests: beside the attack, and when it is over
 LIMIT = 400_000_000               # ns of virtual time for all of it
 STAYS = 100_000_000                 # ns that the neighbour stays awake when its own work is done
@@ -79,6 +81,23 @@ class World:
     def told(self, what):
         """The attacker got this status or fault."""
         self.refusals[what] = self.refusals.get(what, 0) + 1
+
+    def pass_on(self, after_ns, reset=True):
+        """In `after_ns` the attacker is killed, and a new guest gets its memory."""
+        def kill(_):
+            if reset:
+                self.attacker.enlightened.reset()
+            self.host.env.timeout(50_000).callbacks.append(bury)
+
+        def bury(_):
+            try:
+                self.attacker.destroy()
+            except (ValueError, RuntimeError) as error:
+                self.told(f"not destroyed, {error}".split(";")[0])
+                return
+            heir = self.host.guest("heir", RAM_MIB)
+            self.watch("next guest's RAM", heir.ram_spa(0), pages_of(HEIR, heir.ram))
+        self.host.env.timeout(after_ns).callbacks.append(kill)
 
     # The parts of a mode.
 
@@ -192,3 +211,12 @@ class World:
         markers = (("neighbour's RAM", NEIGHBOUR_RAM), ("neighbour's disk", NEIGHBOUR_DISK), ("host's page", HOST))
         return [name for name, marker in markers if any(marker in data for data in has)]
 
+
+@contextmanager
+def nobody_asks(world):
+    """Nobody asks, before a guest is destroyed, who still uses its memory: the bus, the VSP, a device."""
+    callbacks = world.attacker.on_destroy
+    kept = list(callbacks)
+    callbacks[:] = [each for each in kept if each.__name__ not in ("_check_unused", "_destroyed", "_guest_ends")]
+    yield
+    callbacks[:] = kept
