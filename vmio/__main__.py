@@ -47,7 +47,7 @@ def _parser():
     attack.add_argument("--only", metavar="ID", help="one attack")
     attack.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
-    kvm = commands.add_parser("kvm", help="can this host run guests under /dev/kvm; if so, what its exits cost")
+    kvm = commands.add_parser("kvm", help="can this host run guests under /dev/kvm; if so, what exits cost; drivers replayed")
     kvm.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
     bench = commands.add_parser("bench", help="measure this machine; prints ratios of one run")
@@ -93,15 +93,16 @@ def _attack(args):
 def _kvm(args):
     from vmio.kvm.probe import usable
     works, reason = usable()
-    result = {"usable": works, "reason": reason, "host": None, "exits": []}
+    result = {"usable": works, "reason": reason, "host": None, "exits": [], "replay": {}}
     if works:
-        from vmio.kvm import measure         # needs Linux, which the probe has seen
+        from vmio.kvm import measure, report         # needs Linux, which the probe has seen
         rows = measure.measure()
-        result.update(host=measure.host(), exits=measure.to_dict(rows))
+        replays = report.run()
+        result.update(host=measure.host(), exits=measure.to_dict(rows), replay=report.to_dict(replays))
     if args.json:
         print(json.dumps(result))
     else:
-        print(f"/dev/kvm is usable: {result['host']}\n{measure.to_table(rows)}" if works
+        print(f"/dev/kvm is usable: {result['host']}\n{measure.to_table(rows)}\n\n{report.to_table(replays)}" if works
               else f"/dev/kvm is not usable: {reason}")
 
 

@@ -102,7 +102,7 @@ def ata_machine(mib=1):
 
 
 def ata(transfer="pio", interrupts=True, sectors=8, **how):
-    """A program: IDENTIFY, write some sectors, read them and their neighbours, flush."""
+    """A program: IDENTIFY, write half of the sectors, flush, read them and their neighbours."""
     def program(cpu):
         if transfer == "dma":
             for register, value in ((0x20, BUS_MASTER | 1), (0x04, 0x0005)):     # as firmware does
@@ -112,8 +112,8 @@ def ata(transfer="pio", interrupts=True, sectors=8, **how):
         disk = AtaDriver(cpu, transfer=transfer, interrupts=interrupts,
                          bus_master=BUS_MASTER if transfer == "dma" else None, **how)
         yield from disk.init()
-        cpu.write(BUFFER, bytes(n * 7 + n // 512 & 0xFF for n in range(sectors * SECTOR)))
-        yield from disk.write(100, sectors, BUFFER)
+        cpu.write(BUFFER, bytes(n * 7 + n // 512 & 0xFF for n in range(sectors // 2 * SECTOR)))
+        yield from disk.write(100, sectors // 2, BUFFER)
         yield from disk.flush()
         yield from disk.read(98, sectors, RESULT)
         return cpu.read(RESULT, sectors * SECTOR)

@@ -48,7 +48,8 @@ class ReplayCpu(VCpu):
 
 @dataclass
 class Replay:
-    """What came of it.  `end`: how the last piece ended; `differences`: sentences, none if all was equal.
+    """What came of it.  `end`: how the last piece ended, None if the host gave up within it; `differences`:
+    sentences, none if all was equal.
 
     `model` and `kvm`: exits by instruction, `rings`: doorbells without an exit, by instruction;
     `pieces`: how many programs it took; `read`: bytes that devices and RAM gave, all
@@ -56,7 +57,7 @@ class Replay:
     """
 
     model: Counter
-    end: End = End.DONE
+    end: End | None = None
     differences: list = field(default_factory=list)
     kvm: Counter = field(default_factory=Counter)
     rings: Counter = field(default_factory=Counter)
@@ -64,6 +65,11 @@ class Replay:
     pieces: int = 0
     read: int = 0
     ns: int = 0
+
+    @property
+    def equal(self):
+        """Counts, bytes and end, all of them."""
+        return not self.differences
 
     @property
     def rules(self):
@@ -76,12 +82,12 @@ class Replay:
         """Exits by instruction on the model and under KVM, as fixed-width text."""
         rows = [(name, count, self.kvm[name], self.rings[name], self.rules.get(name, ""))
                 for name, count in self.model.items()]
-        rows.append(("all", sum(self.model.values()), sum(self.kvm.values()), sum(self.rings.values()), ""))
+        rows.append(("all", self.model.total(), self.kvm.total(), self.rings.total(), ""))
         return table(rows, ("exits by instruction", "model", "KVM", "rings", "because"))
 
     def to_dict(self):
         """Plain data for JSON."""
-        return {"end": self.end.value, "differences": self.differences, "model": dict(self.model), "kvm": dict(self.kvm),
+        return {"end": self.end and self.end.value, "differences": self.differences, "model": dict(self.model), "kvm": dict(self.kvm),
                 "rings": dict(self.rings), "pieces": self.pieces, "bytes_read": self.read, "ns": self.ns,
                 "because": self.rules}
 
@@ -158,6 +164,7 @@ class _Run:
 
     def _run_piece(self, name, seconds):
         piece, result = self.piece, self.result
+        result.end = None
         run = self.stage.run(piece, self._answer, seconds)
         result.pieces, result.ns, result.end = result.pieces + 1, result.ns + run.ns, run.end
         if run.end is not End.DONE:
