@@ -30,16 +30,16 @@ from vmio.lab import lesson07 as lesson
 # %% [markdown]
 # ## Predict
 #
-# The catalogue has 43 attacks. All defences are off, one at a time.
+# The catalogue is a list of attacks, each aimed at one defence. That one is switched off, and all others stay on.
 # %%
-ask = predict("attacks-that-win", "How many of the 43 do damage, FAIL or WEDGED?", "attacks")
+ids = list(lesson.attacks())
+print(len(ids), "attacks")
+ask = predict("attacks-that-win", f"How many of the {len(ids)} do damage, FAIL or WEDGED?", "attacks")
 ask
 # %% [markdown]
 # ## Run
 # %%
-ids = list(lesson.attacks())
 won = [id for id in ids if lesson.outcome(id, False).verdict in ("FAIL", "WEDGED")]
-print(len(ids), "attacks")
 ask.compare(len(won))
 print()
 print(lesson.verdicts_table())
@@ -52,6 +52,11 @@ print(lesson.verdicts_table())
 # Who pays? L: the attacker has seen it. C: it has been changed.
 # %%
 print(lesson.matrix_table())
+# %% [markdown]
+# A flood needs no bug: each of its requests is correct. It takes time, and what is shared is shared in time, too. How many
+# times as long do the neighbour's requests take beside it? (One flood costs memory instead: the host keeps each message.)
+# %%
+print(lesson.floods_table())
 # %% [markdown]
 # ## One attack, step by step
 #
@@ -84,7 +89,11 @@ panel
 # (`vmio/vmbus/gpadl.py`).
 #
 # **What is counted can be limited.** Floods wedge a host that keeps everything: each queue here has an end, and a guest that
-# overfills it blocks itself.
+# overfills it blocks itself. A table that all guests share (interrupts, lists of pages) has a quota for each.
+#
+# **What is shared is shared by turns.** A core is given away after a slice (`vmio/hypervisor/cores.py`), the host's disk
+# serves its guests in turn, and so does the disk's own controller, where no host is on the way
+# (`vmio/hardware/nvme_arbiter.py`).
 #
 # **Hardware needs the same care.** A device obeys its driver. The IOMMU confines its reads and writes, interrupt remapping its
 # interrupts, and a reset with scrubbing ends one owner's time before the next one's begins (`vmio/passthrough/`).

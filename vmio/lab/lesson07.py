@@ -51,6 +51,13 @@ def matrix_table():
     return table(rows, ("resource", *MODES)) + f"\n\nwith all defences on: {len(on)} resources leaked or changed"
 
 
+def floods_table():
+    """How many times as long the neighbour's requests take beside each flood; "-": they never end, or the host doesn't."""
+    floods = [attack for attack in attacks().values() if attack.surface == "floods"]
+    rows = [(attack.id, *(outcome(attack.id, on).slowdown or "-" for on in (False, True)), attack.defence) for attack in floods]
+    return table(rows, ("attack", "off", "on", "defence"))
+
+
 def double_fetch_table():
     """A host that checks a length in shared memory and then uses it, step by step, against one that fetches once."""
     rows = []
@@ -81,7 +88,7 @@ def _view(answer):
     return text, [_slow.update({"beside it": round(result.slowdown or 0, 2)})]
 
 
-def _wrap(text, width=40):
+def _wrap(text, width=38):
     lines, line = [], ""
     for word in text.split():
         if len(line) + len(word) + 1 > width:
