@@ -9,7 +9,8 @@
 # 2. The three ways for a guest to reach a device.
 # 3. Where to go from here.
 #
-# **What you'll need.** Nothing. Ten minutes. Run a cell with Shift-Enter, from top to bottom.
+# **What you'll need.** Nothing but ten minutes. Shift-Enter runs a cell and goes to the next; *Run > Run All Cells* runs
+# them all.
 # %%
 from vmio.lab import lesson00 as lesson
 from vmio.lab import predict
@@ -20,9 +21,9 @@ from vmio.lab import predict
 #     split         guest ── shared memory, one doorbell ──> host's half ───────> disk
 #     passthrough   guest ── its own driver, the real registers ────────────────> disk
 #
-# A *guest* is an operating system that believes it has a computer of its own. A *hypervisor* makes it believe. Whenever
-# the guest does something that only the hypervisor can finish, the processor stops it: a **VM exit**. Each costs a
-# microsecond or so, a thousand times as much as an instruction.
+# A *guest* is an operating system that believes it has a computer of its own. A *hypervisor* makes it believe; the *host*
+# is the system that owns the real devices. Whenever the guest does something that only the hypervisor can finish, the
+# processor stops it: a **VM exit**. Each costs a microsecond or so, a thousand times as much as an instruction.
 # %% [markdown]
 # ## Predict
 #
@@ -40,12 +41,21 @@ print(lesson.modes_table())
 # %% [markdown]
 # ## Compare
 #
-# The same bytes each time: the last column is their checksum. What differs is who had to step in, and how often.
+# The same bytes each time: the last column is their checksum. What differs is who had to step in, and how often. 4 KiB are
+# 2,048 words: nearly every exit moved one of them.
 # %% [markdown]
 # ## Explore
 #
-# Choose a mode. Drag *Bytes a read*, then *In flight*. Which mode cares about which slider? Add guests: each has a secret
-# in its memory, its *canary*. It must live.
+# The drawing is the machine. Arrows that this mode uses are lit, and dots run along them when a count changes. The bars
+# below say why the guest was stopped. The small squares are the guests' *canaries*: each guest keeps a secret in its
+# memory, and a tick says that nobody touched it.
+#
+# 1. Choose *split*, then *passthrough*. Which arrow takes over from *to the worker*?
+# 2. Drag *Bytes a read*. In which mode does it hardly matter?
+# 3. Choose *split* and drag *In flight*. What falls, and what rises in the rings?
+# 4. Add guests. Do all canaries live?
+#
+# All of it works without a mouse: Tab goes to a control, arrow keys move a slider, Space presses a button.
 # %%
 panel = lesson.panel()
 texts = []
@@ -59,7 +69,7 @@ panel
 # %% [markdown]
 # ## Explain
 #
-# **Emulated**: every word is an exit, so the size of the read decides. **Split**: a request is an exit or two, however
+# **Emulated**: every word is an exit, so the size of the read decides. **Split**: a request is an exit or three, however
 # large, and many in flight share them. **Passthrough**: only sleeping and waking are left.
 #
 # Nothing here is drawn from a formula. A driver runs, instruction by instruction, on a machine of a few thousand lines that
@@ -74,7 +84,11 @@ panel
 # | [03 · Split a driver](03_split_a_driver.ipynb) | what do guest and host say to each other? |
 # | [04 · Fill a ring](04_fill_a_ring.ipynb) | what if one is faster than the other? |
 # | [05 · Pass a device through](05_pass_a_device_through.ipynb) | who guards the memory if the host is out of the way? |
+# | [06 · Compare modes](06_compare_modes.ipynb) | which mode when, and do the papers agree? |
 # | [07 · Break isolation](07_break_isolation.ipynb) | what can a hostile guest do, and what stops it? |
 # | [08 · Share a device](08_share_a_device.ipynb) | who gets how much of one disk? |
+# | [09 · Run on real hardware](09_run_on_real_hardware.ipynb) | does a real processor count the same? |
+#
+# 01 to 05 build on each other. After them 06 to 09 may be taken in any order.
 #
 # [Next: 01 · Trap an instruction](01_trap_an_instruction.ipynb)

@@ -3,13 +3,14 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 pytest.importorskip("ipywidgets")
 
 from vmio.lab import (CountBars, Curves, GroupedBars, MachineView, Panel, StackedBars, choice, compare, edge, guess,  # noqa: E402
-                      log2_slider, number, predict, slider, table, toggle)
+                      log2_slider, number, predict, slider, style, table, toggle)
 
 
 def model(size, mode, fast):
@@ -66,7 +67,7 @@ def test_figures_are_text_and_repeatable(figure, data, words):
     assert figure.update(dict(data)).svg() is first, "equal data draw nothing"
     assert not re.search(r"<dc:date>|/home/", first)
     sizes = [float(size) for size in re.findall(r"font(?:-size)?: (?:bold |700 )?([\d.]+)px", first)]
-    assert sizes and min(sizes) >= 13
+    assert sizes and min(sizes) >= 14
 
 
 def test_pyplot_is_never_loaded():
@@ -78,6 +79,13 @@ def test_panel_shows_text_and_picture(panel):
     assert panel.text == "exits 512"
     assert 'class="vmio-readout"' in panel._readout.value and "<svg" in panel._readout.value
     assert repr(panel) == "Panel(size=64, mode='emulated', fast=False)"
+
+
+def test_each_picture_points_at_the_words_that_say_the_same(panel):
+    words = re.search(r'class="vmio-readout" id="([^"]+)"', panel._readout.value)[1]
+    assert re.findall(r'<svg role="img" aria-describedby="([^"]+)" aria-label="([^"]+)"', panel._readout.value) == [
+        (words, "Exits by reason")]
+    assert panel.children[-1]._css.strip().startswith("/*") and "aria-label" in panel.children[-1]._esm
 
 
 def test_panel_moves_in_code_and_by_widget(panel):
@@ -106,7 +114,7 @@ def test_panel_shows_an_error_over_the_last_good_picture(panel, monkeypatch):
     monkeypatch.setenv("VMIO_STRICT", "0")
     panel.set(size=32)
     assert panel.text == "The model stopped (ZeroDivisionError): no sector"
-    assert "opacity" in panel._readout.value and panel._good in panel._readout.value and "Traceback" not in panel._readout.value
+    assert "vmio-last" in panel._readout.value and panel._good in panel._readout.value and "Traceback" not in panel._readout.value
     panel.set(size=64)
     assert panel._readout.value == good
 
@@ -148,6 +156,21 @@ def test_machine_view_refuses_two_arrows_on_one_way():
         MachineView(edges=[edge("guest", "host", "a", 1), edge("guest", "host", "b", 1)])
     with pytest.raises(ValueError, match="different ones of"):
         edge("guest", "guest", "a", 1)
+
+
+def test_machine_view_says_which_canary_is_harmed():
+    view = MachineView(title="Disk", canaries={"a": True, "b": True})
+    assert view.text == "Disk. Nothing moves. Canaries: all 2 intact."
+    view.canaries = {"a": True, "b": False}
+    assert view.text == "Disk. Nothing moves. Canaries: b harmed."
+
+
+def test_no_colour_has_two_meanings():
+    named = [*style.MODE.values(), *style.PART.values(), *style.OTHERS]
+    assert len(set(named)) == len(named)
+    drawn = (Path(style.__file__).parent / "static" / "machine_view.js").read_text(encoding="utf-8")
+    for kind, colour in (("exit", style.PART["exit"]), ("ring", style.MODE["split"]), ("direct", style.MODE["passthrough"])):
+        assert f'{kind}: {{ color: "{colour}"' in drawn
 
 
 def test_prediction_is_quiet_until_guessed(capsys):

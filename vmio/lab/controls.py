@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 
 import ipywidgets
 
-_WIDE = {"description_width": "8em"}
-_LAYOUT = {"width": "31em", "max_width": "100%"}
+_WIDE = {"description_width": "7.5em"}  # how wide a control is: static/panel.css
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Control:
 
     def widget(self):
         """A fresh widget for it; every kind can be reached and moved with the keyboard alone."""
-        common = {"description": self.label, "style": _WIDE, "layout": _LAYOUT}
+        common = {"description": self.label, "tooltip": self.label, "style": _WIDE}
         if self.kind == "slider":
             kind = ipywidgets.FloatSlider if isinstance(self.values[0], float) else ipywidgets.IntSlider
             step = self.values[1] - self.values[0] if len(self.values) > 1 else 1
@@ -57,8 +56,7 @@ class Control:
         options = [(str(value), value) for value in self.values]
         if len(options) > 4:
             return ipywidgets.Dropdown(options=options, value=self.value, **common)
-        common["layout"] = {"width": "auto", "max_width": "100%"}
-        common["style"] = {**_WIDE, "button_width": "8em"}
+        common["style"] = {**_WIDE, "button_width": "auto"}
         return ipywidgets.ToggleButtons(options=options, value=self.value, **common)
 
 

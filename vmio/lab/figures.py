@@ -10,7 +10,7 @@ Every bar and line carries its own label: no reader has to match colours.
 
 from math import ceil, floor, log10
 
-from vmio.lab.style import INK, LINES, MARKERS, TEXT, TITLE, color, new_axes, new_figure, svg
+from vmio.lab.style import INK, MARKERS, TEXT, TITLE, color, line, new_axes, new_figure, svg
 from vmio.table import number
 
 
@@ -28,6 +28,7 @@ class KeptFigure:
     def __init__(self, title, width=6.4, height=2.8, **margins):
         self.title = title
         self.figure = new_figure(width, height)
+        self._height = height
         self._margins = margins
         self.axes = new_axes(self.figure, title=title, **margins)
         self._data = self._built = self._svg = None
@@ -65,6 +66,14 @@ class KeptFigure:
         for at, name in enumerate(names):
             self._text(-0.015, at, name, ha="right", transform=self.axes.get_yaxis_transform())
 
+    def _rows(self, count, head, each=0.42):
+        """Make the figure as high as `count` rows of bars need below a head of `head` inches, and no higher than asked for."""
+        high = min(self._height, head + each * count)
+        if high > self.figure.get_figheight() or self._built is None:  # it grows and never shrinks: the page must not jump
+            self.figure.set_figheight(high)
+            self._margins["top"] = 1 - head / high
+            self.axes.set_position([self._margins["left"], 0.02, self._margins["right"] - self._margins["left"], 0.98 - head / high])
+
     def _legend(self, names):
         """Above the axes, a coloured square before each name; returns {name: colour}."""
         fills, x = {}, 0.0
@@ -73,8 +82,8 @@ class KeptFigure:
             fills[name] = color(name, index)
             where = dict(transform=self.axes.transAxes, va="bottom")
             self._text(x, 1.01, "\u25a0", **{**where, "color": fills[name], "fontsize": TITLE + 4})
-            self._text(x + 0.045 * em, 1.02, name, **where)
-            x += (0.09 + 0.021 * len(name)) * em
+            self._text(x + 0.052 * em, 1.02, name, **where)
+            x += (0.09 + 0.0225 * len(name)) * em
         return fills
 
 
@@ -94,6 +103,7 @@ class StackedBars(KeptFigure):
 
     def _build(self, data):
         rows, parts = self._names(data)
+        self._rows(len(rows), 0.78, 0.6)
         self._bare(rows)
         self._bars, self._words = {}, {}
         for part, fill in self._legend(parts).items():
@@ -112,7 +122,7 @@ class StackedBars(KeptFigure):
                 bar.set_x(left)
                 bar.set_width(value)
                 word.set_x(left + value / 2)
-                word.set_text(text if value > top * 1.3 * 0.03 * len(text) else "")
+                word.set_text(text if value > top * 1.3 * 0.032 * len(text) else "")
                 left += value
             self._totals[row].set_text(f"\u00a0{number(left)} {self.unit}")
             self._totals[row].set_x(left)
@@ -134,6 +144,7 @@ class CountBars(KeptFigure):
         return tuple(data)
 
     def _build(self, data):
+        self._rows(len(data), 0.42)
         self._bare(tuple(data))
         self._bars = self.axes.barh(range(len(data)), [0] * len(data), color=self.fill, edgecolor=INK, linewidth=0.7)
         self._words = [self._text(0, at) for at in range(len(data))]
@@ -144,7 +155,7 @@ class CountBars(KeptFigure):
     def _move(self, data):
         top = max([self._length(value) for value in data.values()] + [0])
         letters = max((len(number(value)) for value in data.values()), default=1) + 2
-        room = letters * 9.5 / (self.figure.get_figwidth() * 96 * self.axes.get_position().width)  # of the axes, for the words
+        room = letters * 10.2 / (self.figure.get_figwidth() * 96 * self.axes.get_position().width)  # of the axes, for the words
         self.axes.set_xlim(0, (ceil(top + 0.01) if self.log else ceiling(top)) / (1 - min(room, 0.6)))
         for bar, word, value in zip(self._bars, self._words, data.values()):
             bar.set_width(self._length(value))
@@ -182,7 +193,7 @@ class Curves(KeptFigure):
         self._lines, self._ends, self._marks, self._words = {}, {}, {}, {}
         for index, name in enumerate(data["series"]):
             ink = color(name, index)
-            style = dict(color=ink, linestyle=LINES.get(name, "-"), linewidth=2.2)
+            style = dict(color=ink, linestyle=line(name, index), linewidth=2.2)
             self._lines[name] = axes.plot([], [], **style)[0]
             self._marks[name] = axes.plot([], [], MARKERS.get(name, "o"), color=ink, markersize=9, markeredgecolor=INK,
                                            clip_on=False)[0]

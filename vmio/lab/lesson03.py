@@ -87,7 +87,7 @@ def _view(answer):
     times = {"time": {"guest": result.guest_ns / 1000, "exit": result.exit_ns / 1000, "device": result.device_ns / 1000}}
     edges = [edge("guest", "hypervisor", "exits", result.exits_total),
              edge("hypervisor", "host", "signals", result.signals),
-             edge("guest", "host", "requests by the ring", REQUESTS, kind="data"),
+             edge("guest", "host", "requests by the ring", REQUESTS, kind="ring"),
              edge("host", "device", "commands", REQUESTS, kind="data"),
              edge("host", "guest", "interrupts", result.interrupts, kind="interrupt")]
     return (text, [_exits.update(counts), _time.update(times), _beside.update(beside)],

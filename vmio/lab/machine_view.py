@@ -1,8 +1,8 @@
 """The live machine: who touches whom, how often, as a drawing that moves.
 
 Four boxes stand in a row: guest, hypervisor, host, device.  An edge goes from
-one to another and carries a label and a count; edges with a count are lit and
-send a pulse when it changes.  The view takes plain data and knows no machine.
+one to another and carries a label and a count; edges with a count are lit, and
+dots run along them when it changes.  The view takes plain data and knows no machine.
 All its text is in the page (and in `text`), so it can be read aloud and tested.
 """
 
@@ -14,11 +14,11 @@ import traitlets
 from vmio.table import number
 
 NODES = ("guest", "hypervisor", "host", "device")
-KINDS = ("exit", "data", "interrupt", "direct")  # each with its own colour and line in machine_view.js
+KINDS = ("exit", "data", "interrupt", "ring", "direct")  # each with its own colour and line in machine_view.js
 
 
 def edge(source, target, label, count, kind="exit"):
-    """One arrow as plain data; a label between neighbours has room for 14 characters.
+    """One arrow as plain data; a label between neighbours is broken into lines of 9 characters.
 
     `source` and `target` out of NODES, `kind` out of KINDS, `count` an int.
     Raises ValueError for others.
@@ -31,13 +31,15 @@ def edge(source, target, label, count, kind="exit"):
 
 
 class MachineView(anywidget.AnyWidget):
-    """`title`, `edges` (made by `edge`) and `notes` ({box: a second line in it}, such as {"device": "IDE disk"})."""
+    """`title`, `edges` (made by `edge`), `notes` ({box: a second line in it, 10 characters}, such as {"device": "IDE disk"})
+    and `canaries` ({guest: whether what it keeps in its memory is untouched}, at most 8)."""
 
     _esm = Path(__file__).parent / "static" / "machine_view.js"
 
     title = traitlets.Unicode("").tag(sync=True)
     edges = traitlets.List(traitlets.Dict()).tag(sync=True)
     notes = traitlets.Dict().tag(sync=True)
+    canaries = traitlets.Dict().tag(sync=True)
     text = traitlets.Unicode("").tag(sync=True)
 
     @traitlets.validate("edges")
@@ -47,11 +49,14 @@ class MachineView(anywidget.AnyWidget):
             raise ValueError("edges: two of them join the same boxes in the same direction; add their counts up")
         return proposal["value"]
 
-    @traitlets.observe("title", "edges")
+    @traitlets.observe("title", "edges", "canaries")
     def _describe(self, change):
         busy = [f"{one['source']} to {one['target']}: {number(one['count'])} {one['label']}"
                 for one in self.edges if one["count"]]
         self.text = f"{self.title or 'The machine'}. {'; '.join(busy) or 'Nothing moves'}."
+        if self.canaries:
+            harmed = [name for name, whole in self.canaries.items() if not whole]
+            self.text += f" Canaries: {', '.join(harmed) + ' harmed' if harmed else f'all {len(self.canaries)} intact'}."
 
     def __repr__(self):
         return f"MachineView({self.title!r}, {len(self.edges)} edges)"

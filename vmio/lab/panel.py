@@ -10,21 +10,25 @@ The readout never shrinks, so the page below it does not jump.
 """
 
 import os
+import re
 from html import escape
+from pathlib import Path
 
+import anywidget
 import ipywidgets
 
 from vmio.lab.figures import KeptFigure
 from vmio.lab.style import svg
 
 _OPEN = {}  # name -> the panel of that name: running its cell again closes it
-_CARD = ("background:#fff;color:#222;padding:10px;border-radius:4px;position:relative;"
-         "display:flex;flex-wrap:wrap;gap:12px;align-items:flex-start")
-_PRE = ("margin:0;padding:0;background:none;color:#222;font:15px/1.35 'DejaVu Sans Mono',Menlo,Consolas,monospace;"
-        "white-space:pre;overflow-x:auto;min-height:%.2fem;min-width:%dch")
-_SIZES = "<style>.vmio-controls{--jp-widgets-font-size:16px}</style>"  # labels that the last row can read
-_ERROR = ("position:absolute;top:10px;left:10px;right:10px;z-index:1;padding:10px;background:#fff;"
-          "border:2px solid #D55E00;color:#222;font:15px/1.35 sans-serif")
+_STATIC = Path(__file__).parent / "static"
+
+
+class Dress(anywidget.AnyWidget):
+    """A panel's style sheet, and names for its controls that a screen reader can say; it shows nothing itself."""
+
+    _esm = _STATIC / "panel.js"
+    _css = _STATIC / "panel.css"
 
 
 def sentence(error):
@@ -50,10 +54,12 @@ class Panel(ipywidgets.VBox):
         self._good, self._lines, self._columns = "", 1, 1
         self.text = ""
         self.result = None
-        row = ipywidgets.HBox(list(self._widgets.values()), layout={"flex_flow": "row wrap", "margin": "0 0 6px 0"})
+        row = ipywidgets.HBox(list(self._widgets.values()))
         row.add_class("vmio-controls")
-        super().__init__([row, *([live] if live is not None else []), self._readout])
+        super().__init__([row, *([live] if live is not None else []), self._readout, Dress()])
+        self.add_class("vmio-panel")
         self.name = name or getattr(model, "__name__", "panel")
+        self._id = "vmio-" + re.sub(r"\W+", "-", self.name)
         previous = _OPEN.pop(self.name, None)
         if previous is not None:
             previous.close()
@@ -113,7 +119,7 @@ class Panel(ipywidgets.VBox):
                 raise
         else:
             self.text, self._good = text, good
-            self._readout.value = _SIZES + good
+            self._readout.value = good
 
     def close(self):
         """Take the panel and its controls out of the page."""
@@ -130,13 +136,14 @@ class Panel(ipywidgets.VBox):
         lines = text.splitlines() or [""]
         self._lines = max(self._lines, len(lines))
         self._columns = max(self._columns, *map(len, lines))
-        style = _PRE % (self._lines * 1.35, self._columns)
+        size = f"min-height:{self._lines * 1.35:.2f}em;min-width:{self._columns}ch"
         pictures = "".join(figure.svg() if isinstance(figure, KeptFigure) else svg(figure) for figure in figures)
-        return (f'<div class="vmio-card" style="{_CARD}"><pre class="vmio-readout" style="{escape(style)}">'
-                f"{escape(text)}</pre>" + (f'<div class="vmio-figures" style="flex:1 1 440px;min-width:0">{pictures}</div>' if pictures else "") + "</div>")
+        # The readout is what the pictures say in words; each points at it.
+        pictures = pictures.replace('<svg role="img"', f'<svg role="img" aria-describedby="{self._id}"')
+        return (f'<div class="vmio-card"><pre class="vmio-readout" id="{self._id}" style="{size}">{escape(text)}</pre>'
+                + (f'<div class="vmio-figures">{pictures}</div>' if pictures else "") + "</div>")
 
     def _complain(self, error):
         self.text = sentence(error)
-        self._readout.value = (
-            f'{_SIZES}<div style="position:relative;min-height:4em"><div class="vmio-error" role="alert" style="{_ERROR}">'
-            f'{escape(self.text)}</div><div class="vmio-last" style="opacity:.35">{self._good}</div></div>')
+        self._readout.value = (f'<div class="vmio-failed"><div class="vmio-error" role="alert">{escape(self.text)}</div>'
+                               f'<div class="vmio-last">{self._good}</div></div>')

@@ -15,7 +15,7 @@ class StepLines(KeptFigure):
     """
 
     def __init__(self, title, unit="bytes used", width=4.6, height=3.4):
-        super().__init__(title, width, height, left=0.19, bottom=0.31, right=0.97, top=0.79, pad=27)
+        super().__init__(title, width, height, left=0.19, bottom=0.31, right=0.93, top=0.79, pad=27)
         self.unit = unit
 
     def _names(self, data):

@@ -3,7 +3,9 @@
 Colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), which
 stay apart for colour-blind readers.  Modes get the dark ones (they draw
 lines), the parts of a request's time the light ones (they fill bars that carry
-their own label in black).  No colour has two meanings.
+their own label in black).  No colour has two meanings, so all that is neither
+mode nor part (guests, rings, runs) is drawn in colours of Paul Tol's "muted"
+scheme (https://personal.sron.nl/~pault/), made for the same readers.
 
 A figure becomes the same text every time: ids come from a fixed salt, there
 is no date, and text stays text (so a browser test can read it).
@@ -22,13 +24,15 @@ OKABE_ITO = {
     "yellow": "#F0E442", "blue": "#0072B2", "vermillion": "#D55E00", "purple": "#CC79A7",
 }
 MODE = {"emulated": OKABE_ITO["vermillion"], "split": OKABE_ITO["blue"], "passthrough": OKABE_ITO["green"]}
-PART = {"guest": OKABE_ITO["sky"], "exit": OKABE_ITO["orange"], "device": OKABE_ITO["purple"], "copy": OKABE_ITO["yellow"]}
+PART = {"guest": OKABE_ITO["sky"], "exit": OKABE_ITO["orange"], "device": OKABE_ITO["purple"], "copy": OKABE_ITO["yellow"],
+        "waiting": "#BBBBBB"}
 LINES = {"emulated": "-", "split": "--", "passthrough": "-."}
 MARKERS = {"emulated": "o", "split": "s", "passthrough": "D"}
 INK = "#222222"
-OTHERS = [OKABE_ITO[name] for name in ("blue", "vermillion", "green", "purple", "sky", "orange")]
+OTHERS = ["#332288", "#882255", "#CC6677", "#999933", "#44AA99", "#AA4499"]
+OTHER_LINES = ("-", "--", "-.", ":")
 
-TEXT, TITLE = 13, 14  # points; 96 screen pixels are 72 of them, so 13 pt is 17 px
+TEXT, TITLE = 14, 15  # points; 96 screen pixels are 72 of them, so 14 pt is 18.7 px
 RC = {
     "font.family": "DejaVu Sans", "font.size": TEXT, "axes.labelsize": TEXT, "axes.titlesize": TITLE,
     "axes.titleweight": "bold", "axes.titlelocation": "left", "xtick.labelsize": TEXT, "ytick.labelsize": TEXT,
@@ -44,6 +48,11 @@ _SVG_RC = {name: RC[name] for name in ("svg.hashsalt", "svg.fonttype")}
 def color(name, index=0):
     """The fixed colour of a mode or part, or the `index`-th of the others for any other name."""
     return MODE.get(name) or PART.get(name) or OTHERS[index % len(OTHERS)]
+
+
+def line(name, index=0):
+    """The line style of a mode, or the `index`-th for any other name."""
+    return LINES.get(name) or OTHER_LINES[index % len(OTHER_LINES)]
 
 
 def new_figure(width=6.4, height=2.8):
@@ -77,6 +86,8 @@ def svg(figure, label=""):
         matplotlib.rcParams.update(saved)
     text = out.getvalue()
     text = text[text.index("<svg"):].strip()
+    # Sizes in em: 1 em is 12 pt beside text of 16 px, and a panel's pictures grow with its text.
+    text = re.sub(r' (width|height)="([\d.]+)pt"', lambda size: f' {size[1]}="{float(size[2]) / 12:.3f}em"', text, count=2)
     text = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->", "", text, flags=re.S)
     text = re.sub(r"font-family: [^;\"]*", "font-family: 'DejaVu Sans', Verdana, sans-serif", text)
     text = re.sub(r"\n\s*", "\n", re.sub(r' transform="rotate\(-?0 [^"]*"', "", text))

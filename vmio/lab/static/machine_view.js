@@ -1,15 +1,22 @@
-// The live machine of machine_view.py: four boxes, labelled arrows, counts, pulses.
+// The live machine of machine_view.py: four boxes, labelled arrows, counts, dots that run where something happens.
 // Plain SVG, no libraries, nothing from the network.
 
 const SVG = "http://www.w3.org/2000/svg";
 const NODES = ["guest", "hypervisor", "host", "device"];
-const BOX = { width: 140, height: 100, top: 100, gap: 126, left: 12 };
+const BOX = { width: 132, height: 112, top: 100, gap: 118, left: 9 };
+const SIZE = 21, LINE = 23;   // of the words: 14 pt where the drawing is 850 pixels wide
+const LEVEL = 36;             // how far an arrow over or under the boxes is from them or from the next
+const INK = "#222";
+// An exit and a passed-through or split path have the colours that they have in the figures (style.py).
 const KINDS = {
-  exit: { color: "#D55E00", dash: "" },
-  data: { color: "#0072B2", dash: "" },
-  interrupt: { color: "#A0508A", dash: "7 5" },
+  exit: { color: "#E69F00", dash: "", rim: true },
+  data: { color: "#555", dash: "" },
+  interrupt: { color: "#555", dash: "8 6" },
+  ring: { color: "#0072B2", dash: "" },
   direct: { color: "#009E73", dash: "" },
 };
+const SPEED = 150;            // of the dots, in units a second
+const TIME = 1600;            // ms until they fade
 
 function add(parent, tag, attributes = {}, text = "") {
   const element = document.createElementNS(SVG, tag);
@@ -28,72 +35,112 @@ function route(source, target) {
   const forward = steps > 0;
   const span = Math.abs(steps);
   if (span === 1) {
-    const from = leftOf(source) + (forward ? BOX.width + 2 : -2);
-    const to = leftOf(target) + (forward ? -10 : BOX.width + 10);
-    const y = BOX.top + (forward ? 40 : 62);
-    return { path: `M${from} ${y}H${to}`, x: (from + to) / 2, label: forward ? y - 26 : y + 20, count: forward ? y - 9 : y + 37 };
+    const from = leftOf(source) + (forward ? BOX.width + 3 : -3);
+    const to = leftOf(target) + (forward ? -17 : BOX.width + 17);
+    const y = BOX.top + (forward ? 76 : 98);
+    return { path: `M${from} ${y}H${to}`, x: (from + to) / 2, y: forward ? y - 13 : y + 24, up: forward };
   }
   const edge = forward ? BOX.top : BOX.top + BOX.height;
-  const level = forward ? edge - 38 * (span - 1) + 4 : edge + 38 * (span - 1) - 4;
+  const level = edge + (forward ? -1 : 1) * LEVEL * (span - 1);
   const x1 = leftOf(source) + BOX.width / 2 + (forward ? -14 : 14) * (span - 1);
   const x2 = leftOf(target) + BOX.width / 2 + (forward ? 14 : -14) * (span - 1);
-  return { path: `M${x1} ${edge}V${level}H${x2}V${edge + (forward ? -10 : 10)}`, x: (x1 + x2) / 2, line: level + (forward ? -7 : 18) };
+  return { path: `M${x1} ${edge}V${level}H${x2}V${edge + (forward ? -17 : 17)}`, x: (x1 + x2) / 2, line: level + 7 };
 }
 
-function drawArrow(svg, one, index) {
-  const { color, dash } = KINDS[one.kind];
+function drawArrow(svg, one) {
+  const { color, dash, rim } = KINDS[one.kind];
   const place = route(one.source, one.target);
   const group = add(svg, "g", { class: "vmio-edge", "data-edge": `${one.source}-${one.target}` });
-  const marker = `vmio-head-${one.kind}`;
-  add(group, "path", { d: place.path, fill: "none", stroke: color, "stroke-width": 3, "stroke-dasharray": dash, "marker-end": `url(#${marker})` });
-  const halo = { "text-anchor": "middle", stroke: "#fff", "stroke-width": 5, "paint-order": "stroke", fill: "#222" };
-  let label, count;
-  if (place.line !== undefined) {
-    const text = add(group, "text", { ...halo, x: place.x, y: place.line });
-    label = add(text, "tspan");
-    count = add(text, "tspan", { class: "vmio-count", "font-weight": "bold", dx: 8 });
-  } else {
-    label = add(group, "text", { ...halo, x: place.x, y: place.label, "font-size": 14 });
-    count = add(group, "text", { ...halo, x: place.x, y: place.count, class: "vmio-count", "font-weight": "bold" });
-  }
-  const pulse = add(group, "circle", { r: 7, fill: color, opacity: 0 });
-  const timing = { dur: "0.6s", begin: "indefinite", fill: "remove" };
-  const motion = add(pulse, "animateMotion", { ...timing, path: place.path });
-  const glow = add(pulse, "animate", { ...timing, attributeName: "opacity", values: "1;1;0" });
-  return { group, label, count, motion, glow, index, last: null };
+  const path = { d: place.path, fill: "none" };
+  const line = add(group, "g");
+  if (rim) add(line, "path", { ...path, stroke: INK, "stroke-width": 7 });
+  add(line, "path", { ...path, stroke: color, "stroke-width": rim ? 5 : 4, "stroke-dasharray": dash, "marker-end": `url(#vmio-head-${one.kind})` });
+  const dots = add(group, "path", { ...path, stroke: INK, "stroke-width": 13, "stroke-linecap": "round", opacity: 0, class: "vmio-dots" });
+  const halo = { "text-anchor": "middle", stroke: "#fff", "stroke-width": place.line === undefined ? 5 : 0, "paint-order": "stroke", fill: INK, x: place.x };
+  const paper = place.line === undefined ? null : add(group, "rect", { y: place.line - 20, height: 27, fill: "#fff" });   // the words stand in the line
+  return { group, line, dots, place, paper, words: add(group, "text", halo), count: null, label: null, running: null };
 }
 
-function build(el, model) {
+// Between neighbours there is room for about nine letters a line; over and under the boxes for all in one.
+function write(arrow, label, count) {
+  if (arrow.paper) {
+    const wide = 0.6 * SIZE * (label.length + count.length + 2);
+    arrow.paper.setAttribute("x", arrow.place.x - wide / 2);
+    arrow.paper.setAttribute("width", wide);
+  }
+  if (arrow.label === label) {
+    arrow.number.textContent = count;
+    return;
+  }
+  const { words, place } = arrow;
+  const lines = place.line === undefined ? label.split(" ").reduce((all, word) => {
+    const last = all[all.length - 1];
+    return last && `${last} ${word}`.length <= 9 ? [...all.slice(0, -1), `${last} ${word}`] : [...all, word];
+  }, []) : [label];
+  words.replaceChildren();
+  if (place.line !== undefined) {
+    words.setAttribute("y", place.line);
+    add(words, "tspan", {}, `${label}\u00a0 `);
+  } else {
+    const first = place.up ? place.y - LINE * lines.length : place.y;
+    lines.forEach((text, at) => add(words, "tspan", { x: place.x, y: first + LINE * at }, text));
+    words.setAttribute("y", first);
+  }
+  const own = place.line === undefined ? { x: place.x, dy: LINE } : {};
+  arrow.number = add(words, "tspan", { ...own, class: "vmio-count", "font-weight": "bold" }, count);
+  arrow.label = label;
+}
+
+// Dots run along the arrow, the denser the more digits the count has; a new run takes the place of the old one.
+function run(arrow, count) {
+  const gap = Math.max(18, 66 / String(count).length), way = gap * Math.round(SPEED * TIME / 1000 / gap);
+  arrow.running?.cancel();
+  arrow.dots.setAttribute("stroke-dasharray", `0 ${gap}`);
+  arrow.running = arrow.dots.animate({ strokeDashoffset: [way, 0], opacity: [1, 1, 1, 0] }, { duration: TIME });
+}
+
+function build(el) {
   const root = document.createElement("div");
   root.className = "vmio-machine";
-  root.style.cssText = "background:#fff;color:#222;padding:8px;border-radius:4px;max-width:980px";
-  const svg = add(root, "svg", { role: "img", width: "100%", "font-size": 16, "font-family": "'DejaVu Sans', Verdana, sans-serif" });
+  root.style.cssText = "position:relative;background:#fff;color:#222;padding:8px;border-radius:4px;max-width:1050px;margin-bottom:4px";
+  const svg = add(root, "svg", { role: "img", width: "100%", "font-size": SIZE, "font-family": "'DejaVu Sans', Verdana, sans-serif", style: "display:block" });
   const defs = add(svg, "defs");
-  for (const [kind, { color }] of Object.entries(KINDS)) {
-    const head = add(defs, "marker", { id: `vmio-head-${kind}`, viewBox: "0 0 10 10", refX: 2, refY: 5, markerWidth: 4, markerHeight: 4, orient: "auto" });
-    add(head, "path", { d: "M0 0L10 5L0 10z", fill: color });
+  for (const [kind, { color, rim }] of Object.entries(KINDS)) {
+    const head = add(defs, "marker", { id: `vmio-head-${kind}`, viewBox: "-1 -1 12 12", refX: 1, refY: 5, markerWidth: 18, markerHeight: 18, markerUnits: "userSpaceOnUse", orient: "auto" });
+    add(head, "path", { d: "M0 0L10 5L0 10z", fill: color, stroke: rim ? INK : color, "stroke-width": 0.7 });
   }
-  const notes = {};
-  const boxes = {};
+  const notes = {}, boxes = {};
   for (const node of NODES) {
-    const x = leftOf(node);
-    boxes[node] = add(svg, "rect", { x, y: BOX.top, width: BOX.width, height: BOX.height, rx: 8, fill: "#f4f4f4", stroke: "#222", "stroke-width": 1.5 });
-    add(svg, "text", { x: x + BOX.width / 2, y: BOX.top + 46, "text-anchor": "middle", "font-weight": "bold", "font-size": 18 }, node);
-    notes[node] = add(svg, "text", { x: x + BOX.width / 2, y: BOX.top + 72, "text-anchor": "middle", "font-size": 14, class: "vmio-note" });
+    const x = leftOf(node), middle = x + BOX.width / 2;
+    boxes[node] = add(svg, "rect", { x, y: BOX.top, width: BOX.width, height: BOX.height, rx: 8, fill: "#f4f4f4", stroke: INK, "stroke-width": 1.5, class: "vmio-box" });
+    add(svg, "text", { x: middle, y: BOX.top + 42, "text-anchor": "middle", "font-weight": "bold", "font-size": SIZE - 1 }, node);
+    notes[node] = add(svg, "text", { x: middle, y: BOX.top + 66, "text-anchor": "middle", "font-size": SIZE - 2, class: "vmio-note" });
   }
   // The same words for those who hear the page; out of sight, not out of the page.
   const spoken = document.createElement("p");
   spoken.className = "vmio-machine-text";
   spoken.style.cssText = "position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap;margin:0";
-  root.style.position = "relative";
   root.appendChild(spoken);
   el.appendChild(root);
-  return { svg, spoken, notes, boxes, arrows: new Map(), above: 1, below: 1 };
+  return { svg, spoken, notes, boxes, canaries: add(svg, "g", { class: "vmio-canaries" }), arrows: new Map(), above: 1, below: 1 };
+}
+
+// A square for each guest, in the guest's box: a tick while what it keeps secret is as it was.
+function drawCanaries(view, canaries) {
+  const alive = Object.entries(canaries), wide = Math.min(28, (BOX.width - 8) / Math.max(1, alive.length));
+  const start = leftOf("guest") + BOX.width / 2 - wide * alive.length / 2;
+  view.canaries.replaceChildren();
+  alive.forEach(([name, whole], at) => {
+    const square = add(view.canaries, "g", { "data-canary": name, "data-whole": whole });
+    add(square, "rect", { x: start + wide * at + 1, y: BOX.top + 77, width: wide - 2, height: 26, rx: 4, fill: whole ? "#fff" : INK, stroke: INK });
+    add(square, "text", { x: start + wide * (at + 0.5), y: BOX.top + 97, "text-anchor": "middle", "font-size": 20, fill: whole ? INK : "#fff" }, whole ? "\u2713" : "\u2717");
+  });
 }
 
 function update(view, model) {
   const edges = model.get("edges");
-  const wanted = new Set(edges.map((one) => `${one.source}-${one.target}-${one.kind}`));
+  const keyOf = (one) => `${one.source}-${one.target}-${one.kind}`;
+  const wanted = new Set(edges.map(keyOf));
   for (const [key, arrow] of view.arrows) {
     if (!wanted.has(key)) {
       arrow.group.remove();
@@ -102,45 +149,41 @@ function update(view, model) {
   }
   const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
   const touched = new Set();
-  edges.forEach((one, index) => {
-    const key = `${one.source}-${one.target}-${one.kind}`;
-    if (!view.arrows.has(key)) view.arrows.set(key, drawArrow(view.svg, one, index));
-    const arrow = view.arrows.get(key);
-    arrow.label.textContent = one.label;
-    arrow.count.textContent = one.count.toLocaleString("en-US");
-    arrow.group.setAttribute("opacity", one.count ? 1 : 0.25);
+  for (const one of edges) {
+    if (!view.arrows.has(keyOf(one))) view.arrows.set(keyOf(one), drawArrow(view.svg, one));
+    const arrow = view.arrows.get(keyOf(one));
+    write(arrow, one.label, one.count.toLocaleString("en-US"));
+    arrow.line.setAttribute("opacity", one.count ? 1 : 0.25);
+    arrow.words.setAttribute("fill", one.count ? INK : "#767676");
     arrow.group.setAttribute("class", one.count ? "vmio-edge vmio-lit" : "vmio-edge");
     if (one.count) touched.add(one.source).add(one.target);
-    if (one.count && arrow.last !== null && one.count !== arrow.last && !still) {
-      arrow.motion.beginElementAt(index * 0.15);
-      arrow.glow.beginElementAt(index * 0.15);
-    }
-    arrow.last = one.count;
-  });
+    if (one.count && one.count !== arrow.count && !still) run(arrow, one.count);
+    arrow.count = one.count;
+  }
   // Room for the arrows that go over and under the boxes; it never shrinks, so nothing jumps.
   for (const one of edges) {
     const steps = NODES.indexOf(one.target) - NODES.indexOf(one.source);
     view.above = Math.max(view.above, steps);
     view.below = Math.max(view.below, -steps);
   }
-  const top = BOX.top - 6 - (view.above > 1 ? 38 * (view.above - 1) + 14 : 0);
-  const bottom = BOX.top + BOX.height + 6 + (view.below > 1 ? 38 * (view.below - 1) + 18 : 0);
-  view.svg.setAttribute("viewBox", `0 ${top} 962 ${bottom - top}`);
+  const top = BOX.top - 4 - (view.above > 1 ? LEVEL * (view.above - 1) + 10 : 0);
+  const bottom = BOX.top + BOX.height + 4 + (view.below > 1 ? LEVEL * (view.below - 1) + 10 : 0);
+  view.svg.setAttribute("viewBox", `0 ${top} 900 ${bottom - top}`);
   const notes = model.get("notes");
   for (const node of NODES) {
     view.notes[node].textContent = notes[node] || "";
     view.boxes[node].setAttribute("fill", touched.has(node) ? "#fff6d6" : "#f4f4f4");
   }
+  drawCanaries(view, model.get("canaries"));
   view.svg.setAttribute("aria-label", model.get("text"));
   view.spoken.textContent = model.get("text");
 }
 
 export default {
   render({ model, el }) {
-    const view = build(el, model);
-    const redraw = () => update(view, model);
+    const view = build(el), redraw = () => update(view, model);
     redraw();
-    // `text` follows every change of edges and title, so one message means one drawing.
+    // `text` follows every change of what is drawn, so one message means one drawing.
     model.on("change:text change:notes", redraw);
     return () => model.off("change:text change:notes", redraw);
   },
