@@ -36,6 +36,18 @@ def test_time_moves_by_clock_step_only():
     assert door.answer("clock_set 1")[0].startswith("FAIL clock_set 1: the clock stands at")
 
 
+def test_a_step_of_years_halts_and_may_be_repeated():
+    door = Door()
+    door.most_timers = 100
+    answer, = door.answer("clock_step 0x7000000000000000")
+    assert answer.startswith("FAIL clock: timers rang 100 times") and answer.endswith("step on")
+    stands = door.guest.clock.now
+    assert 0 < stands < 10**10 and f"stands at {stands}," in answer
+    assert door.answer(f"clock_set {10**10}")[0].startswith("FAIL clock")
+    assert stands < door.guest.clock.now < 10**10
+    assert door.answer("clock_step 1000") == [f"OK {door.guest.clock.now}"]
+
+
 def test_edges_come_before_the_ok_of_what_caused_them():
     door = Door()
     door.answer("outb 0x3f9 2")
