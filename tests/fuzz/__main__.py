@@ -4,14 +4,19 @@ import argparse
 import importlib
 import sys
 
-from tests.fuzz.engine import run
+from tests.fuzz import engine
 
 PARTS = ("ring", "storvsp", "vmbus", "nvme", "ata", "chips", "iommu", "vpci", "qtest")
 
 
-def life_of(part):
+def part_of(name):
+    """The module of a part."""
+    return importlib.import_module(f"tests.fuzz.fuzz_{name}")
+
+
+def life_of(name):
     """The part's function `life(dice, operations, note)`."""
-    return importlib.import_module(f"tests.fuzz.fuzz_{part}").life
+    return engine.life_of(part_of(name))
 
 
 def main(arguments=None):
@@ -23,7 +28,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     found = False
     for part in options.only or PARTS:
-        verdict = run(part, life_of(part), options.operations, options.seed)
+        verdict = engine.run(part, life_of(part), options.operations, options.seed)
         print(verdict, flush=True)
         for key, (life, times, text) in verdict.findings.items():
             found = True

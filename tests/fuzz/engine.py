@@ -1,9 +1,14 @@
 """The engine of the fuzzing run: lives of a machine, operations in a life, and what came of them.
 
-A part is a function `life(dice, operations, note)`: it makes a machine, does about
-`operations` guest-visible actions, calls `note(outcome)` after each, and at the end of the
-life looks at the canaries and makes an honest exchange after a reset.  It raises only
-if the product is wrong.  All chance comes from `dice`, so a seed repeats a run exactly.
+A part is a module with a class `Machine(dice)`, and `KINDS`, names of what can be done to it (a
+name that stands there twice is twice as likely):
+
+    step(dice, kind)   one guest-visible action; what came of it, as plain data
+    check()            what must hold after each action
+    end()              the canaries, and an honest exchange after a reset
+
+They raise only if the product is wrong.  All chance comes from `dice`, so a seed repeats a
+run exactly; hypothesis plays the same machines with dice of its own (`states.py`).
 """
 
 import hashlib
@@ -19,6 +24,17 @@ PATIENCE = 120        # seconds that a life may take before it counts as a hang
 
 class Hang(Exception):
     """A life took longer than `PATIENCE`."""
+
+
+def life_of(part):
+    """A life of the part, as `run` wants it: `life(dice, operations, note)`."""
+    def life(dice, operations, note):
+        machine = part.Machine(dice)
+        for _ in range(min(operations, getattr(part, "LIFE", LIFE))):
+            note(machine.step(dice, dice.choice(part.KINDS)))
+            machine.check()
+        machine.end()
+    return life
 
 
 class Verdict(NamedTuple):
@@ -37,11 +53,14 @@ class Verdict(NamedTuple):
                 f"{self.outcomes:6,} outcomes  {verdict}")
 
 
-def run(name, life, operations, seed=1, patience=PATIENCE):
-    """`operations` of the part; a life that ends in an exception is recorded, and the next one begins."""
+def run(name, life, operations, seed=1, patience=PATIENCE, most_findings=None):
+    """`operations` of the part; a life that ends in an exception is recorded, and the next one begins.
+
+    With `most_findings` the run ends after so many different ones.
+    """
     outcomes, findings, digest, done = set(), {}, hashlib.sha256(), 0
     began, number = time.perf_counter(), 0
-    while done < operations:
+    while done < operations and (most_findings is None or len(findings) < most_findings):
         before = done
 
         def note(outcome):

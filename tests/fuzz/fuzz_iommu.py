@@ -8,12 +8,14 @@ from vmio.machine.pagetable import TranslationFault
 from vmio.passthrough import interrupts, structures
 from vmio.passthrough.remapper import Remapper
 from vmio.passthrough.space import DmaSpace
-from vmio.passthrough.vtd import (FECTL, FRCD, FSTS, GCMD, IECTL, IOTLB, IQA, IQT, IRTA, IVA, RTADDR, CCMD, ICS, QUEUE,
+from vmio.passthrough.vtd import (FECTL, FRCD, FSTS, GCMD, GSTS, IECTL, IOTLB, IQA, IQH, IQT, IRTA, IVA, RTADDR, CCMD, ICS, QUEUE,
                                   REMAP_INTERRUPTS, SET_INTERRUPT_TABLE, SET_ROOT, TRANSLATE, VtdRegisters)
 
 # Guest-physical: root, context table, three levels of tables, queue, interrupt table, pages for DMA.
 ROOT, CONTEXTS, TOP, MIDDLE, LEAVES, RING, ENTRIES, DATA = (n << 12 for n in (1, 2, 3, 4, 5, 6, 7, 16))
 REQUESTER = 0x18
+TABLE = (1 << 39) - 4096        # bits of an entry that say where the next table is
+KINDS = ("dma",) * 8 + ("message",) * 3 + ("queue",) * 3 + ("table",) * 2 + ("register",) * 4 + ("again",)
 CANARY = b"iommu canary".ljust(4096, b"!")
 
 
@@ -39,17 +41,168 @@ class Machine:
         put(MIDDLE, struct.pack("<Q", LEAVES | 3) + bytes(4088))
         put(LEAVES, b"".join(struct.pack("<Q", DATA + 4096 * n | (1, 3, 3, 2)[n & 3]) for n in range(16)) + bytes(3968))
         put(ENTRIES, interrupts.remapped_entry(REQUESTER, 0, 0x41) * 16 + bytes(3840))
+        put(ENTRIES + 4096, interrupts.remapped_entry(REQUESTER, 0, 0x99) * 16)        # no part of the table
         for offset, value in ((RTADDR, ROOT), (IQA, RING), (IQT, 0), (IRTA, ENTRIES | 7)):
             self.chip.write(offset, 8, value)
         self.command = SET_ROOT | SET_INTERRUPT_TABLE | TRANSLATE | REMAP_INTERRUPTS | QUEUE
         self.chip.write(GCMD, 4, self.command)
-        self.tail = 0
+        self.tail, self.pristine = 0, True
 
     def queue(self, low, high):
         """One descriptor, and the tail behind it."""
         self.memory.write(RING + 16 * self.tail, struct.pack("<QQ", low, high))
         self.tail = (self.tail + 1) % 256
         self.chip.write(IQT, 8, self.tail << 4)
+
+    def forget(self):
+        """Let both caches be emptied, by the queue or by the registers; whether that was possible."""
+        chip = self.chip
+        if chip.queue.enabled:
+            for low in (1 | 1 << 4, 2 | 1 << 4):
+                self.queue(low, 0)
+            return not chip.read(FSTS, 4) & 0x10 and chip.read(IQT, 8) == chip.read(IQH, 8)
+        chip.write(CCMD, 8, 1 << 63 | 1 << 61)
+        chip.write(IOTLB, 8, 1 << 63 | 1 << 60)
+        return True
+
+    def allowed(self, requester, address, access):
+        """Where the tables as they are now let a DMA go, at most: an independent, generous reading.  None: nowhere."""
+        if not self.chip.read(GSTS, 4) >> 31:
+            return address
+        root, _ = self.pair(self.remapper.root + (requester >> 8) * 16)
+        low, high = self.pair((root & TABLE) + (requester & 0xFF) * 16)
+        if not root & 1 or not low & 1 or low & 0xFF0 or low >> 39:
+            return None
+        if low >> 2 & 3 == 2:
+            return address
+        if low >> 2 & 3 or high & 7 != 1 or address >> 39:
+            return None
+        table = low
+        for shift in (30, 21, 12):
+            entry, _ = self.pair((table & TABLE) + 8 * (address >> shift & 511))
+            if entry & access != access:
+                return None
+            table = entry
+            if entry & 0x80:
+                break
+        inside = (1 << shift) - 1
+        return table & 0xF_FFFF_FFFF_F000 & ~inside | address & inside
+
+    def pair(self, at):
+        """16 bytes of a table as two numbers; zeros where there is no memory."""
+        try:
+            return struct.unpack("<QQ", self.memory.read(at, 16))
+        except TranslationFault:
+            return 0, 0
+
+    def dma(self, dice):
+        """A read and a write of some bytes at one address, by our device or another; what went through was allowed."""
+        address = dice.choice((dice.randrange(16 << 12), dice.randrange(32) << 12, 1 << 21, 1 << 39 | 0x1000, number(dice, 39),
+                               number(dice, 64), REQUESTER << 52 | 0x1000, 0xFEE0_0000 + dice.randrange(1 << 20)))
+        requester = dice.choice((REQUESTER,) * 8 + (REQUESTER ^ 1, 0, number(dice, 16)))
+        space, said = DmaSpace(self.remapper, self.chip.interrupts, requester), []
+        if dice.random() < 0.5:                     # the same page just before: it may be in the cache
+            self.attempt(space.read, address, 1)
+        fresh = dice.random() < 0.7 and self.forget()
+        length = dice.choice((1, 8, 100, 4096, 9000))
+        if fresh:
+            length = min(length, 4096 - address % 4096)
+            if dice.random() < 0.5:                 # a page that could be taken for the other
+                self.attempt(self.space.read, address & (1 << 52) - 1, 1)
+        for access in dice.choice(((1,), (2,), (1, 2))):
+            goal = self.allowed(requester, address, access) if fresh else None
+            reason, got = self.attempt(*((space.write, address, b"d" * length) if access == 2 else (space.read, address, length)))
+            if fresh and reason is None and not 0xFEE0_0000 <= address < 0xFEF0_0000:
+                assert goal is not None, f"requester {requester:#x} reached {address:#x}"
+                assert self.memory.read(goal, length) == (b"d" * length if access == 2 else got)
+            said.append(reason)
+        return "dma", fresh, *said
+
+    @staticmethod
+    def attempt(call, *what):
+        """(fault reason or None, result)."""
+        try:
+            return None, call(*what)
+        except TranslationFault as fault:
+            return int(getattr(fault, "reason", 0)), None
+
+    def message(self, dice):
+        """An interrupt message, ours or another device's; while the table is as it was, only our own entries serve."""
+        address, data = interrupts.message(dice.choice((dice.randrange(20), 256 + dice.randrange(4))))
+        if dice.random() < 0.3:
+            address, data = address ^ 1 << dice.randrange(20), number(dice, 32)
+        requester = dice.choice((REQUESTER, REQUESTER, REQUESTER ^ 1, 0))
+        before = len(self.raised)
+        reason, _ = self.attempt(DmaSpace(self.remapper, self.chip.interrupts, requester).message, address, data)
+        if self.pristine:
+            assert (0, 0x99) not in self.raised[before:], "an entry after the table's end"
+            assert requester == REQUESTER or len(self.raised) == before, "another device's interrupt"
+        return "message", reason, len(self.raised) - before
+
+    def step(self, dice, kind):
+        chip = self.chip
+        if kind == "dma":
+            return self.dma(dice)
+        if kind == "message":
+            return self.message(dice)
+        if kind == "queue":
+            self.queue(*descriptor(dice))
+            return kind, chip.read(FSTS, 4) & 0xFF, chip.read(ICS, 4)
+        if kind == "table":
+            table = dice.choice((ROOT, CONTEXTS + 16 * REQUESTER, CONTEXTS + 16 * REQUESTER, TOP, MIDDLE, LEAVES, LEAVES, ENTRIES))
+            at = table + 8 * dice.randrange(2 if table in (ROOT, CONTEXTS + 16 * REQUESTER) else 16)
+            value = int.from_bytes(self.memory.read(at, 8), "little")
+            value = value ^ 1 << dice.choice((0, 1, dice.randrange(64))) if dice.random() < 0.7 else dice.choice(
+                (0, at & ~0xFFF | 3, number(dice, 64)))
+            self.memory.write(at, value.to_bytes(8, "little"))
+            self.pristine = False
+            return kind, table
+        if kind == "register":
+            return self.register(dice)
+        if dice.random() < 0.8:
+            chip.reset()
+            self.set_up()
+        return kind, chip.read(0x1C, 4) >> 22
+
+    def register(self, dice):
+        """A store to a register, or a load."""
+        chip = self.chip
+        offset = dice.choice((GCMD, RTADDR, CCMD, IQA, IQT, IRTA, IOTLB, IVA, FSTS, FECTL, IECTL, ICS, FRCD + 8,
+                              dice.randrange(0x240)))
+        size = dice.choice((4, 4, 8, 1, 2))
+        value = {GCMD: self.command ^ dice.choice((0, 1 << dice.randrange(22, 32))), RTADDR: ROOT, IRTA: ENTRIES | 7,
+                 IQA: RING, FSTS: 0x13, FECTL: 0, IECTL: 0, ICS: 1, CCMD: 1 << 63 | dice.randrange(4) << 61,
+                 IOTLB: 1 << 63 | dice.randrange(4) << 60 | 5 << 32}.get(offset, number(dice, 64))
+        value = value if dice.random() < 0.85 else number(dice, 64)
+        if dice.random() < 0.3:
+            assert 0 <= chip.read(offset, size) < 1 << 8 * size
+            return "load", offset
+        chip.write(offset, size, value & (1 << 8 * size) - 1)
+        self.pristine = False
+        return "store", offset, chip.read(0x1C, 4) >> 22, chip.read(FSTS, 4) & 0x13
+
+    def check(self):
+        """Caches, records and queue stay within their sizes."""
+        assert len(self.remapper.iotlb) <= self.remapper.iotlb.entries and len(self.remapper._contexts) <= 1 << 16
+        assert len(self.remapper.faults.taken()) <= self.remapper.faults.size
+        self.raised.clear()
+
+    def end(self):
+        """After a reset an honest system finds it working; the neighbour's memory is untouched."""
+        state = self.chip.save()
+        self.chip.restore(state)
+        assert self.chip.save() == state
+        self.chip.reset()
+        self.set_up()
+        self.space.write(0x1010, b"honest")
+        assert self.memory.read(DATA + 0x1010, 6) == b"honest" and self.space.read(0x1010, 6) == b"honest"
+        self.raised.clear()
+        self.space.message(*interrupts.message(3))
+        assert len(self.raised) == 1
+        self.queue(5 | 1 << 5 | 0x77 << 32, DATA + 0x8000)
+        assert self.memory.read(DATA + 0x8000, 1) == b"\x77"
+        assert self.neighbour.memory.read(0, 4096) == CANARY
+        assert len(self.guest.host.memory.bytes) == self.guest.host.memory.size
 
 
 def descriptor(dice):
@@ -62,78 +215,3 @@ def descriptor(dice):
     if dice.random() < 0.1:
         high ^= 1 << dice.randrange(64)
     return low & (1 << 64) - 1, high
-
-
-def step(machine, dice):
-    chip, what = machine.chip, dice.randrange(20)
-    if what < 8:
-        address = dice.choice((dice.randrange(16 << 12), dice.randrange(32) << 12, 1 << 21, number(dice, 39), number(dice, 64),
-                               0xFEE0_0000 + dice.randrange(1 << 20)))
-        length = dice.choice((1, 8, 100, 4096, 9000))
-        space = machine.space if dice.random() < 0.9 else DmaSpace(machine.remapper, chip.interrupts, number(dice, 16))
-        try:
-            if dice.random() < 0.5:
-                space.write(address, b"d" * length)
-            else:
-                assert len(space.read(address, length)) == length
-            return ("dma",)
-        except TranslationFault as fault:
-            return "dma", int(getattr(fault, "reason", 0))
-    if what < 10:
-        address, data = interrupts.message(dice.randrange(20))
-        if dice.random() < 0.3:
-            address, data = address ^ 1 << dice.randrange(20), number(dice, 32)
-        before = len(machine.raised)
-        try:
-            machine.space.message(address, data)
-            return "message", len(machine.raised) - before
-        except TranslationFault as fault:
-            return "message", int(getattr(fault, "reason", 0))
-    if what < 13:
-        machine.queue(*descriptor(dice))
-        return "queue", chip.read(FSTS, 4) & 0xFF, chip.read(ICS, 4)
-    if what < 14:
-        table = dice.choice((ROOT, CONTEXTS + 16 * REQUESTER, CONTEXTS + 16 * REQUESTER, TOP, MIDDLE, LEAVES, LEAVES, ENTRIES))
-        at = table + 8 * dice.randrange(2 if table in (ROOT, CONTEXTS + 16 * REQUESTER) else 16)
-        value = int.from_bytes(machine.memory.read(at, 8), "little")
-        value = value ^ 1 << dice.randrange(64) if dice.random() < 0.7 else dice.choice((0, at & ~0xFFF | 3, number(dice, 64)))
-        machine.memory.write(at, value.to_bytes(8, "little"))
-        return "table", table
-    if what < 19:
-        offset = dice.choice((GCMD, RTADDR, CCMD, IQA, IQT, IRTA, IOTLB, IVA, FSTS, FECTL, IECTL, ICS, FRCD + 8,
-                              dice.randrange(0x240)))
-        size = dice.choice((4, 4, 8, 1, 2))
-        value = {GCMD: machine.command ^ dice.choice((0, 1 << dice.randrange(22, 32))), RTADDR: ROOT, IRTA: ENTRIES | 7,
-                 IQA: RING, FSTS: 0x13, FECTL: 0, IECTL: 0, ICS: 1, CCMD: 1 << 63 | dice.randrange(4) << 61,
-                 IOTLB: 1 << 63 | dice.randrange(4) << 60 | 5 << 32}.get(offset, number(dice, 64))
-        value = value if dice.random() < 0.85 else number(dice, 64)
-        if dice.random() < 0.3:
-            assert 0 <= chip.read(offset, size) < 1 << 8 * size
-            return "load", offset
-        chip.write(offset, size, value & (1 << 8 * size) - 1)
-        return "store", offset, chip.read(0x1C, 4) >> 22, chip.read(FSTS, 4) & 0x13
-    if dice.random() < 0.8:
-        chip.reset()
-        machine.set_up()
-    return "again", chip.read(0x1C, 4) >> 22
-
-
-def life(dice, operations, note):
-    machine = Machine(dice)
-    for _ in range(operations):
-        note(step(machine, dice))
-        machine.raised.clear()
-        assert len(machine.remapper._contexts) <= 1 << 16 and len(machine.remapper.faults.taken()) <= 4
-    state = machine.chip.save()
-    machine.chip.restore(state)
-    assert machine.chip.save() == state
-    machine.chip.reset()
-    machine.set_up()
-    machine.space.write(0x1010, b"honest")
-    assert machine.memory.read(DATA + 0x1010, 6) == b"honest" and machine.space.read(0x1010, 6) == b"honest"
-    machine.space.message(*interrupts.message(3))
-    assert len(machine.raised) == 1
-    machine.queue(5 | 1 << 5 | 0x77 << 32, DATA + 0x8000)
-    assert machine.memory.read(DATA + 0x8000, 1) == b"\x77"
-    assert machine.neighbour.memory.read(0, 4096) == CANARY
-    assert len(machine.guest.host.memory.bytes) == machine.guest.host.memory.size

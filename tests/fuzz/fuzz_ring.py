@@ -5,7 +5,8 @@ import struct
 from tests.fuzz.engine import bruised, number
 from vmio.hypervisor.host import Host
 from vmio.vmbus.channel import ChannelEnd
-from vmio.vmbus.packets import KINDS, RingCorrupt
+from vmio.vmbus.packets import KINDS as KINDS_OF_RECORD
+from vmio.vmbus.packets import RingCorrupt
 from vmio.vmbus.ring import DATA, FEATURES, MASK, PENDING, READ, WRITE, RingFull, RingReader, RingWriter, format_ring
 from vmio.vmbus.ringmemory import PagedMemory
 
@@ -13,12 +14,13 @@ PAGES = 3                                   # of each ring, at every other guest
 OUT, BACK = range(0, 2 * PAGES, 2), range(2 * PAGES, 4 * PAGES, 2)
 CANARY = b"ring canary!" * 341 + b"...."
 WORDS = (WRITE, WRITE, READ, READ, MASK, PENDING, FEATURES)
+KINDS = ("put", "put", "put", "honest", "store", "tear", "receive", "receive", "receive", "sleep", "answer", "answer", "read")
 
 
-class Rings:
+class Machine:
     """`out` carries the guest's records, `back` the host's."""
 
-    def __init__(self):
+    def __init__(self, dice):
         host = Host(memory_mib=6)
         self.guest = host.guest(ram_mib=2)
         for page in range(1, 4 * PAGES, 2):
@@ -63,71 +65,87 @@ class Rings:
         self.out.store32(WRITE, (at + step) % size)
 
 
+    def sleep(self):
+        """The host looks again before it sleeps; an index that can't be, or went back, must not pass that look."""
+        before = self.host.incoming._available
+        more = self.host.end_read()
+        assert legal(self.out, WRITE), "a write index that can't be was believed"
+        assert self.host.incoming._available >= before, "what was published once was taken back"
+        return "sleep", more
+
+    def answer(self, dice):
+        """The host's completion, of any length."""
+        payload, outgoing = dice.randbytes(dice.randrange(400)), self.host.outgoing
+        free = outgoing._free
+        try:
+            self.host.send_completion(payload, 1, wait=True)
+            free -= (len(payload) + 16 + 7 & ~7) + 8
+        finally:
+            assert self.host.error or outgoing._free >= free, "a read index that went back was believed"
+        assert legal(self.back, READ), "a read index that can't be was believed"
+        return "answer", outgoing._pending > 0
+
+    def act(self, dice, kind):
+        """One action of the guest, or of the host because of one."""
+        if kind == "put":
+            self.put(dice)
+        elif kind == "store":
+            if dice.random() < 0.3:
+                memory = dice.choice((self.out, self.back))
+                memory.store32(dice.choice(WORDS), dice.choice((8 * dice.randrange(1024), number(dice, 32), 0, 1)))
+        elif kind == "tear":
+            self.out.write(DATA + dice.randrange(self.out.size - DATA - 8), dice.randbytes(dice.randrange(1, 9)))
+        elif kind == "honest":
+            self.mine.send(dice.randbytes(dice.randrange(100)), 1, True, [(4096, 0, (1,))] if dice.random() < 0.5 else ())
+        elif kind == "receive":
+            packet = self.host.receive()
+            if packet is None:
+                return self.sleep()
+            assert packet.kind in KINDS_OF_RECORD and len(packet.payload) <= self.out.size
+            return kind, packet.kind, len(packet.ranges), packet.wants_completion
+        elif kind == "sleep":
+            return self.sleep()
+        elif kind == "answer":
+            return self.answer(dice)
+        else:
+            self.mine.receive()
+            self.mine.commit()
+        return (kind,)
+
+    def step(self, dice, kind):
+        """One action, and what a corrupt ring leads to: it stays so until the channel is opened anew."""
+        try:
+            return self.act(dice, kind)
+        except RingFull as full:
+            return "full", full.needed // 100
+        except RingCorrupt as error:
+            mine = kind in ("honest", "read")
+            assert mine or self.host.error is not None, "a corrupt ring left no mark"
+            if not mine:
+                try:
+                    self.host.receive()
+                    raise AssertionError("a corrupt ring was served again")
+                except RingCorrupt:
+                    pass
+            self.open()
+            return "corrupt", mine, str(error).split()[0], len(str(error)) // 12
+
+    def check(self):
+        """The host believes nothing that can't be."""
+        assert 0 <= self.host.incoming._available < self.out.size and 0 <= self.host.outgoing._free <= self.back.size
+
+    def end(self):
+        """A channel opened anew works, and no page between the rings' own was touched."""
+        self.open()
+        self.mine.send(b"question", 7, want_completion=True)
+        assert self.host.receive().transaction_id == 7
+        self.host.send_completion(b"answer..", 7)
+        assert self.mine.receive().payload == b"answer.."
+        for page in range(1, 4 * PAGES, 2):
+            assert self.guest.memory.read(page << 12, 4096) == CANARY
+
+
 def legal(memory, index):
     """Is the index one that an honest peer could have stored?"""
     value = memory.load32(index)
     return value < memory.size - DATA and not value & 7
-
-
-def sleep(rings):
-    """The host looks again before it sleeps; an index that can't be must not pass that look."""
-    more = rings.host.end_read()
-    assert legal(rings.out, WRITE), "a write index that can't be was believed"
-    return "sleep", more
-
-
-def step(rings, dice):
-    """One action of the guest, or of the host because of one."""
-    what = dice.choice(("put", "put", "put", "honest", "store", "tear", "receive", "receive", "receive", "sleep", "answer",
-                        "answer", "read"))
-    if what == "put":
-        rings.put(dice)
-    elif what == "store":
-        if dice.random() < 0.3:
-            memory = dice.choice((rings.out, rings.back))
-            memory.store32(dice.choice(WORDS), dice.choice((8 * dice.randrange(1024), number(dice, 32), 0, 1)))
-    elif what == "tear":
-        rings.out.write(DATA + dice.randrange(rings.out.size - DATA - 8), dice.randbytes(dice.randrange(1, 9)))
-    elif what == "honest":
-        rings.mine.send(dice.randbytes(dice.randrange(100)), 1, True, [(4096, 0, (1,))] if dice.random() < 0.5 else ())
-    elif what == "receive":
-        packet = rings.host.receive()
-        if packet is None:
-            return sleep(rings)
-        assert packet.kind in KINDS and len(packet.payload) <= rings.out.size
-        return what, packet.kind, len(packet.ranges), packet.wants_completion
-    elif what == "sleep":
-        return sleep(rings)
-    elif what == "answer":
-        rings.host.send_completion(dice.randbytes(dice.randrange(400)), 1, wait=True)
-        assert legal(rings.back, READ), "a read index that can't be was believed"
-        return what, rings.host.outgoing._pending > 0
-    else:
-        rings.mine.receive()
-        rings.mine.commit()
-    return (what,)
-
-
-def life(dice, operations, note):
-    rings = Rings()
-    for _ in range(operations):
-        try:
-            note(step(rings, dice))
-        except RingFull as full:
-            note(("full", full.needed // 100))
-        except RingCorrupt as error:
-            note(("corrupt", rings.host.error is not None, str(error).split()[0], len(str(error)) // 12))
-            if rings.host.error is not None:
-                try:                                # it stays so
-                    rings.host.receive()
-                    raise AssertionError("a corrupt ring was served again")
-                except RingCorrupt:
-                    pass
-            rings.open()
-    rings.open()
-    rings.mine.send(b"question", 7, want_completion=True)
-    assert rings.host.receive().transaction_id == 7
-    rings.host.send_completion(b"answer..", 7)
-    assert rings.mine.receive().payload == b"answer.."
-    for page in range(1, 4 * PAGES, 2):
-        assert rings.guest.memory.read(page << 12, 4096) == CANARY

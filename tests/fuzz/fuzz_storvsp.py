@@ -1,15 +1,24 @@
 """StorVSP: requests with a field wrong, protocol steps out of order, ranges that lie, rings of noise."""
 
+from collections import Counter
+
 from tests.fuzz.engine import bruised, nearly, number
-from tests.storage_rig import Rig, srb
+from tests.storage_rig import Backend, Rig, read10, srb
 from vmio.machine.memory import PAGE
 from vmio.machine.overlay import Overlay
 from vmio.vmbus import vstor as v
 from vmio.vmbus.ring import DATA, READ, WRITE, RingFull
+from vmio.vmbus.scsi import ScsiTarget
 from vmio.workloads.disk import pattern
 
 OPCODES = bytes.fromhex("0003121a1b255a9ea03591422f8f080a28282a2aa8aa888aff")
 KEPT = range(100, 200)          # guest pages that are never lent
+OVERLAID = 30                   # this one is lent, but it is not the guest's own
+DEPTH = 8                       # requests in flight
+EDGE = b"edge" * 60
+SECRET = b"hypervisor's own" * (PAGE // 16)
+KINDS = ("srb",) * 20 + ("edge", "burst", "protocol", "protocol", "release", "release", "release", "release", "any", "noise",
+                         "reopen")
 
 
 def cdb(dice):
@@ -35,12 +44,12 @@ def request(dice):
         length = 512 * int.from_bytes(block[7:9], "big") % 20_992
     fields = {"direction": v.TO_DEVICE if block[:1] in (b"\x2a", b"\x0a", b"\xaa", b"\x8a") else v.TO_GUEST}
     for _ in range(dice.choice((0, 0, 0, 1, 1, 2))):
-        name, value = dice.choice((("direction", dice.randrange(4)), ("lun", dice.randrange(256)), ("target", 1),
+        name, value = dice.choice((("direction", dice.randrange(4)), ("lun", dice.choice((1, 1, dice.randrange(256)))), ("target", 1),
                                    ("cdb_length", dice.randrange(20)), ("sense_length", dice.randrange(256)),
                                    ("transfer_length", number(dice, 32)),
                                    ("flags", dice.randrange(3))))
         fields[name] = value
-    gpa = dice.choice((0x10000, 0x10008, 0x10200, PAGE * 250, dice.randrange(60 * PAGE)))
+    gpa = dice.choice((0x10000, 0x10008, 0x10200, PAGE * 250, PAGE * OVERLAID, dice.randrange(60 * PAGE)))
     payload, ranges = srb(block[:16], length, gpa=gpa, **fields)
     if ranges and dice.random() < 0.15:
         (count, offset, pages), = ranges
@@ -62,91 +71,138 @@ def protocol(dice):
 
 
 class Machine:
+    """One controller with two disks, of which the guest must not write the second."""
+
     def __init__(self, dice):
         self.rig = rig = Rig(Overlay(pattern(1)), pages=4, hold=dice.random() < 0.5, batch=dice.choice((1, 3, 16)),
-                             queue_depth=8, ram_mib=1)
+                             queue_depth=DEPTH, ram_mib=1)
+        self.other = Backend(rig.host, Overlay(pattern(2)))
+        rig.vsp.disks[1] = ScsiTarget(self.other.image.sectors, read_only=True), self.other
         rig.neighbour.memory.write(0, b"n" * rig.neighbour.ram)
         rig.guest.memory.write(KEPT.start * PAGE, b"k" * PAGE * len(KEPT))
+        self.hidden = rig.host.memory.allocate(1)       # a page of the hypervisor's over the guest's RAM
+        rig.host.memory.write(self.hidden, SECRET)
+        rig.guest.slat.map(OVERLAID * PAGE, self.hidden, PAGE, 3)
         self.reopen(dice.random() < 0.9)
 
     def reopen(self, ready=True):
+        """Close the channel, let what is in flight come back, open it anew."""
         rig = self.rig
-        rig.vsp.closed()
+        busy, gone = rig.vsp.worker is not None and rig.vsp.worker.in_flight, rig.vsp.closed()
+        assert not busy or gone is not None and not gone.triggered, "closed, and the disk still writes to the guest"
         while rig.backend.held:
             rig.backend.release()
         rig.host.env.run()
         assert rig.vsp.in_flight == 0
         rig.open(4)
         rig.errors.clear()
+        self.asked, self.lent, self.most = Counter(), set(), 0
         if ready:
             rig.ready()
 
+    def send(self, payload, number, wanted=True, ranges=()):
+        """One record; what it lends, and whether an answer is due, is written down."""
+        self.rig.end.send(payload, number, want_completion=wanted, ranges=ranges)
+        self.asked[number] += wanted
+        for count, _, pages in ranges:
+            self.most = max(self.most, count)
+            self.lent.update(page * PAGE for page in pages)
+
     def answers(self):
-        """What has come, in a few words."""
-        packets = self.rig.run()
+        """What has come, in a few words; each answer belongs to a question, and each access to what was lent."""
+        rig = self.rig
+        state, rig.backend.log[:], self.other.log[:] = rig.vsp.state, [], []
         said = []
-        for packet in packets:
+        for packet in rig.run():
             assert 48 <= len(packet.payload) <= 64
+            self.asked[packet.transaction_id] -= 1
+            assert self.asked[packet.transaction_id] >= 0, "an answer that nobody waits for"
             answer = v.SRB.parse(packet.payload.ljust(v.SRB.size, b"\0"))
             assert answer.operation == v.COMPLETE_IO
             said.append((answer.status, answer.srb_status, answer.scsi_status))
+        for _, kind, lba, sectors, pages in rig.backend.log + self.other.log:
+            assert state == rig.vsp.state == "ready", "a request before the protocol was through"
+            assert lba + sectors <= rig.image.sectors
+            assert not pages or 512 * sectors <= self.most, "more than was lent"
+            assert all(rig.guest.ram_spa(0) <= spa < rig.guest.ram_spa(0) + rig.guest.ram for spa in pages)
+            assert self.lent.issuperset((spa - rig.guest.ram_spa(0)) & -PAGE for spa in pages)
+        assert all(kind != "write" for _, kind, *_ in self.other.log), "the disk that must not be written"
         return tuple(said)
 
-
-def step(machine, dice):
-    rig = machine.rig
-    what = dice.choice(("srb",) * 12 + ("protocol", "release", "release", "any", "noise", "reopen"))
-    if what in ("noise", "any", "reopen", "protocol") and dice.random() < 0.5:
-        what = "srb"
-    if what == "srb":
-        payload, ranges = request(dice)
-        rig.end.send(payload, number(dice, 64), want_completion=True, ranges=ranges)
-    elif what == "protocol":
-        rig.end.send(bruised(dice, protocol(dice), 0.1), 1, want_completion=dice.random() < 0.95)
-    elif what == "any":
-        payload, ranges = request(dice)
-        rig.end.send(bruised(dice, payload, 1), 2, want_completion=True, ranges=ranges)
-    elif what == "release":
-        if rig.backend.held:
-            rig.backend.status = dice.choice((0, 0, 0, 1, 4))
-            rig.backend.release(dice.randrange(len(rig.backend.held)))
-            rig.backend.status = 0
-    elif what == "noise":
+    def noise(self, dice):
+        """Indices and data that nobody meant."""
+        rig = self.rig
         memory = dice.choice((rig.out, rig.back))
         memory.store32(dice.choice((WRITE, READ)), dice.choice((8 * dice.randrange(1600), number(dice, 32))))
         memory.write(DATA + 8 * dice.randrange(1000), dice.randbytes(64))
         rig.vsp.signalled()
         rig.host.env.run()
         found = len(rig.errors)
-        machine.reopen()
-        return what, found
-    else:
-        machine.reopen(dice.random() < 0.8)
-        return (what,)
-    said = machine.answers()
-    if rig.errors:
-        assert len(rig.errors) == 1
-        reason = str(rig.errors[0])[:24]
-        machine.reopen()
-        return what, "closed", reason
-    return what, said
+        self.reopen()
+        return "noise", found
 
-
-def life(dice, operations, note):
-    machine = Machine(dice)
-    rig = machine.rig
-    for _ in range(operations):
-        try:
-            note(step(machine, dice))
-        except RingFull:
-            note("full")
+    def act(self, dice, kind):
+        rig = self.rig
+        if kind == "srb":
+            payload, ranges = request(dice)
+            self.send(payload, number(dice, 64), ranges=ranges)
+        elif kind == "edge":                    # a few bytes lent, more asked for
+            gpa, count = 0x10000 + dice.randrange(PAGE - 300), dice.randrange(1, 36)
+            payload, ranges = srb("12 00 00 00 ff 00", count, gpa=gpa)
+            rig.guest.memory.write(gpa + count, EDGE)
+            self.send(payload, number(dice, 64), ranges=ranges)
+            said = self.answers()
+            assert rig.guest.memory.read(gpa + count, len(EDGE)) == EDGE, "written past what was lent"
+            return kind, said
+        elif kind == "burst":                   # more than the channel may have in flight
+            for n in range(DEPTH + 4):
+                payload, ranges = srb(read10(n, 1), 512, gpa=0x10000 + PAGE * n)
+                self.send(payload, n, ranges=ranges)
+        elif kind == "protocol":
+            wanted = dice.random() < 0.95
+            self.send(bruised(dice, protocol(dice), 0.1), 1, wanted)
+        elif kind == "any":
+            payload, ranges = request(dice)
+            self.send(bruised(dice, payload, 1), 2, dice.random() < 0.9, ranges)
+        elif kind == "release":
             if rig.backend.held:
-                rig.backend.release()
-            machine.answers()
-        assert rig.vsp.in_flight <= 8
-    machine.reopen()
-    rig.backend.hold = False
-    assert rig.srb("12 00 00 00 24 00", 36).srb_status == v.SRB_SUCCESS
-    assert rig.neighbour.memory.read(0, rig.neighbour.ram) == b"n" * rig.neighbour.ram
-    assert rig.guest.memory.read(KEPT.start * PAGE, PAGE * len(KEPT)) == b"k" * PAGE * len(KEPT)
-    assert not rig.host.env._queue and rig.vsp.in_flight == 0
+                rig.backend.status = dice.choice((0, 0, 0, 1, 4))
+                rig.backend.release(dice.randrange(len(rig.backend.held)))
+                rig.backend.status = 0
+        elif kind == "noise":
+            return self.noise(dice)
+        else:
+            self.reopen(dice.random() < 0.8)
+            return (kind,)
+        said = self.answers()
+        if rig.errors:
+            assert len(rig.errors) == 1
+            reason = str(rig.errors[0])[:24]
+            self.reopen()
+            return kind, "closed", reason
+        return kind, said
+
+    def step(self, dice, kind):
+        """One action; a full ring is read, a corrupt one opened anew."""
+        try:
+            return self.act(dice, kind)
+        except RingFull:
+            if self.rig.backend.held:
+                self.rig.backend.release()
+            self.answers()
+            return ("full",)
+
+    def check(self):
+        """No more in flight than the channel may have."""
+        assert self.rig.vsp.in_flight <= DEPTH and len(self.rig.backend.held) <= DEPTH
+
+    def end(self):
+        """An honest request after all of it; canaries in the guest, in its neighbour and on both disks."""
+        rig = self.rig
+        self.reopen()
+        rig.backend.hold = False
+        assert rig.srb("12 00 00 00 24 00", 36).srb_status == v.SRB_SUCCESS
+        assert rig.neighbour.memory.read(0, rig.neighbour.ram) == b"n" * rig.neighbour.ram
+        assert rig.guest.memory.read(KEPT.start * PAGE, PAGE * len(KEPT)) == b"k" * PAGE * len(KEPT)
+        assert rig.host.memory.read(self.hidden, PAGE) == SECRET
+        assert not self.other.image.own and not rig.host.env._queue and rig.vsp.in_flight == 0

@@ -1,0 +1,133 @@
+"""Bugs to plant in the host, one at a time: each is a check that somebody forgot.
+
+A row is (part, where, what stands there, what stands there instead).  While `planted(row)`
+lasts, the function runs with that one change; a fuzzer that stays silent then is blind.
+"""
+
+import inspect
+import textwrap
+from contextlib import contextmanager
+from importlib import import_module
+
+BUGS = (
+    # The rings: indices, lengths and kinds are claims.
+    ("ring", "vmio.vmbus.ring:RingReader.receive", "or length + 8 > available", ""),
+    ("ring", "vmio.vmbus.ring:RingReader.receive", "kind not in KINDS or", ""),
+    ("ring", "vmio.vmbus.ring:RingReader._set_write", "if write >= self.size or write & 7:", "if False:"),
+    ("ring", "vmio.vmbus.ring:RingReader._set_write", "if available < self._available:", "if False:"),
+    ("ring", "vmio.vmbus.ring:RingWriter._set_read", "if read >= self.size or read & 7:", "if False:"),
+    ("ring", "vmio.vmbus.ring:RingWriter._set_read", "if free < self._free:", "if False:"),
+    ("ring", "vmio.vmbus.ring:parse_ranges", "if at + 8 * pages > len(data):", "if False:"),
+    ("ring", "vmio.vmbus.channel:ChannelEnd.receive", "self.error = error", "pass"),
+    # StorVSP: pages, lengths, states, answers.
+    ("storvsp", "vmio.vmbus.srb:Srb._pages", "spa != ram_spa(number << 12)", "False"),
+    ("storvsp", "vmio.vmbus.srb:Srb._pages", "(TranslationFault, ValueError)", "ZeroDivisionError"),
+    ("storvsp", "vmio.vmbus.srb:Srb._room_for", "transfer <= self.ranges[0].byte_count and", ""),
+    ("storvsp", "vmio.vmbus.srb:Srb.execute", "length > transfer", "False"),
+    ("storvsp", "vmio.vmbus.srb:Srb._over", "result.data[:transfer]", "result.data"),
+    ("storvsp", "vmio.vmbus.srb:Srb._done", "vsp.in_flight -= 1", "pass"),
+    ("storvsp", "vmio.vmbus.scsi:ScsiTarget._media", "lba + sectors > self.sectors", "False"),
+    ("storvsp", "vmio.vmbus.scsi:ScsiTarget._media", 'kind in ("write", "zero") and self.read_only', "False"),
+    ("storvsp", "vmio.vmbus.storvsp:StorVsp.handle", "and self.state is READY", ""),
+    ("storvsp", "vmio.vmbus.storvsp:StorVsp.handle", "or not flags & COMPLETION_REQUESTED", ""),
+    ("storvsp", "vmio.vmbus.worker:RingWorker._room", "min(self.batch, self.most - self.in_flight)", "self.batch"),
+    ("storvsp", "vmio.vmbus.worker:RingWorker.stop", "if self.in_flight and self._drained is None:", "if False:"),
+    # The bus: whose pages, whose vCPU, which state.
+    ("vmbus", "vmio.vmbus.gpadl:GpadlTable.check", "max(pages) >= end", "False"),
+    ("vmbus", "vmio.vmbus.gpadl:GpadlTable.check", "len(set(pages)) != len(pages)", "False"),
+    ("vmbus", "vmio.vmbus.gpadl:GpadlTable.check", "any(covers(page * PAGE) for page in pages)", "False"),
+    ("vmbus", "vmio.vmbus.gpadl:GpadlTable.header", "self.pages + gpadl.cost > self._most_pages or", ""),
+    ("vmbus", "vmio.vmbus.gpadl:GpadlTable.header", "or len(self.by_handle) >= self._most", ""),
+    ("vmbus", "vmio.vmbus.gpadl:GpadlTable._add", "words[:gpadl.words_declared - len(gpadl.words)]", "words"),
+    ("vmbus", "vmio.vmbus.server:VmbusServer._valid_vp", "vp < len(self.guest.vcpus)", "True"),
+    ("vmbus", "vmio.vmbus.server:VmbusServer._cannot_open", "not 2 <= record.downstream_page <= len(pages) - 2", "False"),
+    ("vmbus", "vmio.vmbus.server:VmbusServer._cannot_open", "and gpadl.relid == channel.relid", ""),
+    ("vmbus", "vmio.vmbus.server:VmbusServer._announced", "or not channel.announced", ""),
+    ("vmbus", "vmio.vmbus.server:VmbusServer._teardown", "gpadl is channel.ring", "False"),
+    ("vmbus", "vmio.vmbus.server:VmbusServer._contact", "record.target_vp >= len(self.guest.vcpus)", "False"),
+    ("vmbus", "vmio.vmbus.host_channel:HostChannel.stop",
+     "self.server.hypervisor.event_ports.pop(self.connection_id, None)", "pass"),
+    ("vmbus", "vmio.vmbus.hypercalls:Enlightenments._post_message", "len(port.queue) >= PORT_BUFFERS", "False"),
+    ("vmbus", "vmio.vmbus.hypercalls:Overlays.show", "gpa + PAGE > self._guest.ram", "False"),
+    # NVMe: queues that stay whole, data that stays within its fence and its time.
+    ("nvme", "vmio.hardware.nvme_prp:_entries", "except FAULTS", "except ZeroDivisionError"),
+    ("nvme", "vmio.hardware.nvme_prp:store", "except FAULTS", "except ZeroDivisionError"),
+    ("nvme", "vmio.hardware.nvme_sgl:segments", "not size or", ""),
+    ("nvme", "vmio.hardware.nvme_nvm:NvmCommands._check", "request.lba + request.count > self.image.sectors", "False"),
+    ("nvme", "vmio.hardware.nvme:NvmeController._answers_seen", "head >= cq.size", "False"),
+    ("nvme", "vmio.hardware.nvme:NvmeController._enable", "or not sq_entries or not cq_entries", ""),
+    ("nvme", "vmio.hardware.nvme:NvmeController._ready", "if request.done:", "if False:"),
+    ("nvme", "vmio.hardware.nvme_admin:AdminCommands._create_cq", "or id in controller.cqs", ""),
+    ("nvme", "vmio.hardware.nvme_admin:AdminCommands._create_sq", "or id in controller.sqs", ""),
+    ("nvme", "vmio.hardware.nvme_admin:AdminCommands._delete_cq",
+     "any(sq.cq is cq for sq in controller.sqs.values())", "False"),
+    ("nvme", "vmio.hardware.nvme_admin:AdminCommands._check_ring", "not 1 <= entries <= MOST_ENTRIES", "False"),
+    # ATA: the disk's end, the table's end, the registers of a busy device.
+    ("ata", "vmio.devices.ata_disk:AtaDisk.in_range", "0 <= lba <= self.image.sectors - count", "True"),
+    ("ata", "vmio.devices.ata_disk:AtaDisk.translate", "if sectors:", "if True:"),
+    ("ata", "vmio.devices.bmide:Engine._walk", "(at - self.table) & 0xFFFFFFFF < TABLE_BYTES", "True"),
+    ("ata", "vmio.devices.bmide:Engine._begin", "if fits < wanted:", "if False:"),
+    ("ata", "vmio.devices.bmide:Engine._fetch", "except FAULTS", "except ZeroDivisionError"),
+    ("ata", "vmio.devices.bmide:Engine._store", "except FAULTS", "except ZeroDivisionError"),
+    ("ata", "vmio.devices.ata:AtaChannel.write_register", "self.selected.status & (BSY | DRQ)", "False"),
+    ("ata", "vmio.devices.ata:AtaChannel.write_data", "end > self._end or", ""),
+    # The board's chips: queues that end, dates that don't exist.
+    ("chips", "vmio.devices.uart:Uart._read_rbr", "if self._rx else 0", ""),
+    ("chips", "vmio.devices.ps2:Ps2Device.send", "len(self.queue) + len(values) <= QUEUE_BYTES", "True"),
+    ("chips", "vmio.devices.ps2:Ps2Device.take", "if self.queue:", "if True:"),
+    ("chips", "vmio.devices.pic:Pic._write_ocw2", "if n is None:", "if False:"),
+    ("chips", "vmio.devices.pit:Counter.write", "(byte or 0x10000)", "byte"),
+    # The IOMMU: who may reach what, and what the caches have forgotten.
+    ("iommu", "vmio.passthrough.remapper:Remapper._walk", "entry & access != access", "not entry & 3"),
+    ("iommu", "vmio.passthrough.remapper:Remapper._walk", "address >> min(self.width, 12 + 9 * context.levels)", "False"),
+    ("iommu", "vmio.passthrough.remapper:Remapper._walk", "permissions &= entry", "pass"),
+    ("iommu", "vmio.passthrough.remapper:Remapper._context", "if not context.present:", "if False:"),
+    ("iommu", "vmio.passthrough.remapper:Remapper._context", "if context.reserved:", "if False:"),
+    ("iommu", "vmio.passthrough.remapper:Remapper.translate", "found.permissions & access != access", "False"),
+    ("iommu", "vmio.passthrough.iotlb:Iotlb.lookup", "if address >> _REQUESTER + 12:", "if False:"),
+    ("iommu", "vmio.passthrough.iotlb:Iotlb.invalidate", "for key in gone:", "for key in ():"),
+    ("iommu", "vmio.passthrough.remapper:Remapper.forget_contexts", "self._contexts.clear()", "pass"),
+    ("iommu", "vmio.passthrough.interrupts:InterruptRemapper._entry", "if not mine:", "if False:"),
+    ("iommu", "vmio.passthrough.interrupts:InterruptRemapper._entry", "index >= self.entries", "False"),
+    ("iommu", "vmio.passthrough.invalidation:InvalidationQueue._wait", "except _FAULTS", "except ZeroDivisionError"),
+    # Virtual PCI: whose interrupt, whose window, which vCPU.
+    ("vpci", "vmio.passthrough.vpci_vsp:VpciVsp._create_interrupt", "max(targets) >= len(self.guest.vcpus)", "False"),
+    ("vpci", "vmio.passthrough.vpci_vsp:VpciVsp._enter_d0", "if self.powered:", "if False:"),
+    ("vpci", "vmio.passthrough.vpci_vsp:VpciVsp._enter_d0",
+     "not self.device.is_free(record.window, v.WINDOW)", "False"),
+    ("vpci", "vmio.passthrough.assignment:Assignment.is_free", "gpa >= self.guest.ram and", ""),
+    ("vpci", "vmio.passthrough.assignment:Assignment.create_interrupt", "mine >= self.function.registers.vectors", "False"),
+    ("vpci", "vmio.passthrough.delivery:InterruptRouter.delete",
+     "self.owners.get(index) != requester or interrupts.message(index) != (address, data)", "index not in self.owners"),
+    ("vpci", "vmio.passthrough.delivery:InterruptRouter.retarget",
+     "self.owners.get(index) != requester or interrupts.message(index) != (address, data)", "index not in self.owners"),
+    ("vpci", "vmio.passthrough.retarget:Retargets.__call__", "target >= len(guest.vcpus)", "False"),
+    ("vpci", "vmio.passthrough.assignment:Assignment.released", "self.router.delete_all(self.function.requester)", "pass"),
+    # The door: words that are no numbers, lengths that are no lengths.
+    ("qtest", "vmio.qtest:_number", "0 <= value <= most", "True"),
+    ("qtest", "vmio.qtest:_number", "except ValueError", "except ZeroDivisionError"),
+    ("qtest", "vmio.qtest:_length", "not 0 < length <= MOST_BYTES", "False"),
+    ("qtest", "vmio.qtest:Door._get", "except TranslationFault", "except ZeroDivisionError"),
+    ("qtest", "vmio.qtest:Door._b64write", "len(raw) != length", "False"),
+    ("qtest", "vmio.qtest:Door._clock_set", "when < clock.now", "False"),
+    ("qtest", "vmio.qtest:Door._write", "raw[:length]", "raw"),
+)
+
+
+@contextmanager
+def planted(where, right, wrong):
+    """The function at `where` with `right` replaced by `wrong`.  ValueError if `right` does not stand there."""
+    module, _, path = where.partition(":")
+    function = import_module(module)
+    for name in path.split("."):
+        function = getattr(function, name)
+    source = textwrap.dedent(inspect.getsource(function))
+    if right not in source:
+        raise ValueError(f"{where} has no {right!r} any more: choose another bug to plant")
+    made = {}
+    exec(compile(source.replace(right, wrong), f"<{path}, with a bug>", "exec"), function.__globals__, made)
+    code, function.__code__ = function.__code__, made[name].__code__     # wherever the function is known already
+    try:
+        yield
+    finally:
+        function.__code__ = code
