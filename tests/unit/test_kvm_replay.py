@@ -4,16 +4,23 @@ Recording and compiling are tested everywhere; what needs /dev/kvm is skipped wh
 can't be used, with the reason.
 """
 
+import json
+import os
+
 import pytest
 
-from vmio.hypervisor.exits import ExitReason
-from vmio.kvm import probe
-from vmio.kvm.programs import ANSWER, CASES, TEXT
-from vmio.kvm.record import EXITS, Kind
+from vmio.kvm import compile, expect, probe
+from vmio.kvm.code import Code
+from vmio.kvm.compile import CODE, compile_record
+from vmio.kvm.programs import ANSWER, BELLS, CASES, RESULT, TEXT
+from vmio.kvm.record import EXITS, Kind, record
+from vmio.machine.storage import SECTOR
 
 USABLE, REASON = probe.usable()
 on_kvm = pytest.mark.skipif(not USABLE, reason=f"NOT RUN ON REAL HARDWARE: {REASON}")
 if USABLE:
+    from vmio.kvm import longmode, report
+    from vmio.kvm.guest import DONE_PORT, Guest
     from vmio.kvm.replay import replay
     from vmio.kvm.vcpu import End
 
@@ -60,3 +67,263 @@ def test_every_case_replays_with_equal_counts_and_bytes(records, name):
     result = played(CASES[name], records[name])
     for instruction, count in records[name].exits.items():
         assert result.kvm[instruction] == count or instruction in result.rules and result.rules[instruction]
+
+
+@on_kvm
+def test_the_pic_gets_its_ends_of_interrupt_and_the_line_its_text(records):
+    result = played(CASES["uart"], records["uart"])
+    ends = [exit for exit in result.exits if (exit.address, exit.value, exit.write) == (0x20, 0x20, True)]
+    assert len(ends) == sum(step.kind is Kind.INTERRUPT for step in records["uart"].steps) > 10
+
+
+@on_kvm
+def test_a_doorbell_without_an_exit_does_what_one_with_an_exit_does(records):
+    """Signals and NVMe doorbells: as many, in the same order, and the same bytes in RAM."""
+    for name, instruction in (("nvme", "MOV to memory"), ("storvsc", "VMCALL")):
+        bells = CASES[name + "-doorbell"]
+        loud, quiet = played(CASES[name], records[name]), played(bells, records[name + "-doorbell"])
+        assert loud.kvm[instruction] == loud.model[instruction] == quiet.kvm[instruction] + quiet.rings[instruction]
+        assert not loud.rings and quiet.rings.total() == quiet.rings[instruction] > 15
+        assert records[name].memory == records[name + "-doorbell"].memory
+        assert quiet.read == loud.read
+    rung = [exit.address for exit in played(CASES["nvme"], records["nvme"]).exits if exit.address in BELLS]
+    assert len(rung) == played(CASES["nvme-doorbell"], records["nvme-doorbell"]).rings.total()
+
+
+def test_disks_give_what_is_on_them(records):
+    for name in ("nvme", "storvsc"):
+        data = records[name].result
+        assert data[4 * SECTOR:4 * SECTOR + len(TEXT)] == TEXT and data[:8] == (96).to_bytes(8, "little")
+        assert records[name].memory[RESULT:RESULT + len(data)] == data
+
+
+@on_kvm
+def test_the_report_says_equal(records):
+    replays = {name: played(CASES[name], records[name]) for name in ("uart", "nvme-doorbell")}
+    text = report.to_table(replays)
+    assert text.count(", equal") == 2 and "ioeventfd" in text
+    plain = json.loads(json.dumps(report.to_dict(replays)))
+    assert plain["nvme-doorbell"]["differences"] == [] and plain["nvme-doorbell"]["rings"] == {"MOV to memory": 18}
+
+
+# What KVM makes of an access, rule by rule.
+
+class Port:
+    """A device that tells its own bytes, one after the other, and keeps what it is told."""
+
+    def __init__(self):
+        self.told, self.heard = 0, []
+
+    def read(self, offset, size):
+        self.told += size
+        return int.from_bytes(bytes(at * 37 >> 3 & 0xFF for at in range(self.told - size, self.told)), "little")
+
+    def write(self, offset, size, value):
+        self.heard.append((size, value))
+
+
+class Registers:
+    """Device memory that keeps what is stored in it."""
+
+    def __init__(self):
+        self.bytes = bytearray(0x3000)
+
+    def read(self, offset, size):
+        return int.from_bytes(self.bytes[offset:offset + size], "little")
+
+    def write(self, offset, size, value):
+        self.bytes[offset:offset + size] = value.to_bytes(size, "little")
+
+
+PORT, BAR, BUFFER = 0x300, 0xFEB0_0000, 0x2_0000
+
+
+def machine(guest):
+    port, registers = Port(), Registers()
+    guest.io.attach(PORT, 4, port, "port", width=4)
+    guest.mmio.attach(BAR, 0x3000, registers, "registers", width=8)
+    return {"port": lambda: (port.told, list(port.heard)), "registers": lambda: bytes(registers.bytes)}
+
+
+def of(*calls):
+    """A record of these calls of a vCPU's methods: ("outb", PORT, 1), ..."""
+    def program(cpu):
+        for name, *arguments in calls:
+            getattr(cpu, name)(*arguments)
+    return record(machine, program)
+
+
+@pytest.mark.parametrize("memory, size, count, groups", [
+    (0x2000, 1, 1, [1]), (0x2000, 2, 256, [256]), (0x2000, 1, 1024, [1024]), (0x2000, 1, 1025, [1024, 1]),
+    (0x2000, 2, 513, [512, 1]), (0x2000, 4, 600, [256, 256, 88]),
+    (0x2F00, 1, 300, [256, 44]),                       # up to the end of the page
+    (0x2FFF, 1, 3, [1, 2]), (0x2FFF, 2, 3, [1, 2]),    # a word across it
+    (0x2E00, 2, 600, [512, 88]),                       # units are compared with bytes: 512 words though 512 bytes are left
+    (0x2FFD, 4, 9, [3, 6]),
+])
+def test_string_input_is_grouped(memory, size, count, groups):
+    assert expect.groups(memory, size, count) == groups
+
+
+@pytest.mark.parametrize("address, size, parts", [
+    (BAR, 8, [(0, 8)]), (BAR + 1, 4, [(0, 4)]), (BAR + 0xFFF, 2, [(0, 1), (1, 1)]), (BAR + 0xFFD, 8, [(0, 3), (3, 5)]),
+    (BAR, 16, [(0, 8), (8, 8)])])
+def test_memory_accesses_are_cut_at_pages_and_after_8_bytes(address, size, parts):
+    assert list(expect.pieces(address, size)) == parts
+
+
+@on_kvm
+@pytest.mark.parametrize("size, letter", [(1, "b"), (2, "w"), (4, "l")])
+def test_string_io_of_any_length_to_any_place(size, letter):
+    calls = []
+    for place in (0, 1, 0xC01, 0xE00, 0xF00, 0xFFD, 0xFFE, 0xFFF):
+        for count in (1, 5, 255, 600, 1025, 2600):
+            calls += [("ins" + letter, PORT, BUFFER + place, count), ("outs" + letter, PORT, BUFFER + place + 3, 3)]
+    taken = of(*calls)
+    result = replay(taken)
+    assert result.differences == []
+    assert result.kvm == {"REP INS": sum(len(expect.exits(s)) for s in taken.steps if s.kind is Kind.INS),
+                          "REP OUTS": 3 * len(calls) // 2}
+    assert max(exit.size * exit.count for exit in result.exits) == expect.READ_AHEAD
+
+
+@on_kvm
+def test_device_memory_at_every_size_and_across_a_page():
+    calls = []
+    for size in (1, 2, 4, 8):
+        for at in (0x10, 0x11, 0xFF9, 0xFFC, 0xFFD, 0xFFF):
+            calls += [("store", BAR + at, size, 0x8877_6655_4433_2211 & (1 << 8 * size) - 1), ("load", BAR + at, size)]
+    calls.append(("write", BAR + 0x1100, bytes(range(20))))             # more than 8 bytes: the model cuts it as well
+    result = replay(of(*calls))
+    assert result.differences == []
+    assert result.model == {"MOV to memory": 27, "MOV from memory": 24}
+    assert result.kvm == {"MOV to memory": 34, "MOV from memory": 31}          # seven of each lie across the page
+
+
+@on_kvm
+def test_a_store_of_16_bytes_is_two_exits():
+    with Guest() as guest:
+        guest.load(Code().raw(b"\x48\xbf" + BAR.to_bytes(8, "little") + b"\x0f\x11\x07"))      # MOVUPS [RDI], XMM0
+        longmode.enter_user_mode(guest.vcpu)
+        special = guest.vcpu.special_registers()
+        special.cr4 |= 0x200                                                                # OSFXSR: SSE is on
+        guest.vcpu.set_special_registers(special)
+        run = guest.vcpu.run(done_port=DONE_PORT)
+    assert [(e.address, e.size) for e in run.exits[:-1]] == [(BAR, 8), (BAR + 8, 8)]
+
+
+@on_kvm
+def test_ram_and_its_reads_cost_no_exit_however_many():
+    data = bytes(n * 31 >> 4 & 0xFF for n in range(300_000))
+    taken = of(("write", 0x20_001, data), ("read", 0x1_F000, 310_000), ("store", 0x10, 8, 1 << 63), ("load", 0x13, 4),
+               *[("read", 0x20_000, 250_000)] * 6)
+    result = replay(taken)
+    assert result.differences == [] and result.kvm == {} and result.read == 310_000 + 4 + 6 * 250_000
+    assert result.pieces > 1                                              # the log is full twice
+
+
+def test_a_long_record_is_cut_into_pieces(monkeypatch):
+    monkeypatch.setattr(compile, "LITERALS", CODE + 10_000)
+    taken = of(*[("outl", PORT, n) for n in range(2_000)])
+    pieces = compile_record(taken)
+    assert len(pieces) == 3 and sum(len(piece.steps) for piece in pieces) == 2_000
+    assert all(len(piece.code) < 10_000 for piece in pieces)
+    assert bytes(pieces[0].code)[:11] == bytes.fromhex("ba00030000 b800000000 ef")
+
+
+@on_kvm
+def test_a_program_of_several_pieces_runs_through(monkeypatch):
+    monkeypatch.setattr(compile, "LITERALS", CODE + 2000)
+    result = replay(of(*[("outl", PORT, n) for n in range(500)], ("inw", PORT)))
+    assert result.differences == [] and result.pieces == 3 and result.kvm.total() == 501
+
+
+# What can't be.
+
+@pytest.mark.parametrize("calls, words", [
+    ([("outb", 0xF4, 1)], "port 0xf4"), ([("outl", 0xF6, 1)], "port 0xf8"), ([("inw", 0xFFFF)], "beyond port 0xffff")])
+def test_ports_that_the_replay_needs_are_refused(calls, words):
+    with pytest.raises(ValueError, match=words):
+        compile_record(of(*calls))
+
+
+def test_a_passed_through_register_is_refused():
+    def direct(guest):
+        guest.direct.attach(BAR, 4096, Registers())
+        return {}
+    with pytest.raises(ValueError, match="a register that doesn't exit"):
+        record(direct, lambda cpu: cpu.store(BAR, 4, 1))
+
+
+def test_an_unknown_way_to_signal_is_refused():
+    with pytest.raises(ValueError, match="choose exit or doorbell"):
+        compile_record(of(), signals="shout")
+
+
+def held():
+    with open("/proc/self/maps", encoding="utf-8") as maps:
+        return len(os.listdir("/proc/self/fd")), sum("kvm" in line for line in maps)
+
+
+@on_kvm
+@pytest.mark.parametrize("spoil, end, words", [
+    (lambda code: code.hlt(), "triple fault", "triple fault"),
+    (lambda code: code.out(0x99, 1), "triple fault", "triple fault"),               # a port that wasn't granted
+    (lambda code: code.loop_forever(), "timeout", "timeout"),
+    (lambda code: code.out(PORT, 7), None, "an exit too many"),
+    (lambda code: code.store(0x9000_0000, 7), None, "an exit too many"),            # no memory there
+    (lambda code: code.store(compile.BASE, 0, 4).load(compile.BASE + 0x80_0000, 4), None, "an exit too many"),
+])
+def test_a_program_gone_wrong_is_a_result_and_all_is_given_back(spoil, end, words):
+    taken, before = of(("outb", PORT, 5), ("inb", PORT)), held()
+    pieces = compile_record(taken)
+    spoil(pieces[-1].code)
+    result = replay(taken, pieces=pieces, seconds=0.1)
+    assert result.end == end and len(result.differences) == 1 and words in result.differences[0]
+    assert not result.equal and result.kvm == {"OUT": 1, "IN": 1}
+    assert held() == before
+
+
+@on_kvm
+def test_a_missing_exit_is_a_difference():
+    taken = of(("outb", PORT, 5), ("outb", PORT, 6))
+    pieces = compile_record(taken)
+    pieces[0].expected.append((expect.exits(taken.steps[0])[0], 1))
+    assert "ended too early" in replay(taken, pieces=pieces).differences[0]
+
+
+@on_kvm
+@pytest.mark.parametrize("change, words", [
+    (dict(value=6), "expected"), (dict(address=PORT + 1), "expected"), (dict(kind=Kind.IN), "expected")])
+def test_another_exit_than_the_records_is_a_difference(change, words):
+    taken = of(("outb", PORT, 5), ("inb", PORT + 1))
+    pieces = compile_record(taken._replace(steps=[taken.steps[0]._replace(**change), *taken.steps[1:]]))
+    right = compile_record(taken)
+    for piece, other in zip(pieces, right):
+        piece.steps, piece.expected, piece.log = other.steps, other.expected, other.log
+    assert words in replay(taken, pieces=pieces).differences[0]
+
+
+@on_kvm
+def test_a_device_that_answers_otherwise_is_a_difference():
+    salt = iter((1, 2))
+
+    def moody(guest):
+        port = Port()
+        port.told = next(salt) * 100
+        guest.io.attach(PORT, 4, port, "port", width=4)
+        return {"port": lambda: port.told}
+
+    assert "the device answered" in replay(record(moody, lambda cpu: cpu.inl(PORT))).differences[0]
+    salt = iter((1, 2))
+    result = replay(record(moody, lambda cpu: cpu.outb(PORT, 1)))
+    assert result.differences == ["the state of port at the end: 100 on the model, 200 under KVM"]
+
+
+@on_kvm
+def test_ram_that_ends_otherwise_is_a_difference():
+    taken = of(("store", 0x5000, 1, 7))
+    memory = bytearray(taken.memory)
+    memory[0x5001] = 9
+    result = replay(taken._replace(memory=bytes(memory)))
+    assert result.differences == ["RAM at 0x5001: the model has 09h, the guest under KVM 00h"]

@@ -81,6 +81,8 @@ def compile_record(record, doorbells=(), signals="exit"):
     taken = record.ports & {DONE_PORT, *range(expect.STAND_IN, expect.STAND_IN + 4)}
     if taken:
         raise ValueError(f"port {min(taken):#x}: the replay needs it for itself")
+    if max(record.ports, default=0) > 0xFFFF:
+        raise ValueError("an access beyond port 0xffff: the task state's bitmap, which lets ring 3 use ports, ends there")
     compiler = _Compiler(frozenset(doorbells), signals)
     for step in record.steps:
         for part in _parts(step):
