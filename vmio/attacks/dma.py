@@ -15,7 +15,7 @@ from vmio.machine.pagetable import TranslationFault
 from vmio.passthrough.requester import requester_id
 from vmio.passthrough.strategies import Lazy
 
-VTD = "Intel VT-d specification 3.4 \"Address Translation\""
+VTD = "Intel VT-d specification 3.4 \"Mapping Devices to Domains\""
 SECOND = requester_id(0, 31)         # another device of the attacker's
 ATTACKS, attack = collection("dma", "passthrough", AssignedWorld)
 

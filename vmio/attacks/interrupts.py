@@ -23,7 +23,7 @@ def send(world, cpu, address, data):
 
 
 @attack("msi-any-vector", "A message with an APIC id and a vector of one's own choice", "messages in the old format are refused",
-        "Intel VT-d specification 5.1.4 (compatibility format)", "interrupt remapping on",
+        "Intel VT-d specification 5.1.2.1 (compatibility format)", "interrupt remapping on",
         lambda world: without(world.iommu.interrupts, "enabled", False), REJECT, FAIL)
 def any_vector(world, cpu):
     place = next(iter(world.router._handlers))         # of the host's own device
@@ -42,13 +42,13 @@ def any_requester(world):
 
 
 @attack("msi-foreign-entry", "A message with another device's table entry", "an entry names the requester that may use it",
-        "Intel VT-d specification 9.10 (SVT, SID)", "source validation in the table entry", any_requester, REJECT, FAIL)
+        "Intel VT-d specification 9.9 (SVT, SID)", "source validation in the table entry", any_requester, REJECT, FAIL)
 def foreign_entry(world, cpu):
     yield from send(world, cpu, *world.bell)
 
 
 @attack("msi-beyond-the-table", "A message with an entry after the table's last", "an index is below the table's size",
-        "Intel VT-d specification 5.1.2.2", "the index is compared with the size in IRTA", lambda world: longer_table(world),
+        "Intel VT-d specification 5.1.4.1", "the index is compared with the size in IRTA", lambda world: longer_table(world),
         REJECT, FAIL)
 def beyond(world, cpu):
     yield from send(world, cpu, *interrupts.message(300))
@@ -78,7 +78,7 @@ class Latecomer(AssignedWorld):
 
 
 @attack("interrupts-hoard", "Ask for all interrupts of the host's table", "the table's entries are shared by all guests",
-        "Intel VT-d specification 5.1.2 (a table of 65,536 entries at most)", "a quota for each guest",
+        "Intel VT-d specification 5.1.3 (a table of 65,536 entries at most)", "a quota for each guest",
         lambda world: without(world.router, "quota", 1 << 60), REJECT, WEDGED, world=Latecomer)
 def hoard(world, cpu):
     functions = yield from world.find(cpu)

@@ -1,6 +1,6 @@
 """SET FEATURES and GET FEATURES: what the host may tune.
 
-Source: NVMe 1.4, 5.14 and 5.21.  None is saveable.  Where the answer is not in
+Source: NVMe 1.4, 5.13 and 5.21.  None is saveable.  Where the answer is not in
 the specification (defaults, which may be changed) it is QEMU 7.2's.
 """
 

@@ -4,7 +4,7 @@ Intel's EPT and VT-d second-stage tables agree on what matters here, so one
 class is used twice: 512 entries of 8 bytes a table, bit 0 read, bit 1 write,
 bit 2 execute (EPT), bit 7 a 2 MiB leaf, bits 51:12 the next table or the page.
 Sources: Intel SDM vol. 3C, 29.3.2 "EPT Translation Mechanism" (section numbers
-of edition 082); Intel VT-d specification 4.1, 9.8 "Second-Stage Paging Entries".
+of edition 082); Intel VT-d specification 3.7, 9.8 "Second-Stage Paging Entries".
 """
 
 import struct

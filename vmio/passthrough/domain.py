@@ -3,7 +3,7 @@
 The table is the class that also makes a guest's SLAT table.  `map` and `unmap`
 write memory and nothing else: what the IOTLB still remembers is the business
 of whoever unmaps (`Iommu.invalidate`).
-Source: Intel VT-d specification 3.4.
+Source: Intel VT-d specification 3.2 "Domains and Address Translation".
 """
 
 from bisect import bisect_right

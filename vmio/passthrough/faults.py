@@ -3,8 +3,8 @@
 A record holds the page, the requester and the reason.  While a requester has a
 record that nobody has read, its further faults are dropped; when every
 record is taken, the overflow bit says that something was lost.
-Source: Intel VT-d specification 7.2 "Fault Reporting" (reasons: 7.1.3, table 26 in
-revision 3.3), 11.4.7 "Fault Status Register", 11.4.14 "Fault Recording Registers".
+Source: Intel VT-d specification 7.2 "Non-Recoverable Fault Reporting" (reasons:
+7.1.3), 11.4.7.1 "Fault Status Register", 11.4.7.6 "Fault Recording Registers".
 """
 
 from enum import IntEnum

@@ -4,8 +4,8 @@ A message-signalled interrupt is a write of four bytes to FEExxxxxh.  Without
 remapping, address and data say which processor and vector: whoever can make the
 device write can raise any vector anywhere.  With it, they hold an index into a
 table that only the host writes, and the entry says which requester may use it.
-Source: Intel VT-d specification 5.1 "Interrupt Remapping", 9.10 "Interrupt Remapping
-Table Entry (IRTE) for Remapped Interrupts", 9.11 (posted interrupts).
+Source: Intel VT-d specification 5.1 "Interrupt Remapping", 9.9 "Interrupt Remapping
+Table Entry (IRTE) for Remapped Interrupts", 9.10 (posted interrupts).
 """
 
 import struct

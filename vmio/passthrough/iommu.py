@@ -3,7 +3,7 @@
 This is the side of whoever owns the machine: it builds the root and context tables
 in host memory, switches translation on, and invalidates.  What a device meets is
 the `Remapper`, which reads the same tables.
-Source: Intel VT-d specification 3.4, 6.5 "Invalidation of Translation Caches".
+Source: Intel VT-d specification 3.4 "Mapping Devices to Domains", 6.5 "Invalidation of Translation Caches".
 """
 
 from vmio.machine.memory import HostMemory

@@ -3,7 +3,7 @@
 It is a cache that nobody keeps coherent.  An unmapped page stays usable
 for the device until software says `invalidate`: that is the price of speed, and
 the window of danger of whoever says it late.
-Source: Intel VT-d specification 6.2.4 "IOTLB", 6.5.1.2 "IOTLB Invalidate".
+Source: Intel VT-d specification 6.2.4 "IOTLB", 6.5.2.3 "IOTLB Invalidate".
 """
 
 from collections import OrderedDict

@@ -2,7 +2,7 @@
 
 A descriptor of 64 bytes a vCPU: a bit for each of 256 vectors, ON (a
 notification is on its way), SN (hold notifications back), and where to notify.
-Source: Intel VT-d specification 5.2 "Interrupt Posting", 9.12 "Posted Interrupt
+Source: Intel VT-d specification 5.2 "Interrupt Posting", 9.11 "Posted Interrupt
 Descriptor (PID)"; Intel SDM vol. 3C, 30.6 "Posted-Interrupt Processing".
 """
 

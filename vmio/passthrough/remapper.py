@@ -3,7 +3,7 @@
 IOTLB, else context entry (cached, too) and a walk of the domain's page table.
 Everything but the two caches lies in memory that software wrote, so
 nothing read from there is believed before it is checked.
-Source: Intel VT-d specification 3.4 "Domains and Address Translation", 3.7
+Source: Intel VT-d specification 3.4 "Mapping Devices to Domains", 3.7
 "Second-Stage Translation", 6.2 "Address Translation Caches".
 """
 

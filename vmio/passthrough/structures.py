@@ -2,7 +2,7 @@
 
 256 root entries of 16 bytes, one a bus, point to context tables; 256 context
 entries of 16 bytes, one a device and function, name the domain and its page table.
-Source: Intel VT-d specification (revision 3.3), 9.1 "Root Entry", 9.3 "Context Entry"
+Source: Intel VT-d specification (revision 5.10), 9.1 "Root Entry", 9.3 "Context Entry"
 (legacy mode).
 """
 
