@@ -1,0 +1,3 @@
+def choose(case):
+    """The best mode that `case` (drivers, migrates, iommu, measure) allows."""
+    ...
