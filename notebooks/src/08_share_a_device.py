@@ -8,7 +8,7 @@
 # 2. How a host keeps weights, caps and reservations: deficit round robin, weighted fair queueing, mClock.
 # 3. What fairness costs, and how to say how fair something is with one number.
 #
-# **What you'll need.** [03 · Split a driver](03_split_a_driver.ipynb). About 45 minutes.
+# **What you'll need.** [03 · Split a driver](03_split_a_driver.ipynb). About 60 minutes.
 # %%
 from vmio.lab import exercise, predict
 from vmio.lab import lesson08 as lesson
@@ -54,17 +54,31 @@ print(lesson.shares_table())
 # %%
 print(lesson.live_table(lesson.live()))
 # %% [markdown]
+# Change the changes - or the policy: who heeds a weight, who a cap, who a reservation?
+# %%
+lesson.live_panel()
+# %% [markdown]
+# The host's *cores* come and go too. Small reads keep the processors busy, not the disk: eight guests, 512 bytes at a time.
+# A core that is taken away finishes its slice first.
+# %%
+print(lesson.cores_table())
+# %% [markdown]
 # ## From 1 guest to 256
 # %%
 print(lesson.scale_table())
 # %% [markdown]
 # The disk gives all it has from four guests on. After that everybody's part shrinks, evenly - *Jain's index* stays at
-# 1 - and everybody waits longer.
+# 1 - and everybody waits longer. Does a guest's own work for an I/O grow with the number of its neighbours?
+# %%
+print(lesson.cost_table())
+# %% [markdown]
+# It does not: every guest has a ring and a worker of its own. What grows is the line at the disk.
 # %% [markdown]
 # ## Explore
 #
-# A quiet guest, a steady one, and a noisy one that comes at 2 ms. Start with `fifo`, raise *Noisy's depth*, then change the
-# policy. With `mclock`, try a cap and a weight.
+# Quiet guests, a steady one, and a noisy one that comes at 2 ms. Start with `fifo`, raise *Noisy's depth*, then change the
+# policy. With `mclock`, try a cap, a weight, and a reservation. How many quiet guests does it take until they notice each
+# other?
 # %%
 panel = lesson.panel()
 print(panel.text)
@@ -95,6 +109,10 @@ print(lesson.containers_table())
 # **Fair means: least served for its weight comes next.** That is one line in `vmio/hypervisor/fair.py`; deficit round robin
 # reaches the same with a round and a purse for each guest (`drr.py`), without sorting.
 #
+# **What the device has taken, nobody can be fair about.** So the host gives it no more bytes than keep it busy
+# (`window_bytes` in `vmio/hypervisor/block.py`), and lets guests take turns: every split driver in these lessons runs that way
+# unless told otherwise, and a guest alone loses nothing by it.
+#
 # **mClock adds a floor and a ceiling.** Each request carries three tags - when its reservation is due, when its limit allows
 # it, and its turn by weight - and the floor goes first (`mclock.py`; A. Gulati and others, OSDI 2010).
 # %% [markdown]
@@ -109,6 +127,11 @@ ex.check(fairness)
 # %%
 ex = exercise("write-a-fair-scheduler")
 ex.check(pick)
+# %% [exercise] keep-a-reservation
+# %% [stub] keep-a-reservation
+# %%
+ex = exercise("keep-a-reservation")
+ex.check(Scheduler)
 # %% [exercise] find-the-noisy-guest
 # %% [stub] find-the-noisy-guest
 # %%

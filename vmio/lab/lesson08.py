@@ -1,16 +1,20 @@
 """Lesson 08's tables and panels: many guests on one disk, and shares that change while they run."""
 
 from functools import lru_cache
+from math import inf
 
 import numpy as np
 
 from vmio.hypervisor.policies import POLICIES
 from vmio.lab.controls import choice, log2_slider, slider
-from vmio.lab.figures import CountBars, Curves
+from vmio.lab.figures import Curves
 from vmio.lab.panel import Panel
+from vmio.lab.style import TEXT
 from vmio.table import table
 from vmio.workloads.containers import ContainerParams, compare
 from vmio.workloads.containers_probe import probe_table
+from vmio.workloads.disk import DiskParams, run
+from vmio.workloads.hot_cores import run_hot_cores
 from vmio.workloads.sharing import SharedGuest, SharingParams, noisy_neighbour, run_sharing, weights_tree
 from vmio.workloads.sharing_result import jain
 
@@ -87,49 +91,134 @@ def scale_table():
     return table(rows, ("guests", "MiB/s in all", "MiB/s each", "Jain", "p99 us"))
 
 
+def cost_table():
+    """What an I/O through a split driver costs, 1 to 256 guests with 4 reads of 4 KiB in flight each."""
+    rows = []
+    for guests in SIZES:
+        result = run(DiskParams(mode="split", guests=guests, queue_depth=4, bytes=16 * 4096))
+        each = result.requests
+        rows.append((guests, each, result.exits_total / each, result.interrupts / each, (result.exit_ns + result.guest_ns) // each))
+    return table(rows, ("guests", "requests", "exits per I/O", "interrupts per I/O", "vCPU ns per I/O"))
+
+
 def containers_table(containers=4):
     """Containers on one kernel and on a kernel each: what it costs, and what a hostile one gets."""
     return f"{compare(ContainerParams(containers=containers)).table()}\n\n{probe_table()}"
 
 
-_rates = Curves("MiB/s of each guest", "ms", "", width=5.4, height=3.4)
-_latency = CountBars("Mean latency, us", width=4.6, left=0.24, height=2.2)
+def cores_table():
+    """Eight guests with 32 reads of 512 bytes each, while the host's cores come and go."""
+    params = DiskParams(guests=8, queue_depth=32, block=512, bytes=704 << 10)
+    return run_hot_cores(params, (1, 2, 4, 2, 1)).table()
+
+
+class _Lines(Curves):
+    """Curves over ms whose names at the right end keep apart."""
+
+    def __init__(self, title, logy=False):
+        super().__init__(title, "ms", "", logy=logy, width=4.6, height=2.3)
+
+    def _build(self, data):
+        super()._build(data)
+        self.axes.xaxis.set_label_coords(1.11, -0.05)         # beside the numbers: there is no room below
+
+    def _move(self, data):
+        super()._move(data)
+        points, least = 72 / self.figure.dpi, -inf
+        heights = {name: float(self.axes.transData.transform(end.xy)[1]) * points for name, end in self._ends.items()}
+        for name in sorted(heights, key=heights.get):
+            least = max(heights[name], least + TEXT)
+            self._ends[name].set_position((8, least - heights[name]))
+
+
+def _over_time(result, groups):
+    """({name: (when, MiB/s)}, {name: (when, ms)}): the mean of the guests of each of `groups` {name: rows}, by bucket."""
+    middles = [round(float(at), 2) for at in (result.edges[:-1] + result.edges[1:]) / 2 / MS]
+    rates, latencies = {}, {}
+    for name, rows in groups.items():
+        rates[name] = middles, [float(rate) for rate in result.rates[rows].mean(axis=0) / MIB]
+        means = [(at, _mean_us(result, rows, slice(n, n + 1)) / 1000) for n, at in enumerate(middles)
+                 if result.requests[rows, n].any()]
+        latencies[name] = [at for at, _ in means], [ms for _, ms in means]
+    return rates, latencies
+
+
+_noisy_figures = _Lines("MiB/s of each guest"), _Lines("Mean latency, ms", logy=True)
+_live_figures = _Lines("MiB/s of each guest"), _Lines("Mean latency, ms")
 
 
 @lru_cache(maxsize=1024)
-def _run(policy, weight, cap, depth, kib):
-    guests = (SharedGuest("quiet", request_bytes=4096, queue_depth=1),
-              SharedGuest("steady", weight=weight, request_bytes=256 << 10, queue_depth=8),
+def _noisy(policy, quiet, weight, reservation, cap, depth, kib):
+    guests = (*(SharedGuest(f"quiet{n}", request_bytes=4096, queue_depth=1) for n in range(quiet)),
+              SharedGuest("steady", weight=weight, reservation=reservation * MIB, request_bytes=256 << 10, queue_depth=8),
               SharedGuest("noisy", cap=cap * MIB or None, request_bytes=kib << 10, queue_depth=depth, start_ns=2 * MS))
     return run_sharing(SharingParams(guests, duration_ns=8 * MS, buckets=8), policy)
 
 
-def _model(policy, weight, cap, depth, kib):
-    return _run(policy, weight, cap, depth, kib)
+def _noisy_model(**settings):
+    return settings, _noisy(**settings)
 
 
-def _view(result):
-    names = [guest.name for guest in result.params.guests]
-    after = slice(3, None)
-    rates = [float(rate) for rate in (result.rates[:, after].mean(axis=1) / MIB).round(1)]
-    means = [_mean_us(result, n, after) for n in range(len(names))]
-    rows = [(guest.name, guest.weight, rate, mean) for guest, rate, mean in zip(result.params.guests, rates, means)]
-    noisy_guest = result.params.guests[2]
+def _noisy_view(ran):
+    settings, result = ran
+    quiet, after = settings["quiet"], slice(3, None)
+    groups = {"quiet": slice(0, quiet), "steady": slice(quiet, quiet + 1), "noisy": slice(quiet + 1, quiet + 2)}
+    rows = [(name, len(result.requests[part]), float(result.rates[part, after].mean() / MIB),
+             _mean_us(result, part, after) / 1000, float(np.nanmax(result.percentiles[part, 2]) / MS))
+            for name, part in groups.items()]
     text = "\n".join([
-        f"{result.policy}, from 3 ms on", f"noisy: {noisy_guest.queue_depth} reads of {noisy_guest.request_bytes >> 10} KiB",
-        f"cap {noisy_guest.cap // MIB if noisy_guest.cap else 'none'}, Jain {result.jain:.3f}", "",
-        table(rows, ("guest", "weight", "MiB/s", "us"))])
-    middles = [round(float(at), 2) for at in (result.edges[:-1] + result.edges[1:]) / 2 / MS]
-    series = {name: (middles, [float(rate) for rate in result.rates[n] / MIB]) for n, name in enumerate(names)}
-    return text, [_latency.update(dict(zip(names, means))), _rates.update({"series": series})]
+        f"{result.policy}, from 3 ms on", "quiet:  1 read of 4 KiB each",
+        f"steady: 8 of 256 KiB, weight {settings['weight']},", f"        reserves {settings['reservation']:,} MiB/s",
+        f"noisy:  {settings['depth']} of {settings['kib']} KiB,",
+        f"        {'cap {:,} MiB/s'.format(settings['cap']) if settings['cap'] else 'no cap'}", "",
+        table(rows, ("guest", "how many", "MiB/s", "ms", "worst")), "", f"Jain's index by weight: {result.jain:.3f}"])
+    rates, latencies = _over_time(result, groups)
+    return text, [figure.update({"series": series}) for figure, series in zip(_noisy_figures, (rates, latencies))]
 
 
 def panel():
-    """A quiet guest, a steady one, and a noisy one that comes at 2 ms: who decides what they get?"""
-    return Panel(_model, [
+    """Quiet guests, a steady one, and a noisy one that comes at 2 ms: who decides what they get?"""
+    return Panel(_noisy_model, [
         choice("policy", POLICIES, "fifo", label="Policy"),
-        slider("weight", 50, 400, 50, 100, label="Steady's weight"),
+        slider("quiet", 1, 8, 1, 3, label="Quiet guests"),
+        slider("weight", 50, 400, 50, 100, label="Steady weighs"),
+        slider("reservation", 0, 4000, 500, 0, label="Reservation"),
         slider("cap", 0, 2000, 250, 0, label="Noisy's cap"),
         log2_slider("depth", 1, 64, 32, label="Noisy's depth"),
-        log2_slider("kib", 16, 256, 128, label="Noisy's KiB")],
-        _view, name="lesson 08")
+        log2_slider("kib", 32, 256, 128, label="Noisy's KiB")],
+        _noisy_view, name="lesson 08")
+
+
+@lru_cache(maxsize=1024)
+def _live(policy, weight, cap, reservation):
+    guests = tuple(SharedGuest(name, request_bytes=128 << 10, queue_depth=16) for name in "abc")
+    changes = ((5 * MS, "a", {"weight": weight}), (10 * MS, "b", {"cap": cap * MIB or None}),
+               (15 * MS, "c", {"reservation": reservation * MIB}))
+    return run_sharing(SharingParams(guests, changes=changes), policy)
+
+
+def _live_model(**settings):
+    return settings, _live(**settings)
+
+
+def _live_view(ran):
+    settings, result = ran
+    what = ("all equal", f"a weighs {settings['weight']}", f"b cap {settings['cap'] or 'none'}",
+            f"c gets {settings['reservation']}")
+    rows = [(5 * n, what[n], *(round(float(rate)) for rate in result.rates[:, 10 * n + 1:10 * n + 10].mean(axis=1) / MIB))
+            for n in range(4)]
+    text = "\n".join([
+        f"{result.policy}, MiB/s: three guests with", "16 reads of 128 KiB at a time each", "",
+        table(rows, ("ms", "change", "a", "b", "c")), "", f"requests: {result.requests.sum():,}"])
+    rates, latencies = _over_time(result, {name: slice(n, n + 1) for n, name in enumerate("abc")})
+    return text, [figure.update({"series": series}) for figure, series in zip(_live_figures, (rates, latencies))]
+
+
+def live_panel():
+    """Three equal guests, and three changes of their shares in mid run."""
+    return Panel(_live_model, [
+        choice("policy", POLICIES, "mclock", label="Policy"),
+        slider("weight", 50, 400, 50, 300, label="a weighs"),
+        slider("cap", 0, 2000, 250, 250, label="b's cap"),
+        slider("reservation", 0, 4000, 500, 2500, label="c reserves")],
+        _live_view, name="lesson 08 live")
