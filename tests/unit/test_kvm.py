@@ -359,7 +359,8 @@ def test_counts_measured_are_exact():
     rows = {row.name: (row.accesses, row.exits, row.rings) for row in measure.measure(accesses=64, rounds=2)}
     assert [rows[name] for name in ("OUT", "IN", "MMIO write", "MMIO read", "write to a read-only slot")] == [(64, 64, 0)] * 5
     assert rows["doorbell (ioeventfd), port"] == rows["doorbell (ioeventfd), memory"] == (64, 0, 64)
-    assert rows["write to a mapped BAR"] == (4096, 0, 0)
+    assert rows["write to a mapped BAR"] == (64 * 512, 0, 0) and rows["REP INSB"] == (4096, 4, 0)
+    assert rows["coalesced write"] == (64, 0, 0) and rows["CPUID"][1:] == (0, 0)
 
 
 @on_linux

@@ -8,12 +8,16 @@ E17 by tests/unit/test_papers.py):
   + emulate     fetch and decode the instruction (reads, string I/O, MMIO)
   + user_space  on to the host's device-model process and back
 
-Each term comes from a row of data/published.csv, named by its id there.
+Each term comes from a row of data/published.csv, named by its id there.  Under
+KVM the same four rungs can be measured (vmio/kvm/measure.py): data/kvm-recorded.json
+keeps one host's, and `CostModel.measured` makes prices of any host's.
 """
 
 import csv
+import json
 from dataclasses import dataclass, field, replace
 from functools import cache
+from itertools import accumulate
 
 from vmio import data
 
@@ -69,7 +73,31 @@ class CostModel:
             return name
         if name not in PRESETS:
             raise ValueError(f"cost preset {name!r}: choose one of {', '.join(PRESETS)}")
-        return _preset(name)
+        return _offered.get(name) or _preset(name)
+
+    @classmethod
+    def measured(cls, rows=None, name="kvm-recorded"):
+        """Prices from exits measured on real hardware: `rows` are {access: ns}, those named in MEASURED.
+
+        Without rows: the smallest times of data/kvm-recorded.json.  They hold all that an exit
+        took there, the host's Python loop included.  What is no exit is the default preset's.
+        """
+        if rows is None:
+            rows = {row["name"]: row["low"] for row in recorded()["exits"]}
+        missing = [access for access in MEASURED if access not in rows]
+        if missing:
+            raise ValueError(f"measured costs: no {', '.join(missing)} among {', '.join(rows)}")
+        return replace(cls.preset(), name=name, **_ladder([rows[access] for access in MEASURED]))
+
+    def offer(self, where):
+        """Put a measured model beside the presets, under its name; panels built from now on list it.
+
+        `where` it was measured, for `table_rows`.  ValueError for a name that stands for other prices.
+        """
+        if self.name in PRESETS and _offered.get(self.name) != self:
+            raise ValueError(f"cost preset {self.name!r} stands for other prices already")
+        _offered[self.name] = self
+        PRESETS[self.name] = (MEASURED, f"{where}")
 
     def with_(self, **changes):
         """A copy with some prices changed; ValueError for a negative one or an unknown name."""
@@ -98,33 +126,55 @@ class CostModel:
     def table_rows(self):
         """[(field, value, unit, source), ...] for a lesson to show; the sources are those of the preset."""
         rows, scaled_to = PRESETS[self.name]
-        how = f", scaled so that a null hypercall is {scaled_to}" if scaled_to else f", at {_ASSUMED_GHZ:g} GHz (assumed)"
+        if rows is MEASURED:
+            how = f", measured on {scaled_to}"
+        else:
+            how = (f", scaled so that a null hypercall is {scaled_to}" if scaled_to
+                   else f", at {_ASSUMED_GHZ:g} GHz (assumed)")
         return [(name, getattr(self, name), f.metadata["unit"],
-                 f.metadata["source"].format(*rows.split()) + (how if "{" in f.metadata["source"] else ""))
+                 f.metadata["source"].format(*rows) + (how if "{" in f.metadata["source"] else ""))
                 for name, f in self.__dataclass_fields__.items() if name != "name"]
 
 
-# Ladder rows: null hypercall, OUT in the kernel, IN in the kernel, IN in user space; and the row that sets the scale.
+# The rungs as KVM shows them to user mode: a null exit, answered in the kernel, the same decoded, answered in user space.
+MEASURED = ("CPUID", "doorbell (ioeventfd), port", "doorbell (ioeventfd), memory", "MMIO write")
+_2012 = ("E01.1", "E01.2", "E01.3", "E01.4")
+
+# Ladder rows: null hypercall, OUT in the kernel, IN in the kernel, IN in user space; and the row that sets the scale
+# (for measured ones: the host).
 PRESETS = {
-    "kvm-2012": ("E01.1 E01.2 E01.3 E01.4", None),
-    "kvm-2017": ("E02.2a E02.8a E02.7a E02.6a", None),
-    "nested-2019": ("E15.2 E15.6 E15.5 E15.4", None),
-    "server-2022": ("E01.1 E01.2 E01.3 E01.4", "E17.1"),
-    "server-2024": ("E01.1 E01.2 E01.3 E01.4", "C02.1"),
+    "kvm-2012": (_2012, None),
+    "kvm-2017": (("E02.2a", "E02.8a", "E02.7a", "E02.6a"), None),
+    "nested-2019": (("E15.2", "E15.6", "E15.5", "E15.4"), None),
+    "server-2022": (_2012, "E17.1"),
+    "server-2024": (_2012, "C02.1"),
+    "kvm-recorded": (MEASURED, "the host of data/kvm-recorded.json"),
 }
+_offered = {}                                     # name -> CostModel, see `offer`
+
+
+@cache
+def recorded():
+    """data/kvm-recorded.json: `host`, `exits` (rows of vmio.kvm.measure), and what else was recorded there."""
+    return json.loads(data.path("kvm-recorded.json").read_text(encoding="utf-8"))
+
+
+def _ladder(rungs, scale=1):
+    """The four terms.  Times scatter: a rung that came out below the one before is level with it."""
+    rungs = [0, *accumulate(rungs, max)]
+    return {name: round((upper - lower) * scale) for name, lower, upper in zip(
+        ("hypercall_ns", "lookup_ns", "emulate_ns", "user_space_ns"), rungs, rungs[1:])}
 
 
 @cache
 def _preset(name):
     rows, scaled_to = PRESETS[name]
-    null, kernel_out, kernel_in, user_in = (_value(row) for row in rows.split())
-    scale = _value(scaled_to) / null if scaled_to else 1
+    if rows is MEASURED:
+        return CostModel.measured()
+    ladder = [_value(row) for row in rows]
     return CostModel(
         name,
-        hypercall_ns=round(null * scale),
-        lookup_ns=round((kernel_out - null) * scale),
-        emulate_ns=round((kernel_in - kernel_out) * scale),
-        user_space_ns=round((user_in - kernel_in) * scale),
+        **_ladder(ladder, _value(scaled_to) / ladder[0] if scaled_to else 1),
         wakeup_ns=round(4e9 / _value("N07.1a") - 4e9 / _value("N07.1b")),
         worker_wakeup_ns=round(_value("N08.1a") - _value("N08.1b")),
         slice_ns=round(_value("S01.1")),

@@ -13,7 +13,9 @@ exit is what the processor makes of it; the records are the same `Exit`s.
     record    a driver's accesses on the model;  compile, expect  as machine code, and the exits it must make
     replay    run that, answered by the model's devices (stage: the VM for it);  programs  drivers to replay
     report    all of them, side by side
-    probe     can this host do it, and if not, why;  measure  ns per exit
+    probe     can this host do it, and if not, why
+    steps     small programs as data, on the model and here;  measure  ns per exit
+    recorded  the same answers, written down, for hosts that can't be asked
 
 Only `probe`, `code`, `record`, `compile`, `expect` and `programs` can be imported on a host without Linux.
 """

@@ -57,6 +57,10 @@ class Code:
         """REP MOVSB: `length` bytes from memory to memory."""
         return self._rdi(to)._rsi(address)._ecx(length).raw(b"\xf3\xa4")
 
+    def cpuid(self, leaf=0):
+        """CPUID: exits always, and KVM answers by itself.  EAX, EBX, ECX and EDX change."""
+        return self._eax(leaf, 4).raw(b"\x0f\xa2")
+
     def hlt(self):
         """HLT: for ring 0 only; in ring 3 it faults."""
         return self.raw(b"\xf4")
