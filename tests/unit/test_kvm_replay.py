@@ -15,6 +15,8 @@ from vmio.kvm.compile import CODE, compile_record
 from vmio.kvm.programs import ANSWER, BELLS, CASES, RESULT, TEXT
 from vmio.kvm.record import EXITS, Kind, record
 from vmio.machine.storage import SECTOR
+from vmio.vmbus import tlfs
+from vmio.vmbus.hypercalls import enable_enlightenments
 
 USABLE, REASON = probe.usable()
 on_kvm = pytest.mark.skipif(not USABLE, reason=f"NOT RUN ON REAL HARDWARE: {REASON}")
@@ -222,6 +224,26 @@ def test_ram_and_its_reads_cost_no_exit_however_many():
     assert result.pieces > 1                                              # the log is full twice
 
 
+@on_kvm
+def test_a_page_that_the_hypervisor_shows_over_ram_is_a_slot_of_its_own():
+    def knowing(guest):
+        enable_enlightenments(guest)
+        return {}
+
+    def program(cpu):
+        cpu.store(0x5000, 4, 0x1234)
+        cpu.wrmsr(tlfs.GUEST_OS_ID, 1)
+        cpu.wrmsr(tlfs.HYPERCALL, 0x5000 | tlfs.ENABLE)
+        code = cpu.load(0x5000, 4)
+        cpu.store(0x5000, 4, 0x5678)                   # read-only: an exit
+        cpu.wrmsr(tlfs.HYPERCALL, 0)
+        return code, cpu.load(0x5000, 4)
+    taken = record(knowing, program)
+    assert taken.result[0] != taken.result[1] == 0x1234
+    result = replay(taken)
+    assert result.differences == [] and result.kvm == {"WRMSR": 3, "MOV to memory": 1}
+
+
 def test_a_long_record_is_cut_into_pieces(monkeypatch):
     monkeypatch.setattr(compile, "LITERALS", CODE + 10_000)
     taken = of(*[("outl", PORT, n) for n in range(2_000)])
@@ -251,8 +273,20 @@ def test_a_passed_through_register_is_refused():
     def direct(guest):
         guest.direct.attach(BAR, 4096, Registers())
         return {}
-    with pytest.raises(ValueError, match="a register that doesn't exit"):
+    with pytest.raises(ValueError, match="accesses don't exit"):
         record(direct, lambda cpu: cpu.store(BAR, 4, 1))
+
+
+@pytest.mark.parametrize("address", [1 << 32, compile.BASE])
+def test_device_memory_that_the_tables_do_not_show_is_refused(address):
+    with pytest.raises(ValueError, match="below 4 GiB"):
+        compile_record(of(("load", address, 4)))
+
+
+@pytest.mark.parametrize("call", ["insb", "outsb"])
+def test_string_io_with_device_memory_is_refused(call):
+    with pytest.raises(ValueError, match="no RAM"):
+        of((call, PORT, BAR, 4))
 
 
 def test_an_unknown_way_to_signal_is_refused():

@@ -78,16 +78,24 @@ def compile_record(record, doorbells=(), signals="exit"):
         raise ValueError(f"signals {signals!r}: choose exit or doorbell")
     if record.ram_mib > MOST_RAM_MIB:
         raise ValueError(f"{record.ram_mib} MiB of RAM: a replay takes {MOST_RAM_MIB} at most")
-    taken = record.ports & {DONE_PORT, *range(expect.STAND_IN, expect.STAND_IN + 4)}
-    if taken:
-        raise ValueError(f"port {min(taken):#x}: the replay needs it for itself")
-    if max(record.ports, default=0) > 0xFFFF:
-        raise ValueError("an access beyond port 0xffff: the task state's bitmap, which lets ring 3 use ports, ends there")
+    _check_addresses(record)
     compiler = _Compiler(frozenset(doorbells), signals)
     for step in record.steps:
         for part in _parts(step):
             compiler.add(part)
     return compiler.pieces
+
+
+def _check_addresses(record):
+    taken = record.ports & {DONE_PORT, *range(expect.STAND_IN, expect.STAND_IN + 4)}
+    if taken:
+        raise ValueError(f"port {min(taken):#x}: the replay needs it for itself")
+    if max(record.ports, default=0) > 0xFFFF:
+        raise ValueError("an access beyond port 0xffff: the task state's bitmap, which lets ring 3 use ports, ends there")
+    for step in record.steps:
+        if step.kind in (Kind.LOAD, Kind.STORE) and (
+                step.address + step.size > 1 << 32 or BASE <= step.address <= SIGNAL):
+            raise ValueError(f"device memory at {step.address:#x}: it must be below 4 GiB, and not from {BASE:#x} to {SIGNAL:#x}")
 
 
 def _parts(step):

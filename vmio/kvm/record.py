@@ -17,6 +17,7 @@ from vmio.hypervisor.handle import InterceptTable
 from vmio.hypervisor.host import Host
 from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.bus import all_ones
+from vmio.machine.pagetable import READ, WRITE, TranslationFault
 
 
 class Kind(str, Enum):
@@ -140,40 +141,50 @@ class RecordingCpu(VCpu):
         source = self.steps.pop() if row.string and row.is_write else None    # what REP OUTS has just read
         super().charge(row, extra_ns, units)
         if row.string and row.is_write:
+            _check_string(source.kind is Kind.READ, source.address)
             self.note(Kind.OUTS, row.address, row.size, count=units, memory=source.memory, data=source.data)
         elif row.string:
             self._inward = len(self.steps)
             self.note(Kind.INS, row.address, row.size, count=units)
 
-    # RAM.  What isn't RAM has been noted by the table.
+    # RAM.  What isn't RAM exits, and the table notes it.
 
     def load(self, gpa, size):
+        ram = self._is_ram(gpa, size, READ)
         value = super().load(gpa, size)
-        self._ram(Kind.READ, gpa, value.to_bytes(size, "little"))
+        if ram:
+            self.note(Kind.READ, memory=gpa, data=value.to_bytes(size, "little"))
         return value
 
     def store(self, gpa, size, value):
-        self._ram(Kind.WRITE, gpa, value.to_bytes(size, "little"))
+        if self._is_ram(gpa, size, WRITE):
+            self.note(Kind.WRITE, memory=gpa, data=value.to_bytes(size, "little"))
         super().store(gpa, size, value)
 
     def read(self, gpa, length):
+        ram = self._is_ram(gpa, length, READ)
         data = super().read(gpa, length)
-        self._ram(Kind.READ, gpa, data)
+        if ram:
+            self.note(Kind.READ, memory=gpa, data=data)
         return data
 
     def write(self, gpa, data):
-        if self._inward is None:
-            self._ram(Kind.WRITE, gpa, bytes(data))
-        else:
-            self.steps[self._inward] = self.steps[self._inward]._replace(memory=gpa, data=bytes(data))
-            self._inward = None
+        ram, at, self._inward = self._is_ram(gpa, len(data), WRITE), self._inward, None
+        if at is not None:                # the data of a REP INS
+            _check_string(ram, gpa)
+            self.steps[at] = self.steps[at]._replace(memory=gpa, data=bytes(data))
+        elif ram:
+            self.note(Kind.WRITE, memory=gpa, data=bytes(data))
         super().write(gpa, data)
 
-    def _ram(self, kind, gpa, data):
-        if gpa + len(data) <= self.guest.ram:
-            self.note(kind, memory=gpa, data=data)
-        elif gpa < self.guest.ram or self.guest.direct.find(gpa) is not None:
-            raise ValueError(f"{kind} at {gpa:#x}: partly outside, or a register that doesn't exit; it can't be recorded")
+    def _is_ram(self, gpa, length, access):
+        try:
+            self.guest.slat.spans(gpa, length, access)
+        except TranslationFault:
+            if self.guest.direct.find(gpa) is not None:
+                raise ValueError(f"memory at {gpa:#x}: a passed-through register, whose accesses don't exit") from None
+            return False
+        return True
 
     # What ring 3 may not do.
 
@@ -212,6 +223,11 @@ class RecordingCpu(VCpu):
         how, self._halting = self._halting, ("pay",)
         self.note(Kind.WAIT, value=self.interrupts_enabled, more=how)
         yield from super()._catch_up()
+
+
+def _check_string(ram, gpa):
+    if not ram:
+        raise ValueError(f"string I/O with memory at {gpa:#x}, which is no RAM, can't be recorded")
 
 
 def build(cpu_class, machine, ram_mib, host_mib):
