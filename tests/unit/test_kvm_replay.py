@@ -9,10 +9,12 @@ import os
 
 import pytest
 
+from vmio.devices.board import Board
+from vmio.drivers import pic
 from vmio.kvm import compile, expect, probe
 from vmio.kvm.code import Code
 from vmio.kvm.compile import CODE, compile_record
-from vmio.kvm.programs import ANSWER, BELLS, CASES, RESULT, TEXT
+from vmio.kvm.programs import ANSWER, BELLS, CASES, RESULT, TEXT, chips
 from vmio.kvm.record import EXITS, Kind, record
 from vmio.machine.storage import SECTOR
 from vmio.vmbus import tlfs
@@ -224,6 +226,30 @@ def test_ram_and_its_reads_cost_no_exit_however_many():
     assert result.pieces > 1                                              # the log is full twice
 
 
+def ticking(cpu):
+    """Two ticks of the timer while the guest computes, one that waits for STI; the handler counts in RAM."""
+    def tick(cpu):
+        cpu.store(0x1000, 4, cpu.load(0x1000, 4) + 1)
+    pic.init(cpu)
+    pic.connect(cpu, 0, tick)
+    for port, value in ((0x43, 0x34), (0x40, 0), (0x40, 8)):          # every 1.7 ms
+        cpu.outb(port, value)
+    cpu.compute(4_000_000)
+    cpu.cli()
+    cpu.compute(2_000_000)
+    cpu.sti()
+    return cpu.load(0x1000, 4)
+
+
+@on_kvm
+def test_interrupts_come_between_the_same_two_accesses():
+    taken = record(lambda guest: chips(Board(guest)), ticking)
+    assert taken.result == taken.exits["EXTERNAL INTERRUPT"] + taken.exits["INTERRUPT WINDOW"] == 3
+    result = replay(taken)
+    assert result.differences == [] and set(result.rules) == {"EXTERNAL INTERRUPT", "INTERRUPT WINDOW"}
+    assert result.kvm == {name: taken.exits[name] for name in ("IN", "OUT")}
+
+
 @on_kvm
 def test_a_page_that_the_hypervisor_shows_over_ram_is_a_slot_of_its_own():
     def knowing(guest):
@@ -315,6 +341,7 @@ def test_a_program_gone_wrong_is_a_result_and_all_is_given_back(spoil, end, word
     result = replay(taken, pieces=pieces, seconds=0.1)
     assert result.end == end and len(result.differences) == 1 and words in result.differences[0]
     assert not result.equal and result.kvm == {"OUT": 1, "IN": 1}
+    assert "OUT" in result.table() and result.to_dict()["differences"] == result.differences
     assert held() == before
 
 

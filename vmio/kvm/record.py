@@ -21,11 +21,11 @@ from vmio.machine.pagetable import READ, WRITE, TranslationFault
 
 
 class Kind(str, Enum):
-    """What a step is.  The first six, and PRIVILEGED and LEFT_OUT, are exits of the model."""
+    """What a step is; those in `EXITS` are exits of the model."""
 
     IN, OUT = "IN", "OUT"
     INS, OUTS = "REP INS", "REP OUTS"
-    LOAD, STORE = "MOV from memory", "MOV to memory"      # of device memory; RAM is
+    LOAD, STORE = "MOV from memory", "MOV to memory"      # of a device; RAM's are
     READ, WRITE = "read of RAM", "write of RAM"
     PRIVILEGED = "privileged"                             # CPUID, RDMSR, WRMSR, VMCALL: it has an effect
     LEFT_OUT = "left out"                                 # HLT, EXTERNAL INTERRUPT, INTERRUPT WINDOW: it has none
@@ -52,7 +52,7 @@ class Step(NamedTuple):
     memory: int = 0
     data: bytes = b""
     reason: ExitReason | None = None
-    more: tuple = ()          # PRIVILEGED: arguments, answer.  WAIT: ("HLT", time-out) or ("pay",); is IF set?
+    more: tuple = ()          # PRIVILEGED: (arguments, answer).  WAIT: ("HLT", time-out) or ("pay",); `value` is IF
 
     @property
     def instruction(self):
@@ -242,8 +242,9 @@ def record(machine, program, ram_mib=1, host_mib=8):
 
     `machine(guest)` puts devices on a guest's buses and returns {name: function()
     that gives a device's state}; it is called again for each replay, so it must build
-    the same machine each time.  ValueError for what can't be recorded: registers
-    of a passed-through device, more than one vCPU.
+    the same machine each time.  The guest has one vCPU.  What a driver does to RAM
+    past its vCPU isn't seen (VMBus rings: take `programs.RecordedClient`).  ValueError for
+    registers of a passed-through device: no exit, so on a real processor none of the model's business.
     """
     guest, devices = build(RecordingCpu, machine, ram_mib, host_mib)
     cpu, done = guest.cpu, []

@@ -48,10 +48,9 @@ class ReplayCpu(VCpu):
 
 @dataclass
 class Replay:
-    """What came of it.  `end`: how the last piece ended, None if the host gave up within it; `differences`:
-    sentences, none if all was equal.
+    """What came of it: `differences` are sentences, none if all was equal.
 
-    `model` and `kvm`: exits by instruction, `rings`: doorbells without an exit, by instruction;
+    `end`: how the last piece ended, None if the host gave up within it or there was none.  `model` and `kvm`: exits by instruction, `rings`: doorbells without an exit, by instruction;
     `pieces`: how many programs it took; `read`: bytes that devices and RAM gave, all
     compared; `ns`: wall-clock time within KVM and this loop.
     """
@@ -75,7 +74,7 @@ class Replay:
     def rules(self):
         """{instruction: what KVM, or ring 3, makes of it}, for those that aren't done as on the model."""
         rules = {name: expect.RULES["doorbell"] for name in self.rings}
-        return rules | {name: expect.RULES[name] for name, count in self.model.items()
+        return rules | {name: expect.RULES.get(name, "") for name, count in self.model.items()
                         if name not in rules and (self.kvm[name] != count or name in _STAND_INS)}
 
     def table(self):
@@ -87,9 +86,9 @@ class Replay:
 
     def to_dict(self):
         """Plain data for JSON."""
-        return {"end": self.end and self.end.value, "differences": self.differences, "model": dict(self.model), "kvm": dict(self.kvm),
-                "rings": dict(self.rings), "pieces": self.pieces, "bytes_read": self.read, "ns": self.ns,
-                "because": self.rules}
+        return {"end": self.end and self.end.value, "differences": self.differences, "model": dict(self.model),
+                "kvm": dict(self.kvm), "rings": dict(self.rings), "because": self.rules, "pieces": self.pieces,
+                "bytes_read": self.read, "ns": self.ns}
 
 
 class Diverged(Exception):
