@@ -20,6 +20,11 @@ def paper(name):
     return papers.run(name).table()
 
 
+def published_ratio(what):
+    """What the paper says in a row of the exit ladder."""
+    return next(row.paper for row in papers.run("exit ladder").rows if row.what == what)
+
+
 def all_papers():
     """One line for each result."""
     return summary({name: papers.run(name) for name in papers.ALL})

@@ -57,12 +57,10 @@ class Result:
 
     @property
     def sources(self):
-        """Where the figures are from, each source once, with a mark if only an excerpt of it was seen."""
-        found = {}
-        for row_id in self.ids:
-            row = published()[row_id]
-            found.setdefault(row["source"], row["read"] != "at the source")
-        return [source + (" [seen in an excerpt]" if excerpt else "") for source, excerpt in found.items()]
+        """Where the figures are from, on what hardware and when, with a mark if only an excerpt of it was seen."""
+        rows = [published()[row_id] for row_id in self.ids]
+        return [f"{row['source']}; {row['hardware']}" + (" [seen in an excerpt]" if row["read"] != "at the source" else "")
+                for row in rows]
 
     def table(self):
         """Fixed-width text, at most 84 characters wide."""
