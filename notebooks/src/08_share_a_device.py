@@ -77,8 +77,7 @@ print(lesson.cost_table())
 # ## Explore
 #
 # Quiet guests, a steady one, and a noisy one that comes at 2 ms. Start with `fifo`, raise *Noisy's depth*, then change the
-# policy. With `mclock`, try a cap, a weight, and a reservation. How many quiet guests does it take until they notice each
-# other?
+# policy. With `mclock`, try a cap, a weight, and a reservation. Does it matter how many quiet guests there are?
 # %%
 panel = lesson.panel()
 print(panel.text)

@@ -1,12 +1,12 @@
 class Scheduler:
-    """Keeps reservations, in bytes a second (0: none), and shares what is left by weight; both {guest: number}."""
+    """Keeps reservations (bytes a second, or 0), then weights; both {guest: number}."""
 
     def __init__(self, weights, reservations):
         self.weights, self.reservations = weights, reservations
         self.due, self.turn, self.last = dict.fromkeys(weights, 0), dict.fromkeys(weights, 0), 0
 
     def pick(self, waiting, now):
-        """The guest whose request goes next; `waiting` {guest: bytes of its first request}, `now` in seconds."""
+        """Who is next?  `waiting` {guest: bytes of its first request}, `now` in seconds."""
         for guest in self.turn.keys() - waiting.keys():
             self.due[guest], self.turn[guest] = max(self.due[guest], now), max(self.turn[guest], self.last)
         late = [guest for guest in waiting if self.reservations[guest] and self.due[guest] <= now]
