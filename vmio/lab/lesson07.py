@@ -81,11 +81,12 @@ def _run(id, defence):
 
 def _view(answer):
     attack, result, defence = answer
+    times = f"{result.slowdown:g} times as long" if result.slowdown else "it or the host stopped"
     text = "\n".join([
         attack.id, f"mode: {attack.mode}", f"defence {'on' if defence else 'off'}: {result.verdict}",
-        f"  ({WHAT[result.verdict]})", "", *_wrap(attack.title), "", *_wrap("evidence: " + result.evidence), "",
-        *_wrap("defence: " + attack.defence)])
-    return text, [_slow.update({"beside it": round(result.slowdown or 0, 2)})]
+        f"  ({WHAT[result.verdict]})", f"neighbour: {times}", "", *_wrap(attack.title), "",
+        *_wrap("evidence: " + result.evidence), "", *_wrap("defence: " + attack.defence)])
+    return text, [_slow.update({"at rest": 1, "beside it": result.slowdown or 0})]
 
 
 def _wrap(text, width=38):
