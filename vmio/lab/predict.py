@@ -11,6 +11,8 @@ import ipywidgets
 from vmio.table import number
 
 _GUESSES = {}  # slug -> number
+_STYLE = ("<style>.vmio-prediction{--jp-widgets-font-size:17px} .vmio-prediction .widget-html{margin-right:12px;flex:none}"
+          ".vmio-prediction .vmio-error,.vmio-prediction .vmio-stored{font-weight:bold}</style>")
 _OPEN = {}  # slug -> the Prediction of that slug in the page
 
 
@@ -63,12 +65,13 @@ class Prediction(ipywidgets.VBox):
 
     def __init__(self, slug, question, unit=""):
         self.slug, self.question, self.unit = slug, question, unit
-        self._box = ipywidgets.Text(placeholder="your guess", description="Your guess", continuous_update=True,
+        self._box = ipywidgets.Text(placeholder="your guess", description="Your guess", tooltip=question,
                                     style={"description_width": "6em"}, layout={"width": "18em"})
         self._note = ipywidgets.HTML()
         super().__init__([
-            ipywidgets.HTML(f'<div class="vmio-question" style="font-size:16px">{escape(question)}</div>'),
-            ipywidgets.HBox([self._box, ipywidgets.HTML(escape(unit)), self._note])])
+            ipywidgets.HTML(f'{_STYLE}<div class="vmio-question">{escape(question)}</div>'),
+            ipywidgets.HBox([self._box, ipywidgets.HTML(escape(unit)), self._note], layout={"flex_flow": "row wrap"})])
+        self.add_class("vmio-prediction")
         previous = _OPEN.pop(slug, None)
         if previous is not None:
             previous.close()

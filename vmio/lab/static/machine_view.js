@@ -3,7 +3,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const NODES = ["guest", "hypervisor", "host", "device"];
-const BOX = { width: 132, height: 112, top: 100, gap: 118, left: 9 };
+const BOX = { width: 129, height: 112, top: 100, gap: 122, left: 9 };
 const SIZE = 21, LINE = 23;   // of the words: 14 pt where the drawing is 850 pixels wide
 const LEVEL = 36;             // how far an arrow over or under the boxes is from them or from the next
 const INK = "#222";

@@ -2,11 +2,11 @@
 // Plain SVG, no libraries, nothing from the network.
 
 const SVG = "http://www.w3.org/2000/svg";
-const X = 470, Y = 226, OUT = 142, IN = 108;   // the ring's middle and its two radii
+const X = 470, Y = 226, OUT = 138, IN = 106;   // the ring's middle and its two radii
 const MOVE = 300, PAUSE = 1100;                // ms: a cursor's way; a step while playing
 const COLOR = { write: "#C04A00", read: "#0072B2", signal: "#A0508A", hang: "#B00020" };
 const FILL = { written: "#fff", published: "#F5C26B", received: "#BFDDF0" };
-const BOX = { producer: 12, consumer: 738 };   // left edges; each is 190 wide
+const BOX = { producer: 6, consumer: 730 };    // left edges; each is 204 wide
 const still = () => window.matchMedia("(prefers-reduced-motion: reduce)").matches;
 const plain = (n) => n.toLocaleString("en-US");
 
@@ -36,14 +36,14 @@ function arc(from, length) {
 
 function side(svg, name, words) {
   const x = BOX[name], group = add(svg, "g", { class: `vmio-ring-${name}` });
-  const box = add(group, "rect", { x, y: 150, width: 190, height: 126, rx: 8, stroke: "#222", "stroke-width": 1.5 });
-  add(group, "text", { x: x + 95, y: 178, "text-anchor": "middle", "font-weight": "bold", "font-size": 18 }, name);
-  const state = add(group, "text", { x: x + 95, y: 202, "text-anchor": "middle", class: "vmio-ring-state" });
+  const box = add(group, "rect", { x, y: 146, width: 204, height: 134, rx: 8, stroke: "#222", "stroke-width": 1.5 });
+  add(group, "text", { x: x + 102, y: 174, "text-anchor": "middle", "font-weight": "bold", "font-size": 20 }, name);
+  const state = add(group, "text", { x: x + 102, y: 200, "text-anchor": "middle", class: "vmio-ring-state" });
   const values = {};
   words.forEach(([field, label, color], row) => {
-    const y = 238 + 26 * row;
-    values[field] = add(group, "text", { x: x + 178, y, "text-anchor": "end", "font-weight": "bold", fill: color, class: `vmio-ring-${field}` });
-    add(group, "text", { x: x + 12, y, "font-size": 15 }, label);
+    const y = 238 + 28 * row;
+    values[field] = add(group, "text", { x: x + 194, y, "text-anchor": "end", "font-weight": "bold", fill: color, class: `vmio-ring-${field}` });
+    add(group, "text", { x: x + 10, y, "font-size": 18 }, label);
   });
   return { box, state, values };
 }
@@ -72,14 +72,14 @@ function cursor(svg, name, radius, tip) {
 
 function build(el, model) {
   const root = html(el, "div", { className: "vmio-ring" }, "background:#fff;color:#222;padding:8px;border-radius:4px;max-width:980px;font:16px 'DejaVu Sans',Verdana,sans-serif");
-  const svg = add(root, "svg", { role: "img", width: "100%", viewBox: "0 0 940 436", "font-size": 16, style: "display:block;max-height:62vh" });
+  const svg = add(root, "svg", { role: "img", width: "100%", viewBox: "0 0 940 436", "font-size": 19, style: "display:block;max-height:62vh" });
   const head = add(add(svg, "defs"), "marker", { id: "vmio-ring-head", viewBox: "0 0 10 10", refX: 2, refY: 5, markerWidth: 4, markerHeight: 4, orient: "auto" });
   add(head, "path", { d: "M0 0L10 5L0 10z", fill: COLOR.signal });
   const view = {
     root, svg, records: new Map(),
     producer: side(svg, "producer", [["write", "write index", COLOR.write], ["pending", "pending size", "#222"]]),
     consumer: side(svg, "consumer", [["read", "read index", COLOR.read], ["mask", "mask", "#222"]]),
-    toConsumer: signal(svg, `M107 144V12H833V132`, 18), toProducer: signal(svg, `M833 282V424H107V294`, 430),
+    toConsumer: signal(svg, `M108 140V12H832V128`, 18), toProducer: signal(svg, `M832 286V424H108V298`, 430),
   };
   const circle = (r, stroke, width) => add(svg, "circle", { cx: X, cy: Y, r, fill: "none", stroke, "stroke-width": width });
   circle((OUT + IN) / 2, "#e9e9e9", OUT - IN);
@@ -88,13 +88,13 @@ function build(el, model) {
   add(view.lost, "title", {}, "8 bytes stay free: equal indices mean empty");
   for (const r of [OUT, IN]) circle(r, "#222", 1.2);
   add(svg, "line", { x1: X, x2: X, y1: Y - OUT - 5, y2: Y - IN + 5, stroke: "#222", "stroke-width": 1.2 });
-  add(svg, "text", { x: X + 5, y: Y - IN + 17, "font-size": 14 }, "0");
+  add(svg, "text", { x: X + 5, y: Y - IN + 17, "font-size": 17 }, "0");
   view.middle = ["used", "free", "size"].map((name, row) => add(svg, "text", { x: X, y: Y - 14 + 26 * row, "text-anchor": "middle",
-    class: `vmio-ring-${name}`, ...(row ? {} : { "font-weight": "bold", "font-size": 20 }) }));
+    class: `vmio-ring-${name}`, ...(row ? {} : { "font-weight": "bold", "font-size": 22 }) }));
   view.cursors = { write: cursor(svg, "write", OUT + 19, [OUT + 6, IN]), read: cursor(svg, "read", IN - 19, [IN - 6, OUT]) };
-  view.caption = html(root, "p", { className: "vmio-ring-text" }, "margin:4px 8px;font-size:18px;min-height:1.5em");
+  view.caption = html(root, "p", { className: "vmio-ring-text" }, "margin:4px 8px;font-size:19px;min-height:1.5em");
   view.caption.setAttribute("aria-live", "polite");
-  const legend = html(root, "p", {}, "margin:4px 8px;font-size:14px"), { written, published, received } = FILL;
+  const legend = html(root, "p", {}, "margin:4px 8px;font-size:16px"), { written, published, received } = FILL;
   for (const [color, words] of [[written, "written, not published"], [published, "published"], [received, "read, room kept"], ["#555", "8 bytes that stay free"]]) {
     html(legend, "span", {}, `display:inline-block;width:13px;height:13px;margin:0 6px -2px 0;border:1px solid #222;background:${color}`);
     html(legend, "span", { textContent: words }, "margin-right:18px;white-space:nowrap");
@@ -141,9 +141,9 @@ function drawRecords(view, frame) {
       const path = add(group, "path", { d: arc(turn, length), stroke: "#222", "stroke-width": 1.2 });
       path.style.transition = "fill .3s";
       const [x, y] = point(turn + length / 2, OUT + 38), left = x < X - 60, right = x > X + 60;
-      const label = add(group, "text", { x, y: y - 4 + (y - Y) / 22, "font-size": 14, "text-anchor": left ? "end" : right ? "start" : "middle", visibility: length > 0.02 ? "visible" : "hidden" });
+      const label = add(group, "text", { x, y: y - 4 + (y - Y) / 22, "font-size": 17, "text-anchor": left ? "end" : right ? "start" : "middle", visibility: length > 0.02 ? "visible" : "hidden" });
       add(label, "tspan", { x, "font-weight": "bold" }, `id ${one.transaction_id}`);
-      add(label, "tspan", { x, dy: 17 }, `${one.kind.replaceAll("_", " ")} ${plain(one.length)}`);
+      add(label, "tspan", { x, dy: 19 }, `${one.kind.replaceAll("_", " ")} ${plain(one.length)}`);
       view.records.set(key, { group, path });
     }
     const state = one.received ? "received" : one.published ? "published" : "written", { group, path } = view.records.get(key);
