@@ -86,6 +86,7 @@ lesson.break_even_panel()
 #
 # The same reads, at the prices of several processors; the disk is the same everywhere. The order is not one of years:
 # mitigations against speculation, a guest inside a guest, and who measured what count for as much as the generation.
+# (`kvm-recorded` is one real host whose device model is a Python program: what leaves the kernel there is dear.)
 # %%
 print(lesson.presets_table())
 # %% [markdown]

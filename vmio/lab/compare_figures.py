@@ -14,17 +14,17 @@ class ModeTimes(StackedBars):
 
     def __init__(self, title, unit="us", width=4.6, height=2.9):
         super().__init__(title, unit, width, height)
-        self._margins.update(left=0.3, pad=44)
+        self._margins.update(left=0.3, pad=38)
 
-    def _rows(self, count, head, each=0.6):
-        super()._rows(count, 1.0, each)
+    def _rows(self, count, head, each=0.42):
+        super()._rows(count, 0.82, 0.5)
 
     def _legend(self, names):
         fills = {}
         for index, name in enumerate(names):
             fills[name] = color(name, index)
             line, place = divmod(index, 3)
-            x, y = -0.4 + place * 0.38, 1.17 - line * 0.14
+            x, y = -0.4 + place * 0.38, 1.2 - line * 0.16
             self._text(x, y, "\u25a0", color=fills[name], fontsize=TEXT + 5, transform=self.axes.transAxes)
             self._text(x + 0.08, y, name, transform=self.axes.transAxes)
         return fills
@@ -35,7 +35,7 @@ class ModeLines(KeptFigure):
 
     steps = "default"
 
-    def __init__(self, title, xlabel="", width=4.6, height=3.0):
+    def __init__(self, title, xlabel="", width=4.6, height=2.8):
         super().__init__(title, width, height, left=0.16, bottom=0.225, right=0.96, top=0.78, pad=29)
         self.xlabel = xlabel
 

@@ -66,13 +66,12 @@ def _model(workload, transfer, block, reads, order, **settings):
 def _about(one, asked):
     """What was run, in lines."""
     same = compare.requests(*(asked[name] for name in ("workload", "transfer", "block", "reads", "order")))
-    ops = [sum(request.op == op for request in same) for op in "RWF"]
+    reads, writes, flushes = (sum(request.op == op for request in same) for op in "RWF")
     mix = f"{asked['block']:,} bytes, {asked['reads']} % reads, {asked['order']}" if asked["workload"] == "mix" \
-        else "recorded: the mix's sliders rest"
+        else f"{reads} reads, {writes} writes, {flushes} flushes"
     return [f"{asked['workload']}: {len(same)} requests, {sum(r.sectors for r in same) / 2:,g} KiB", mix,
-            f"reads {ops[0]}, writes {ops[1]}, flushes {ops[2]}",
-            f"emulated by {asked['transfer']}, IOMMU {asked['iommu']}",
-            f"in flight {asked['queue_depth']}, {asked['delivery']}; ATA takes 1",
+            f"in flight {asked['queue_depth']}, emulated 1 by {asked['transfer']}",
+            f"IOMMU {asked['iommu']}, interrupts {asked['delivery']}",
             f"prices {asked['costs']}", f"same bytes in all modes: {'yes' if one.same_bytes() else 'NO'}"]
 
 
@@ -117,9 +116,9 @@ def _sweep_view(answer):
     rows = [(x, *us) for x, *us in zip(xs, *(one.us(mode) for mode in MODES))]
     crowd = compare_sweep.CROWD
     text = "\n".join([
-        f"against {one.against}, {one.unit}", f"emulated by {asked['transfer']}, IOMMU {asked['iommu']}",
+        f"against {one.against}, in {one.unit}", f"emulated by {asked['transfer']}, IOMMU {asked['iommu']}",
         f"{crowd['guests']} guests, {crowd['queue_depth']} in flight (asked {asked['queue_depth']})"
-        if one.against == "host cores" else f"1 guest, {asked['queue_depth']} in flight; ATA takes 1",
+        if one.against == "cores" else f"1 guest, {asked['queue_depth']} in flight; ATA takes 1",
         f"interrupts {asked['delivery']}", f"prices {asked['costs']}", "",
         table(rows, ("us at", "emul.", "split", "pass.")), "", *_wrapped(one.words())])
     savings = {mode: (xs, one.saved(mode)) for mode in MODES[1:]}
