@@ -18,8 +18,8 @@ on_kvm = pytest.mark.skipif(not USABLE, reason=f"NOT RUN ON REAL HARDWARE: {REAS
 if USABLE:
     from vmio.kvm.replay import replay
 
-PORTS = (0x40, 0x43, 0x60, 0x64, 0x70, 0x71, 0x1F0, 0x1F2, 0x1F6, 0x1F7, 0x3F6, 0x3F8, 0x3F9, 0x3FA, 0x3FB, 0x3FD, 0x300,
-         0xCF8, 0xCFC)
+PORTS = (0x40, 0x43, 0x60, 0x64, 0x70, 0x71, 0x1F0, 0x1F2, 0x1F6, 0x1F7, 0x300, 0x3F6, 0x3F8, 0x3F9, 0x3FA, 0x3FB,
+         0x3FD, 0xCF8, 0xCFC)
 REGISTERS = 0xFEB0_0000
 BUFFER = 0x2_0000
 SIZE = st.sampled_from((1, 2, 4))
@@ -32,7 +32,8 @@ STEP = st.one_of(
     st.tuples(st.just("ins"), PORT, SIZE, ADDRESS, st.integers(1, 700)),
     st.tuples(st.just("store"), ADDRESS, st.sampled_from((1, 2, 4, 8)), VALUE),
     st.tuples(st.just("load"), ADDRESS, st.sampled_from((1, 2, 4, 8))),
-    st.tuples(st.just("write"), ADDRESS, st.binary(max_size=40)), st.tuples(st.just("read"), ADDRESS, st.integers(0, 40)),
+    st.tuples(st.just("write"), ADDRESS, st.binary(max_size=40)),
+    st.tuples(st.just("read"), ADDRESS, st.integers(0, 40)),
     st.tuples(st.just("compute"), st.integers(0, 3_000_000)), st.tuples(st.just("hlt"), st.integers(1, 3_000_000)),
     st.tuples(st.just("cpuid"), st.sampled_from((0, 1, 0x4000_0000))), st.just(("cli",)), st.just(("sti",)))
 

@@ -162,7 +162,7 @@ def of(*calls):
     (0x2000, 2, 513, [512, 1]), (0x2000, 4, 600, [256, 256, 88]),
     (0x2F00, 1, 300, [256, 44]),                       # up to the end of the page
     (0x2FFF, 1, 3, [1, 2]), (0x2FFF, 2, 3, [1, 2]),    # a word across it
-    (0x2E00, 2, 600, [512, 88]),                       # units are compared with bytes: 512 words though 512 bytes are left
+    (0x2E00, 2, 600, [512, 88]),                       # KVM takes bytes for units: 512 words though 512 bytes are left
     (0x2FFD, 4, 9, [3, 6]),
 ])
 def test_string_input_is_grouped(memory, size, count, groups):

@@ -91,11 +91,12 @@ def _check_addresses(record):
     if taken:
         raise ValueError(f"port {min(taken):#x}: the replay needs it for itself")
     if max(record.ports, default=0) > 0xFFFF:
-        raise ValueError("an access beyond port 0xffff: the task state's bitmap, which lets ring 3 use ports, ends there")
+        raise ValueError("an access beyond port 0xffff: the task state's bitmap, which grants ports, ends there")
     for step in record.steps:
         if step.kind in (Kind.LOAD, Kind.STORE) and (
                 step.address + step.size > 1 << 32 or BASE <= step.address <= SIGNAL):
-            raise ValueError(f"device memory at {step.address:#x}: it must be below 4 GiB, and not from {BASE:#x} to {SIGNAL:#x}")
+            raise ValueError(f"device memory at {step.address:#x}: it must be below 4 GiB, and not "
+                             f"from {BASE:#x} to {SIGNAL:#x}")
 
 
 def _parts(step):

@@ -50,9 +50,10 @@ class ReplayCpu(VCpu):
 class Replay:
     """What came of it: `differences` are sentences, none if all was equal.
 
-    `end`: how the last piece ended, None if the host gave up within it or there was none.  `model` and `kvm`: exits by instruction, `rings`: doorbells without an exit, by instruction;
-    `pieces`: how many programs it took; `read`: bytes that devices and RAM gave, all
-    compared; `ns`: wall-clock time within KVM and this loop.
+    `end`: how the last piece ended, None if the host gave up within it or there was none.
+    `model` and `kvm`: exits by instruction, `rings`: doorbells without an exit, by
+    instruction; `pieces`: how many programs it took; `read`: bytes that devices and RAM
+    gave, all compared; `ns`: wall-clock time within KVM and this loop.
     """
 
     model: Counter
@@ -254,10 +255,13 @@ class _Run:
 
     def _privileged(self, step):
         """What the hypervisor does for an instruction that ring 3 may not execute."""
-        guest, cpu, (arguments, before) = self.guest, self.cpu, step.more
-        effect, *last = {ExitReason.CPUID: (guest.cpuid,), ExitReason.RDMSR: (guest.read_msr, cpu),
-                         ExitReason.WRMSR: (guest.write_msr, cpu), ExitReason.VMCALL: (guest.hypercall, cpu)}[step.reason]
-        answer = effect(step.address, *arguments, *last)
+        guest, (arguments, before) = self.guest, step.more
+        if step.reason is ExitReason.CPUID:
+            answer = guest.cpuid(step.address, *arguments)
+        else:
+            effect = {ExitReason.RDMSR: guest.read_msr, ExitReason.WRMSR: guest.write_msr,
+                      ExitReason.VMCALL: guest.hypercall}[step.reason]
+            answer = effect(step.address, *arguments, self.cpu)
         if answer != before:
             raise Diverged(f"{step}: answered {before} on the model, {answer} now")
         if step.reason is ExitReason.WRMSR:

@@ -15,7 +15,8 @@ def to_table(replays):
     """One row for each driver and instruction, then what differs that no rule explains."""
     rows = []
     for name, one in replays.items():
-        rows += [(name, instruction, count, one.kvm[instruction], one.rings[instruction], one.rules.get(instruction, ""))
+        rules = one.rules
+        rows += [(name, instruction, count, one.kvm[instruction], one.rings[instruction], rules.get(instruction, ""))
                  for instruction, count in one.model.items()]
         rows.append((name, f"all; {one.read:,} bytes read, {'equal' if one.equal else 'NOT equal'}",
                      one.model.total(), one.kvm.total(), one.rings.total(), ""))
