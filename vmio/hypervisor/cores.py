@@ -20,7 +20,7 @@ class Cores:
         self._line = deque()
 
     def resize(self, count):
-        """`count` (at least 1) cores from now on.  A new one serves the line at once, a busy one goes when it is given back."""
+        """`count` (at least 1) cores from now on: a new one serves the line at once, a busy one goes when given back."""
         self._free += count - self.count
         self.count = count
         while self._line and self._free > 0:

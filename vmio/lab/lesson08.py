@@ -97,7 +97,8 @@ def cost_table():
     for guests in SIZES:
         result = run(DiskParams(mode="split", guests=guests, queue_depth=4, bytes=16 * 4096))
         each = result.requests
-        rows.append((guests, each, result.exits_total / each, result.interrupts / each, (result.exit_ns + result.guest_ns) // each))
+        rows.append((guests, each, result.exits_total / each, result.interrupts / each,
+                     (result.exit_ns + result.guest_ns) // each))
     return table(rows, ("guests", "requests", "exits per I/O", "interrupts per I/O", "vCPU ns per I/O"))
 
 
@@ -166,11 +167,12 @@ def _noisy_view(ran):
     rows = [(name, len(result.requests[part]), float(result.rates[part, after].mean() / MIB),
              _mean_us(result, part, after) / 1000, float(np.nanmax(result.percentiles[part, 2]) / MS))
             for name, part in groups.items()]
+    cap = f"cap {settings['cap']:,} MiB/s" if settings["cap"] else "no cap"
     text = "\n".join([
         f"{result.policy}, from 3 ms on", "quiet:  1 read of 4 KiB each",
         f"steady: 8 of 256 KiB, weight {settings['weight']},", f"        reserves {settings['reservation']:,} MiB/s",
         f"noisy:  {settings['depth']} of {settings['kib']} KiB,",
-        f"        {'cap {:,} MiB/s'.format(settings['cap']) if settings['cap'] else 'no cap'}", "",
+        f"        {cap}", "",
         table(rows, ("guest", "how many", "MiB/s", "ms", "worst")), "", f"Jain's index by weight: {result.jain:.3f}"])
     rates, latencies = _over_time(result, groups)
     return text, [figure.update({"series": series}) for figure, series in zip(_noisy_figures, (rates, latencies))]
@@ -204,7 +206,7 @@ def _live_model(**settings):
 def _live_view(ran):
     settings, result = ran
     what = ("all equal", f"a weighs {settings['weight']}", f"b cap {settings['cap'] or 'none'}",
-            f"c gets {settings['reservation']}")
+            f"c min {settings['reservation']}")
     rows = [(5 * n, what[n], *(round(float(rate)) for rate in result.rates[:, 10 * n + 1:10 * n + 10].mean(axis=1) / MIB))
             for n in range(4)]
     text = "\n".join([
