@@ -112,25 +112,26 @@ class Machine:
         text = line(dice)
         if kind == "spoilt":
             text = spoilt(dice, text)
-        now, ram = self.door.guest.clock.now, self.around(text)
+        now, beside = self.door.guest.clock.now, self.beside(text)
+        before = [self.door.guest.memory.read(at, 8) for at in beside]
         answer = self.door.answer(text)
         assert not answer and not text.split() or answer[-1].startswith(("OK", "FAIL ")), (text, answer)
         assert not answer or answer[-1].startswith("FAIL") or legal(text, now), (text, answer)
         assert all("\n" not in each for each in answer)
         assert all(each.startswith(("IRQ raise ", "IRQ lower ")) for each in answer[:-1])
-        assert now <= self.door.guest.clock.now and ram == self.around(text)
+        assert now <= self.door.guest.clock.now
+        assert before == [self.door.guest.memory.read(at, 8) for at in beside], (text, "more than it said")
         head = answer[-1].split()[:2] if answer and answer[-1].startswith("FAIL") else [answer[-1][:5]] if answer else []
         return text.split(" ")[0][:12], *head, len(answer)
 
-    def around(self, text):
-        """The RAM just before and just after what a command names, while no disk writes there; else None."""
-        words = text.split()
-        if len(words) < 4 or words[0] not in ("write", "b64write", "memset") or self.door._unfinished or not legal(text, 0):
-            return None
+    def beside(self, text):
+        """Addresses of the RAM just before and after what a command writes; none while a device may write there."""
+        words, clock = text.split(), self.door.guest.clock
+        if (len(words) < 4 or words[0] not in ("write", "b64write", "memset") or not legal(text, 0)
+                or self.door._unfinished or clock.deadline() <= clock.now):
+            return ()
         at, length = int(words[1], 0), int(words[2], 0)
-        if at + length + 8 > 1 << 20 or at < 8:
-            return None
-        return self.door.guest.memory.read(at - 8, 8), self.door.guest.memory.read(at + length, 8)
+        return (at - 8, at + length) if 8 <= at and at + length + 8 <= 1 << 20 else ()
 
     def check(self):
         """Nothing that a client does piles up."""
