@@ -7,8 +7,7 @@ from tests.property.test_chips_ata import COMMANDS, RAM, SECTORS, Fence, Rig
 from vmio.machine.bus import BadAccess
 
 TABLE = 0x8000
-KINDS = ("task",) * 6 + ("transfer",) * 2 + ("prd",) * 2 + ("start",) * 3 + ("settle", "settle", "ins", "ins", "outs", "outs", "control", "geometry",
-                                                       "register", "register", "register")
+KINDS = ("task",) * 6 + ("start", "register") * 3 + ("transfer", "prd", "settle", "ins", "outs") * 2 + ("control", "geometry")
 MOST_TOUCHES = 512 + 4 * SECTORS        # of memory in one action: a whole table, and the pieces of all sectors
 
 

@@ -149,8 +149,9 @@ class Machine:
             self.queue(*descriptor(dice))
             return kind, chip.read(FSTS, 4) & 0xFF, chip.read(ICS, 4)
         if kind == "table":
-            table = dice.choice((ROOT, CONTEXTS + 16 * REQUESTER, CONTEXTS + 16 * REQUESTER, TOP, MIDDLE, LEAVES, LEAVES, ENTRIES))
-            at = table + 8 * dice.randrange(2 if table in (ROOT, CONTEXTS + 16 * REQUESTER) else 16)
+            ours = CONTEXTS + 16 * REQUESTER
+            table = dice.choice((ROOT, ours, ours, TOP, MIDDLE, LEAVES, LEAVES, ENTRIES))
+            at = table + 8 * dice.randrange(2 if table in (ROOT, ours) else 16)
             value = int.from_bytes(self.memory.read(at, 8), "little")
             value = value ^ 1 << dice.choice((0, 1, dice.randrange(64))) if dice.random() < 0.7 else dice.choice(
                 (0, at & ~0xFFF | 3, number(dice, 64)))

@@ -6,7 +6,8 @@ from tests.fuzz.engine import number
 from tests.property.test_board import PORTS
 from vmio.qtest import Door
 
-WORDS = ("", "0x", "-1", "1.5", "banana", "0xFFFFFFFFFFFFFFFFFF", "99999999999999999999", "0b11", "1_000", "é", "\0", "%s", "0x-1", "0", "0x1000001")
+WORDS = ("", "0x", "-1", "1.5", "banana", "0xFFFFFFFFFFFFFFFFFF", "99999999999999999999", "0b11", "1_000", "é", "\0", "%s",
+         "0x-1", "0", "0x1000001")
 PLACES = (0x1000, 0x2000, 0xFED9_0018, 0xFED9_0000, 0xFED9_0090, 0xFE00_0014, 0xFE00_1000, 0xFE00_0000, 0x10_0000 - 2,
           (1 << 20) - 1, 1 << 30, (1 << 64) - 1)
 

@@ -44,7 +44,8 @@ def request(dice):
         length = 512 * int.from_bytes(block[7:9], "big") % 20_992
     fields = {"direction": v.TO_DEVICE if block[:1] in (b"\x2a", b"\x0a", b"\xaa", b"\x8a") else v.TO_GUEST}
     for _ in range(dice.choice((0, 0, 0, 1, 1, 2))):
-        name, value = dice.choice((("direction", dice.randrange(4)), ("lun", dice.choice((1, 1, dice.randrange(256)))), ("target", 1),
+        name, value = dice.choice((("direction", dice.randrange(4)), ("target", 1),
+                                   ("lun", dice.choice((1, 1, dice.randrange(256)))),
                                    ("cdb_length", dice.randrange(20)), ("sense_length", dice.randrange(256)),
                                    ("transfer_length", number(dice, 32)),
                                    ("flags", dice.randrange(3))))

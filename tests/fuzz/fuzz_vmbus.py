@@ -18,7 +18,8 @@ RINGS = {1: (7, 8, 4), 2: (8, 32, 2)}       # relid -> GPADL, pages, downstream 
 MOST_PAGES, MOST_GPADLS = 120, 5            # that this guest may lend: few, so that it comes to the end of them
 STRANGE_PAGES = (0, 0x101, 0x102, 0x103, 0x3FF, 0x400, 0x500, 1 << 52, (1 << 64) - 1, FIRST)
 CANARY = b"canary" * 1000
-KINDS = ("post",) * 9 + ("signal",) * 3 + ("hypercall",) * 2 + ("store",) * 3 + ("open", "open", "flood", "hoard", "msr", "rescind", "again") + ("wait",) * 5
+KINDS = (("post",) * 9 + ("wait",) * 5 + ("signal", "store") * 3 + ("hypercall", "open") * 2
+         + ("flood", "hoard", "msr", "rescind", "again"))
 
 
 def pages_of(relid):
