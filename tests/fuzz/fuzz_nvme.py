@@ -63,7 +63,7 @@ class Machine(Prison):
                 fields = scattered(dice, fields)
             before, admin = len(self.messages), chip.sqs.get(0)
             known = {**chip.sqs, **{("cq", id): cq for id, cq in chip.cqs.items()}}
-            alone = admin is None or admin.head == admin.tail
+            alone = admin is None or admin.head == admin.tail == self.tails[0]      # this command runs, and no other
             self.command(queue, fields)
             now = {**chip.sqs, **{("cq", id): cq for id, cq in chip.cqs.items()}}
             assert not alone or all(now.get(id, each) is each for id, each in known.items()), "a queue made twice"
