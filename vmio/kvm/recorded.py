@@ -14,8 +14,17 @@ from vmio.hypervisor.costs import CostModel, recorded
 from vmio.kvm import probe, steps
 from vmio.kvm.programs import CASES
 
+NEVER_MAPPED = 0xD000_0000                       # guest-physical: no slot, no device
+# What a guest may do to itself, and how it ends: machine code that no driver has.
+FAULTS = {
+    "HLT, which ring 3 may not": b"\xf4",
+    "UD2, no instruction": b"\x0f\x0b",
+    "a jump to where no memory is": b"\x48\xb8" + NEVER_MAPPED.to_bytes(8, "little") + b"\xff\xe0",   # MOV RAX; JMP RAX
+    "a jump to itself, for ever": b"\xeb\xfe",
+}
+INTERRUPTS = 20
 COUNTS = tuple(1 << n for n in range(10))        # how often a program of each kind is repeated: 1 to 512
-_ROUNDS = 51                                     # of measuring: the smallest time is to be a quiet one
+_ROUNDS, _FEWER = 151, 15                        # of measuring: the smallest time is to be a quiet one
 
 
 @cache
@@ -33,6 +42,44 @@ def counts(kind, n):
     return tuple(recorded()["counts"][kind][str(n)])
 
 
+def seen(program):
+    """Exits of a program as `steps` has them; where none can be run, what the rules say (a test holds both together)."""
+    return steps.on_kvm(program) if live()[0] else steps.expected(program)
+
+
+@cache
+def end(fault):
+    """How a guest ends that does what FAULTS says; it has 0.1 s."""
+    if not live()[0]:
+        return recorded()["ends"][fault]
+    from vmio.kvm.code import Code
+    from vmio.kvm.guest import Guest
+    with Guest() as guest:
+        return str(guest.run(Code().raw(FAULTS[fault]), seconds=0.1).end)
+
+
+@cache
+def interrupts(n):
+    """(handler runs, exits to user space) of a guest that executes OUT `n` times and is interrupted by irqfd at each.
+
+    Recorded also where KVM is usable and has no interrupt controller in the kernel.
+    """
+    if live()[0]:
+        from vmio.kvm import irq
+        from vmio.kvm.guest import DATA, Guest
+        try:
+            with Guest(interrupts=True) as guest:
+                interrupt = irq.Interrupt(guest, 0x40, DATA)
+                code = irq.enable(steps.Code())
+                for _ in range(n):
+                    code.out(steps.PORT, 1)
+                run = guest.run(code, lambda exit: interrupt.signal())
+                return interrupt.taken(), len(run.exits) - 1
+        except OSError:
+            pass
+    return tuple(recorded()["interrupts"][str(n)])
+
+
 @cache
 def replay(name):
     """The replay of a case in `programs.CASES`: {"model", "kvm", "rings": exits by instruction, "differences": [...], ...}."""
@@ -48,7 +95,7 @@ def times():
     """(host, {access: row of `measure`, as a dict}); measured once in a process."""
     if live()[0]:
         from vmio.kvm import measure
-        return measure.host(), {row.name: row._asdict() for row in measure.measure()}
+        return measure.host(), {row.name: row._asdict() for row in measure.measure(rounds=_FEWER)}
     return recorded()["host"], {row["name"]: row for row in recorded()["exits"]}
 
 
@@ -74,6 +121,8 @@ def main():
         "host": measure.host(),
         "exits": measure.to_dict(measure.measure(rounds=_ROUNDS)),
         "counts": {kind: {n: counts(kind, n) for n in COUNTS} for kind in steps.KINDS},
+        "ends": {fault: end(fault) for fault in FAULTS},
+        "interrupts": {INTERRUPTS: interrupts(INTERRUPTS)},
         "replays": {name: {key: replay(name)[key] for key in kept} for name in CASES}}, indent=1))
 
 

@@ -1,0 +1,3 @@
+def exits_seen(program):
+    """Exits to user space that `program`, a list of tuples, causes under KVM."""
+    ...

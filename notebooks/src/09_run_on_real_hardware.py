@@ -1,0 +1,158 @@
+# %% [markdown]
+# # 09 · Run on real hardware
+#
+# **What you'll do.** Turn a driver's accesses into machine code, run them on a real processor under Linux's KVM, and hold
+# what comes out against the model.
+#
+# **What you'll learn**
+# 1. That an exit is real: the same instructions stop a real processor, in the same order.
+# 2. Which exits a hypervisor keeps to itself, and which ones reach the process that emulates the device.
+# 3. What an exit costs when it is measured instead of assumed.
+#
+# **What you'll need.** [01 · Trap an instruction](01_trap_an_instruction.ipynb). About 30 minutes. A Linux PC whose
+# `/dev/kvm` you may open is best; on any other machine you see what was recorded on one, and all the counts are the same.
+# %%
+from vmio.lab import exercise, predict
+from vmio.lab import lesson09 as lesson
+# %%
+# NBVAL_IGNORE_OUTPUT
+print(lesson.where())
+# %% [markdown]
+# If it says *no permission*: `sudo usermod -aG kvm $USER`, log in again. In a virtual machine, its host must allow nested
+# virtualization; in a container, add `--device /dev/kvm`. `python -m vmio kvm` says what is missing.
+#
+# ## Who touches what
+#
+#     this notebook: Python, vmio/kvm ── ioctl(KVM_RUN) ──> Linux's kernel ── VM entry ──> guest: machine code, ring 3
+#          ▲    device models answer                            │    ▲                         │
+#          │                                                    │    └──────── VM exit ────────┘
+#          └──────── exit to user space ────────────────────────┤       OUT, IN, MOV to no memory, CPUID
+#                                                               │
+#                                              or answered there: doorbells, coalesced writes, CPUID
+#
+# There are two ways to be stopped. A *VM exit* goes from the guest to the hypervisor. If that can't answer, it goes on to
+# *user space*: here, to Python. The model counts the first kind, `KVM_RUN` returns with the second.
+# %% [markdown]
+# ## Predict
+# %%
+ask = predict("string-on-kvm", "REP OUTSB with 64 bytes is one exit on the model. How often does KVM come back to us?", "exits")
+ask
+# %% [markdown]
+# ## Run
+#
+# What the guest executes are bytes like these; there is no operating system below them. (`vmio/kvm/code.py`)
+# %%
+print(lesson.bytes_table())
+# %%
+exits, rings = lesson.counts("REP OUTSB", 64)
+ask.compare(exits)
+print()
+print(lesson.kinds_table())
+# %% [markdown]
+# ## Compare
+#
+# Most rows agree, and the processor did not know the model. The others are no accidents:
+#
+# - *String output.* The processor exits once. KVM's emulator then hands each unit to user space by itself. For *string
+#   input* it reads ahead: 1,024 bytes an exit, so a disk's sector is one.
+# - *A doorbell* still exits, but the kernel only adds 1 to a counter (`ioeventfd`) and goes back in. No one has to wake up.
+# - *Coalesced writes* wait in a ring of 169 until something else exits.
+# - *CPUID* always exits, and never leaves the kernel.
+#
+# Reading the table for what is absent: RAM and a *mapped BAR* cost nothing on either side. That is all there is to device
+# passthrough on the processor's part.
+# %% [markdown]
+# ## Whole drivers
+#
+# Each driver of this course runs on the model while its accesses are written down; the record becomes machine code; the
+# *same device models* answer it, now asked by a real processor. Compared are each exit in order, each byte read, and
+# the final state of every chip.
+# %%
+print(lesson.drivers_table())
+# %%
+print(lesson.driver_table("ata-string"))
+print()
+print(lesson.driver_table("nvme-doorbell"))
+# %% [markdown]
+# HLT is the model's alone: in ring 3 a guest may not halt, so the program ends there and the host lets time pass. Everything
+# else is there, one for one, or by a rule from the list above.
+# %% [markdown]
+# ## What a guest can reach
+#
+# A guest on KVM has *memory slots*: ranges of its addresses with memory behind them. What is in no slot can't be reached; it
+# can only be asked for, and we see who asks.
+# %%
+print(lesson.reach_table())
+# %% [markdown]
+# And a guest that breaks the rules? It hurts itself. An endless loop makes no exit at all, so only a timer's signal gets the
+# processor back.
+# %%
+print(lesson.ends_table())
+# %% [markdown]
+# ## The other direction
+#
+# A device must be able to call the guest without stopping it. With `irqfd` a thread writes to a file, and the guest's
+# interrupt handler runs. (`vmio/kvm/irq.py`; the handler counts in the guest's own RAM.)
+# %%
+print(lesson.interrupts_line())
+# %% [markdown]
+# ## What an exit costs
+#
+# From here on it is wall-clock time: other hosts, other numbers. *Least* is the quietest of many rounds.
+# %%
+# NBVAL_IGNORE_OUTPUT
+print(lesson.times_table())
+# %% [markdown]
+# The ladder of lesson 01 had four rungs from papers. Here they are measured: CPUID is a null exit, a doorbell on a port is
+# answered by the kernel, one in memory as well, and a store to no memory goes all the way to Python and back.
+# `kvm-recorded` is a preset like the others, in every lesson's panel. `this-host` joins the list once it was measured: here
+# by the second cell, in another lesson by `from vmio.kvm import recorded; recorded.offer_this_host()` before its panel.
+# %%
+print(lesson.prices_table(("kvm-2012", "nested-2019", "server-2022", "server-2024", "kvm-recorded")))
+# %%
+# NBVAL_IGNORE_OUTPUT
+print(lesson.this_host_table())
+# %% [markdown]
+# The recorded host is a virtual machine itself: each trip to *its* user space is a long one, through two kernels. A
+# slow exit makes the lesson of this course louder. It does not change the counts.
+# %% [markdown]
+# ## Explore
+#
+# Choose an access. Where do the bars differ? Then change the preset until the model's time comes close to the measured one.
+# %%
+panel = lesson.panel()
+for kind in ("REP OUTSB", "doorbell (ioeventfd), memory", "write to a mapped BAR"):
+    panel.set(kind=kind)
+    print(panel.text.split("\n\n")[0] + "\n")
+# %%
+panel.set(kind="REP OUTSB")
+panel
+# %% [markdown]
+# ## Explain
+#
+# **A hypervisor is a loop.** Enter the guest; learn why it stopped; answer; enter it again. In `vmio/kvm/vcpu.py` that loop
+# is `Vcpu.run`, about thirty lines. QEMU's has the same shape.
+#
+# **Fast paths move the answer, not the exit.** A doorbell and a port answered by Python stop the processor equally
+# often. What differs is how far the news travels. That is why the price has rungs, and why a mapped page - no exit
+# at all - is another class of thing.
+#
+# **A model is worth what it predicts.** Counts are predicted exactly, or a rule says why not. Times are predicted by
+# four numbers; that is why they are measured.
+# %% [markdown]
+# ## Exercises
+# %% [exercise] predict-the-exits
+# %% [stub] predict-the-exits
+# %%
+ex = exercise("predict-the-exits")
+ex.check(exits_seen)
+# %% [markdown]
+# ## In practice
+#
+# - **QEMU** maps a passed-through BAR as a memory slot, and registers doorbells of virtio and NVMe as `ioeventfd`.
+# - **vhost** and **SPDK** take both ends: guest to worker by ioeventfd, worker to guest by irqfd. The process that started
+#   the guest sees none of it.
+# - **Hyper-V** has the same fast path under another name: `HvCallSignalEvent`, one hypercall, answered by the hypervisor.
+# - **Firecracker** and **crosvm** are, at heart, this loop with a short list of devices.
+#
+# [Back: 08 · Share a device](08_share_a_device.ipynb) · [To the beginning: 00 · Start here](00_start_here.ipynb)
