@@ -7,6 +7,7 @@ what counts.  Settings, kernels and notebooks live in a folder of the test's own
 
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -133,6 +134,42 @@ def press(page, slider, key, panel_box):
         }
         return performance.now() - start;
     }""", [panel_box.element_handle(), key])
+
+
+SEEN = "box => box.querySelector('.vmio-readout')?.innerText + box.querySelector('.vmio-figures')?.innerHTML"
+NAMED = ("slider", "combobox", "checkbox", "textbox", "group", "button", "img")
+
+
+def changes(page, panel, act):
+    """Whether `act()` changes what the panel shows within 3 s."""
+    from playwright.sync_api import TimeoutError
+    box = panel.element_handle()
+    before = box.evaluate(SEEN)
+    act()
+    try:
+        page.wait_for_function(f"([box, before]) => ({SEEN})(box) !== before", arg=[box, before], timeout=3000)
+    except TimeoutError:
+        return False
+    return True
+
+
+def other_controls(panel):
+    """For each row of buttons, list and tick box of a panel: (what it is, two things to do to it, there and back)."""
+    for group in panel.get_by_role("group").all():
+        off, on = group.locator("[aria-pressed=false]").first.element_handle(), group.locator("[aria-pressed=true]").element_handle()
+        yield group.get_attribute("aria-label"), (off.click, on.click)
+    for box in panel.get_by_role("combobox").all():
+        now, values = box.input_value(), box.evaluate("list => [...list.options].map(one => one.value)")
+        other = values[values.index(now) - 1]
+        yield other, (lambda: box.select_option(other), lambda: box.select_option(now))
+    for box in panel.get_by_role("checkbox").all():
+        yield "tick box", (lambda: box.press("Space"), lambda: box.press("Space"))
+
+
+def nameless(panel):
+    """Lines of what a screen reader is told about a panel in which something has no name."""
+    words = re.compile(rf"^\s*- '?({'|'.join(NAMED)})\b(?! \")")
+    return [line.strip() for line in panel.aria_snapshot().splitlines() if words.match(line)]
 
 
 def screenshots(page, folder, name):

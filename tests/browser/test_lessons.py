@@ -1,4 +1,4 @@
-"""Each lesson as a reader meets it: opened in JupyterLab, run, and every slider moved with the keyboard."""
+"""Each lesson as a reader meets it: opened in JupyterLab, run, every control moved, and all of it named for a screen reader."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ TOY = '''\
 from vmio.lab import CountBars, MachineView, Panel, choice, edge, log2_slider, slider
 bars = CountBars("Exits by reason")
 def model(size, depth, mode):
-    return {"PIO": size * depth, "HLT": 1}
+    return {"PIO": size * depth, "HLT": 1, "modes": len(mode)}
 def view(exits):
     return f"PIO {exits['PIO']:,}", [bars.update(exits)], {"edges": [edge("guest", "hypervisor", "exits", exits["PIO"])]}
 # %%
@@ -43,7 +43,7 @@ def server(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", [*sorted(path.name for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")), "99_toy.ipynb"])
-def test_every_slider_moves_its_readout(server, name, tmp_path, capsys):
+def test_every_control_moves_its_readout(server, name, tmp_path, capsys):
     with lab_server.chromium() as page:
         broken = []
         page.on("pageerror", lambda error: broken.append(str(error)))
@@ -59,6 +59,13 @@ def test_every_slider_moves_its_readout(server, name, tmp_path, capsys):
                 took = [lab_server.press(page, one, key, panel) for key in ("ArrowRight", "ArrowLeft")]
                 assert any(took), f"{name}: slider {number} of panel {at} changes nothing in the readout"
                 times += [ms for ms in took if ms]
+            for what, acts in lab_server.other_controls(panel):
+                moved = [lab_server.changes(page, panel, act) for act in acts]
+                assert any(moved), f"{name}: {what} of panel {at} changes nothing in the readout"
+            assert not lab_server.nameless(panel), f"{name}: panel {at} has something without a name"
+            words = panel.locator(".vmio-readout").get_attribute("id")
+            pictures = panel.locator(".vmio-figures svg")
+            assert [one.get_attribute("aria-describedby") for one in pictures.all()] == [words] * pictures.count()
         assert page.locator(".vmio-error").count() == 0
         assert not broken, broken
         lab_server.screenshots(page, tmp_path, name.removesuffix(".ipynb"))
