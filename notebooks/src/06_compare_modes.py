@@ -77,7 +77,7 @@ panel
 print(lesson.sweep("device").table())
 print("\n" + "\n".join(lesson.sweep("device").words()))
 # %%
-for against in ("block size", "exits", "cores"):
+for against in ("size", "exits", "cores"):
     print(f"{against}: " + ". ".join(lesson.sweep(against).words()) + ".")
 # %%
 lesson.break_even_panel()

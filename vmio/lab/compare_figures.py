@@ -63,7 +63,11 @@ class ModeLines(KeptFigure):
         self._scale(data)
 
     def _ticks(self, axis, ticks):
-        getattr(self.axes, f"set_{axis}ticks")(ticks, [number(tick) for tick in ticks])
+        getattr(self.axes, f"set_{axis}ticks")(ticks, [_short(tick) for tick in ticks])
+
+
+def _short(tick):
+    return number(tick) if tick < 10_000 else f"{number(tick / 1000)}k"
 
 
 class Cdf(ModeLines):

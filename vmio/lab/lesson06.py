@@ -69,7 +69,8 @@ def _about(one, asked):
     reads, writes, flushes = (sum(request.op == op for request in same) for op in "RWF")
     mix = f"{asked['block']:,} bytes, {asked['reads']} % reads, {asked['order']}" if asked["workload"] == "mix" \
         else f"{reads} reads, {writes} writes, {flushes} flushes"
-    return [f"{asked['workload']}: {len(same)} requests, {sum(r.sectors for r in same) / 2:,g} KiB", mix,
+    plural = "s" if len(same) > 1 else ""
+    return [f"{asked['workload']}: {len(same)} request{plural}, {sum(r.sectors for r in same) / 2:,g} KiB", mix,
             f"in flight {asked['queue_depth']}, emulated 1 by {asked['transfer']}",
             f"IOMMU {asked['iommu']}, interrupts {asked['delivery']}",
             f"prices {asked['costs']}", f"same bytes in all modes: {'yes' if one.same_bytes() else 'NO'}"]
@@ -105,7 +106,7 @@ _us = SweepLines("us a request")
 _saved = SweepLines("% of the time saved by", limit=MATTERS)
 
 
-def sweep(against="block size", **settings):
+def sweep(against="size", **settings):
     """A `Sweep`, remembered."""
     return compare_sweep.sweep(against, **settings)
 
@@ -116,7 +117,7 @@ def _sweep_view(answer):
     rows = [(x, *us) for x, *us in zip(xs, *(one.us(mode) for mode in MODES))]
     crowd = compare_sweep.CROWD
     text = "\n".join([
-        f"against {one.against}, in {one.unit}", f"emulated by {asked['transfer']}, IOMMU {asked['iommu']}",
+        f"against {one.against}: {one.unit}", f"emulated by {asked['transfer']}, IOMMU {asked['iommu']}",
         f"{crowd['guests']} guests, {crowd['queue_depth']} in flight (asked {asked['queue_depth']})"
         if one.against == "cores" else f"1 guest, {asked['queue_depth']} in flight; ATA takes 1",
         f"interrupts {asked['delivery']}", f"prices {asked['costs']}", "",

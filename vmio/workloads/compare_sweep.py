@@ -12,8 +12,8 @@ from vmio.workloads.disk import MODES
 MATTERS = 10      # %: less than that is called not worth the trouble
 REQUESTS = 16
 EXIT_TERMS = ("hypercall_ns", "lookup_ns", "emulate_ns", "user_space_ns")
-UNITS = {"block size": "KiB", "device": "us a read", "exits": "times their price", "cores": "cores"}
-STEPS = {"block size": (0.5, *(1 << n for n in range(9))), "device": tuple(4 << n for n in range(11)),
+UNITS = {"size": "KiB a read", "device": "us a read", "exits": "times their price", "cores": "cores of the host"}
+STEPS = {"size": (0.5, *(1 << n for n in range(9))), "device": tuple(4 << n for n in range(11)),
          "exits": tuple(2.0 ** n for n in range(-4, 5)), "cores": (1, 2, 4, 8)}
 CROWD = dict(guests=4, queue_depth=8)      # one guest alone never waits for a core
 
@@ -65,8 +65,8 @@ def _where(xs, savings, unit):
 
 
 @lru_cache(maxsize=256)
-def sweep(against="block size", transfer="DMA", queue_depth=1, iommu="static", delivery="injected", costs="server-2022"):
-    """A `Sweep` of 4 KiB reads (but for "block size") against one of `STEPS`.
+def sweep(against="size", transfer="DMA", queue_depth=1, iommu="static", delivery="injected", costs="server-2022"):
+    """A `Sweep` of 4 KiB reads (but for "size") against one of `STEPS`.
 
     "cores" has four guests with eight requests in flight each, whatever `queue_depth` is.
     ValueError for another `against`.
@@ -79,7 +79,7 @@ def sweep(against="block size", transfer="DMA", queue_depth=1, iommu="static", d
 
 def _point(against, x, costs, settings):
     block = 4096
-    if against == "block size":
+    if against == "size":
         block = int(x * 1024)
     elif against == "device":
         costs = costs.with_(disk_read_ns=x * 1000)

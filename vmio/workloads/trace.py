@@ -77,9 +77,11 @@ def mixed(count, block_bytes, read_percent=100, random=False, span_bytes=32 << 2
 
 
 def middle(requests, most, most_bytes):
-    """Up to `most` requests around the middle one that move up to `most_bytes` in all; at least one."""
+    """Up to `most` requests around the middle one that move up to `most_bytes` in all; one longer than that is cut to it."""
     first = last = len(requests) // 2
     left, grows = most_bytes // SECTOR - requests[first].sectors, True
+    if left < 0:
+        return [requests[first]._replace(sectors=most_bytes // SECTOR)]
     while grows and last - first + 1 < most:
         grows = False
         for at in (first - 1, last + 1):
