@@ -8,7 +8,7 @@ on them; the design's targets are printed for comparison.
 import importlib
 import json
 
-NAMES = ("exits", "disk", "start", "sharing", "slider")
+NAMES = ("exits", "disk", "start", "sharing", "slider", "kvm")
 
 
 def main(only=None, as_json=False):

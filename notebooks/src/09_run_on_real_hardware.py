@@ -105,16 +105,17 @@ print(lesson.times_table())
 # %% [markdown]
 # The ladder of lesson 01 had four rungs from papers. Here they are measured: CPUID is a null exit, a doorbell on a port is
 # answered by the kernel, one in memory as well, and a store to no memory goes all the way to Python and back.
-# `kvm-recorded` is a preset like the others, in every lesson's panel. `this-host` joins the list once it was measured: here
-# by the second cell, in another lesson by `from vmio.kvm import recorded; recorded.offer_this_host()` before its panel.
+# `kvm-recorded` is a preset like the others, in every lesson's panel. `this-host` joins the list where it was measured:
+# below, or in another lesson by `from vmio.kvm import recorded; recorded.offer_this_host()` before its panel.
 # %%
 print(lesson.prices_table(("kvm-2012", "nested-2019", "server-2022", "server-2024", "kvm-recorded")))
 # %%
 # NBVAL_IGNORE_OUTPUT
 print(lesson.this_host_table())
 # %% [markdown]
-# The recorded host is a virtual machine itself: each trip to *its* user space is a long one, through two kernels. A
-# slow exit makes the lesson of this course louder. It does not change the counts.
+# The recorded host is a virtual machine itself: each trip to *its* user space is a long one. More than half
+# of that time is Python's: the same loop in C takes the rest (`python -m vmio bench --only kvm`). A slow exit makes
+# the lesson of this course louder. It does not change the counts.
 # %% [markdown]
 # ## Explore
 #

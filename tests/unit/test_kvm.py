@@ -354,6 +354,22 @@ def test_every_file_and_mapping_is_given_back():
 
 
 @on_kvm
+def test_everything_at_once_is_given_back_and_so_is_the_alarm():
+    """Slots, doorbells, a ring, interrupts, a run that ended by its deadline; the alarm is again who had it before."""
+    import signal
+    from vmio.kvm import irq, steps
+    held = len(os.listdir("/proc/self/fd"))
+    before = signal.getsignal(signal.SIGALRM)
+    for _ in range(5):
+        with steps.Rig() as rig, pytest.raises(RuntimeError, match="timeout"):
+            rig.run(Code().loop_forever(), seconds=0.02)
+        with pytest.raises(OSError), Guest() as guest:            # no controller: it fails half-way
+            irq.Interrupt(guest, 0x40, DATA)
+    assert len(os.listdir("/proc/self/fd")) == held
+    assert signal.getsignal(signal.SIGALRM) is before and signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+@on_kvm
 def test_counts_measured_are_exact():
     from vmio.kvm import measure
     rows = {row.name: (row.accesses, row.exits, row.rings) for row in measure.measure(accesses=64, rounds=2)}
