@@ -4,16 +4,16 @@ Source: QEMU, docs/specs/edu; PCI Local Bus Specification 3.0, 6.8.1 "MSI Capabi
 Structure"; what QEMU 7.2 shows in configuration space.
 """
 
-from vmio.devices.pci import CAPABILITIES, Bar, PciFunction
+from vmio.devices.pci import CAPABILITIES, Bar
+from vmio.hardware.bus_master import BusMaster
 from vmio.hardware.edu import BAR_BYTES
-from vmio.hardware.nvme_pci import NoMemory
 from vmio.machine.memory import MemoryFault
 from vmio.machine.pagetable import TranslationFault
 
 MSI = 0x40
 
 
-class EduFunction(PciFunction):
+class EduFunction(BusMaster):
     """`edu` in a PCI slot: 1234h:11E8h, BAR 0, INTA#, one MSI of 64 bits.
 
     `intx` is its pin, a `Line`; `on_bar(0, base)` tells where the registers
@@ -23,39 +23,17 @@ class EduFunction(PciFunction):
     def __init__(self, edu, intx=None, on_bar=None, send=None):
         self.edu, self.send = edu, send or (lambda address, data: None)
         preset = {CAPABILITIES: MSI, MSI: 0x05, MSI + 2: 0x80}
-        super().__init__(0x1234, 0x11E8, 0x00FF00, revision=0x10, subsystem=(0x1AF4, 0x1100), status=0x0010,
+        super().__init__(edu, 0x1234, 0x11E8, 0x00FF00, revision=0x10, subsystem=(0x1AF4, 0x1100), status=0x0010,
                          bars={0: Bar(BAR_BYTES)}, pin=1, on_bar=on_bar, intx=intx, preset=preset)
         self.writable[MSI:MSI + 14] = bytes(14)
         self.writable[MSI + 2] = 0x71            # enable, and how many vectors software would like
         for at in range(MSI + 4, MSI + 14):
             self.writable[at] = 0xFC if at == MSI + 4 else 0xFF
-        self._memory = edu.memory
         edu.interrupt, edu.message = self.set_interrupt, self._message
         self._obey()
 
-    def write(self, offset, size, value):
-        """Configuration write; the device follows at once."""
-        super().write(offset, size, value)
-        self._obey()
-
-    def reset(self):
-        """RST# resets the device too."""
-        self.edu.reset()
-        super().reset()
-        self._obey()
-
-    def reach(self, memory):
-        """From now on DMA goes to `memory`."""
-        self._memory = memory
-        self._obey()
-
-    def restore(self, state):
-        """Take over what `save` gave."""
-        super().restore(state)
-        self._obey()
-
     def _obey(self):
-        self.edu.memory = self._memory if self.is_master else NoMemory
+        super()._obey()
         self.edu.by_message = bool(self.config[MSI + 2] & 1)
         if self.edu.by_message:
             self.config[MSI + 2] &= ~0x70        # it gets one

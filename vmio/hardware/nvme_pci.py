@@ -4,9 +4,9 @@ The capabilities sit where QEMU 7.2's `nvme` device has them: MSI-X at 40h, powe
 management at 60h, PCI Express at 80h.  Source: NVMe 1.4, 2 "System Bus Registers".
 """
 
-from vmio.devices.pci import CAPABILITIES, Bar, PciFunction
+from vmio.devices.pci import CAPABILITIES, Bar
+from vmio.hardware.bus_master import BusMaster
 from vmio.hardware.nvme import BAR_BYTES, MSIX_PENDING, MSIX_TABLE
-from vmio.machine.memory import MemoryFault
 
 CLASS_NVME = 0x010802
 MSIX, POWER, EXPRESS = 0x40, 0x60, 0x80
@@ -14,13 +14,13 @@ MSIX_CONTROL = MSIX + 3                  # bit 7 enable, bit 6 function mask
 HAS_CAPABILITIES = 0x0010                # of the status register
 
 
-class NvmeFunction(PciFunction):
+class NvmeFunction(BusMaster):
     """Configuration space that the controller obeys: bus mastering, MSI-X, INTx."""
 
     def __init__(self, controller, intx=None, on_bar=None):
-        self.controller, self._memory = controller, controller.memory
-        super().__init__(0x1B36, 0x0010, CLASS_NVME, revision=2, subsystem=(0x1AF4, 0x1100), status=HAS_CAPABILITIES,
-                         bars={0: Bar(BAR_BYTES, wide=True)}, pin=1, on_bar=on_bar, intx=intx,
+        self.controller = controller
+        super().__init__(controller, 0x1B36, 0x0010, CLASS_NVME, revision=2, subsystem=(0x1AF4, 0x1100),
+                         status=HAS_CAPABILITIES, bars={0: Bar(BAR_BYTES, wide=True)}, pin=1, on_bar=on_bar, intx=intx,
                          preset=_capabilities(controller.vectors))
         for start, end, writable in ((MSIX, MSIX + 12, {MSIX_CONTROL: 0xC0}), (POWER, POWER + 8, {POWER + 4: 3}),
                                      (EXPRESS, EXPRESS + 0x3C, {EXPRESS + 0x29: 0x80})):
@@ -32,47 +32,12 @@ class NvmeFunction(PciFunction):
         controller.msix.reset()      # a driver that finds it by PCI sets up MSI-X itself
         self._obey()
 
-    def write(self, offset, size, value):
-        """Configuration write; the controller follows at once."""
-        super().write(offset, size, value)
-        self._obey()
-
-    def reset(self):
-        """RST# resets the controller too."""
-        self.controller.reset()
-        super().reset()
-        self._obey()
-
-    def reach(self, memory):
-        """From now on DMA goes to `memory`: the function has changed hands, or has been put behind an IOMMU."""
-        self._memory = memory
-        self._obey()
-
-    def restore(self, state):
-        """Take over what `save` gave."""
-        super().restore(state)
-        self._obey()
-
     def _obey(self):
-        """Command register bit 2 lets the controller reach memory; MSI-X control says how it interrupts."""
-        self.controller.memory = self._memory if self.is_master else NoMemory
+        """MSI-X control says how the controller interrupts."""
+        super()._obey()
         control = self.config[MSIX_CONTROL]
         self.controller.msix.control(bool(control & 0x80), bool(control & 0x40))
         self.controller.update_intx()
-
-
-class NoMemory:
-    """What DMA reaches without bus mastering: nothing."""
-
-    @staticmethod
-    def read(address, length):
-        """Always `MemoryFault`."""
-        raise MemoryFault(f"DMA read of {length} bytes at {address:#x}: the function is no bus master")
-
-    @staticmethod
-    def write(address, data):
-        """Always `MemoryFault`."""
-        raise MemoryFault(f"DMA write of {len(data)} bytes at {address:#x}: the function is no bus master")
 
 
 def _capabilities(vectors):
