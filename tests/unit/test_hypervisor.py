@@ -9,6 +9,7 @@ from vmio.hypervisor.exits import Exit, ExitReason
 from vmio.hypervisor.handle import handle_exit
 from vmio.hypervisor.host import GuestTimeout, Host
 from vmio.hypervisor.vcpu import GuestFault
+from vmio.machine.bus import BadAccess
 from vmio.machine.pagetable import READ
 
 
@@ -114,6 +115,23 @@ def test_trace_keeps_the_last_exits_with_values(board):
     assert [(e.reason, e.address, e.value, e.write, e.device) for e in cpu.trace] == [
         (ExitReason.IO_INSTRUCTION, 0x3FF, 3, True, "uart"), (ExitReason.IO_INSTRUCTION, 0x3FF, 3, False, "uart")]
     assert cpu.exits.total == 4
+
+
+class _Refuses:
+    """A device that lacks every register."""
+
+    def read(self, offset, size):
+        raise BadAccess(f"register {offset}")
+
+    write = read
+
+
+def test_trace_has_reads_that_the_device_refuses(board):
+    board.guest.io.attach(0x700, 4, _Refuses(), "refuses")
+    cpu = board.guest.cpu
+    cpu.keep_trace(last=4)
+    assert cpu.inb(0x701) == 0xFF
+    assert [(e.address, e.value, e.device) for e in cpu.trace] == [(0x701, 0xFF, "refuses")]
 
 
 def test_msrs_and_cpuid():

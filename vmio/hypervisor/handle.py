@@ -94,9 +94,12 @@ class InterceptTable:
 
     def _recorded(self, row, read, write):
         def recorded_read(offset, size):
-            value = read(offset, size)
-            self.record(row, value, address=row.base + offset)
-            return value
+            value = all_ones(size)          # what the guest gets if the device refuses
+            try:
+                value = read(offset, size)
+                return value
+            finally:
+                self.record(row, value, address=row.base + offset)
 
         def recorded_write(offset, size, value):
             self.record(row, value, address=row.base + offset)
