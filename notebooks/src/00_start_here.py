@@ -84,7 +84,7 @@ panel
 # | [03 · Split a driver](03_split_a_driver.ipynb) | what do guest and host say to each other? |
 # | [04 · Fill a ring](04_fill_a_ring.ipynb) | what if one is faster than the other? |
 # | [05 · Pass a device through](05_pass_a_device_through.ipynb) | who guards the memory if the host is out of the way? |
-# | [06 · Compare modes](06_compare_modes.ipynb) | which mode when, and do the papers agree? |
+# | [06 · Compare the modes](06_compare_modes.ipynb) | which mode when, and do the papers agree? |
 # | [07 · Break isolation](07_break_isolation.ipynb) | what can a hostile guest do, and what stops it? |
 # | [08 · Share a device](08_share_a_device.ipynb) | who gets how much of one disk? |
 # | [09 · Run on real hardware](09_run_on_real_hardware.ipynb) | does a real processor count the same? |

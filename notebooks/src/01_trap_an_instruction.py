@@ -158,4 +158,4 @@ ex.check(wait_for)
 # - Real processors read ahead for `REP INS`: KVM moves up to 1,024 bytes in one exit. For `REP OUTS` it may exit once
 #   for each unit; this model moves all units in one.
 #
-# [Next: 02 · Emulate a device](02_emulate_a_device.ipynb)
+# [Back: 00 · Start here](00_start_here.ipynb) · [Next: 02 · Emulate a device](02_emulate_a_device.ipynb)

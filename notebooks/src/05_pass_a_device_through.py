@@ -130,4 +130,4 @@ ex.check(hand_over)
 # - **Xen**: PCI passthrough with a stub driver in the control domain that holds the device until it is given away.
 # - **Firecracker** leaves it out: fast starts and dense packing want memory that can be overcommitted.
 #
-# [Back: 04 · Fill a ring](04_fill_a_ring.ipynb) · [Next: 07 · Break isolation](07_break_isolation.ipynb)
+# [Back: 04 · Fill a ring](04_fill_a_ring.ipynb) · [Next: 06 · Compare the modes](06_compare_modes.ipynb)

@@ -125,4 +125,4 @@ ex.check(receive)
 #
 # `python -m vmio attack` runs the whole catalogue.
 #
-# [Back: 05 · Pass a device through](05_pass_a_device_through.ipynb) · [Next: 08 · Share a device](08_share_a_device.ipynb)
+# [Back: 06 · Compare the modes](06_compare_modes.ipynb) · [Next: 08 · Share a device](08_share_a_device.ipynb)

@@ -144,4 +144,4 @@ ex.check(culprit)
 # - **VMware** published mClock and ships it as Storage I/O Control.
 # - **Firecracker** has token buckets for each device, in bytes and operations, and no weights.
 #
-# [Back: 05 · Pass a device through](05_pass_a_device_through.ipynb)
+# [Back: 07 · Break isolation](07_break_isolation.ipynb) · [Next: 09 · Run on real hardware](09_run_on_real_hardware.ipynb)

@@ -54,6 +54,7 @@ class Panel(ipywidgets.VBox):
         self._good, self._lines, self._columns = "", 1, 1
         self.text = ""
         self.result = None
+        self.figures = []
         row = ipywidgets.HBox(list(self._widgets.values()))
         row.add_class("vmio-controls")
         super().__init__([row, *([live] if live is not None else []), self._readout, Dress()])
@@ -118,7 +119,7 @@ class Panel(ipywidgets.VBox):
             if os.environ.get("VMIO_STRICT") == "1":
                 raise
         else:
-            self.text, self._good = text, good
+            self.text, self._good, self.figures = text, good, figures
             self._readout.value = good
 
     def close(self):

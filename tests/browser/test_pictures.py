@@ -1,0 +1,46 @@
+"""The README's pictures of the live machine are what lesson 00 draws; VMIO_WRITE=1 in the environment stores them anew."""
+
+import os
+
+import pytest
+
+import lab_server  # beside this file
+
+pytestmark = pytest.mark.browser
+
+FOLDER = lab_server.ROOT / "docs" / "pictures"
+MODES = ("emulated", "split", "passthrough")
+# As a file of its own: on white, with its words for those who hear it, and without what only moves.
+TAKE = """svg => {
+    const copy = svg.cloneNode(true);
+    copy.querySelectorAll('.vmio-dots').forEach(one => one.remove());
+    copy.setAttribute('style', 'background:#fff');
+    copy.setAttribute('width', '900');
+    return new XMLSerializer().serializeToString(copy);
+}"""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    if lab_server.find_browser() is None:
+        reason = "no Chromium or Chrome is installed: the browser tests did not run"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    pytest.importorskip("jupyterlab")
+    with lab_server.jupyterlab(tmp_path_factory.mktemp("pictures"), lab_server.ROOT / "notebooks") as server, \
+            lab_server.chromium() as page:
+        lab_server.run_all(page, server, "00_start_here.ipynb")
+        yield page
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_stored_machine_is_the_live_one(page, mode):
+    page.get_by_role("group", name="Mode").get_by_role("button", name=mode).click()
+    drawing = page.locator(".vmio-machine svg")
+    page.wait_for_function("([svg, mode]) => svg.getAttribute('aria-label').startsWith(`Disk, ${mode}.`)",
+                           arg=[drawing.element_handle(), mode])
+    text, path = drawing.evaluate(TAKE) + "\n", FOLDER / f"machine-{mode}.svg"
+    if os.environ.get("VMIO_WRITE"):
+        path.write_text(text, encoding="utf-8", newline="\n")
+    assert path.read_text(encoding="utf-8") == text, "run it with VMIO_WRITE=1 and commit docs/pictures"
