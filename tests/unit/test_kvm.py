@@ -125,6 +125,8 @@ def test_the_environment_may_name_another_device(monkeypatch):
     assert probe.usable()[0] is False and "there is no /nonexistent" in probe.usable()[1]
     with pytest.raises(FileNotFoundError):
         Vm()
+    monkeypatch.setenv("VMIO_KVM", "none")
+    assert probe.usable() == (False, "KVM is left alone, for VMIO_KVM in the environment says so")
 
 
 @on_linux

@@ -9,16 +9,19 @@ import platform
 import sys
 
 _TRY_PORT, _TRY_VALUE = 0x80, 0x5A
+NONE = "none"       # as VMIO_KVM: leave KVM alone, as if there were none
 
 
 def device():
-    """The file to open: /dev/kvm, or what VMIO_KVM in the environment names (a test hides KVM in this way)."""
+    """The file to open: /dev/kvm, or what VMIO_KVM in the environment names; "none" hides KVM."""
     return os.environ.get("VMIO_KVM") or "/dev/kvm"
 
 
 def usable(path=None):
     """(True, "") or (False, why not and what would help), in words for a reader."""
     path = path or device()
+    if path == NONE:
+        return False, "KVM is left alone, for VMIO_KVM in the environment says so"
     if not sys.platform.startswith("linux"):
         return False, f"KVM is a part of Linux; this is {sys.platform}"
     if platform.machine().lower() not in ("x86_64", "amd64"):
