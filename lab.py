@@ -93,7 +93,7 @@ def set_up(venv=VENV, root=ROOT, run=subprocess.check_call):
     say("1 of 3: making a private Python in .venv")
     run([sys.executable, "-m", "venv", "--clear", venv])
     python = python_of(venv)
-    say("2 of 3: installing the packages of requirements.txt (about a minute, 600 MB)")
+    say("2 of 3: installing the packages of requirements.txt (600 MB; one to three minutes)")
     run([python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input",
          "-r", os.path.join(root, "requirements.txt")])
     say("3 of 3: telling it where vmio is")
@@ -110,6 +110,7 @@ def lab_command(python, passed, root=ROOT):
     """JupyterLab on the notebooks, for this machine only, with its token, without questions about news."""
     command = [python, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1",
                "--ServerApp.root_dir=" + os.path.join(root, "notebooks"),
+               "--LabApp.default_url=/lab/tree/00_start_here.ipynb",
                "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.news_url="]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
@@ -143,7 +144,7 @@ def main(arguments):
     if what == "test":
         environment["VMIO_STRICT"] = "1"
     else:
-        say("opening JupyterLab; stop it with Ctrl-C")
+        say("opening the first lesson: Run > Run All Cells, then drag a slider; Ctrl-C here stops it")
     try:
         return subprocess.call(command, cwd=ROOT, env=environment)
     except KeyboardInterrupt:
