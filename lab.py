@@ -106,12 +106,20 @@ def set_up(venv=VENV, root=ROOT, run=subprocess.check_call):
     return True
 
 
+def no_questions(venv=VENV):
+    """Settings of the private Python's JupyterLab: it asks nobody about news, and looks for no updates."""
+    folder = os.path.join(venv, "share", "jupyter", "lab", "settings")
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "overrides.json"), "w") as file:
+        file.write('{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}\n')
+
+
 def lab_command(python, passed, root=ROOT):
-    """JupyterLab on the notebooks, for this machine only, with its token, without questions about news."""
+    """JupyterLab on the first lesson, for this machine only, with its token."""
     command = [python, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1",
                "--ServerApp.root_dir=" + os.path.join(root, "notebooks"),
                "--LabApp.default_url=/lab/tree/00_start_here.ipynb",
-               "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.news_url="]
+               "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
     return command + passed
@@ -144,6 +152,7 @@ def main(arguments):
     if what == "test":
         environment["VMIO_STRICT"] = "1"
     else:
+        no_questions()
         say("opening the first lesson: Run > Run All Cells, then drag a slider; Ctrl-C here stops it")
     try:
         return subprocess.call(command, cwd=ROOT, env=environment)

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import json
 import os
 import sys
 from pathlib import Path
@@ -98,6 +99,13 @@ def test_lab_stays_on_this_machine_and_keeps_its_token(lab):
     command = lab.lab_command("python", ["--no-browser"])
     assert "--ServerApp.ip=127.0.0.1" in command and command[-1] == "--no-browser"
     assert not any("token" in word or "password" in word for word in command)
+
+
+def test_jupyterlab_asks_nothing(lab, tmp_path):
+    lab.no_questions(str(tmp_path))
+    lab.no_questions(str(tmp_path))
+    settings = json.loads((tmp_path / "share/jupyter/lab/settings/overrides.json").read_text())
+    assert settings["@jupyterlab/apputils-extension:notification"] == {"fetchNews": "false", "checkForUpdates": False}
 
 
 def test_tests_run_the_notebooks_strictly(lab):
