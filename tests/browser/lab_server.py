@@ -38,6 +38,23 @@ def find_browser():
         next((path for path in PLACES if os.path.exists(path)), None)
 
 
+def needed():
+    """Skip a test where there is no browser or no JupyterLab; with CI set, a missing browser fails it."""
+    import pytest
+    if find_browser() is None:
+        reason = "no Chromium or Chrome is installed: the browser tests did not run"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    pytest.importorskip("jupyterlab")
+
+
+def store(source, path):
+    """Make a notebook of a lesson's source (percent format), not executed, in a folder of its own."""
+    import nbformat
+    from vmio.lab.build import skeleton
+    path.parent.mkdir(exist_ok=True)
+    nbformat.write(skeleton(source), path)
+
+
 @contextmanager
 def jupyterlab(folder, notebooks):
     """JupyterLab on a copy of `notebooks`, all its settings in `folder`; gives (address, token)."""

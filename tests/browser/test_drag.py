@@ -1,7 +1,6 @@
 """A slider dragged as fast as a hand can, 500 moves: nothing is empty, nothing comes late, nothing stays behind."""
 
 import json
-import os
 
 import pytest
 
@@ -61,17 +60,9 @@ DRAG = """async ([handle, moves]) => {
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    if lab_server.find_browser() is None:
-        reason = "no Chromium or Chrome is installed: the browser tests did not run"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    pytest.importorskip("jupyterlab")
-    from vmio.lab.build import skeleton
-    import nbformat
+    lab_server.needed()
     folder = tmp_path_factory.mktemp("drag")
-    (folder / "source").mkdir()
-    nbformat.write(skeleton(SOURCE), folder / "source" / "99_drag.ipynb")
+    lab_server.store(SOURCE, folder / "source" / "99_drag.ipynb")
     with lab_server.jupyterlab(folder / "server", folder / "source") as server, lab_server.chromium() as page:
         lab_server.run_all(page, server, "99_drag.ipynb")
         yield page

@@ -1,6 +1,5 @@
 """Each lesson as a reader meets it: opened in JupyterLab, run, every control moved, and all of it named for a screen reader."""
 
-import os
 import shutil
 
 import pytest
@@ -26,18 +25,11 @@ Panel(model, [log2_slider("size", 16, 4096, 64, "Bytes"), slider("depth", 1, 9, 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    if lab_server.find_browser() is None:
-        reason = "no Chromium or Chrome is installed: the browser tests did not run"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    pytest.importorskip("jupyterlab")
-    from vmio.lab.build import skeleton
-    import nbformat
+    lab_server.needed()
     folder = tmp_path_factory.mktemp("lab")
     copy = folder / "source"
     shutil.copytree(NOTEBOOKS, copy)
-    nbformat.write(skeleton(TOY), copy / "99_toy.ipynb")
+    lab_server.store(TOY, copy / "99_toy.ipynb")
     with lab_server.jupyterlab(folder / "server", copy) as running:
         yield running
 

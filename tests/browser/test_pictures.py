@@ -22,12 +22,7 @@ TAKE = """svg => {
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    if lab_server.find_browser() is None:
-        reason = "no Chromium or Chrome is installed: the browser tests did not run"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    pytest.importorskip("jupyterlab")
+    lab_server.needed()
     with lab_server.jupyterlab(tmp_path_factory.mktemp("pictures"), lab_server.ROOT / "notebooks") as server, \
             lab_server.chromium() as page:
         lab_server.run_all(page, server, "00_start_here.ipynb")

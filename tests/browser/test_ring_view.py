@@ -1,6 +1,5 @@
 """The ring in a real page: its buttons step, its cursors travel, its words follow, and the kernel can set the frame."""
 
-import os
 
 import pytest
 
@@ -35,17 +34,9 @@ WATCH = """async ([button, cursor]) => {
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    if lab_server.find_browser() is None:
-        reason = "no Chromium or Chrome is installed: the browser tests did not run"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    pytest.importorskip("jupyterlab")
-    from vmio.lab.build import skeleton
-    import nbformat
+    lab_server.needed()
     folder = tmp_path_factory.mktemp("ring")
-    (folder / "source").mkdir()
-    nbformat.write(skeleton(TOY), folder / "source" / "99_ring.ipynb")
+    lab_server.store(TOY, folder / "source" / "99_ring.ipynb")
     with lab_server.jupyterlab(folder / "server", folder / "source") as server, lab_server.chromium() as page:
         lab_server.run_all(page, server, "99_ring.ipynb")
         page.wait_for_selector(".vmio-ring[data-frame='1']")    # the kernel set it
