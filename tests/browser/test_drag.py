@@ -105,7 +105,8 @@ def test_500_moves_leave_nothing_behind(page, capsys):
     assert seen["last"].endswith(f" of {seen['wanted']}"), "the readout is not the slider's"
     assert seen["late"] is not None and seen["after"] <= 6, "moves were queued"
     assert not seen["faults"] and len(seen["heights"]) == 1, "it flickers"
-    limits = {"figures": 0, "widgets": 0, "comms": 0, "elements": 0, "objects": 2_000, "nodes": 200, "listeners": 20,
-              "MiB of heap": 10, "MiB": 10}
+    # What we make is counted exactly; JupyterLab itself makes a few more, but less than one for two moves.
+    limits = {"figures": 0, "widgets": 0, "comms": 0, "elements": 0, "objects": MOVES, "nodes": MOVES // 2,
+              "listeners": MOVES // 2, "MiB of heap": 10, "MiB": 10}
     for what, more in limits.items():
         assert after[what] - before[what] <= more, f"{what}: {before[what]} before, {after[what]} after"
