@@ -137,7 +137,7 @@ def _model(kind, count, costs):
 def _view(result):
     kind, count, costs, model, (exits, rings), ns = result
     text = "\n".join([
-        f"{count:,} x {kind}", f"model {model.exits:,} exits", f"KVM {exits:,} exits to user space",
+        f"{count:,} x {kind}", f"exits on the model {model.exits:,}", f"KVM, to user space  {exits:,}",
         f"doorbell rings {rings:,}", steps.WHY.get(kind, "the same on both"), "",
         f"{costs}: {model.ns / 1000:,.1f} us", f"{_word()}: {max(ns, 0) / 1000:,.1f} us"])
     times = {"model": model.ns / 1000, _word(): max(ns, 0) / 1000}

@@ -56,7 +56,7 @@ class Comparison:
                     ("host CPU us", lambda one: one.host_cpu_ns / one.requests / 1000),
                     ("p50 us", lambda one: one.latency(50) / 1000),
                     ("p99 us", lambda one: one.latency(99) / 1000),
-                    ("1,000/s", lambda one: one.requests * 1e6 / one.virtual_ns),
+                    ("kIOPS", lambda one: one.requests * 1e6 / one.virtual_ns),
                     ("MiB/s", lambda one: one.bytes * 1e9 / one.virtual_ns / (1 << 20)))
         return [(name, *(measure(one) for one in ones)) for name, measure in measures]
 
