@@ -12,7 +12,8 @@ from vmio.hypervisor import direct, string_io
 from vmio.hypervisor.apic import X2APIC_EOI, LocalApic
 from vmio.hypervisor.exits import ExitReason
 from vmio.hypervisor.handle import InterceptTable
-from vmio.machine.bus import BadAccess, all_ones
+from vmio.hypervisor.register_io import register_read, register_write
+from vmio.machine.bus import all_ones
 from vmio.machine.clock import NEVER
 from vmio.machine.pagetable import TranslationFault
 
@@ -21,64 +22,6 @@ STORM = 10_000  # interrupts in a row without an instruction between them: the g
 
 class GuestFault(Exception):
     """The guest did something that a real processor would stop it for (a stuck interrupt, #GP)."""
-
-
-def _port(port):
-    if not 0 <= port <= 0xFFFF:
-        raise ValueError(f"port {port:#x}: I/O ports are 0 to 0xffff")
-    return port
-
-
-def _register_read(size):
-    kind = size << 16
-
-    def read(self, port):
-        try:
-            row = self._ins[port + kind]
-        except KeyError:
-            row = self.table.register(ExitReason.IO_INSTRUCTION, _port(port), size, False)
-        now = self.now = self.now + row.cost
-        row.count += 1
-        if now < self.clock.due:
-            self.clock.now = now
-        else:
-            self._pass_time(now)
-        try:
-            value = row.read(row.offset, size)
-        except BadAccess:
-            row.region.bad += 1
-            value = all_ones(size)
-        if self.attention:
-            self.attend()
-        return value
-    read.__doc__ = f"IN: {size} byte(s) from an I/O port (0 to FFFFh).  One exit."
-    return read
-
-
-def _register_write(size):
-    bits, kind = 8 * size, size << 16
-
-    def write(self, port, value):
-        if value >> bits:
-            raise ValueError(f"OUT to port {port:#x}: value {value}; 0 to {all_ones(size)} fits in {size} byte(s)")
-        try:
-            row = self._outs[port + kind]
-        except KeyError:
-            row = self.table.register(ExitReason.IO_INSTRUCTION, _port(port), size, True)
-        now = self.now = self.now + row.cost
-        row.count += 1
-        if now < self.clock.due:
-            self.clock.now = now
-        else:
-            self._pass_time(now)
-        try:
-            row.write(row.offset, size, value)
-        except BadAccess:
-            row.region.bad += 1
-        if self.attention:
-            self.attend()
-    write.__doc__ = f"OUT: {size} byte(s) to an I/O port (0 to FFFFh).  One exit."
-    return write
 
 
 class VCpu:
@@ -109,8 +52,8 @@ class VCpu:
 
     # Port I/O.
 
-    inb, inw, inl = _register_read(1), _register_read(2), _register_read(4)
-    outb, outw, outl = _register_write(1), _register_write(2), _register_write(4)
+    inb, inw, inl = register_read(1), register_read(2), register_read(4)
+    outb, outw, outl = register_write(1), register_write(2), register_write(4)
 
     def insb(self, port, gpa, count):
         """REP INSB: `count` bytes from a port to guest memory at `gpa`.  One exit for all."""

@@ -1,0 +1,67 @@
+"""IN and OUT: the vCPU's register instructions, by the rows of its `InterceptTable`.
+
+The two are written out, not shared: this is the path of every access to a register, and a
+function between them would cost each a call.
+"""
+
+from vmio.hypervisor.exits import ExitReason
+from vmio.machine.bus import BadAccess, all_ones
+
+
+def _port(port):
+    if not 0 <= port <= 0xFFFF:
+        raise ValueError(f"port {port:#x}: I/O ports are 0 to 0xffff")
+    return port
+
+
+def register_read(size):
+    kind = size << 16
+
+    def read(self, port):
+        try:
+            row = self._ins[port + kind]
+        except KeyError:
+            row = self.table.register(ExitReason.IO_INSTRUCTION, _port(port), size, False)
+        now = self.now = self.now + row.cost
+        row.count += 1
+        if now < self.clock.due:
+            self.clock.now = now
+        else:
+            self._pass_time(now)
+        try:
+            value = row.read(row.offset, size)
+        except BadAccess:
+            row.region.bad += 1
+            value = all_ones(size)
+        if self.attention:
+            self.attend()
+        return value
+    read.__doc__ = f"IN: {size} byte(s) from an I/O port (0 to FFFFh).  One exit."
+    return read
+
+
+def register_write(size):
+    bits, kind = 8 * size, size << 16
+
+    def write(self, port, value):
+        if value >> bits:
+            raise ValueError(f"OUT to port {port:#x}: value {value}; 0 to {all_ones(size)} fits in {size} byte(s)")
+        try:
+            row = self._outs[port + kind]
+        except KeyError:
+            row = self.table.register(ExitReason.IO_INSTRUCTION, _port(port), size, True)
+        now = self.now = self.now + row.cost
+        row.count += 1
+        if now < self.clock.due:
+            self.clock.now = now
+        else:
+            self._pass_time(now)
+        try:
+            row.write(row.offset, size, value)
+        except BadAccess:
+            row.region.bad += 1
+        if self.attention:
+            self.attend()
+    write.__doc__ = f"OUT: {size} byte(s) to an I/O port (0 to FFFFh).  One exit."
+    return write
+
