@@ -1,11 +1,14 @@
 """A host with an IOMMU and an NVMe disk, guests with a bus each, and both halves of vPCI."""
 
+import pytest
+
 from vmio.drivers.nvme import NvmeDriver, memory_needed
 from vmio.drivers.nvme_disk import NvmeDisk
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.vmbus import VmBusClient
 from vmio.drivers.vpci import VpciBus
 from vmio.hypervisor.host import Host
+from vmio.machine.pagetable import TranslationFault
 from vmio.machine.storage import Image
 from vmio.passthrough.assignment import assign
 from vmio.passthrough.strategies import Static
@@ -85,3 +88,11 @@ def one(disk, kind, lba, sectors, gpa=BUFFER):
     for _, error in disk.reap():
         if error is not None:
             raise error
+
+
+def refused(call, reason=None):
+    """A call that must end in a `TranslationFault`, for `reason` if one is given; returns the fault."""
+    with pytest.raises(TranslationFault) as caught:
+        call()
+    assert reason is None or caught.value.reason is reason
+    return caught.value

@@ -17,6 +17,10 @@ def machine(host=None, vcpus=2, **options):
     return host, guest, VmbusServer(guest, **options)
 
 
+LIMIT = 60 * 10**9
+RING = tuple(range(0x200, 0x208))
+
+
 class RawGuest:
     """`post(bytes)` and `replies()`, both generators, for a program on `cpu`."""
 
@@ -61,3 +65,40 @@ class RawGuest:
         (answer,) = yield from self.replies()
         assert answer.supported
         return (yield from self.say(m.REQUESTOFFERS.pack())) if offers else []
+
+
+class Quiet:
+    """A device that does nothing."""
+
+    class_id, instance_id = b"\1" * 16, b"\2" * 16
+
+    def opened(self, end):
+        pass
+
+    def signalled(self):
+        pass
+
+    def closed(self):
+        pass
+
+
+def converse(*scripts, devices=1, **options):
+    """Run `script(raw, server)` after contact and offers; returns the server."""
+    host, guest, server = machine(**options)
+    for n in range(devices):
+        server.offer(Quiet())
+
+    def program(cpu):
+        raw = RawGuest(cpu)
+        yield from raw.connect()
+        for script in scripts:
+            yield from script(raw, server)
+
+    host.run((guest.cpu, program), limit_ns=LIMIT)
+    return server
+
+
+def opening(relid=1, handle=7, pages=RING, downstream=4, vp=0):
+    return (*m.gpadl_messages(relid, handle, pages),
+            m.OPENCHANNEL.pack(relid=relid, open_id=55, gpadl=handle, target_vp=vp, downstream_page=downstream))
+

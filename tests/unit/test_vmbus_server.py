@@ -3,52 +3,12 @@
 import pytest
 
 from tests.echo_device import EchoClient, EchoDevice, offer
-from tests.raw_guest import RawGuest, machine
+from tests.raw_guest import LIMIT, RING, Quiet, RawGuest, converse, machine, opening
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.vmbus import VmBusClient
 from vmio.vmbus import messages as m
-from vmio.vmbus.gpadl import GpadlIgnored, GpadlRefused, GpadlTable
 from vmio.vmbus.host_channel import State
 from vmio.vmbus.server import FAILED, MOST_CHANNELS
-
-LIMIT = 60 * 10**9
-RING = tuple(range(0x200, 0x208))
-
-
-class Quiet:
-    """A device that does nothing."""
-
-    class_id, instance_id = b"\1" * 16, b"\2" * 16
-
-    def opened(self, end):
-        pass
-
-    def signalled(self):
-        pass
-
-    def closed(self):
-        pass
-
-
-def converse(*scripts, devices=1, **options):
-    """Run `script(raw, server)` after contact and offers; returns the server."""
-    host, guest, server = machine(**options)
-    for n in range(devices):
-        server.offer(Quiet())
-
-    def program(cpu):
-        raw = RawGuest(cpu)
-        yield from raw.connect()
-        for script in scripts:
-            yield from script(raw, server)
-
-    host.run((guest.cpu, program), limit_ns=LIMIT)
-    return server
-
-
-def opening(relid=1, handle=7, pages=RING, downstream=4, vp=0):
-    return (*m.gpadl_messages(relid, handle, pages),
-            m.OPENCHANNEL.pack(relid=relid, open_id=55, gpadl=handle, target_vp=vp, downstream_page=downstream))
 
 
 def test_offers_and_their_end():
@@ -243,86 +203,6 @@ def test_a_corrupt_ring_latches_its_channel_only():
 
     host.run((guest.cpu, program), limit_ns=LIMIT)
     assert (bad.opens, bad.closes) == (2, 1)
-
-
-def test_gpadls_that_are_refused():
-    end = 4 << 8    # pages of 4 MiB
-    good = {"relid": 1, "gpadl": 7, "range_bytes": 24, "ranges": 1, "byte_count": 8192, "pages": (0x200, 0x201)}
-    cases = [{"pages": (0x200, end)}, {"pages": (0x200, 1 << 63)}, {"pages": (0x200, 0x200)}, {"byte_count": 0},
-             {"byte_offset": 4096}, {"byte_count": 8193}, {"byte_count": 4096}, {"byte_count": 0xFFFFFFFF},
-             {"ranges": 0}, {"ranges": 2}, {"range_bytes": 23}, {"range_bytes": 8}, {"range_bytes": 0},
-             {"ranges": 0xFFFF}, {"byte_offset": 0xFFFFFFFF}]
-
-    def script(raw, server):
-        for case in cases:
-            (created,) = yield from raw.say(m.GPADL_HEADER.pack(**{**good, **case}))
-            assert (created.gpadl, created.status) == (7, FAILED), case
-            assert not server.gpadls.by_handle and server.gpadls.pages == 0
-        (created,) = yield from raw.say(m.GPADL_HEADER.pack(**good))
-        assert created.status == 0
-        assert (yield from raw.say(m.GPADL_HEADER.pack(**good))) == []              # the handle is in use
-        assert (yield from raw.say(m.GPADL_BODY.pack(gpadl=7, pages=(1, 2)))) == [] # it is complete
-        assert (yield from raw.say(m.GPADL_BODY.pack(gpadl=8, pages=(1, 2)))) == [] # of nothing
-        assert (yield from raw.say(m.GPADL_HEADER.pack(**{**good, "relid": 9, "gpadl": 9}))) == []
-
-    converse(script)
-
-
-@pytest.mark.parametrize("pages", [1, 26, 27, 54, 55])
-def test_gpadl_sizes_header_and_bodies(pages):
-    def script(raw, server):
-        messages = m.gpadl_messages(1, 7, tuple(range(0x200, 0x200 + pages)))
-        assert len(messages) == 1 + max(0, -(-(pages - 26) // 28))
-        for message in messages[:-1]:
-            assert (yield from raw.say(message)) == []
-        (created,) = yield from raw.say(messages[-1].ljust(240, b"\xee"))   # longer than need be: clipped
-        assert created.status == 0
-        assert server.gpadls.by_handle[7].whole_pages == tuple(range(0x200, 0x200 + pages))
-
-    converse(script)
-
-
-def test_a_gpadl_of_two_ranges_is_no_ring():
-    def script(raw, server):
-        header = m.GPADL_HEADER.pack(relid=1, gpadl=7, range_bytes=40, ranges=2, byte_count=100, byte_offset=8,
-                                     pages=(0x200, 5000 | 4000 << 32, 0x201, 0x202, 0x203)[:4])
-        (created,) = yield from raw.say(header)
-        assert created.status == FAILED      # the second needs three pages, two are there
-        header = m.GPADL_HEADER.pack(relid=1, gpadl=7, range_bytes=48, ranges=2, byte_count=100, byte_offset=8,
-                                     pages=(0x200, 5000 | 4000 << 32, 0x201, 0x202, 0x203))
-        (created,) = yield from raw.say(header)
-        assert created.status == 0
-        assert [tuple(r) for r in server.gpadls.by_handle[7].ranges] == [
-            (100, 8, (0x200,)), (5000, 4000, (0x201, 0x202, 0x203))]
-        assert server.gpadls.by_handle[7].whole_pages is None
-
-    converse(script)
-
-
-def test_teardown_of_what_is_not_complete():
-    def script(raw, server):
-        (torn,) = yield from raw.say(m.gpadl_messages(1, 7, tuple(range(0x200, 0x220)))[0],
-                                     m.GPADL_TEARDOWN.pack(relid=1, gpadl=7))
-        assert torn.type == 12 and not server.gpadls.by_handle and server.gpadls.pages == 0
-
-    converse(script)
-
-
-def test_gpadl_memory_is_capped():
-    host, guest, server = machine()
-    table = GpadlTable(guest, most_pages=10, most=3)
-    header = lambda handle, n: m.GPADL_HEADER.parse(m.gpadl_messages(1, handle, tuple(range(n)))[0])
-    table.header(header(1, 6))
-    with pytest.raises(GpadlRefused, match="too much"):
-        table.header(header(2, 5))
-    with pytest.raises(GpadlIgnored):
-        table.header(header(1, 1))
-    table.header(header(2, 1))
-    table.header(header(3, 1))
-    with pytest.raises(GpadlRefused, match="too much"):
-        table.header(header(4, 1))
-    table.drop(table.by_handle[1])
-    assert table.pages == 2 and len(table.of(1)) == 2
 
 
 def test_modify_channel():
