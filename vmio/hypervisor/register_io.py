@@ -15,6 +15,7 @@ def _port(port):
 
 
 def register_read(size):
+    """The vCPU's IN for 1, 2 or 4 bytes, a method."""
     kind = size << 16
 
     def read(self, port):
@@ -41,6 +42,7 @@ def register_read(size):
 
 
 def register_write(size):
+    """The vCPU's OUT for 1, 2 or 4 bytes, a method."""
     bits, kind = 8 * size, size << 16
 
     def write(self, port, value):
