@@ -2,9 +2,10 @@
 
 import pytest
 
-from tests.raw_guest import converse, machine
+from tests.raw_guest import RING, Quiet, converse, machine, opening
 from vmio.vmbus import messages as m
 from vmio.vmbus.gpadl import GpadlIgnored, GpadlRefused, GpadlTable
+from vmio.vmbus.host_channel import State
 from vmio.vmbus.server import FAILED
 
 
@@ -87,3 +88,40 @@ def test_gpadl_memory_is_capped():
     table.drop(table.by_handle[1])
     assert table.pages == 2 and len(table.of(1)) == 2
 
+
+def test_gpadls_go_with_their_relid():
+    """A rescinded channel's lists live until its relid is released, complete or not; then handle and pages are free."""
+    def script(raw, server):
+        first, second = server.channels[1], server.channels[2]
+        yield from raw.say(*m.gpadl_messages(1, 7, tuple(range(0x200, 0x208))),
+                           *m.gpadl_messages(1, 8, tuple(range(0x210, 0x230)))[:1],
+                           *m.gpadl_messages(2, 9, (0x240, 0x241)))
+        assert [gpadl.handle for gpadl in server.gpadls.of(1)] == [7, 8] and server.gpadls.pages == 8 + 32 + 2
+        server.rescind(first)
+        (rescinded,) = yield from raw.replies()
+        assert rescinded.relid == 1 and list(server.gpadls.by_handle) == [7, 8, 9]
+        assert (yield from raw.say(m.RELID_RELEASED.pack(relid=1))) == []
+        assert list(server.gpadls.by_handle) == [9] and server.gpadls.pages == 2 and list(server.channels) == [2]
+        assert (yield from raw.say(m.GPADL_TEARDOWN.pack(relid=1, gpadl=7))) == []
+        (created,) = yield from raw.say(*m.gpadl_messages(2, 7, (0x200, 0x201)))
+        assert (created.relid, created.gpadl, created.status) == (2, 7, 0)
+        assert [gpadl.handle for gpadl in server.gpadls.of(2)] == [9, 7] and second.state is State.OFFERED
+
+    server = converse(script, devices=2)
+    assert server.refused == {"teardown of no GPADL of this channel": 1}
+
+
+def test_a_new_channel_of_an_old_relid_has_no_gpadls():
+    def script(raw, server):
+        yield from raw.say(*m.gpadl_messages(1, 7, RING))
+        server.rescind(server.channels[1])
+        yield from raw.say(m.RELID_RELEASED.pack(relid=1))
+        server.offer(Quiet())
+        (offered,) = yield from raw.replies()
+        assert offered.relid == 1 and server.gpadls.of(1) == []
+        (result,) = yield from raw.say(m.OPENCHANNEL.pack(relid=1, open_id=5, gpadl=7, downstream_page=4))
+        assert result.status == FAILED
+        (*_, result) = yield from raw.say(*opening(handle=7))
+        assert result.status == 0 and server.gpadls.pages == len(RING)
+
+    converse(script)

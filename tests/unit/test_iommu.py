@@ -140,6 +140,34 @@ def test_a_page_selective_invalidation_covers_aligned_powers_of_two(iommu):
             iommu.invalidate(domain, iova, length)
 
 
+@pytest.mark.parametrize("iova", [1 << 32, 0x7_0000_5000, (1 << 48) - 2 * PAGE])
+def test_an_invalidation_above_4_gib_hits_its_page_alone(iommu, iova):
+    domain, space, _ = attached(iommu, pages=2, iova=iova)
+    domain.map(iova & 0xFFFF_F000, iommu.memory.allocate(2), 2 * PAGE)     # the same low 32 bits
+    for page in (iova, iova + PAGE, iova & 0xFFFF_F000):
+        space.read(page, 1)
+    assert iommu.invalidate(domain, iova, PAGE) == 1
+    assert sorted(entry.address for entry in iommu.iotlb) == sorted([iova + PAGE, iova & 0xFFFF_F000])
+
+
+def test_an_entry_of_a_large_page_says_where_the_page_begins(iommu):
+    """Whatever address came first: the whole of it is reachable, and goes when any part of it is invalidated."""
+    domain = iommu.domain()
+    spa = iommu.memory.allocate(512, align=512)
+    domain.map(5 * LARGE_PAGE, spa, LARGE_PAGE)
+    iommu.attach(DEVICE, domain)
+    space = iommu.space(DEVICE)
+    for part in (0, 0x1000, LARGE_PAGE - PAGE):
+        space.read(5 * LARGE_PAGE + 0x12_3456, 1)
+        (entry,) = iommu.iotlb
+        assert (entry.address, entry.target, entry.low_mask) == (5 * LARGE_PAGE, spa, LARGE_PAGE - 1)
+        assert iommu.invalidate(domain, 5 * LARGE_PAGE - PAGE, PAGE) == 0
+        assert iommu.invalidate(domain, 6 * LARGE_PAGE, PAGE) == 0
+        assert iommu.invalidate(domain, 5 * LARGE_PAGE + part, PAGE) == 1 and not list(iommu.iotlb)
+    assert Iotlb().insert(1, DEVICE, 5 << 21 | 0x3456, 1, 3 << 21 | 0x5083, READ) == (
+        1, DEVICE, 5 << 21, 3 << 21, LARGE_PAGE - 1, READ)
+
+
 def test_large_pages_take_one_entry(iommu):
     domain = iommu.domain()
     spa = iommu.memory.allocate(1024, align=512)

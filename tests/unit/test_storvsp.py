@@ -5,6 +5,7 @@ import pytest
 from tests.storage_rig import Rig, read10, srb, write10
 from vmio.machine.overlay import Overlay
 from vmio.vmbus import vstor as v
+from vmio.vmbus.packets import COMPLETION, COMPLETION_REQUESTED, TRANSFER_PAGES, TransferPages
 from vmio.workloads.disk import pattern
 
 INQUIRY = "12 00 00 00 24 00"
@@ -185,10 +186,14 @@ def test_what_is_no_request_ends_the_channel(payload, options):
     assert rig.run() == []
 
 
-def test_a_completion_from_the_guest_ends_the_channel():
+@pytest.mark.parametrize("kind, ranges, said", [
+    (COMPLETION, (), "record of type 11,"), (TRANSFER_PAGES, TransferPages(1, ((64, 0),)), "record of type 7,"),
+    (8, (), "type 0x8,"), (0, (), "type 0x0,")])
+def test_only_inband_and_gpa_direct_records_are_requests(kind, ranges, said):
     rig = Rig().ready()
-    rig.end.send_completion(bytes(64), 1)
-    assert rig.run() == [] and len(rig.errors) == 1
+    rig.end.outgoing.send(kind, srb("00 00 00 00 00 00")[0], 5, COMPLETION_REQUESTED, ranges)
+    rig.vsp.signalled()
+    assert rig.run() == [] and rig.vsp.requests == 0 and said in str(*rig.errors)
 
 
 def test_completions_come_in_the_order_of_the_disk():

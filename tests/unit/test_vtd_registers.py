@@ -111,6 +111,33 @@ def test_iotlb_invalidation_of_another_domain_or_page(machine):
     machine.space.read(0x10000, 1)
 
 
+@pytest.mark.parametrize("queued", [False, True])
+def test_invalidation_above_4_gib(machine, queued):
+    """The address has 64 bits, in IVA and in a descriptor: the page with the same low half stays, and the other goes."""
+    low, high = 0x30000, 0x12_0003_0000
+    for at in (low, high):
+        machine.table.map(at, machine.target, PAGE, READ)
+    if queued:
+        machine.queued()
+
+    def invalidate(address):
+        for at in (low, high):
+            machine.space.read(at, 1)
+        if queued:
+            machine.submit(2 | 3 << 4 | 5 << 16, address)
+        else:
+            machine.put(vtd.IVA, address, 8)
+            machine.put(vtd.IOTLB, 1 << 63 | 3 << 60 | 5 << 32, 8)
+        return [entry.address for entry in machine.remapper.iotlb]
+
+    assert invalidate(high) == [low]
+    assert invalidate(low) == [high]
+    assert sorted(invalidate(high | 1 << 32)) == [low, high]
+    machine.table.unmap(high, PAGE)
+    invalidate(high)
+    machine.fault(high)
+
+
 def test_context_invalidation(machine):
     machine.space.read(0x10000, 1)
     machine.memory.write(machine.context, bytes(16))
