@@ -10,7 +10,7 @@ Every bar and line carries its own label: no reader has to match colours.
 
 from math import ceil, floor, log10
 
-from vmio.lab.style import INK, MARKERS, TEXT, TITLE, color, line, new_axes, new_figure, svg
+from vmio.lab.style import INK, MARKERS, TEXT, TITLE, color, line, look, new_axes, new_figure, svg
 from vmio.table import number
 
 
@@ -40,12 +40,13 @@ class KeptFigure:
         """Show `data`; returns self."""
         if data != self._data:
             names = self._names(data)
-            if names != self._built:
-                self.axes.remove()
-                self.axes = new_axes(self.figure, title=self.title, **self._margins)
-                self._build(data)
-                self._built = names
-            self._move(data)
+            with look():
+                if names != self._built:
+                    self.axes.remove()
+                    self.axes = new_axes(self.figure, title=self.title, **self._margins)
+                    self._build(data)
+                    self._built = names
+                self._move(data)
             self._data, self._svg = data, None
         return self
 

@@ -8,16 +8,18 @@ mode nor part (guests, rings, runs) is drawn in colours of Paul Tol's "muted"
 scheme (https://personal.sron.nl/~pault/), made for the same readers.
 
 A figure becomes the same text every time: ids come from a fixed salt, there
-is no date, and text stays text (so a browser test can read it).
+is no date, and text stays text (so a browser test can read it).  What a user
+has set in a matplotlibrc, for papers of his own, has no say in it.
 """
 
 import io
 import re
+from contextlib import contextmanager
 from html import escape
 
-import matplotlib
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
+from vmio.lab.plotting import matplotlib
+
+FigureCanvasSVG, Figure = matplotlib.backends.backend_svg.FigureCanvasSVG, matplotlib.figure.Figure
 
 OKABE_ITO = {
     "black": "#000000", "orange": "#E69F00", "sky": "#56B4E9", "green": "#009E73",
@@ -41,8 +43,35 @@ RC = {
     "svg.hashsalt": "vmio", "svg.fonttype": "none", "text.parse_math": False,
     "axes.formatter.use_mathtext": False,
 }
-# Only these matter while a figure is being written; entering all of RC costs milliseconds.
-_SVG_RC = {name: RC[name] for name in ("svg.hashsalt", "svg.fonttype")}
+_BACKEND = {"backend", "backend_fallback", "interactive", "toolbar"}  # which window a user's own figures open in
+
+
+def _settings(more=()):
+    """matplotlib's own defaults with `more` over them, checked once: checking at every drawing would cost milliseconds."""
+    settings = matplotlib.rcParamsDefault.copy()
+    settings.update(more)
+    return {name: settings._get(name) for name in dict.keys(settings) if name not in _BACKEND}
+
+
+_DRAWING = _settings({name: RC[name] for name in ("svg.hashsalt", "svg.fonttype")})
+_STYLE = _settings(RC)
+
+
+@contextmanager
+def look(settings=_DRAWING):
+    """Inside, matplotlib has `settings` whatever the user has set; afterwards it has all of the user's again.
+
+    `_get` and `_set` neither check again nor choose a backend; matplotlib keeps them stable for such uses.
+    """
+    params = matplotlib.rcParams
+    users = {name: old for name, value in settings.items() if (old := params._get(name)) is not value}
+    try:
+        for name in users:
+            params._set(name, settings[name])
+        yield
+    finally:
+        for name, value in users.items():
+            params._set(name, value)
 
 
 def color(name, index=0):
@@ -57,7 +86,7 @@ def line(name, index=0):
 
 def new_figure(width=6.4, height=2.8):
     """A `Figure` (inches) that pyplot does not know, with our style; `axes` is added by `new_axes`."""
-    with matplotlib.rc_context(RC):
+    with look(_STYLE):
         figure = Figure(figsize=(width, height))
         FigureCanvasSVG(figure)
     return figure
@@ -65,7 +94,7 @@ def new_figure(width=6.4, height=2.8):
 
 def new_axes(figure, left=0.2, bottom=0.2, right=0.97, top=0.86, title="", pad=6):
     """The one axes of `figure`, at fixed margins: a layout engine would draw everything twice."""
-    with matplotlib.rc_context(RC):
+    with look(_STYLE):
         axes = figure.add_axes([left, bottom, right - left, top - bottom])
         axes.set_title(title, y=1.0, pad=pad)  # a given height: matplotlib need not look for one
         for side in ("top", "right"):
@@ -76,14 +105,10 @@ def new_axes(figure, left=0.2, bottom=0.2, right=0.97, top=0.86, title="", pad=6
 
 def svg(figure, label=""):
     """`figure` as an <svg> element (text), equal for equal drawings; `label` is its text alternative."""
-    saved = {name: matplotlib.rcParams[name] for name in _SVG_RC}
     out = io.StringIO()
-    try:
-        matplotlib.rcParams.update(_SVG_RC)
+    with look():
         # print_svg, not savefig: savefig draws once more just to find the size.
         figure.canvas.print_svg(out, metadata={"Date": None})
-    finally:
-        matplotlib.rcParams.update(saved)
     text = out.getvalue()
     text = text[text.index("<svg"):].strip()
     # Sizes in em: 1 em is 12 pt beside text of 16 px, and a panel's pictures grow with its text.
