@@ -125,3 +125,66 @@ def test_a_new_channel_of_an_old_relid_has_no_gpadls():
         assert result.status == 0 and server.gpadls.pages == len(RING)
 
     converse(script)
+
+
+def _rescinded(raw, server):
+    """Open channel 1 with GPADL 7, and let the host take it away."""
+    yield from raw.say(*opening())
+    server.rescind(server.channels[1])
+    assert [answer.type for answer in (yield from raw.replies())] == [2]
+
+
+def test_a_gpadl_of_a_rescinded_channel_is_made_and_torn_down():
+    """Its header was on the way when the host took the channel back."""
+    def script(raw, server):
+        yield from _rescinded(raw, server)
+        (created,) = yield from raw.say(*m.gpadl_messages(1, 8, RING))
+        assert (created.type, created.relid, created.gpadl, created.status) == (10, 1, 8, 0)
+        (torn,) = yield from raw.say(m.GPADL_TEARDOWN.pack(relid=1, gpadl=8))
+        assert (torn.type, torn.gpadl) == (12, 8) and list(server.gpadls.by_handle) == [7]
+        (created,) = yield from raw.say(*m.gpadl_messages(1, 8, RING))
+        (result,) = yield from raw.say(opening(handle=8)[-1])
+        assert created.status == 0 and result.type == 6 and result.status == FAILED
+
+    converse(script)
+
+
+def test_a_gpadl_of_a_rescinded_channel_goes_with_its_relid():
+    def script(raw, server):
+        yield from _rescinded(raw, server)
+        (created,) = yield from raw.say(*m.gpadl_messages(1, 8, RING))
+        whole = m.gpadl_messages(1, 9, tuple(range(0x210, 0x210 + 40)))
+        assert created.status == 0 and (yield from raw.say(whole[0])) == []      # its body is still to come
+        assert server.gpadls.pages == 2 * len(RING) + 40
+        assert (yield from raw.say(m.RELID_RELEASED.pack(relid=1))) == []
+        assert not server.gpadls.by_handle and server.gpadls.pages == 0 and not server.channels
+        assert (yield from raw.say(*whole[1:], *m.gpadl_messages(1, 8, RING), m.GPADL_TEARDOWN.pack(relid=1, gpadl=8))) == []
+
+    converse(script)
+
+
+def test_a_gpadl_of_a_rescinded_channel_is_checked_like_any():
+    def script(raw, server):
+        yield from _rescinded(raw, server)
+        good = {"relid": 1, "gpadl": 8, "range_bytes": 24, "ranges": 1, "byte_count": 8192, "pages": (0x200, 0x201)}
+        for wrong in ({"pages": (0x200, 4 << 8)}, {"pages": (0x200, 0x200)}, {"byte_count": 0}, {"ranges": 2}):
+            (created,) = yield from raw.say(m.GPADL_HEADER.pack(**{**good, **wrong}))
+            assert created.status == FAILED, wrong
+        server.gpadls._most = 1
+        (created,) = yield from raw.say(m.GPADL_HEADER.pack(**good))
+        assert created.status == FAILED and list(server.gpadls.by_handle) == [7]
+
+    converse(script)
+
+
+def test_a_gpadl_that_was_begun_before_the_rescind():
+    def script(raw, server):
+        head, body = m.gpadl_messages(1, 8, tuple(range(0x210, 0x210 + 40)))
+        assert (yield from raw.say(head)) == []
+        server.rescind(server.channels[1])
+        yield from raw.replies()
+        (created,) = yield from raw.say(body)
+        (torn,) = yield from raw.say(m.GPADL_TEARDOWN.pack(relid=1, gpadl=8))
+        assert (created.type, created.status, torn.type) == (10, 0, 12) and server.gpadls.pages == 0
+
+    converse(script)

@@ -339,8 +339,9 @@ def test_a_short_answer_is_an_error():
         disk.submit("read", 0, 8, DATA, "short")
         disk.flush_ring()
         yield from cpu.hlt(50_000)
-        machine.vsps[0].worker.complete(v.SRB.pack(operation=v.COMPLETE_IO, srb_status=1, transfer_length=512),
-                                         next(iter(disk._sent)))
+        *_, done = machine.backends[0].held[0]
+        done.__self__.request.complete(v.SRB.pack(operation=v.COMPLETE_IO, srb_status=1, transfer_length=512),
+                                       next(iter(disk._sent)))
         yield from disk.wait()
         return disk.reap()
 

@@ -240,8 +240,6 @@ def test_rescinded_channels_take_nothing_but_goodbyes():
         assert rescind.type == 2 and channel.state is State.RESCINDED
         (result,) = yield from raw.say(opening()[-1])
         assert result.status == FAILED
-        (created,) = yield from raw.say(*m.gpadl_messages(1, 8, RING))
-        assert created.status == FAILED
         assert (yield from raw.say(m.CLOSECHANNEL.pack(relid=1))) == []
         (torn,) = yield from raw.say(m.GPADL_TEARDOWN.pack(relid=1, gpadl=7))
         assert torn.type == 12

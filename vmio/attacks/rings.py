@@ -208,12 +208,13 @@ def hosts_index(world, cpu):
 @contextmanager
 def believes_completions(world):
     """A completion from the guest ends the request with its id, whoever has it."""
-    def handle(self, worker, packet):
+    def handle(self, taken, packet):
         if packet.kind == COMPLETION:
-            worker.in_flight -= 2        # the request's own, and that of this record
-            self.in_flight -= 1
+            taken.end()
+            for flight in (taken.worker.under_way, self.under_way):
+                next(iter(flight.tickets)).end()
         else:
-            real(self, worker, packet)
+            real(self, taken, packet)
     with without(StorVsp, "handle", handle) as real:
         yield
 

@@ -168,8 +168,7 @@ class NvmeDriver:
             raise ValueError(f"{len(pages)} pages: a request has at most 513")
         if sectors > 65536 or sectors < 1 and kind != "flush":
             raise ValueError(f"{kind} of {sectors} sectors: 1 to 65,536")
-        id = queue.free.pop()
-        queue.tags[id] = tag
+        id = queue.free[-1]
         count = len(pages)
         prp1, prp2 = pages[0] if count else 0, 0
         if count == 2:
@@ -180,6 +179,8 @@ class NvmeDriver:
             prp2 = self.address(at)
         sqe = SQE.pack(OPCODES[kind], 0, id, 1, prp1, prp2, lba, sectors - 1 if sectors else 0, 0, 0, 0)
         self._put(queue, sqe)
+        queue.free.pop()            # only now is it taken: what can't be built takes no place
+        queue.tags[id] = tag
         self.submitted += 1
         return True
 

@@ -223,17 +223,19 @@ class NvmeController:
         memory = self.memory
         while sq.head != sq.tail and sq.in_flight < sq.size:
             self._serving += 1
-            while sq.head != sq.tail and sq.in_flight < sq.size:
-                try:
-                    command = memory.read(sq.base + SQE_BYTES * sq.head, SQE_BYTES)
-                except FAULTS:
-                    self._fail()
-                    sq.tail = sq.head
-                    break
-                sq.head = (sq.head + 1) % sq.size
-                sq.in_flight += 1
-                self.start(Request(sq, command))
-            self._serving -= 1
+            try:
+                while sq.head != sq.tail and sq.in_flight < sq.size:
+                    try:
+                        command = memory.read(sq.base + SQE_BYTES * sq.head, SQE_BYTES)
+                    except FAULTS:
+                        self._fail()
+                        sq.tail = sq.head
+                        break
+                    sq.head = (sq.head + 1) % sq.size
+                    sq.in_flight += 1
+                    self.start(Request(sq, command))
+            finally:
+                self._serving -= 1
             self._post(sq.cq)
 
     def start(self, request):

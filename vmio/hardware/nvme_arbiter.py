@@ -98,8 +98,10 @@ class _Lane:
         def over():
             self.under_way -= sectors
             command.to_end -= sectors
-            if not command.to_end:
-                command.done()
-            self.start()
+            try:
+                if not command.to_end:
+                    command.done()
+            finally:
+                self.start()        # whatever came of this one, the others go on
         self.under_way += sectors
         self.arbiter.service(self.kind, sectors, over)

@@ -60,8 +60,9 @@ class BlockLayer:
         self.env, self.driver, self.costs = host.env, driver, host.costs
         self.services = {}                 # guest name: Service
         self.queue = DeficitRoundRobin() if scheduler is None else scheduler
-        self.depth = self.in_flight = 0
-        self._sectors = 0                  # of the requests in flight
+        self.depth = 0
+        self.at_device = set()             # requests
+        self._sectors = 0                  # of those
         self._window = (window_bytes(host.costs) if window is None else window) / 512
         self._refused = None               # the request that the device had no room for
         self._alarms = []                  # times at which we ask the scheduler again, latest first
@@ -72,6 +73,11 @@ class BlockLayer:
         self._asked = depth
         if driver is not None:
             self.reopen(driver)
+
+    @property
+    def in_flight(self):
+        """Requests at the device."""
+        return len(self.at_device)
 
     def close(self, reason):
         """Take no more requests (`reason` says why).  ValueError while requests are under way or wait."""
@@ -146,8 +152,7 @@ class BlockLayer:
 
     def _abort(self, service, requests):
         for request in requests:
-            service.outstanding -= 1
-            self._leaves(service, request.guest)
+            self._answered(service, request)
             request.done(ABORTED)
 
     def set_depth(self, depth):
@@ -179,9 +184,9 @@ class BlockLayer:
         """
         if self.away is not None:
             raise DeviceAway(f"{kind} of {guest}: {self.away}")
-        if kind not in KINDS or len(pages) > MOST_PAGES or not (1 <= sectors <= MOST_SECTORS or kind == "flush"):
-            raise ValueError(f"{kind} of {sectors} sectors, {len(pages)} pages: "
-                             f"1 to {MOST_SECTORS:,} sectors, at most {MOST_PAGES} pages")
+        if kind not in KINDS or len(pages) > MOST_PAGES or not (1 <= sectors <= MOST_SECTORS or kind == "flush") or lba >> 64:
+            raise ValueError(f"{kind} of {sectors} sectors at {lba}, {len(pages)} pages: "
+                             f"1 to {MOST_SECTORS:,} sectors below 2^64, at most {MOST_PAGES} pages")
         service = self.services.get(guest) or self.add(guest)
         if not service.open:
             service.refused += 1
@@ -204,7 +209,8 @@ class BlockLayer:
         """Move what may go to the device queue; ring once at the end of this instant."""
         queue, driver, now = self.queue, self.driver, self.env.now
         moved = False
-        while self.in_flight < self.depth and self._sectors < self._window:
+        at_device = self.at_device
+        while len(at_device) < self.depth and self._sectors < self._window:
             if self._refused is not None:
                 request, self._refused = self._refused, None
             else:
@@ -217,7 +223,7 @@ class BlockLayer:
                 self._refused = request    # somebody else has filled the queue
                 break
             request.started = now
-            self.in_flight += 1
+            at_device.add(request)
             self._sectors += request.sectors
             moved = True
         if moved and not self._ringing:
@@ -250,7 +256,7 @@ class BlockLayer:
     def _reap(self, event):
         self._reaping = False
         finished = self.driver.reap()
-        self.in_flight -= len(finished)
+        self.at_device.difference_update([request for request, _ in finished])
         now = self.env.now
         for request, status in finished:
             service = self.services[request.guest]
@@ -263,9 +269,7 @@ class BlockLayer:
             service.latencies.add(now - request.submitted)
             if request.kind in CHANGES:
                 self._write_ended(service, request)
-            service.outstanding -= 1
-            if not service.open:
-                self._leaves(service, request.guest)
+            self._answered(service, request)
             request.done(status)
         self._start()
 
@@ -279,9 +283,10 @@ class BlockLayer:
                 service.flushes.remove(flush)
                 self.queue.enqueue(request, self.env.now)
 
-    def _leaves(self, service, guest):
-        """A request of a guest that is to leave is over; if it was the last, the guest has left."""
-        if not service.outstanding:
-            if guest in self.queue.flows:
-                self.queue.remove(guest, self.env.now)
+    def _answered(self, service, request):
+        """The one place where a guest's request ceases to count; if its guest is to leave, the last one lets it go."""
+        service.outstanding -= 1
+        if not (service.open or service.outstanding):
+            if request.guest in self.queue.flows:
+                self.queue.remove(request.guest, self.env.now)
             service.drained.succeed()

@@ -29,11 +29,10 @@ class Cores:
 
     def spend(self, ns):
         """Hold a core for `ns`, after waiting for it in order of arrival: `yield from cores.spend(ns)`."""
-        if self._free > 0:
-            self._free -= 1
-        else:
-            yield self._turn()
+        turn = None if self._take() else self._turn()
         try:
+            if turn is not None:
+                yield turn
             slice_ns = self.slice_ns
             while ns > slice_ns:
                 yield self.env.timeout(slice_ns)
@@ -44,7 +43,17 @@ class Cores:
                     yield turn
             yield self.env.timeout(ns)
         finally:
-            self._give_back()
+            if turn is None or turn.triggered:
+                self._give_back()
+            else:
+                self._line.remove(turn)    # ended while it waited: it had no core
+
+    def _take(self):
+        """Take a free core, if there is one."""
+        if self._free > 0:
+            self._free -= 1
+            return True
+        return False
 
     def _turn(self):
         """An event for when whoever leaves hands us a core."""

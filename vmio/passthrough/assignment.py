@@ -15,6 +15,7 @@ are taken away, and only then has the host it again.
 from vmio.passthrough import retarget
 from vmio.passthrough.guest_config import GuestConfig
 from vmio.passthrough.vpci_vsp import VpciVsp
+from vmio.vmbus.server import NoChannelLeft
 from vmio.vmbus.vpci import EJECT_NS, device_id
 
 INTERRUPTS = ("injected", "posted")
@@ -32,8 +33,9 @@ def assign(function, guest, server, router, domain=None, interrupts="injected", 
     Without one it gets a domain of its own, with all of the guest's RAM, until it is taken back.
     `interrupts` "injected" or "posted"; `number` tells a guest's passed-through
     devices apart.  `AssignmentRefused` if it is somebody's already, if the host is
-    using it, if the guest's RAM is not all there, or if the medium still holds what
-    another guest may have written: `function.erase()` first, or say `inherit`.
+    using it, if the guest's RAM is not all there, if its bus has no channel left, or if
+    the medium still holds what another guest may have written: `function.erase()` first,
+    or say `inherit`.
     """
     if interrupts not in INTERRUPTS:
         raise ValueError(f"interrupts {interrupts!r}: choose one of {', '.join(INTERRUPTS)}")
@@ -47,6 +49,10 @@ def assign(function, guest, server, router, domain=None, interrupts="injected", 
                                 "disable them first")
     if function.name in guest.pins:
         raise AssignmentRefused(f"guest {guest.name} has a device {function.name} already")
+    try:
+        server.check_room()
+    except NoChannelLeft as error:
+        raise AssignmentRefused(f"{function.name}: {error}") from error
     if function.last_guest not in (None, guest) and not inherit:
         raise AssignmentRefused(f"{function.name} holds what {function.last_guest.name} left on it; erase() it, or inherit")
     hole = guest.missing_ram()

@@ -20,17 +20,21 @@ vm/devices/vmbus/vmbus_server/src/channels.rs (a host that serves it).
 from collections import Counter, deque
 
 from vmio.vmbus import messages as m
-from vmio.vmbus.gpadl import GpadlIgnored, GpadlRefused, GpadlTable
+from vmio.vmbus.gpadl import GpadlRefused, GpadlTable
 from vmio.vmbus.host_channel import HostChannel, OpenRefused, State
 from vmio.vmbus.hypercalls import MessagePort
 from vmio.vmbus.packets import RingCorrupt
+from vmio.vmbus.server_gpadl import FAILED, GpadlAnswers
 from vmio.vmbus.wire import ShortMessage
 
 MOST_CHANNELS = 2047   # relids 1 to 2,047: the event flags of a SINT, without flag 0
-FAILED = 0xC0000001    # NTSTATUS STATUS_UNSUCCESSFUL, in results and GPADL_CREATED
 
 
-class VmbusServer:
+class NoChannelLeft(ValueError):
+    """Every relid of the guest's bus is in use; the text says how many wait for the guest to release them."""
+
+
+class VmbusServer(GpadlAnswers):
     """The bus of `guest`, whose enlightenments must be enabled.  `versions`: what it speaks."""
 
     def __init__(self, guest, versions=m.LINUX_VERSIONS):
@@ -59,11 +63,25 @@ class VmbusServer:
 
     # For the host's devices.
 
+    @property
+    def room(self):
+        """How many channels may still be offered: a relid is in use until the guest has released it."""
+        return MOST_CHANNELS - len(self.channels)
+
+    def check_room(self):
+        """`NoChannelLeft` if nothing can be offered."""
+        if not self.room:
+            waiting = sum(channel.state is State.RESCINDED for channel in self.channels.values())
+            raise NoChannelLeft(f"guest {self.guest.name}: all {MOST_CHANNELS} channels of its bus are in use; "
+                                f"{waiting:,} were taken back, and the guest has not released them")
+
     def offer(self, device, primary=None):
-        """Offer a device, or another channel of the one behind `primary`; the guest hears of it when it may."""
-        free = next((relid for relid in range(1, MOST_CHANNELS + 1) if relid not in self.channels), None)
-        if free is None:
-            raise ValueError(f"guest {self.guest.name}: all {MOST_CHANNELS} channels are in use")
+        """Offer a device, or another channel of the one behind `primary`; the guest hears of it when it may.
+
+        `NoChannelLeft` if the guest holds every relid; who offers because a guest asks looks at `room` first.
+        """
+        self.check_room()
+        free = next(relid for relid in range(1, MOST_CHANNELS + 1) if relid not in self.channels)
         index = 1 + max(c.subchannel for c in self.family(primary)) if primary else 0
         channel = self.channels[free] = HostChannel(self, free, device, index, primary)
         if self.offers_requested:
@@ -224,51 +242,6 @@ class VmbusServer:
         channel.state = State.GONE
         self.channels.pop(channel.relid, None)
 
-    # GPADLs.
-
-    def _gpadl_header(self, record):
-        channel = self._announced(record.relid)
-        if channel is None:
-            return
-        if channel.state is State.RESCINDED:
-            self._created(record.relid, record.gpadl, FAILED)
-        else:
-            self._gpadl(self.gpadls.header, record, record.relid)
-
-    def _gpadl_body(self, record):
-        self._gpadl(self.gpadls.body, record, None)
-
-    def _gpadl(self, take, record, relid):
-        try:
-            gpadl = take(record)
-        except GpadlIgnored as error:
-            self._refuse(str(error))
-        except GpadlRefused as error:
-            self._refuse(str(error))
-            self._created(getattr(error, "relid", relid), record.gpadl, FAILED)
-        else:
-            if gpadl.ranges is not None:
-                self._created(gpadl.relid, gpadl.handle, 0)
-
-    def _created(self, relid, handle, status):
-        self._send(m.GPADL_CREATED.pack(relid=relid, gpadl=handle, status=status))
-
-    def _teardown(self, record):
-        gpadl = self.gpadls.by_handle.get(record.gpadl)
-        channel = self.channels.get(record.relid)
-        if gpadl is None or channel is None or gpadl.relid != record.relid:
-            return self._refuse("teardown of no GPADL of this channel")
-        if gpadl is channel.ring and channel.state is not State.RESCINDED:
-            return self._refuse("teardown of a ring in use")
-        return self._tear_down(channel, gpadl)
-
-    def _tear_down(self, channel, gpadl):
-        """TORNDOWN says that the guest may use the pages for something else: not before the device has let go."""
-        if channel.end is None:
-            yield from channel.drained()
-        self.gpadls.drop(gpadl)
-        self._send(m.GPADL_TORNDOWN.pack(gpadl=gpadl.handle))
-
     # Channels.
 
     def _announced(self, relid):
@@ -348,5 +321,6 @@ class VmbusServer:
             self._send(m.MODIFYCHANNEL_RESPONSE.pack(relid=record.relid, status=0 if good else FAILED))
 
     # Message number -> (who answers, first version that has it).
-    _ANSWERS = {3: (_request_offers, 0), 5: (_open, 0), 7: (_close, 0), 8: (_gpadl_header, 0), 9: (_gpadl_body, 0),
-                11: (_teardown, 0), 13: (_released, 0), 14: (_contact, 0), 16: (_unload, 0), 22: (_modify, m.V4_1)}
+    _ANSWERS = {3: (_request_offers, 0), 5: (_open, 0), 7: (_close, 0), 8: (GpadlAnswers._gpadl_header, 0),
+                9: (GpadlAnswers._gpadl_body, 0), 11: (GpadlAnswers._teardown, 0), 13: (_released, 0), 14: (_contact, 0),
+                16: (_unload, 0), 22: (_modify, m.V4_1)}

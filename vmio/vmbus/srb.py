@@ -29,10 +29,10 @@ _NT_STATUS = {v.SRB_SUCCESS: v.SUCCESS, v.SRB_ERROR: v.IO_DEVICE_ERROR, v.SRB_IN
 class Srb:
     """One SCSI request (SRB) on its way: decoded from a private copy, checked, carried out, answered."""
 
-    __slots__ = ("vsp", "worker", "payload", "id", "ranges", "media", "target", "backend", "transfer")
+    __slots__ = ("vsp", "request", "payload", "id", "ranges", "media", "target", "backend", "transfer", "ticket")
 
-    def __init__(self, vsp, worker, number, payload, ranges):
-        self.vsp, self.worker, self.id, self.payload, self.ranges = vsp, worker, number, payload, ranges
+    def __init__(self, vsp, request, number, payload, ranges):
+        self.vsp, self.request, self.id, self.payload, self.ranges = vsp, request, number, payload, ranges
         self.transfer = 0
 
     def execute(self):
@@ -66,8 +66,16 @@ class Srb:
             if pages is None or pages[0] & 3:      # disks move whole 32-bit words (NVMe 1.4, 4.3)
                 return self.answer(v.SRB_INVALID_REQUEST)
             self.transfer = length
-        vsp.in_flight += 1
-        self.backend.submit(vsp.guest.name, kind, result.lba, result.sectors, pages, self._done)
+        self.ticket = vsp.under_way.begin()
+        self._submit(kind, result.lba, result.sectors, pages)
+
+    def _submit(self, kind, lba, sectors, pages):
+        """Give it to the backend; what the backend doesn't take has failed."""
+        try:
+            with self.ticket:
+                self.backend.submit(self.vsp.guest.name, kind, lba, sectors, pages, self._done)
+        except ValueError:
+            self._failed()
 
     def _room_for(self, transfer, direction):
         """Does what is said about the data fit together, and into the range that the guest lets us use?"""
@@ -138,16 +146,19 @@ class Srb:
 
     def _done(self, status):
         """The backend is done.  A write that must be on the medium itself is flushed first."""
-        vsp, media = self.vsp, self.media
+        media = self.media
         if not status and media.fua:
             self.media = media._replace(fua=False)
-            self.backend.submit(vsp.guest.name, "flush", 0, 0, (), self._done)
-            return
-        vsp.in_flight -= 1
-        if not status:
-            self.answer(v.SRB_SUCCESS)
-            return
-        self.transfer = 0
+            self._submit("flush", 0, 0, ())
+        elif self.ticket.end():
+            if status:
+                self._failed()
+            else:
+                self.answer(v.SRB_SUCCESS)
+
+    def _failed(self):
+        """The medium did not do it."""
+        media, self.transfer = self.media, 0
         cause = {"read": MEDIUM_READ, "write": MEDIUM_WRITE}.get(media.kind, HARDWARE)
         self.answer(v.SRB_ERROR, sense_data(cause, media.lba))
 
@@ -164,4 +175,4 @@ class Srb:
                               payload[16:21], sense_length, payload[22:24], self.transfer, sense, payload[48:v.PACKET_SIZE])
         if len(payload) < v.PACKET_SIZE:
             answer = answer[:len(payload)]
-        self.worker.complete(answer, self.id)
+        self.request.complete(answer, self.id)

@@ -16,6 +16,7 @@ statuses, validation), Linux drivers/scsi/storvsc_drv.c (the guest that we serve
 
 import struct
 
+from vmio.hypervisor.inflight import InFlight
 from vmio.vmbus import vstor as v
 from vmio.vmbus.messages import SCSI_CLASS
 from vmio.vmbus.packets import COMPLETION_REQUESTED, GPA_DIRECT, INBAND, RingCorrupt
@@ -85,7 +86,8 @@ class StorVsp(StorChannel):
         self.max_transfer, self.max_subchannels = max_transfer, max_subchannels
         self.state, self.version = "begin", None
         self.subchannels = []
-        self.requests = self.failures = self.corrupt = self.in_flight = 0
+        self.under_way = InFlight(host.env)     # at the backend, which uses guest memory
+        self.requests = self.failures = self.corrupt = 0
         self._server = None
         for target, _ in disks.values():
             target.luns, target.max_transfer = tuple(sorted(disks)), max_transfer
@@ -102,19 +104,24 @@ class StorVsp(StorChannel):
             self.state, self.version = "begin", None
             self.subchannels = []
 
-    def handle(self, worker, packet):
-        """Begin one request; `worker.complete` is called now or later.  `RingCorrupt` if it is none."""
+    @property
+    def in_flight(self):
+        """Requests at the backend."""
+        return len(self.under_way)
+
+    def handle(self, request, packet):
+        """Begin one request; `request.complete` is called now or later.  `RingCorrupt` if it is none."""
         kind, flags, number, payload, ranges = packet
         if kind != GPA_DIRECT and kind != INBAND or not flags & COMPLETION_REQUESTED or len(payload) < v.OLD_PACKET_SIZE:
             raise RingCorrupt(f"no storage request: record of type {kind}, {len(payload)} bytes")
         operation = _HEAD.unpack_from(payload)[0]
         if operation == v.EXECUTE_SRB and self.state is READY:
-            Srb(self, worker, number, payload, ranges).execute()
+            Srb(self, request, number, payload, ranges).execute()
             return
         if operation not in v.OPERATIONS:
             raise RingCorrupt(f"storage operation {operation:#x}")
         status, answer = self._protocol(operation, payload)
-        worker.complete((_HEAD.pack(v.COMPLETE_IO, 0, status) + answer[12:])[:len(payload)], number)
+        request.complete((_HEAD.pack(v.COMPLETE_IO, 0, status) + answer[12:])[:len(payload)], number)
 
     # Start-up.
 
@@ -141,10 +148,12 @@ class StorVsp(StorChannel):
         return status, answer
 
     def _create_subchannels(self, number):
-        """Offer more channels of the same device, once in an opening."""
+        """Offer more channels of the same device, once in an opening: all of them, or none if the bus has too few left."""
         most = self.max_subchannels if self.version >= v.WIN8 else 0
         if self._server is None or self.subchannels or number > most:
             return v.INVALID_PARAMETER
+        if number > self._server.room:
+            return v.INSUFFICIENT_RESOURCES
         for _ in range(number):
             device = StorChannel(self)
             device.channel = self._server.offer(device, primary=self.channel)

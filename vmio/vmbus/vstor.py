@@ -28,12 +28,13 @@ DATA_OVERRUN_STATUS = 0x80000005
 INVALID_DEVICE_REQUEST = 0xC0000010
 INVALID_PARAMETER = 0xC000000D
 REVISION_MISMATCH = 0xC0000059
+INSUFFICIENT_RESOURCES = 0xC000009A
 NO_SUCH_DEVICE = 0xC00000C0
 INVALID_DEVICE_STATE = 0xC0000184
 IO_DEVICE_ERROR = 0xC0000185
 STATUSES = {SUCCESS: "success", DATA_OVERRUN_STATUS: "buffer overflow", INVALID_DEVICE_REQUEST: "invalid request",
             INVALID_PARAMETER: "invalid parameter", REVISION_MISMATCH: "revision mismatch",
-            NO_SUCH_DEVICE: "no such device", INVALID_DEVICE_STATE: "invalid device state",
+            INSUFFICIENT_RESOURCES: "insufficient resources", NO_SUCH_DEVICE: "no such device", INVALID_DEVICE_STATE: "invalid device state",
             IO_DEVICE_ERROR: "I/O error"}
 
 # Protocol versions: major in the upper byte, minor in the lower

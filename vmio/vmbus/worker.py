@@ -2,7 +2,7 @@
 
     worker = RingWorker(host, end, handle, failed, batch=16)
     worker.signalled()                    the guest has signalled: look
-    worker.complete(payload, id)          a request that `handle(worker, packet)` began is done
+    request.complete(payload, id)         a request that `handle(request, packet)` began is done
     worker.stop()                         None, or an event for when nothing is in flight any more
 
 It knows no protocol.  Asleep it costs nothing; waking it costs
@@ -13,8 +13,24 @@ a channel is opened, so what comes back late can't be taken for a newer life's.
 
 from collections import deque
 
+from vmio.hypervisor.inflight import InFlight, Ticket
 from vmio.vmbus.packets import COMPLETION, RingCorrupt
 from vmio.vmbus.ring import RingFull
+
+
+class Taken(Ticket):
+    """A request that `worker` has taken from the ring; `handle` completes it, now or later."""
+
+    __slots__ = ("worker",)
+
+    def __init__(self, worker):
+        self.worker = worker
+        super().__init__(worker.under_way)
+
+    def complete(self, payload, transaction_id):
+        """Send its completion; the second time nothing happens.  After `stop` it is dropped: nobody is there to read it."""
+        if self.end():
+            self.worker._completed(payload, transaction_id)
 
 
 class RingWorker:
@@ -30,15 +46,20 @@ class RingWorker:
             raise ValueError(f"batch {batch}: 1 to 1024")
         self.host, self.end, self.batch, self.most = host, end, batch, most
         self._handle, self._failed = handle, failed
-        self.in_flight = 0
+        self.under_way = InFlight(host.env)
         self.stopped = False
         self.wakeups = self.taken = self.completed = self.dropped = 0
         self._taking = 0            # received, but not yet handled
         self._unpublished = 0       # completions written, but not yet shown
         self._backlog = deque()     # completions that found no room
         self._blocked = False       # asleep, but not for want of requests: there was no room for more
-        self._idle = self._drained = None
+        self._idle = None
         host.env.process(self._run())
+
+    @property
+    def in_flight(self):
+        """Requests that were handled and have no completion yet."""
+        return len(self.under_way)
 
     def signalled(self):
         """The guest says that there is something to read, or room to write."""
@@ -46,13 +67,9 @@ class RingWorker:
             self._guarded(self._send_backlog)
         self._wake()
 
-    def complete(self, payload, transaction_id):
-        """Send a completion.  After `stop` it is dropped: nobody is there to read it."""
-        self.in_flight -= 1
+    def _completed(self, payload, transaction_id):
         if self.stopped:
             self.dropped += 1
-            if self._drained is not None and not self.in_flight:
-                self._drained.succeed()
             return
         self._backlog.append((COMPLETION, payload, transaction_id))
         self._guarded(self._send_backlog)
@@ -63,9 +80,7 @@ class RingWorker:
         """Take no more requests.  Returns None, or an event: guest memory is in use until then."""
         self.stopped = True
         self._wake()
-        if self.in_flight and self._drained is None:
-            self._drained = self.host.env.event()
-        return self._drained
+        return self.under_way.drained()
 
     def _run(self):
         end = self.end
@@ -78,8 +93,8 @@ class RingWorker:
                         if self.stopped:
                             return
                         self._taking -= 1
-                        self.in_flight += 1
-                        self._handle(self, packet)
+                        with Taken(self) as request:        # what is no request ends it, and the channel
+                            self._handle(request, packet)
                 self._blocked = not self._room()
                 if not self.stopped and (self._blocked or not end.end_read()):
                     self._idle = self.host.env.event()
@@ -119,7 +134,7 @@ class RingWorker:
             backlog.popleft()
             self._unpublished += 1
             self.completed += 1
-        if self._unpublished >= self.batch or backlog or not (self.in_flight or self._taking):
+        if self._unpublished >= self.batch or backlog or not (self.under_way.tickets or self._taking):
             self._unpublished = 0
             self.end.flush()
             if backlog:

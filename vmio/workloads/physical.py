@@ -4,6 +4,7 @@ from vmio.drivers.nvme import NvmeDriver, memory_needed
 from vmio.hardware.nvme import BAR_BYTES, NvmeController
 from vmio.hypervisor.block import GONE, NOT_READY, BlockLayer, DeviceAway
 from vmio.hypervisor.hostcpu import HostCpu
+from vmio.hypervisor.inflight import InFlight
 from vmio.machine.bus import Bus
 from vmio.machine.clock import Clock
 from vmio.machine.memory import PAGE
@@ -51,9 +52,13 @@ class Slice:
 
     def __init__(self, layer, first, sectors):
         self.layer, self.first, self.sectors = layer, first, sectors
-        self.in_flight = 0
+        self.under_way = InFlight(layer.env)
         self.removed = False
-        self._drained = None
+
+    @property
+    def in_flight(self):
+        """Requests that were taken and not answered yet."""
+        return len(self.under_way)
 
     def submit(self, guest, kind, lba, sectors, pages, done):
         """As `BlockLayer.submit`, from this slice's first sector on.  ValueError outside of it."""
@@ -64,25 +69,21 @@ class Slice:
             layer.env.timeout(layer.costs.host_request_ns).callbacks.append(lambda _: done(GONE))
             return
 
+        ticket = self.under_way.begin()
+
         def over(status):
-            self.in_flight -= 1
-            if self._drained is not None and not self.in_flight:
-                self._drained.succeed()
-            done(status)
-        self.in_flight += 1
-        try:
-            layer.submit(guest, kind, self.first + lba, sectors, pages, over)
-        except DeviceAway:      # a guest's request comes too late: an error of the device, for the guest
-            layer.env.timeout(0).callbacks.append(lambda _: over(NOT_READY))
+            if ticket.end():
+                done(status)
+        with ticket:
+            try:
+                layer.submit(guest, kind, self.first + lba, sectors, pages, over)
+            except DeviceAway:      # a guest's request comes too late: an error of the device, for the guest
+                layer.env.timeout(0).callbacks.append(lambda _: over(NOT_READY))
 
     def remove(self):
         """Take no more requests; what was taken is carried out.  Returns None, or an event for when it is."""
         self.removed = True
-        if not self.in_flight:
-            return None
-        if self._drained is None:
-            self._drained = self.layer.env.event()
-        return self._drained
+        return self.under_way.drained()
 
 
 class MediumTime:

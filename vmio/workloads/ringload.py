@@ -166,12 +166,12 @@ class _Load:
         if self._asleep is not None and not self._asleep.triggered:
             self._asleep.succeed()
 
-    def _handle(self, worker, packet):
-        self.env.process(self._serve(worker, packet.transaction_id))
+    def _handle(self, request, packet):
+        self.env.process(self._serve(request, packet.transaction_id))
 
-    def _serve(self, worker, number):
+    def _serve(self, request, number):
         yield from self.host.work(self.params.service_ns)
-        worker.complete(bytes(8), number)
+        request.complete(bytes(8), number)
 
 
 class _NeverMasks(RingReader):

@@ -1,0 +1,55 @@
+"""The bus server's answers to messages about GPADLs; the lists themselves are checked in `gpadl.py`."""
+
+from vmio.vmbus import messages as m
+from vmio.vmbus.gpadl import GpadlIgnored, GpadlRefused
+from vmio.vmbus.host_channel import State
+
+FAILED = 0xC0000001    # NTSTATUS STATUS_UNSUCCESSFUL, in results and GPADL_CREATED
+
+
+class GpadlAnswers:
+    """The part of `VmbusServer` that makes and tears down GPADLs."""
+
+    def _gpadl_header(self, record):
+        """Begin a GPADL of a channel that the guest knows, also of one that was rescinded meanwhile.
+
+        The header may have been on its way before the guest saw the RESCIND, and Linux's
+        drivers don't take a failure then; as Hyper-V does it, it is made and may be torn
+        down, and it goes at the latest with the relid (OpenVMM, pull requests 3649 and 3959).
+        """
+        if self._announced(record.relid) is not None:
+            self._gpadl(self.gpadls.header, record, record.relid)
+
+    def _gpadl_body(self, record):
+        self._gpadl(self.gpadls.body, record, None)
+
+    def _gpadl(self, take, record, relid):
+        try:
+            gpadl = take(record)
+        except GpadlIgnored as error:
+            self._refuse(str(error))
+        except GpadlRefused as error:
+            self._refuse(str(error))
+            self._created(getattr(error, "relid", relid), record.gpadl, FAILED)
+        else:
+            if gpadl.ranges is not None:
+                self._created(gpadl.relid, gpadl.handle, 0)
+
+    def _created(self, relid, handle, status):
+        self._send(m.GPADL_CREATED.pack(relid=relid, gpadl=handle, status=status))
+
+    def _teardown(self, record):
+        gpadl = self.gpadls.by_handle.get(record.gpadl)
+        channel = self.channels.get(record.relid)
+        if gpadl is None or channel is None or gpadl.relid != record.relid:
+            return self._refuse("teardown of no GPADL of this channel")
+        if gpadl is channel.ring and channel.state is not State.RESCINDED:
+            return self._refuse("teardown of a ring in use")
+        return self._tear_down(channel, gpadl)
+
+    def _tear_down(self, channel, gpadl):
+        """TORNDOWN says that the guest may use the pages for something else: not before the device has let go."""
+        if channel.end is None:
+            yield from channel.drained()
+        self.gpadls.drop(gpadl)
+        self._send(m.GPADL_TORNDOWN.pack(gpadl=gpadl.handle))
