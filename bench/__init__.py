@@ -8,6 +8,8 @@ on them; the design's targets are printed for comparison.
 import importlib
 import json
 
+from vmio import console
+
 NAMES = ("exits", "disk", "start", "sharing", "slider", "kvm")
 
 
@@ -21,9 +23,9 @@ def main(only=None, as_json=False):
         results[name] = {row[0]: row[1] for row in rows}
         if not as_json:
             for what, value, target in rows:
-                print(f"{name:6}  {what:58} {value:>14,.3f}   {target}")
+                console.say(f"{name:6}  {what:58} {value:>14,.3f}   {target}")
     if as_json:
-        print(json.dumps(results))
+        console.say(json.dumps(results))
 
 
 def best(function, repeats=7):

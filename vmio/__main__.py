@@ -1,20 +1,35 @@
 """`python -m vmio ...`: the oracle door, a workload, the attacks, real hardware, the benchmarks."""
 
-import argparse
-import json
-import sys
+import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)    # Ctrl-C before `console.run` is no traceback
+
+import argparse  # noqa: E402
+import json  # noqa: E402
+import sys  # noqa: E402
+
+from vmio import console  # noqa: E402
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose help is printed or not printed: argparse's own keeps quiet when it can't be."""
+
+    def print_help(self, file=None):
+        console.say(self.format_help().rstrip("\n"))
 
 
 def _parser():
-    parser = argparse.ArgumentParser(prog="python -m vmio", description="I/O virtualization as running code.")
+    parser = _Parser(prog="python -m vmio", description="I/O virtualization as running code.",
+                     epilog=console.STATUSES)
     commands = parser.add_subparsers(dest="command", required=True)
 
     qtest = commands.add_parser("qtest", help="serve the board in QEMU's qtest text protocol")
     qtest.add_argument("--drive", metavar="FILE", help="raw or gzip disk image; the file is not changed")
-    qtest.add_argument("--serial", metavar="FILE", help="where COM1's output goes")
+    qtest.add_argument("--serial", metavar="FILE", help="where COM1's output goes, live; a file that holds something is replaced at the end")
     qtest.add_argument("--memory", metavar="MIB", type=int, default=16, help="guest RAM (default 16)")
     qtest.add_argument("--rtc-base", metavar="ISO", default="2024-02-29T23:59:58", help="date at virtual time 0")
-    qtest.add_argument("--unix", metavar="PATH", help="a Unix socket in place of standard input and output")
+    qtest.add_argument("--unix", metavar="PATH", help="a Unix socket in place of standard input and output: connect if somebody listens there, else listen")
     qtest.add_argument("--device", choices=["edu", "intel-iommu"], action="append", default=[], dest="devices",
                        help="plug in QEMU's teaching device, an IOMMU; may be given twice")
 
@@ -39,7 +54,7 @@ def _parser():
     run.add_argument("--costs", default="server-2022", help="cost preset")
     run.add_argument("--trace", metavar="FILE", help="CSV: time_us,op,lba,sectors")
     run.add_argument("--image", metavar="FILE", help="raw or gzip disk image; the file is not changed")
-    run.add_argument("--save", metavar="FILE", help="write the first guest's disk here at the end")
+    run.add_argument("--save", metavar="FILE", help="write the first guest's disk here at the end; the file is replaced when all is written")
     run.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
     attack = commands.add_parser("attack", help="a hostile guest's attacks, with the defence on and with it off")
@@ -62,8 +77,12 @@ def _qtest(args):
 
 
 def _run(args):
+    from vmio.machine import files
     from vmio.machine.storage import Image
     from vmio.workloads import disk, trace
+    inputs = {"--image": args.image, "--trace": args.trace}
+    if args.save is not None:
+        files.target(args.save, inputs)      # refused before the work, not after it
     params = disk.DiskParams(mode=args.mode, bytes=args.bytes, block=args.block,
                              transfer="dma" if args.dma else "pio", interrupts=not args.polled,
                              guests=args.guests, queue_depth=args.queue_depth, costs=args.costs, ring_kib=args.ring_kib,
@@ -72,21 +91,18 @@ def _run(args):
     requests = trace.load(args.trace) if args.trace else None
     image = Image.open(args.image) if args.image else None
     result = disk.run(params, requests, image, f"trace {args.trace}" if args.trace else "sequential reads")
-    if args.save:
-        result.images[0].save(args.save)
-    if args.json:
-        print(json.dumps(result.to_dict()))
-    else:
-        print(result.table())
+    if args.save is not None:
+        files.save(result.images[0], args.save, inputs)
+    console.say(json.dumps(result.to_dict()) if args.json else result.table())
 
 
 def _attack(args):
     from vmio.attacks import report
     if args.list:
-        print(json.dumps(report.list_to_dict()) if args.json else report.listing())
+        console.say(json.dumps(report.list_to_dict()) if args.json else report.listing())
         return 0
     rows = report.run(args.only)
-    print(json.dumps(report.to_dict(rows)) if args.json else report.to_table(rows))
+    console.say(json.dumps(report.to_dict(rows)) if args.json else report.to_table(rows))
     return 0 if all(row.holds for row in rows) else 1
 
 
@@ -100,10 +116,10 @@ def _kvm(args):
         replays = report.run()
         result.update(host=measure.host(), exits=measure.to_dict(rows), replay=report.to_dict(replays))
     if args.json:
-        print(json.dumps(result))
+        console.say(json.dumps(result))
     else:
-        print(f"/dev/kvm is usable: {result['host']}\n{measure.to_table(rows)}\n\n{report.to_table(replays)}" if works
-              else f"/dev/kvm is not usable: {reason}")
+        console.say(f"/dev/kvm is usable: {result['host']}\n{measure.to_table(rows)}\n\n{report.to_table(replays)}" if works
+                    else f"/dev/kvm is not usable: {reason}")
 
 
 def _bench(args):
@@ -113,15 +129,24 @@ def _bench(args):
     bench.main(args.only, args.json)
 
 
+def _files_are_named(args):
+    """Raise ValueError for a file's name that is empty: it is no way to leave the file out."""
+    for option in ("drive", "serial", "unix", "trace", "image", "save"):
+        if getattr(args, option, None) == "":
+            raise ValueError(f"--{option}: the name is empty; a file's name is needed")
+
+
 def main(argv=None):
-    """Run one command; bad input ends with exit status 2 and one sentence, a defence that doesn't hold with 1."""
-    args = _parser().parse_args(argv)
-    try:
-        status = {"qtest": _qtest, "run": _run, "attack": _attack, "kvm": _kvm, "bench": _bench}[args.command](args)
-    except (ValueError, OSError) as error:
-        print(f"vmio {args.command}: {error}", file=sys.stderr)
-        return 2
-    return status or 0
+    """Run one command; returns the exit status (`console`), 1 for a defence that doesn't hold."""
+    def command():
+        _files_are_named(args)
+        return {"qtest": _qtest, "run": _run, "attack": _attack, "kvm": _kvm, "bench": _bench}[args.command](args)
+    args = None
+
+    def parse():
+        nonlocal args
+        args = _parser().parse_args(argv)
+    return console.run("vmio", parse) or console.run(f"vmio {args.command}", command)
 
 
 if __name__ == "__main__":

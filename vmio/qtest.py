@@ -11,9 +11,10 @@ looks at once sees BSY there too.
 
 import base64
 import os
-import socket
 import sys
+from contextlib import nullcontext
 
+from vmio import console
 from vmio.devices.ata import AtaDisk
 from vmio.devices.board import RTC_BASE, Board
 from vmio.devices.piix import pirq_of
@@ -24,12 +25,14 @@ from vmio.hardware.nvme_pci import pci_function
 from vmio.hypervisor.host import Host
 from vmio.machine.clock import NEVER
 from vmio.machine.lines import Line
+from vmio.machine.log import Log
 from vmio.machine.pagetable import TranslationFault
 from vmio.machine.storage import Image
 from vmio.passthrough.remapper import Remapper
 from vmio.passthrough.requester import requester_id
 from vmio.passthrough.space import DmaSpace
 from vmio.passthrough.vtd import REGISTER_BYTES, VtdRegisters
+from vmio.unixsocket import connection
 
 MOST_BYTES = 16 << 20  # of one read or write command
 IOMMU_BASE = 0xFED9_0000
@@ -307,37 +310,31 @@ def main(drive=None, serial=None, memory_mib=16, rtc_base=RTC_BASE, unix=None, d
     """Serve on standard input and output, or on the Unix socket `unix`.
 
     If somebody listens at `unix` already (as libqtest does before it starts its
-    QEMU), connect there; else listen, and serve the first client.
+    QEMU), connect there; else listen, and serve the first client.  COM1's bytes
+    go to `serial` as `Log` has it.
     """
-    output = open(serial, "wb", buffering=0) if serial else None
-    try:
-        door = Door(drive, (lambda byte: output.write(bytes([byte]))) if output else None, memory_mib, rtc_base,
-                    devices)
-        if unix is None:
-            def send(text):
-                sys.stdout.write(text)
-                sys.stdout.flush()
-            serve(door, sys.stdin, send)
+    if serial is not None and unix is not None and os.path.realpath(serial) == os.path.realpath(unix):
+        raise ValueError(f"output {serial}: the socket is to be there; choose another name")
+    log = Log(serial, {"--drive": drive}, () if unix is not None else (0, 1)) if serial is not None else None
+    door = Door(drive, (lambda byte: log.write(bytes([byte]))) if log else None, memory_mib, rtc_base, devices)
+    with log or nullcontext():
+        if unix is not None:
+            _serve_at(door, unix)
+            return
+        if hasattr(sys.stdin, "reconfigure"):
+            sys.stdin.reconfigure(errors="replace")    # such a command is unknown, and that is the answer
+        try:
+            serve(door, sys.stdin, console.answer)
+        except BrokenPipeError as error:
+            gone = error
         else:
-            with _connection(unix) as peer, peer.makefile("r", encoding="utf-8", errors="replace") as lines:
-                serve(door, lines, lambda text: peer.sendall(text.encode()))
-    except (BrokenPipeError, ConnectionResetError):
-        pass  # the client has gone; there is nobody to tell
-    finally:
-        if output:
-            output.close()
+            return
+    raise gone          # the log is whole: that its client goes is how a session ends
 
 
-def _connection(path):
-    client = socket.socket(socket.AF_UNIX)
-    try:
-        client.connect(path)
-        return client
-    except OSError:
-        client.close()
-    if os.path.exists(path):
-        os.unlink(path)  # left behind by an earlier server
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(path)
-        server.listen(1)
-        return server.accept()[0]
+def _serve_at(door, unix):
+    with connection(unix) as peer, peer.makefile("r", encoding="utf-8", errors="replace") as lines:
+        try:
+            serve(door, lines, lambda text: peer.sendall(text.encode()))
+        except (BrokenPipeError, ConnectionResetError):
+            pass        # the client has gone; there is nobody to tell

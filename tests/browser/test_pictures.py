@@ -5,6 +5,7 @@ import os
 import pytest
 
 import lab_server  # beside this file
+from vmio.machine import files
 
 pytestmark = pytest.mark.browser
 
@@ -37,5 +38,5 @@ def test_stored_machine_is_the_live_one(page, mode):
                            arg=[drawing.element_handle(), mode])
     text, path = drawing.evaluate(TAKE) + "\n", FOLDER / f"machine-{mode}.svg"
     if os.environ.get("VMIO_WRITE"):
-        path.write_text(text, encoding="utf-8", newline="\n")
+        files.write_text(path, text)
     assert path.read_text(encoding="utf-8") == text, "run it with VMIO_WRITE=1 and commit docs/pictures"

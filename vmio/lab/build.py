@@ -22,6 +22,7 @@ import nbformat
 from nbclient import NotebookClient
 
 from vmio.lab.check import exercise
+from vmio.machine import files
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 NO_KVM = "none"     # what is stored must not depend on the host: lesson 09 shows what was recorded
@@ -118,7 +119,7 @@ def main(arguments=None):
         target = NOTEBOOKS / f"{path.stem}.ipynb"
         text = build(path)
         if not options.check:
-            target.write_text(text, encoding="utf-8", newline="\n")
+            files.write_text(target, text)
         elif not target.exists() or target.read_text(encoding="utf-8") != text:
             stale.append(target.name)
         print(f"{target.name}: {'differs from its source' if target.name in stale else 'in step' if options.check else 'built'}")

@@ -12,6 +12,8 @@ from html import escape
 from importlib import import_module
 from pathlib import Path
 
+from vmio.machine import files
+
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 PICTURES = {  # name: lesson's module, its function that makes the panel, what is set, which figure
     "time-of-a-request": ("lesson06", "panel", {}, 0),
@@ -45,7 +47,7 @@ def main(arguments=None):
     for name in PICTURES:
         path, text = FOLDER / f"{name}.svg", draw(name)
         if not options.check:
-            path.write_text(text, encoding="utf-8", newline="\n")
+            files.write_text(path, text)
         elif not path.exists() or words(path.read_text(encoding="utf-8")) != words(text):
             stale.append(name)
             print(f"{path.name}: the panel says something else; run python -m vmio.lab.pictures")

@@ -1,5 +1,6 @@
 """A difference disk: somebody's own writes over an image that is shared and stays as it was."""
 
+from vmio.machine import files
 from vmio.machine.storage import SECTOR
 
 
@@ -34,7 +35,5 @@ class Overlay:
         """Nothing to push: the difference lives in memory."""
 
     def save(self, path):
-        """Write the disk, as its owner sees it now, to a file at `path`."""
-        with open(path, "wb") as out:
-            for lba in range(0, self.sectors, 2048):
-                out.write(self.read(lba, min(2048, self.sectors - lba)))
+        """Write the disk, as its owner sees it now, to a file at `path` (`files.save`)."""
+        files.save(self, path)

@@ -11,6 +11,8 @@ import mmap
 import os
 import zlib
 
+from vmio.machine import files
+
 SECTOR = 512
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -76,9 +78,8 @@ class Image:
             self._data.flush()
 
     def save(self, path):
-        """Write the disk, as the guest sees it now, to a file at `path`."""
-        with open(path, "wb") as out:
-            out.write(self._data)
+        """Write the disk, as the guest sees it now, to a file at `path` (`files.save`)."""
+        files.save(self, path)
 
     def close(self):
         """Let go of the file; the image is of no use afterwards."""
