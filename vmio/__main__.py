@@ -1,15 +1,17 @@
 """`python -m vmio ...`: the oracle door, a workload, the attacks, real hardware, the benchmarks."""
 
+import os
 import signal
+import sys
 
-if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+_COMMAND = os.path.splitext(os.path.basename(sys.argv[0]))[0] == "vmio"    # not python -m vmio, but what pip installs
+if (_COMMAND or __name__ == "__main__") and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)    # Ctrl-C before `console.run` is no traceback
 
 import argparse  # noqa: E402
 import json  # noqa: E402
-import sys  # noqa: E402
 
-from vmio import console  # noqa: E402
+from vmio import __version__, console  # noqa: E402
 
 
 class _Parser(argparse.ArgumentParser):
@@ -20,8 +22,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser():
-    parser = _Parser(prog="python -m vmio", description="I/O virtualization as running code.",
+    parser = _Parser(prog="vmio" if _COMMAND else "python -m vmio", description="I/O virtualization as running code.",
                      epilog=console.STATUSES)
+    parser.add_argument("--version", action="version", version=f"vmio {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
 
     qtest = commands.add_parser("qtest", help="serve the board in QEMU's qtest text protocol")
@@ -123,9 +126,7 @@ def _kvm(args):
 
 
 def _bench(args):
-    from vmio.data import DATA
-    sys.path.insert(0, str(DATA.parent))   # the benchmarks belong to the checkout, not to the package
-    import bench
+    from vmio import bench
     bench.main(args.only, args.json)
 
 

@@ -1,8 +1,18 @@
-"""Where the course's real inputs lie: the checkout's data/ folder."""
+"""Where the files lie that the package reads: the one place that knows of checkouts and of installations.
+
+A checkout keeps them at its top level, where students see them.  An installed
+package has what it needs of them within itself (`setup.py` maps them).
+"""
 
 from pathlib import Path
 
-DATA = Path(__file__).resolve().parents[1] / "data"
+_PACKAGE = Path(__file__).resolve().parent
+_CHECKOUT = _PACKAGE.parent
+_FILES = _PACKAGE / "files"
+_INSTALLED = _FILES.is_dir()
+
+DATA = _FILES / "data" if _INSTALLED else _CHECKOUT / "data"
+EXERCISES = _FILES / "exercises" if _INSTALLED else _CHECKOUT / "notebooks" / "exercises"
 
 
 def path(name):
@@ -11,4 +21,12 @@ def path(name):
     if not found.exists():
         here = ", ".join(sorted(p.name for p in found.parent.glob("*"))) or "nothing"
         raise FileNotFoundError(f"no data file {name!r}; {found.parent.name}/ holds {here}")
+    return found
+
+
+def checkout(name=""):
+    """The path of `name` in the checkout that this package runs from; FileNotFoundError says that an installation has none."""
+    found = _CHECKOUT / name
+    if _INSTALLED or not found.exists():
+        raise FileNotFoundError(f"{name} belongs to a checkout of vmio; this is an installation without one, in {_PACKAGE}")
     return found

@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("ipywidgets")
 
+from vmio import data  # noqa: E402
 from vmio.lab import pictures  # noqa: E402
 
 
@@ -14,11 +15,11 @@ from vmio.lab import pictures  # noqa: E402
 def test_picture_is_current_and_repeatable(name):
     drawn = pictures.draw(name)
     assert drawn == pictures.draw(name)
-    stored = (pictures.FOLDER / f"{name}.svg").read_text(encoding="utf-8")
+    stored = (data.checkout(pictures.FOLDER) / f"{name}.svg").read_text(encoding="utf-8")
     assert pictures.words(stored) == pictures.words(drawn), "run python -m vmio.lab.pictures"
 
 
 def test_readme_shows_each_picture_with_words_for_it():
     readme = (Path(pictures.__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     shown = re.findall(r'<img [^>]*src="docs/pictures/([^"]+)\.svg"[^>]*alt="([^"]{20,})"', readme)
-    assert sorted(name for name, _ in shown) == sorted(path.stem for path in pictures.FOLDER.glob("*.svg"))
+    assert sorted(name for name, _ in shown) == sorted(path.stem for path in data.checkout(pictures.FOLDER).glob("*.svg"))

@@ -3,7 +3,7 @@
 The counts are exact and the same in every run: exits that reach user space, for
 what KVM answers in the kernel is never reported.  The times are wall-clock time
 and include what this Python loop adds to each exit that reaches it: more than half of
-it on the host of data/kvm-recorded.json (bench/kvm.py has a loop in C beside it).
+it on the host of data/kvm-recorded.json (vmio/bench/kvm.py has a loop in C beside it).
 All kinds are measured in turn, round after round, so that a host that is busy
 for a while disturbs all of them alike.
 """

@@ -21,10 +21,11 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
+from vmio import data
 from vmio.lab.check import exercise
 from vmio.machine import files
 
-NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+NOTEBOOKS = data.EXERCISES.parent
 NO_KVM = "none"     # what is stored must not depend on the host: lesson 09 shows what was recorded
 SECONDS = 120  # for one cell, and as much again for a kernel to start
 VIEW = "application/vnd.jupyter.widget-view+json"  # holds a model id: a new one in every run
@@ -113,6 +114,10 @@ def main(arguments=None):
     parser.add_argument("--check", action="store_true", help="build again and compare with what is stored")
     parser.add_argument("lessons", nargs="*", help="such as 01; all without")
     options = parser.parse_args(arguments)
+    try:
+        data.checkout("notebooks/src")
+    except FileNotFoundError as error:
+        parser.error(str(error))
     wanted = [path for path in sources() if not options.lessons or path.name.startswith(tuple(options.lessons))]
     stale = []
     for path in wanted:

@@ -20,6 +20,8 @@ import types
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vmio import data
+
 NOT_ATTEMPTED, WRONG, ERROR, PASS = "not attempted", "wrong", "error in your code", "pass"
 STEPS = 3_000_000  # bytecode instructions of the learner's own that one check may run: some seconds at most
 
@@ -135,7 +137,7 @@ class Exercise:
 
 def exercise(slug, folder=None):
     """The exercise of that name, from `folder` or from `exercises/` beside the notebooks."""
-    places = [Path(folder)] if folder else [Path("exercises"), Path(__file__).parents[2] / "notebooks" / "exercises"]
+    places = [Path(folder)] if folder else [Path("exercises"), data.EXERCISES]
     for place in places:
         if (place / slug / "check.py").is_file():
             return Exercise(slug, place / slug)

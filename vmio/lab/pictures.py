@@ -10,11 +10,11 @@ import re
 import sys
 from html import escape
 from importlib import import_module
-from pathlib import Path
 
+from vmio import data
 from vmio.machine import files
 
-FOLDER = Path(__file__).resolve().parents[2] / "docs" / "pictures"
+FOLDER = "docs/pictures"
 PICTURES = {  # name: lesson's module, its function that makes the panel, what is set, which figure
     "time-of-a-request": ("lesson06", "panel", {}, 0),
     "bytes-in-the-rings": ("lesson04", "load_panel", {"queue_depth": 32}, 0),
@@ -43,9 +43,12 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m vmio.lab.pictures", description="Draw the README's pictures.")
     parser.add_argument("--check", action="store_true", help="draw again and compare the words")
     options = parser.parse_args(arguments)
-    stale = []
+    try:
+        folder, stale = data.checkout(FOLDER), []
+    except FileNotFoundError as error:
+        parser.error(str(error))
     for name in PICTURES:
-        path, text = FOLDER / f"{name}.svg", draw(name)
+        path, text = folder / f"{name}.svg", draw(name)
         if not options.check:
             files.write_text(path, text)
         elif not path.exists() or words(path.read_text(encoding="utf-8")) != words(text):

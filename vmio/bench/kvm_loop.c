@@ -1,4 +1,4 @@
-/* The run loop of vmio/kvm/vcpu.py in C, for bench/kvm.py: one guest blob, timed.
+/* The run loop of vmio/kvm/vcpu.py in C, for kvm.py: one guest blob, timed.
  *
  *     kvm_loop DEVICE BLOB RUNS      guest memory of 2 MiB with tables and program, as `Guest` laid it out
  *

@@ -2,7 +2,7 @@
 
 from time import perf_counter
 
-from bench import best
+from vmio.bench import best
 from vmio.workloads import disk
 
 READS = 2000

@@ -6,7 +6,7 @@ import sys
 import tempfile
 from time import perf_counter
 
-from bench import best
+from vmio.bench import best
 
 
 def measure():

@@ -5,7 +5,7 @@ Processor time: a decision waits for nothing.
 
 from time import process_time
 
-from bench import best
+from vmio.bench import best
 from vmio.hypervisor.policies import POLICIES, make
 from vmio.hypervisor.scheduler import Share
 from vmio.workloads.sharing import SharedGuest, SharingParams, run_sharing

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from time import perf_counter
 
-from bench import best
+from vmio.bench import best
 from vmio.kvm import probe, steps
 
 COUNT, ROUNDS = 1000, 9

@@ -19,7 +19,7 @@ def main(only=None, as_json=False):
         raise ValueError(f"benchmark {only!r}: choose one of {', '.join(NAMES)}")
     results = {}
     for name in NAMES if only is None else (only,):
-        rows = importlib.import_module(f"bench.{name}").measure()
+        rows = importlib.import_module(f"vmio.bench.{name}").measure()
         results[name] = {row[0]: row[1] for row in rows}
         if not as_json:
             for what, value, target in rows:
