@@ -11,6 +11,7 @@ from vmio.machine.memory import PAGE
 from vmio.machine.storage import SECTOR
 from vmio.workloads import trace
 from vmio.workloads.disk import GuestRun
+from vmio.workloads.inflight import Ranges
 
 DRIVER_PAGES = 1 << 20     # guest-physical: the drivers' pages, rings among them
 BUFFERS = 16 << 20         # guest-physical: where requests have their data
@@ -34,6 +35,8 @@ class QueuedRun(GuestRun):
         self._active = {}              # row -> (first sector, end, is it a write, buffer)
         self._asked = {}               # row -> when the guest began with it
         self._writes = 0
+        self._reading, self._writing = Ranges(), Ranges()
+        self._only_reads = all(request.op in "RF" for request in requests)
         self._order = deque()          # reads that the digest has not seen yet
         self._data = {}                # row -> bytes, of reads that are over before their turn
 
@@ -58,8 +61,7 @@ class QueuedRun(GuestRun):
         if op == "F" or not self._writes and op == "R":
             return not (op == "F" and self._writes)
         end = lba + sectors
-        return not any((writes or op == "W") and lba < other_end and other < end
-                       for other, other_end, writes, _ in self._active.values())
+        return not (self._writing.meet(lba, end) or op == "W" and self._reading.meet(lba, end))
 
     def _submit(self, cpu, row, request):
         op, lba, sectors = request
@@ -68,9 +70,12 @@ class QueuedRun(GuestRun):
         self.bytes += sectors * SECTOR
         if op == "R":
             self._order.append(row)
+            if not self._only_reads:
+                self._reading.add(lba, lba + sectors)
             self.disk.submit("read", lba, sectors, buffer, row)
         elif op == "W":
             self._writes += 1
+            self._writing.add(lba, lba + sectors)
             cpu.write(buffer, trace.payload(row, sectors))
             self.disk.submit("write", lba, sectors, buffer, row)
         else:
@@ -91,7 +96,10 @@ class QueuedRun(GuestRun):
         self.latencies.append(cpu.now - self._asked.pop(row))
         if writes:
             self._writes -= 1
+            self._writing.remove(lba, end)
         elif end > lba:
+            if not self._only_reads:
+                self._reading.remove(lba, end)
             self._data[row] = cpu.read(buffer, (end - lba) * SECTOR)
             while self._order and self._order[0] in self._data:
                 data = self._data.pop(self._order.popleft())

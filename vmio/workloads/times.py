@@ -20,10 +20,11 @@ def common(spans, others):
     for start, end in spans:
         while at < len(others) and others[at][1] <= start:
             at += 1
-        for low, high in others[at:]:
-            if low >= end:
-                break
+        after = at
+        while after < len(others) and others[after][0] < end:
+            low, high = others[after]
             both.append((max(start, low), min(end, high)))
+            after += 1
     return both
 
 
