@@ -10,7 +10,7 @@ import json
 
 from vmio import console
 
-NAMES = ("exits", "disk", "start", "sharing", "slider", "kvm")
+NAMES = ("exits", "disk", "start", "sharing", "growth", "slider", "kvm")
 
 
 def main(only=None, as_json=False):
