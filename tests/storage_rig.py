@@ -58,7 +58,7 @@ class Rig:
         self.target = ScsiTarget(self.image.sectors)
         self.vsp = StorVsp(self.host, self.guest, {0: (self.target, self.backend)}, **options)
         self.vsp.channel = self
-        self.errors, self.interrupts = [], 0
+        self.errors, self.interrupts, self.drained = [], 0, None
         self.open(pages)
 
     def open(self, pages=16):
@@ -71,7 +71,7 @@ class Rig:
     def fail(self, error):
         """What the bus does with a channel that has failed."""
         self.errors.append(error)
-        self.vsp.closed()
+        self.drained = self.vsp.closed()
 
     def _signal(self):
         self.vsp.signalled()

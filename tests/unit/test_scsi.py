@@ -144,7 +144,7 @@ def test_the_medium(cdb, expected):
     ("28 20 00 00 00 00 00 00 01 00", (5, 0x24, 0)),
     ("2f 02 00 00 00 00 00 00 01 00", (5, 0x24, 0)),
     ("42 00 00 00 00 00 00 00 18 00", (5, 0x20, 0)),
-    ("93", (5, 0x20, 0)), ("85", (5, 0x20, 0)), ("a3 0c", (5, 0x20, 0)), ("ff", (5, 0x20, 0)), ("", None)])
+    ("94", (5, 0x20, 0)), ("85", (5, 0x20, 0)), ("a3 0c", (5, 0x20, 0)), ("ff", (5, 0x20, 0)), ("", None)])
 def test_refusals(cdb, codes):
     answer = ask(cdb)
     assert answer == Answer(0) if codes is None else sense(answer) == codes

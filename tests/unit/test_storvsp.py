@@ -1,5 +1,7 @@
 """StorVSP by itself: start-up, requests in and out of order, and everything that must be refused."""
 
+import struct
+
 import pytest
 
 from tests.storage_rig import Rig, read10, srb, write10
@@ -126,10 +128,26 @@ def test_units_that_are_not_there():
     for place in ({"lun": 1}, {"target": 1}, {"path": 2}, {"lun": 255}):
         answer = rig.srb(INQUIRY, 36, **place)
         assert answer.srb_status == 1 and rig.guest.memory.read(0x10000, 1) == b"\x7f"
-        for cdb in (read10(0, 1), "a0 00 00 00 00 00 00 00 10 00 00 00", "12 01 80 00 ff 00"):
+        for cdb in (read10(0, 1), "12 01 80 00 ff 00"):
             answer = rig.srb(cdb, 512, **place)
             assert (answer.status, answer.srb_status, answer.scsi_status) == (v.NO_SUCH_DEVICE, 0x20, 2)
     assert rig.backend.log == []
+
+
+@pytest.mark.parametrize("place, luns", [({"target": 1}, ()), ({"path": 1}, ()), ({"target": 255, "lun": 3}, ()),
+                                         ({"lun": 7}, (0, 5)), ({}, (0, 5))])
+def test_report_luns_is_answered_for_every_target(place, luns):
+    """Linux scans further targets by REPORT LUNS; an invalid LUN makes it remove the unit (storvsc_handle_error)."""
+    rig = Rig()
+    rig.vsp.disks[5] = rig.vsp.disks[0]
+    rig.target.luns = (0, 5)
+    rig.ready()
+    answer = rig.srb("a0 00 00 00 00 00 00 00 10 00 00 00", 4096, **place)
+    expected = struct.pack(">I4x", 8 * len(luns)) + b"".join(bytes((0, lun)) + bytes(6) for lun in luns)
+    assert (answer.status, answer.srb_status, answer.scsi_status, answer.transfer_length) == (0, 1, 0, len(expected))
+    assert rig.guest.memory.read(0x10000, len(expected)) == expected
+    assert rig.srb("a0 00 01 00 00 00 00 00 10 00 00 00", 4096, **place).transfer_length == 8      # well-known units
+    assert rig.srb("a0 00 00 00 00 00 00 00 00 0f 00 00", 4096, **place).cdb[2:14:10] == bytes((5, 0x24))
 
 
 @pytest.mark.parametrize("change, expected", [
@@ -145,7 +163,6 @@ def test_units_that_are_not_there():
     ({"ranges": ((4096, 0, ((1 << 64) - 1,)),)}, v.SRB_INVALID_REQUEST),
     ({"ranges": ((4096, 0, (1024,)),)}, v.SRB_INVALID_REQUEST),                # the first behind the guest's RAM
     ({"ranges": ((4096, 0x10, (16, 1024)),)}, v.SRB_INVALID_REQUEST),
-    ({"ranges": ((4096, 2, (16, 17)),)}, v.SRB_INVALID_REQUEST),               # not a multiple of 4
     ({"transfer_length": 0x41000, "ranges": ((0x41000, 0, tuple(range(65))),)}, v.SRB_INVALID_REQUEST),
     ({"transfer_length": 2048}, v.SRB_DATA_OVERRUN),                           # the CDB moves more
     ({"transfer_length": 0, "ranges": ()}, v.SRB_DATA_OVERRUN)])

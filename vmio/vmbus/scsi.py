@@ -17,6 +17,7 @@ from vmio.vmbus import scsi_pages as pages
 
 GOOD, CHECK_CONDITION = 0, 2
 SECTOR = 512
+WITH_DATA = frozenset((0x15, 0x41, 0x42, 0x55, 0x93))   # commands whose data `execute` must see
 
 # Sense: (key, ASC, ASCQ)
 NOT_READY_STOPPED = 0x2, 0x04, 0x02       # logical unit not ready, initializing command required
@@ -41,12 +42,16 @@ class Answer(NamedTuple):
 
 
 class Media(NamedTuple):
-    """The medium has work: `kind` "read", "write", "flush" or "zero".  `fua`: on the medium, not just in its cache."""
+    """The medium has work: `kind` "read", "write", "flush", "zero", or "same" (each sector becomes `data`).
+
+    `fua`: on the medium, not just in its cache.
+    """
 
     kind: str
     lba: int
     sectors: int
     fua: bool = False
+    data: bytes = b""
 
 
 class _Refused(Exception):
@@ -111,9 +116,9 @@ class ScsiTarget:
             return failure(INVALID_FIELD_IN_CDB)
         if not sectors:
             return Answer(GOOD)
-        if kind in ("write", "zero") and self.read_only:
+        if kind in ("write", "zero", "same") and self.read_only:
             return failure(WRITE_PROTECTED)
-        return _new(Media, (kind, lba, sectors, kind == "write" and flags & 0x08 != 0))
+        return _new(Media, (kind, lba, sectors, kind == "write" and flags & 0x08 != 0, b""))
 
     def _rw6(self, cdb, _):
         lba = int.from_bytes(cdb[1:4], "big") & 0x1FFFFF
@@ -132,16 +137,34 @@ class ScsiTarget:
         return self._media("read" if cdb[0] == 0x88 else "write", lba, sectors, cdb[1])
 
     def _verify(self, cdb, _):
-        """VERIFY(10), VERIFY(16): is the range there?  Comparing with the guest's data (BYTCHK) is not offered."""
-        lba, sectors = struct.unpack_from(">QI" if cdb[0] == 0x8F else ">IxH", cdb, 2)
+        """VERIFY(10), (12), (16): is the range there?  Comparing with the guest's data (BYTCHK) is not offered."""
         if cdb[1] & 0x06:
             raise _Refused(INVALID_FIELD_IN_CDB)
-        answer = self._media("read", lba, sectors, cdb[1] & 0xE0)
+        answer = self._media("read", *_range(cdb), cdb[1] & 0xE0)
         return Answer(GOOD) if isinstance(answer, Media) else answer
+
+    def _write_verify(self, cdb, _):
+        """WRITE AND VERIFY(10), (12), (16): a write that is on the medium when it is answered."""
+        if cdb[1] & 0x06:
+            raise _Refused(INVALID_FIELD_IN_CDB)
+        return self._media("write", *_range(cdb), cdb[1] & 0xE0 | 0x08)
+
+    def _write_same(self, cdb, data):
+        """WRITE SAME(10), (16): a sector over and over; no sectors at all means up to the disk's end (WSNZ is 0).
+
+        Neither UNMAP (VPD page B2h has LBPWS clear) nor the obsolete PBDATA and LBDATA, nor NDOB.
+        """
+        lba, sectors = _range(cdb)
+        if cdb[1] & (0x1F if cdb[0] == 0x93 else 0x1E):
+            raise _Refused(INVALID_FIELD_IN_CDB)
+        if lba < self.sectors and (sectors or self.sectors - lba) > pages.MOST_SAME:
+            raise _Refused(INVALID_FIELD_IN_CDB)
+        answer = self._media("same", lba, sectors or max(self.sectors - lba, 1), cdb[1] & 0xE0)
+        return answer._replace(data=data[:SECTOR]) if isinstance(answer, Media) else answer
 
     def _synchronize(self, cdb, _):
         """SYNCHRONIZE CACHE(10), (16): the whole cache, whichever range is named (SBC-3 allows more than asked)."""
-        lba, sectors = struct.unpack_from(">QI" if cdb[0] == 0x91 else ">IxH", cdb, 2)
+        lba, sectors = _range(cdb)
         if lba + sectors > self.sectors:
             return failure(LBA_OUT_OF_RANGE)
         return failure(NOT_READY_STOPPED) if self.stopped else Media("flush", 0, 0)
@@ -180,10 +203,10 @@ class ScsiTarget:
         return Answer(GOOD, data[:allocation])
 
     def _report_luns(self, cdb, _):
-        allocation = int.from_bytes(cdb[6:10], "big")
-        if allocation < 16 or cdb[2] not in (0, 1, 2):
+        data = pages.report_luns(cdb, self.luns)
+        if data is None:
             raise _Refused(INVALID_FIELD_IN_CDB)
-        return Answer(GOOD, pages.lun_list(() if cdb[2] == 1 else self.luns)[:allocation])
+        return Answer(GOOD, data)
 
     def _ready(self, cdb, _):
         return failure(NOT_READY_STOPPED) if self.stopped else Answer(GOOD)
@@ -234,12 +257,56 @@ class ScsiTarget:
         data = struct.pack(">HBBHH", 6 + len(block) + len(body), 0, specific, 0, len(block))
         return Answer(GOOD, (data + block + body)[:int.from_bytes(cdb[7:9], "big")])
 
+    def _mode_select(self, cdb, data):
+        """MODE SELECT(6), (10): nothing is changeable, so what is there may be said again, and nothing else."""
+        long = cdb[0] == 0x55
+        length = int.from_bytes(cdb[7:9], "big") if long else cdb[4]
+        if cdb[1] & 1:                    # SP: pages are not saved
+            raise _Refused(INVALID_FIELD_IN_CDB)
+        if length > len(data):
+            raise _Refused(PARAMETER_LENGTH)
+        whole, right = pages.mode_parameters(data[:length], long, self.sectors) if length else (True, True)
+        if not whole or not right:
+            raise _Refused(INVALID_FIELD_IN_PARAMETERS if whole else PARAMETER_LENGTH)
+        return Answer(GOOD)
+
+    def _prevent_removal(self, cdb, _):
+        """PREVENT ALLOW MEDIUM REMOVAL: a fixed disk's medium stays anyhow."""
+        return Answer(GOOD)
+
+    def _reserve(self, cdb, _):
+        """RESERVE(6), RELEASE(6): the whole unit, for the only initiator that there is; no extents, no third party."""
+        if cdb[1] & 0x11:
+            raise _Refused(INVALID_FIELD_IN_CDB)
+        return Answer(GOOD)
+
+    def _send_diagnostic(self, cdb, _):
+        """SEND DIAGNOSTIC: the default self-test, which passes; no other test, no parameters."""
+        if cdb[1] & 0xF0 or any(cdb[3:5]):
+            raise _Refused(INVALID_FIELD_IN_CDB)
+        return Answer(GOOD)
+
+    def _format(self, cdb, _):
+        """FORMAT UNIT without parameters: the disk has its format; which data it holds afterwards is ours to say (SBC-3)."""
+        if cdb[1] & 0xD8:                 # FMTPINFO, FMTDATA, CMPLST
+            raise _Refused(INVALID_FIELD_IN_CDB)
+        if self.stopped:
+            return failure(NOT_READY_STOPPED)
+        return failure(WRITE_PROTECTED) if self.read_only else Answer(GOOD)
+
     _COMMANDS = {
         0x00: _ready, 0x03: _request_sense, 0x12: _inquiry, 0x1A: _mode_sense, 0x1B: _start_stop, 0x25: _capacity10,
         0x5A: _mode_sense, 0x9E: _service_in, 0xA0: _report_luns, 0x35: _synchronize, 0x91: _synchronize,
-        0x42: _unmap, 0x2F: _verify, 0x8F: _verify,
+        0x42: _unmap, 0x2F: _verify, 0xAF: _verify, 0x8F: _verify, 0x41: _write_same, 0x93: _write_same,
+        0x2E: _write_verify, 0xAE: _write_verify, 0x8E: _write_verify, 0x15: _mode_select, 0x55: _mode_select,
+        0x04: _format, 0x16: _reserve, 0x17: _reserve, 0x1D: _send_diagnostic, 0x1E: _prevent_removal,
         0x08: _rw6, 0x0A: _rw6, 0x28: _rw10, 0x2A: _rw10, 0xA8: _rw12, 0xAA: _rw12, 0x88: _rw16, 0x8A: _rw16,
     }
+
+
+def _range(cdb):
+    """(LBA, sectors) of a CDB of 10, 12 or 16 bytes; its group code (SPC-4, "Operation code") says which."""
+    return struct.unpack_from({4: ">QI", 5: ">II"}.get(cdb[0] >> 5, ">IxH"), cdb, 2)
 
 
 _unpack10 = struct.Struct(">BBIBH").unpack_from

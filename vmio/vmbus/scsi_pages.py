@@ -10,6 +10,7 @@ import zlib
 SPC_4 = 6
 VPD_PAGES = (0x00, 0x80, 0x83, 0xB0, 0xB1, 0xB2)
 MOST_UNMAPPED = 65_536   # sectors an UNMAP: what one NVMe WRITE ZEROES can do
+MOST_SAME = 16_384       # sectors a WRITE SAME: 8 MiB, as VHDMP has it
 NO_DEVICE = 0x7F   # peripheral qualifier 3, type 1Fh: the bus could have a unit here, and has none
 _SECTOR = 512
 
@@ -46,7 +47,7 @@ def _block_limits(target):
     most = target.max_transfer // _SECTOR
     unmap_sectors, descriptors = (MOST_UNMAPPED, 1) if target.unmap else (0, 0)
     return struct.pack(">BBHIIIIIIIQ20x", 0, 0, 8, most, most, 0, unmap_sectors, descriptors,
-                       8 if target.unmap else 0, 0, 0)
+                       8 if target.unmap else 0, 0, MOST_SAME)
 
 
 def _characteristics(target):
@@ -64,6 +65,14 @@ def lun_list(luns):
     return struct.pack(">I4x", 8 * len(luns)) + b"".join(struct.pack(">BB6x", 0, lun) for lun in luns)
 
 
+def report_luns(cdb, luns):
+    """REPORT LUNS' data for a target with these units, or None if a field of the CDB can't be; well-known units are none."""
+    allocation = int.from_bytes(cdb[6:10], "big")
+    if allocation < 16 or cdb[2] not in (0, 1, 2):
+        return None
+    return lun_list(() if cdb[2] == 1 else luns)[:allocation]
+
+
 def mode_pages(page, changeable=False):
     """Mode page 08h (caching), 0Ah (control) or 3Fh (both), or None; `changeable`: nothing is."""
     caching = bytes((0x08, 0x12, 0x04)) + bytes(17)        # WCE: writes are cached, so flushes matter
@@ -72,6 +81,34 @@ def mode_pages(page, changeable=False):
     if found is None:
         return None
     return b"".join(p[:2] + bytes(len(p) - 2) if changeable else p for p in found)
+
+
+def mode_parameters(data, long, sectors):
+    """Is a MODE SELECT's list whole, and does it say what is so already?  Two truth values.
+
+    A header of 4 or 8 bytes (`long`), a block descriptor or none, mode pages (SPC-4, "Mode parameters").
+    """
+    head = 8 if long else 4
+    if len(data) < head:
+        return False, False
+    block = int.from_bytes(data[6:8], "big") if long else data[3]
+    at = head + block
+    if at > len(data):
+        return False, False
+    if block not in (0, 8) or long and data[4] & 1:      # LONGLBA
+        return True, False
+    if block:
+        number, size = struct.unpack(">II", data[head:at])
+        if number not in (0, min(sectors, 0xFFFFFFFF)) or size & 0xFFFFFF != _SECTOR:
+            return True, False
+    while at < len(data):
+        if at + 2 > len(data) or at + 2 + data[at + 1] > len(data):
+            return False, False
+        page = data[at:at + 2 + data[at + 1]]
+        if page[0] not in (0x08, 0x0A) or page != mode_pages(page[0]):
+            return True, False
+        at += len(page)
+    return True, True
 
 
 def block_descriptor(sectors):

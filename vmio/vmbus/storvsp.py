@@ -18,6 +18,7 @@ import struct
 
 from vmio.hypervisor.inflight import InFlight
 from vmio.vmbus import vstor as v
+from vmio.vmbus.bounce import BouncePages
 from vmio.vmbus.messages import SCSI_CLASS
 from vmio.vmbus.packets import COMPLETION_REQUESTED, GPA_DIRECT, INBAND, RingCorrupt
 from vmio.vmbus.srb import Srb
@@ -25,6 +26,7 @@ from vmio.vmbus.worker import RingWorker
 
 VERSIONS = (v.WIN6, v.WIN7, v.WIN8, v.WIN8_1, v.WIN10)
 QUEUE_DEPTH = 256          # requests in flight a channel, as OpenVMM has it
+MOST_BOUNCED = 256         # pages of the host's that a guest's unaligned buffers may take; what needs more waits
 
 # state -> {operation that is due: the next state}
 READY = "ready"
@@ -87,11 +89,13 @@ class StorVsp(StorChannel):
         self.state, self.version = "begin", None
         self.subchannels = []
         self.under_way = InFlight(host.env)     # at the backend, which uses guest memory
-        self.requests = self.failures = self.corrupt = 0
+        self.requests = self.failures = self.corrupt = self.bounced = 0
+        self.bounce = BouncePages(host.memory, max(MOST_BOUNCED, -(-max_transfer // 4096)))
         self._server = None
         for target, _ in disks.values():
             target.luns, target.max_transfer = tuple(sorted(disks)), max_transfer
         guest.on_destroy.insert(0, self._destroyed)
+        guest.on_destroy.append(self.bounce.release)
 
     def offer(self, server):
         """Offer the controller on a bus; returns the bus's channel."""
