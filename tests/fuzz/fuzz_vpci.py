@@ -23,7 +23,7 @@ def message(dice):
         (v.BUS_D0ENTRY, {"window": MMIO}), (v.RESOURCES_ASSIGNED2, {}), (v.RESOURCES_ASSIGNED, {}),
         dice.choice(((v.RESET_DEVICE, {}), (v.RESOURCES_RELEASED, {}), (v.BUS_D0EXIT, {}))),
         (v.POWER_STATE_CHANGE, {"state": v.D0}), (v.QUERY_RESOURCE_REQUIREMENTS, {}),
-        (v.CREATE_INTERRUPT3, {"vector": 0x50, "count": 1, "processors": 1}), (v.EJECTION_COMPLETE, {}),
+        (v.CREATE_INTERRUPT3, {"vector": 0x50, "count": dice.choice((1, 1, 1, 4, 32)), "processors": 1}), (v.EJECTION_COMPLETE, {}),
         (v.CREATE_INTERRUPT, {"vector": 0x51, "count": 1, "processor_mask": 1}),
         (v.CREATE_INTERRUPT2, {"vector": 0x52, "count": 1, "processors": 1}),
         (v.DELETE_INTERRUPT, {"count": 1, "address": 0xFEE0_0010}), (dice.choice(tuple(v.LAYOUTS.values())), {})))

@@ -169,7 +169,7 @@ CREATE = {"vector": 0x50, "count": 1, "processors": 1}
     ([v.CREATE_INTERRUPT.pack(vector=0x50, count=1, processor_mask=m) for m in (0, 2, 3, 1 << 63)],
      [v.INVALID_PARAMETER] * 4),
     ([v.CREATE_INTERRUPT3.pack(**{**CREATE, **wrong}) for wrong in (
-        {"vector": 15}, {"vector": 256}, {"count": 0}, {"count": 2}, {"mode": 2}, {"processors": 0}, {"processors": 33},
+        {"vector": 15}, {"vector": 256}, {"count": 0}, {"count": 33}, {"mode": 2}, {"processors": 0}, {"processors": 33},
         {"processors": 2}, {"processor_array": b"\1"}, {"processor_array": b"\xFF\xFF"})],
      [0xC000000D] * 7 + [0] + [0xC000000D] * 2),
     ([v.DELETE_INTERRUPT.pack(address=0xFEE0_0018, data=0)], [v.INVALID_PARAMETER])])
@@ -219,6 +219,52 @@ def test_as_many_interrupts_as_the_function_has_vectors():
     assert [reply.status for reply in replies] == [0] * most + [v.INSUFFICIENT_RESOURCES] * 2
     assert len({reply.address for reply in replies[:most]}) == most
     assert (gone, again) == (0, v.INVALID_PARAMETER) and fresh.address == replies[3].address
+
+
+@pytest.mark.parametrize("interrupts", ("injected", "posted"))
+@pytest.mark.parametrize("count", (1, 4, 32))
+def test_several_messages_at_once(interrupts, count):
+    """CREATE_INTERRUPT3 for a device with MSI: `count` vectors in a row, and messages whose data counts up."""
+    rig = Rig(vcpus=2)
+    lent, other = rig.assign(interrupts=interrupts), rig.router.create(0x99, rig.guests[1].cpu, 0x80)
+    create = v.CREATE_INTERRUPT3.pack(vector=0x20, count=count, processors=1)
+
+    def program(cpu):
+        raw = yield from Raw(cpu).open()
+        yield from raw.ask(v.QUERY_PROTOCOL_VERSION.pack(version=v.V1_4))
+        first = v.INTERRUPT_REPLY.parse((yield from raw.ask(create)))
+        second = v.INTERRUPT_REPLY.parse((yield from raw.ask(create)))
+        assert (first.status, first.count, first.data, second.status, second.count) == (0, count, 0, 0, count)
+        assert second.address - first.address == 32 * count
+        space, seen = rig.iommu.space(rig.function.requester), []
+        cpu.cli()                              # look at what is requested, and take none
+        for n in range(count):
+            space.message(first.address, first.data + n)
+            seen.append(cpu.apic.acknowledge(auto_eoi=True))
+        assert seen == list(range(0x20, 0x20 + count)) and cpu.apic.irr == 0
+        assert lent.retarget_interrupt(first.address, count - 1, rig.guests[0].vcpus[1], 0x77)
+        assert not lent.retarget_interrupt(first.address, count, rig.guests[0].vcpus[1], 0x77)
+        space.message(first.address, count - 1)
+        assert rig.guests[0].vcpus[1].apic.irr == 1 << 0x77 and cpu.apic.irr == 0
+        cpu.sti()
+        owned = len(rig.router.owners)
+        if count > 1:
+            assert (yield from raw.status(v.DELETE_INTERRUPT.pack(address=first.address, data=1))) == v.INVALID_PARAMETER
+        assert (yield from raw.status(v.DELETE_INTERRUPT.pack(address=first.address, data=0))) == 0
+        assert owned - len(rig.router.owners) == count
+        assert (yield from raw.status(v.DELETE_INTERRUPT.pack(address=first.address, data=0))) == v.INVALID_PARAMETER
+        third = v.INTERRUPT_REPLY.parse((yield from raw.ask(create)))
+        full = v.INTERRUPT_REPLY.parse((yield from raw.ask(v.CREATE_INTERRUPT3.pack(vector=0xE0, count=32, processors=1))))
+        late = v.INTERRUPT_REPLY.parse((yield from raw.ask(v.CREATE_INTERRUPT3.pack(vector=0xE1, count=32, processors=1))))
+        return third.address - first.address, full.status, late.status
+    vectors = rig.function.registers.vectors
+    assert rig.run(program) == (0, 0 if 2 * count + 32 <= vectors else v.INSUFFICIENT_RESOURCES, v.INVALID_PARAMETER)
+    assert rig.router.owners[other[0] >> 5 & 0x7FFF] == 0x99
+    lent.take_back()
+    router = rig.router
+    assert set(router.owners.values()) == {0x99}
+    assert list(router._messages) == list(router._blocks) == list(router._guests) == list(router.owners)
+    assert len(router._handlers) == len(router._places) == 1
 
 
 def test_a_bar_over_ram_or_another_device_answers_nowhere():

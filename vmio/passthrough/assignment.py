@@ -167,13 +167,13 @@ class Assignment:
         """The guest asked for a function level reset; its BARs stay where it put them."""
         self.function.reset()
 
-    def create_interrupt(self, cpu, vector):
-        """(address, data) of a new message, or None if there are no more."""
+    def create_interrupt(self, cpu, vector, count=1):
+        """(address, data) of a new message, or of the first of `count` in a row; None if there are not so many left."""
         mine = sum(owner == self.function.requester for owner in self.router.owners.values())
-        if mine >= self.function.registers.vectors:
+        if mine + count > self.function.registers.vectors:
             return None
         try:
-            return self.router.create(self.function.requester, cpu, vector, self.posted)
+            return self.router.create(self.function.requester, cpu, vector, self.posted, count)
         except ValueError:
             return None
 

@@ -10,6 +10,8 @@ descriptor; the processor takes the vector from there while the guest runs.
 Source: Intel VT-d specification 5.1 "Interrupt Remapping", 5.2 "Interrupt Posting".
 """
 
+from itertools import islice
+
 from vmio.machine.memory import PAGE
 from vmio.passthrough import interrupts
 from vmio.passthrough.posted import DESCRIPTOR_BYTES, PostedDescriptor
@@ -32,6 +34,8 @@ class InterruptRouter:
         self.memory = host.memory
         self.table, self._page = host.memory.allocate(1), host.memory.allocate(1)
         self.owners, self.quota = {}, quota
+        self._blocks = {}             # first table index -> how many messages were created together
+        self._messages = {}           # table index -> (address, data)
         self._guests = {}             # table index -> the `Guest` that has it
         self._places = {}             # table index -> (APIC id, vector) of the host
         self._handlers = {}           # (APIC id, vector) -> function()
@@ -42,40 +46,46 @@ class InterruptRouter:
         remapper.set_table(self.table, ENTRIES)
         remapper.enabled = True
 
-    def create(self, requester, cpu, vector, posted=False):
+    def create(self, requester, cpu, vector, posted=False, count=1):
         """Let `requester` raise `vector` (16 to 255) on a guest's `cpu`; the (address, data) of its message.
 
-        ValueError for a vector that can't be, at the guest's quota, and when the table is full.
+        With `count` there are so many vectors in a row, and as many messages: with `data`,
+        `data` + 1, ... (multiple message MSI, PCI 3.0, 6.8.1).  ValueError for a vector that
+        can't be, at the guest's quota, and when the table is full; then nothing has changed.
         """
-        if not 16 <= vector <= 255:
-            raise ValueError(f"interrupt vector {vector}: 16 to 255")
+        if count < 1 or not 16 <= vector <= 256 - count:
+            raise ValueError(f"interrupt vector {vector}, {count} in a row: 16 to 255")
         guest = cpu.guest
-        if list(self._guests.values()).count(guest) >= self.quota:
+        if list(self._guests.values()).count(guest) > self.quota - count:
             raise ValueError(f"interrupts: guest {guest.name} has {self.quota} entries of the remapping table already")
+        first = self._room(count)
         if posted:
-            message = self._install(requester, interrupts.posted_entry(requester, self.descriptor(cpu).spa, vector))
+            spa = self.descriptor(cpu).spa
+            for n in range(count):
+                self._install(first + n, requester, interrupts.posted_entry(requester, spa, vector + n), guest)
         else:
-            message = self.create_for(requester, lambda: cpu.apic.request(vector))
-        self._guests[_index(message[0])] = guest
-        return message
+            for n, place in enumerate(self._free_places(count)):
+                self._install(first + n, requester, interrupts.remapped_entry(requester, *place), guest)
+                self._places[first + n] = place
+                self._handlers[place] = _request(cpu, vector + n)
+        return self._grant(first, count)
 
     def create_for(self, requester, call):
         """Let `requester` make the host call `call()`; the (address, data) of its message."""
-        place = next((place for place in PLACES if place not in self._handlers), None)
-        if place is None:
-            raise ValueError("interrupts: every vector of the host is taken")
-        message = self._install(requester, interrupts.remapped_entry(requester, *place))
-        self._places[_index(message[0])] = place
+        place, = self._free_places(1)
+        first = self._room(1)
+        self._install(first, requester, interrupts.remapped_entry(requester, *place), None)
+        self._places[first] = place
         self._handlers[place] = call
-        return message
+        return self._grant(first, 1)
 
     def retarget(self, requester, address, data, cpu, vector):
         """Let the interrupt with this message go to another vCPU or vector; the device notices nothing.
 
         False if `requester` has none with this message.  ValueError for a vector that can't be.
         """
-        index = _index(address)
-        if self.owners.get(index) != requester or interrupts.message(index) != (address, data):
+        index = _index(address) + data
+        if self.owners.get(index) != requester or self._messages[index] != (address, data):
             return False
         if not 16 <= vector <= 255:
             raise ValueError(f"interrupt vector {vector}: 16 to 255")
@@ -83,15 +93,16 @@ class InterruptRouter:
         if place is None:
             self._write(index, interrupts.posted_entry(requester, self.descriptor(cpu).spa, vector))
         else:
-            self._handlers[place] = lambda: cpu.apic.request(vector)
+            self._handlers[place] = _request(cpu, vector)
         return True
 
     def delete(self, requester, address, data):
-        """Take an interrupt back; False if `requester` has none with this message."""
-        index = _index(address)
-        if self.owners.get(index) != requester or interrupts.message(index) != (address, data):
+        """Take an interrupt back, with all that were created with it; False if `requester` has none with this message."""
+        first = _index(address)
+        if self.owners.get(first) != requester or self._messages[first] != (address, data):
             return False
-        self._remove(index)
+        for index in range(first, first + self._blocks[first]):
+            self._remove(index)
         return True
 
     def delete_all(self, requester):
@@ -117,16 +128,38 @@ class InterruptRouter:
             del self._descriptors[spa]
             cpu.posted = False
 
-    def _install(self, requester, entry):
-        index = next((n for n in range(ENTRIES) if n not in self.owners), None)
-        if index is None:
-            raise ValueError(f"interrupts: all {ENTRIES} entries of the remapping table are in use")
+    def _room(self, count):
+        """The first of `count` free entries of the table in a row."""
+        owners = self.owners
+        first = next((n for n in range(ENTRIES - count + 1) if not any(n + k in owners for k in range(count))), None)
+        if first is None:
+            raise ValueError(f"interrupts: all {ENTRIES} entries of the remapping table are in use" if count == 1 else
+                             f"interrupts: no {count} entries in a row are free in the remapping table")
+        return first
+
+    def _free_places(self, count):
+        """So many vectors of the host that nobody has."""
+        places = list(islice((place for place in PLACES if place not in self._handlers), count))
+        if len(places) < count:
+            raise ValueError("interrupts: every vector of the host is taken")
+        return places
+
+    def _install(self, index, requester, entry, guest):
         self._write(index, entry)
         self.owners[index] = requester
-        return interrupts.message(index)
+        if guest is not None:
+            self._guests[index] = guest
+
+    def _grant(self, first, count):
+        """The entries belong together from now on; the message of the first."""
+        message = address, data = interrupts.message(first)
+        self._blocks[first] = count
+        self._messages.update({first + n: (address, data + n) for n in range(count)})
+        return message
 
     def _remove(self, index):
-        del self.owners[index]
+        del self.owners[index], self._messages[index]
+        self._blocks.pop(index, None)
         self._guests.pop(index, None)
         self._handlers.pop(self._places.pop(index, None), None)
         self._write(index, bytes(interrupts.ENTRY_BYTES))
@@ -148,6 +181,10 @@ class InterruptRouter:
             self.spurious += 1
         else:
             descriptor.post(vector, urgent)
+
+
+def _request(cpu, vector):
+    return lambda: cpu.apic.request(vector)
 
 
 def _index(address):

@@ -199,15 +199,18 @@ class VpciVsp:
         return v.SUCCESS
 
     def _create_interrupt(self, record):
-        """An entry of the remapping table; the guest writes the message into the MSI-X table itself."""
-        targets = v.targets(record)
-        if (not targets or max(targets) >= len(self.guest.vcpus) or not 16 <= record.vector <= 255
-                or record.count != 1 or record.mode not in (v.FIXED, v.LOWEST_PRIORITY)):
+        """Entries of the remapping table; the guest writes the message into the MSI-X table itself.
+
+        More than one belong to a device with MSI: `count` vectors in a row, and messages whose data counts up.
+        """
+        targets, count = v.targets(record), record.count
+        if (not targets or max(targets) >= len(self.guest.vcpus) or not 1 <= count <= v.MOST_MESSAGES
+                or not 16 <= record.vector <= 256 - count or record.mode not in (v.FIXED, v.LOWEST_PRIORITY)):
             return v.INTERRUPT_REPLY.pack(status=self._refuse("impossible interrupt", v.INVALID_PARAMETER))
-        message = self.device.create_interrupt(self.guest.vcpus[targets[0]], record.vector)
+        message = self.device.create_interrupt(self.guest.vcpus[targets[0]], record.vector, count)
         if message is None:
             return v.INTERRUPT_REPLY.pack(status=self._refuse("too many interrupts", v.INSUFFICIENT_RESOURCES))
-        return v.INTERRUPT_REPLY.pack(count=1, address=message[0], data=message[1])
+        return v.INTERRUPT_REPLY.pack(count=count, address=message[0], data=message[1])
 
     def _delete_interrupt(self, record):
         if not self.device.delete_interrupt(record.address, record.data):

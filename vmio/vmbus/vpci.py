@@ -48,6 +48,7 @@ D0, D3 = 1, 4                               # device power states, in Windows' n
 BARS = 6
 FIXED, LOWEST_PRIORITY = 0, 1               # delivery modes
 MOST_TARGETS = 32                           # vCPUs that an interrupt may name
+MOST_MESSAGES = 32                          # of one CREATE_INTERRUPT: what PCI's MSI capability allows
 EJECT_NS = 60_000_000_000                   # how long a guest has to let a device go
 
 
