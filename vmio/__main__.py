@@ -55,7 +55,10 @@ def _parser():
     run.add_argument("--host-cores", type=int, default=2, help="cores that vCPUs and the host's workers share")
     run.add_argument("--guests", type=int, default=1)
     run.add_argument("--costs", default="server-2022", help="cost preset")
-    run.add_argument("--trace", metavar="FILE", help="CSV: time_us,op,lba,sectors")
+    run.add_argument("--trace", metavar="FILE",
+                     help="requests of a real disk: CSV time_us,op,lba,sectors, or (recognised by content) blkparse, biosnoop, "
+                          "fio iolog 2 and 3, MSR Cambridge, Alibaba, Tencent CBS, SYSTOR '17, SPC; gzip or not")
+    run.add_argument("--volume", metavar="NAME", help="the trace's volume to take, if it has several (without: they are listed)")
     run.add_argument("--image", metavar="FILE", help="raw or gzip disk image; the file is not changed")
     run.add_argument("--save", metavar="FILE", help="write the first guest's disk here at the end; the file is replaced when all is written")
     run.add_argument("--json", action="store_true", help="one JSON object on standard output")
@@ -91,9 +94,9 @@ def _run(args):
                              guests=args.guests, queue_depth=args.queue_depth, costs=args.costs, ring_kib=args.ring_kib,
                              batch=args.batch, signals=args.signals, host_cores=args.host_cores,
                              iommu=args.iommu, delivery=args.interrupts)
-    requests = trace.load(args.trace) if args.trace else None
+    requests = trace.load(args.trace, args.volume) if args.trace is not None else None
     image = Image.open(args.image) if args.image else None
-    result = disk.run(params, requests, image, f"trace {args.trace}" if args.trace else "sequential reads")
+    result = disk.run(params, requests, image, f"trace {args.trace}" if args.trace is not None else "sequential reads")
     if args.save is not None:
         files.save(result.images[0], args.save, inputs)
     console.say(json.dumps(result.to_dict()) if args.json else result.table())

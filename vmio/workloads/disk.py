@@ -165,6 +165,8 @@ def run(params, requests=None, image=None, name="trace"):
     if image is None:
         image = pattern((max((r.lba + r.sectors for r in requests), default=0) - 1 >> 11) + 1 or 1)
     trace.check_fits(requests, image.sectors, name)
+    if any(request.op == "D" for request in requests):
+        raise ValueError(f"{name}: it discards sectors, which no mode's guest does")
     if params.mode == "split":
         from vmio.workloads.split import run_split
         return run_split(params, requests, image)

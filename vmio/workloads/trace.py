@@ -1,54 +1,11 @@
-"""Block traces: what a real Linux guest asked of its disk, in order.
+"""Requests of a disk workload: those of a real guest, recorded (`load`), and synthetic ones."""
 
-A trace is CSV with a header `time_us,op,lba,sectors`: R read, W write, F flush;
-addresses and lengths in 512-byte sectors.
-"""
-
-import csv
 from random import Random
-from typing import NamedTuple
 
-SECTOR = 512
-COLUMNS = ["time_us", "op", "lba", "sectors"]
-MOST_SECTORS = 65_536  # one ATA command (LBA48) moves no more
+from vmio.workloads.traces.reader import load
+from vmio.workloads.traces.request import MOST_SECTORS, SECTOR, Request
 
-
-class Request(NamedTuple):
-    """One request: `op` is "R", "W" or "F"; `lba` and `sectors` in 512-byte sectors."""
-
-    op: str
-    lba: int
-    sectors: int
-
-
-def load(path):
-    """The requests of a trace file.  ValueError names the file, the line and what is allowed."""
-    try:
-        with open(path, newline="") as file:
-            lines = list(csv.reader(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"trace {path}: cannot be read ({error})") from None
-    if not lines or lines[0] != COLUMNS:
-        raise ValueError(f"trace {path}, line 1: header {','.join(lines[0]) if lines else '(empty file)'!r}; "
-                         f"expected {','.join(COLUMNS)!r}")
-    return [_request(path, number, line) for number, line in enumerate(lines[1:], 2)]
-
-
-def _request(path, number, line):
-    where = f"trace {path}, line {number}"
-    if len(line) != len(COLUMNS):
-        raise ValueError(f"{where}: {len(line)} columns; expected {len(COLUMNS)} ({','.join(COLUMNS)})")
-    op = line[1]
-    if op not in ("R", "W", "F"):
-        raise ValueError(f"{where}: operation {op!r}; R (read), W (write) or F (flush)")
-    try:
-        time_us, lba, sectors = int(line[0]), int(line[2]), int(line[3])
-    except ValueError:
-        raise ValueError(f"{where}: {','.join(line)!r}; time_us, lba and sectors are whole numbers") from None
-    if time_us < 0 or lba < 0 or (op != "F" and not 1 <= sectors <= MOST_SECTORS):
-        raise ValueError(f"{where}: time {time_us}, lba {lba}, sectors {sectors}; "
-                         f"time and lba from 0, 1 to {MOST_SECTORS} sectors")
-    return Request(op, lba, sectors if op != "F" else 0)
+__all__ = ["MOST_SECTORS", "SECTOR", "Request", "check_fits", "load", "middle", "mixed", "payload", "sequential"]
 
 
 def sequential(total_bytes, block_bytes):
@@ -92,10 +49,11 @@ def middle(requests, most, most_bytes):
 
 
 def check_fits(requests, sectors, name="trace"):
-    """ValueError for the first request past a disk of `sectors`, with its line in the trace's file."""
-    for number, request in enumerate(requests, 2):
+    """ValueError for the first request past a disk of `sectors`, with its line in the trace's file if it came from one."""
+    for row, request in enumerate(requests):
         if request.lba + request.sectors > sectors:
-            raise ValueError(f"{name}, line {number}: LBA {request.lba} + {request.sectors} sectors; "
+            where = f"{name}, line {requests.lines[row]}" if hasattr(requests, "lines") else f"{name}, request {row}"
+            raise ValueError(f"{where}: LBA {request.lba} + {request.sectors} sectors; "
                              f"the disk ends at {sectors}")
 
 
