@@ -1,24 +1,26 @@
 """`python -m vmio ...`: the oracle door, a workload, the attacks, real hardware, the benchmarks."""
 
 import os
-import signal
 import sys
 
+from vmio import __version__, console
+
 _COMMAND = os.path.splitext(os.path.basename(sys.argv[0]))[0] == "vmio"    # not python -m vmio, but what pip installs
-if (_COMMAND or __name__ == "__main__") and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)    # Ctrl-C before `console.run` is no traceback
+if _COMMAND or __name__ == "__main__":
+    console.starting()
 
 import argparse  # noqa: E402
 import json  # noqa: E402
 
-from vmio import __version__, console  # noqa: E402
-
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose help is printed or not printed: argparse's own keeps quiet when it can't be."""
+    """A parser whose help and version are printed or the exit status says so: argparse's own keeps quiet when they can't be."""
 
-    def print_help(self, file=None):
-        console.say(self.format_help().rstrip("\n"))
+    def _print_message(self, message, file=None):
+        if file is sys.stdout:
+            console.say(message.rstrip("\n"))
+        else:
+            super()._print_message(message, file)
 
 
 def _parser():

@@ -23,12 +23,22 @@ _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if
 _STREAMS = (("stdin", os.O_RDONLY, "r"), ("stdout", os.O_RDONLY, "w"), ("stderr", os.O_WRONLY, "w"))
 
 
-class Ended(BaseException):
-    """A signal asks this process to end.  Not an Exception, so that every `finally` runs and no `except Exception` stops it."""
+class Ended(KeyboardInterrupt):
+    """A signal asks this process to end.
+
+    Like Ctrl-C it is no Exception, so that every `finally` runs and no `except Exception`
+    stops it; asyncio and subprocess let a KeyboardInterrupt through and end what they started.
+    """
 
     def __init__(self, number):
         super().__init__(number)
         self.number = number
+
+
+def starting():
+    """Let Ctrl-C end a program that is still importing what it needs, without a traceback."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def run(name, command):

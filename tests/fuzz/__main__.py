@@ -5,6 +5,7 @@ import importlib
 import sys
 
 from tests.fuzz import engine
+from vmio import console
 
 PARTS = ("ring", "storvsp", "vmbus", "nvme", "ata", "chips", "iommu", "vpci", "qtest")
 
@@ -37,4 +38,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(console.run("tests.fuzz", main))

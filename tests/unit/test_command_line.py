@@ -4,7 +4,6 @@ import gzip
 import json
 import os
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -12,29 +11,9 @@ import threading
 
 import pytest
 
-posix = pytest.mark.skipif(os.name != "posix", reason="signals and files of these kinds are Unix's")
+from tests.command_rig import DISK, command, names, posix, refused, vmio, with_source
+
 SMALL = ["run", "--dma", "--bytes", "65536"]
-DISK = b"".join(lba.to_bytes(8, "little") * 64 for lba in range(8192))     # 4 MiB, no sector like another
-
-
-def command(*arguments):
-    return [sys.executable, "-m", "vmio", *map(os.fspath, arguments)]
-
-
-def vmio(*arguments, **options):
-    """The finished process; what it says is text."""
-    return subprocess.run(command(*arguments), capture_output="stdout" not in options, text=True, timeout=300, **options)
-
-
-def refused(done, why):
-    """Exit status 2, nothing on standard output, one line that says why."""
-    assert (done.returncode, done.stdout or "") == (2, "")
-    line, = done.stderr.splitlines()
-    assert line.startswith("vmio ") and why in line, line
-
-
-def names(folder):
-    return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.fixture
@@ -54,12 +33,6 @@ def test_save_over_the_image_is_refused_under_each_of_its_names(image):
         refused(vmio(*SMALL, "--image", image, "--save", name), "same file as --image")
         refused(vmio(*SMALL, "--image", name, "--save", "a.img", cwd=image.parent, env=with_source()), "same file as --image")
     assert image.read_bytes() == DISK and names(image.parent) == ["a.img", "hard.img", "soft.img"]
-
-
-def with_source():
-    """An environment in which `python -m vmio` is this one from any folder."""
-    here = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    return {**os.environ, "PYTHONPATH": here}
 
 
 def test_save_over_a_gzip_image_or_the_trace_is_refused(tmp_path, image):
@@ -118,7 +91,7 @@ def test_a_reader_that_goes_ends_it_quietly_and_a_full_device_with_a_sentence(tm
     read, write = os.pipe()
     os.close(read)
     with open(write, "wb") as gone, open("/dev/full", "wb") as full:
-        for arguments in ([*SMALL, "--json"], ["--help"], ["attack", "--list"]):
+        for arguments in ([*SMALL, "--json"], ["--help"], ["--version"], ["attack", "--list"]):
             done = vmio(*arguments, stdout=gone, stderr=subprocess.PIPE)
             assert (done.returncode, done.stderr) == (141, "")
             done = vmio(*arguments, stdout=full, stderr=subprocess.PIPE)
@@ -218,162 +191,3 @@ def test_handlers_are_given_back():
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     assert main(["run", "--image", "no such file"]) == 2
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
-
-
-# The oracle door's socket and log.
-
-
-@posix
-def test_a_socket_replaces_no_file_of_another_kind(tmp_path):
-    (tmp_path / "file").write_text("precious")
-    (tmp_path / "soft").symlink_to("file")
-    os.mkfifo(tmp_path / "fifo")
-    for name, why in (("file", "an ordinary file"), ("soft", "an ordinary file"), ("fifo", "a FIFO"), (".", "a folder"),
-                      ("none/s", "No such file"), ("file/s", "Not a directory"), ("x" * 120, "path too long"), ("", "name is empty")):
-        refused(vmio("qtest", "--unix", name, cwd=tmp_path, env=with_source(), stdin=subprocess.DEVNULL), why)
-    assert (tmp_path / "file").read_text() == "precious" and names(tmp_path) == ["fifo", "file", "soft"]
-
-
-@posix
-def test_a_socket_of_another_type_stays(tmp_path):
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
-        other.bind(str(tmp_path / "s"))
-        refused(vmio("qtest", "--unix", tmp_path / "s"), "wrong type")
-        assert names(tmp_path) == ["s"]
-
-
-@posix
-@pytest.mark.parametrize("link", [False, True])
-@pytest.mark.parametrize("end", ["client leaves", signal.SIGTERM, signal.SIGINT])
-def test_a_dead_socket_is_replaced_and_ours_removed_at_the_end(tmp_path, end, link):
-    name = path = tmp_path / "s"
-    with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(str(path))
-    if link:
-        name = tmp_path / "link"
-        name.symlink_to("s")
-    process = subprocess.Popen(command("qtest", "--unix", name), stderr=subprocess.PIPE, text=True)
-    with served(path) as peer, peer.makefile("rw") as lines:
-        lines.write("inb 0x3fd\n")
-        lines.flush()
-        assert lines.readline() == "OK 0x0060\n" and path.is_socket()
-        if end != "client leaves":
-            process.send_signal(end)
-            assert process.wait(60) == 128 + end
-    said = process.communicate(timeout=60)[1]
-    assert said == ("" if end == "client leaves" else f"vmio qtest: ended by {end.name}\n")
-    assert names(tmp_path) == (["link"] if link else [])
-
-
-@posix
-def test_a_socket_is_removed_when_nobody_came(tmp_path):
-    process = subprocess.Popen(command("qtest", "--unix", tmp_path / "s"), stderr=subprocess.PIPE, text=True)
-    pause = threading.Event()
-    while not (tmp_path / "s").exists():
-        assert process.poll() is None
-        pause.wait(0.02)
-    process.terminate()
-    assert process.communicate(timeout=60)[1] == "vmio qtest: ended by SIGTERM\n" and names(tmp_path) == []
-
-
-@posix
-def test_what_took_the_place_of_our_socket_stays(tmp_path):
-    path = tmp_path / "s"
-    first = subprocess.Popen(command("qtest", "--unix", path))
-    with served(path) as one:
-        one.sendall(b"inb 0x3fd\n")
-        assert one.recv(99) == b"OK 0x0060\n"       # it has stopped listening
-        second = subprocess.Popen(command("qtest", "--unix", path))
-        with served(path) as two:
-            one.close()
-            assert first.wait(60) == 0 and path.is_socket()
-            two.sendall(b"inb 0x3fd\n")
-            assert two.recv(99) == b"OK 0x0060\n"
-        assert second.wait(60) == 0 and names(tmp_path) == []
-
-
-def served(path):
-    """A client's socket, as soon as somebody listens at `path`."""
-    pause = threading.Event()
-    while True:
-        client = socket.socket(socket.AF_UNIX)
-        try:
-            client.connect(str(path))
-            return client
-        except OSError:
-            client.close()
-            pause.wait(0.02)
-
-
-@posix
-def test_a_log_is_no_input_and_no_second_output(tmp_path):
-    path = tmp_path / "disk"
-    path.write_bytes(DISK)
-    (tmp_path / "soft").symlink_to("disk")
-    for arguments, why in ((["--drive", path, "--serial", tmp_path / "soft"], "same file as --drive"),
-                           (["--unix", tmp_path / "s", "--serial", tmp_path / "." / "s"], "the socket is to be there"),
-                           (["--serial", "/dev/stdout"], "standard output"), (["--serial", tmp_path], "a folder")):
-        refused(vmio("qtest", *arguments, stdin=subprocess.DEVNULL), why)
-    with open(path, "rb") as commands:
-        refused(vmio("qtest", "--serial", path, stdin=commands), "standard input")
-    assert path.read_bytes() == DISK and names(tmp_path) == ["disk", "soft"]
-
-
-def test_a_log_replaces_an_old_one_when_the_door_closes(tmp_path):
-    log = tmp_path / "log"
-    for commands, holds in (("", "old"), ("outb 0x80 65\n", "old"), ("outb 0x3f8 65\n", "A"), ("outb 0x3f8 66\n", "B")):
-        if holds == "old":
-            log.write_text("old")
-        done = vmio("qtest", "--serial", log, input=commands)
-        assert (done.returncode, done.stderr, log.read_text()) == (0, "", holds)
-    refused(vmio("qtest", "--serial", log, "--drive", tmp_path / "none", input="outb 0x3f8 66\n"), "No such file")
-    assert log.read_text() == "B" and names(tmp_path) == ["log"]
-
-
-@posix
-def test_a_log_of_a_door_that_is_told_to_end_is_whole(tmp_path):
-    log = tmp_path / "log"
-    log.write_text("old")
-    with subprocess.Popen(command("qtest", "--serial", log), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as door:
-        door.stdin.write(b"outb 0x3f8 65\n")
-        door.stdin.flush()
-        assert door.stdout.readline() == b"OK\n" and log.read_text() == "old"
-        door.terminate()
-        assert door.stderr.read() == b"vmio qtest: ended by SIGTERM\n"
-    assert (door.returncode, log.read_text(), names(tmp_path)) == (143, "A", ["log"])
-
-
-@posix
-def test_a_log_on_a_full_device_ends_the_door_with_a_sentence():
-    done = vmio("qtest", "--serial", "/dev/full", input="outb 0x80 0\noutb 0x3f8 65\ninb 0x3fd\n")
-    assert (done.returncode, done.stdout, done.stderr) == (2, "OK\n", "vmio qtest: output /dev/full: No space left on device\n")
-
-
-@posix
-def test_a_log_may_be_standard_error_or_the_output_that_a_socket_leaves_free(tmp_path):
-    done = vmio("qtest", "--serial", "/dev/stderr", input="outb 0x3f8 65\n")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "OK\n", "A")
-    out = tmp_path / "out"
-    for stream in (subprocess.PIPE, open(out, "wb")):
-        door = subprocess.Popen(command("qtest", "--serial", "/dev/stdout", "--unix", tmp_path / "s"), stdout=stream)
-        with served(tmp_path / "s") as peer:
-            peer.sendall(b"outb 0x3f8 65\n")
-            assert peer.recv(9) == b"OK\n"
-        assert (door.communicate(timeout=60)[0] or out.read_bytes()) == b"A" and door.returncode == 0
-    stream.close()
-
-
-@posix
-def test_answers_that_nobody_reads_end_the_door_quietly_and_its_log_is_whole(tmp_path):
-    log = tmp_path / "log"
-    log.write_text("old")
-    read, write = os.pipe()
-    os.close(read)
-    with open(write, "wb") as gone:
-        done = vmio("qtest", "--serial", log, input="outb 0x3f8 65\n", stdout=gone, stderr=subprocess.PIPE)
-    assert (done.returncode, done.stderr, log.read_text()) == (141, "", "A")
-
-
-def test_commands_that_are_no_text_are_answered():
-    done = subprocess.run(command("qtest"), input=b"\xff\xfe\ninb 0x3fd\n", capture_output=True)
-    assert done.stdout.endswith(b"'\nOK 0x0060\n") and done.stdout.startswith(b"FAIL Unknown command") and done.returncode == 0

@@ -114,7 +114,7 @@ def test_programs_at_random_make_the_exits_that_the_rules_say():
 
 @on_kvm
 def test_what_was_recorded_is_what_happens_here():
-    """If the programs changed: python -m vmio.kvm.recorded > data/kvm-recorded.json."""
+    """If the programs changed: python -m vmio.kvm.recorded."""
     kept = costs.recorded()
     for kind in steps.KINDS:
         for n in (1, 64, 512):

@@ -1,6 +1,6 @@
 """What a real processor said, for hosts that have none to ask: data/kvm-recorded.json.
 
-    python -m vmio.kvm.recorded > data/kvm-recorded.json       on a host with a usable /dev/kvm
+    python -m vmio.kvm.recorded        on a host with a usable /dev/kvm: replaces that file
 
 Lessons ask here.  Where /dev/kvm is usable the answer is a live one, elsewhere
 the recorded one.  Counts are the same on every host, so text made of them
@@ -8,11 +8,14 @@ is too; times are not.
 """
 
 import json
+import sys
 from functools import cache
 
+from vmio import console, data
 from vmio.hypervisor.costs import CostModel, recorded
 from vmio.kvm import probe, steps
 from vmio.kvm.programs import CASES
+from vmio.machine import files
 
 NEVER_MAPPED = 0xD000_0000                       # guest-physical: no slot, no device
 # What a guest may do to itself, and how it ends: machine code that no driver has.
@@ -111,20 +114,20 @@ def offer_this_host():
 
 
 def main():
-    """Record everything that lessons ask for."""
+    """Record everything that lessons ask for; ValueError where nothing can be recorded."""
     works, reason = live()
     if not works:
-        raise SystemExit(f"nothing can be recorded: {reason}")
+        raise ValueError(f"nothing can be recorded: {reason}")
     from vmio.kvm import measure
     kept = ("end", "differences", "model", "kvm", "rings", "bytes_read")
-    print(json.dumps({
+    files.write_text(data.path("kvm-recorded.json"), json.dumps({
         "host": measure.host(),
         "exits": measure.to_dict(measure.measure(rounds=_ROUNDS)),
         "counts": {kind: {n: counts(kind, n) for n in COUNTS} for kind in steps.KINDS},
         "ends": {fault: end(fault) for fault in FAULTS},
         "interrupts": {INTERRUPTS: interrupts(INTERRUPTS)},
-        "replays": {name: {key: replay(name)[key] for key in kept} for name in CASES}}, indent=1))
+        "replays": {name: {key: replay(name)[key] for key in kept} for name in CASES}}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(console.run("vmio.kvm.recorded", main))

@@ -12,18 +12,23 @@ its outputs, but without what differs between two runs of the same source:
 widget state, model ids, times.  `--check` builds again and compares.
 """
 
-import argparse
-import hashlib
-import os
-import sys
-from pathlib import Path
+from vmio import console
 
-import nbformat
-from nbclient import NotebookClient
+if __name__ == "__main__":
+    console.starting()
 
-from vmio import data
-from vmio.lab.check import exercise
-from vmio.machine import files
+import argparse  # noqa: E402
+import asyncio  # noqa: E402
+import hashlib  # noqa: E402
+import os  # noqa: E402
+import sys  # noqa: E402
+
+import nbformat  # noqa: E402
+from nbclient import NotebookClient  # noqa: E402
+
+from vmio import data  # noqa: E402
+from vmio.lab.check import exercise  # noqa: E402
+from vmio.machine import files  # noqa: E402
 
 NOTEBOOKS = data.EXERCISES.parent
 NO_KVM = "none"     # what is stored must not depend on the host: lesson 09 shows what was recorded
@@ -80,12 +85,28 @@ def skeleton(source, folder=NOTEBOOKS / "exercises"):
     return notebook
 
 
+class _Loop(asyncio.SelectorEventLoop):
+    """A loop that leaves signals to `console.run`: nbclient's own handlers end the kernel under the build and go on."""
+
+    def add_signal_handler(self, *_):
+        raise RuntimeError("signals have their handlers")
+
+    def remove_signal_handler(self, *_):
+        return False
+
+
 def execute(notebook, where=NOTEBOOKS):
     """Run every cell in a fresh kernel and take away what would differ next time; raises on the first error."""
     here = os.pathsep.join(part for part in (str(NOTEBOOKS.parent), os.environ.get("PYTHONPATH")) if part)
-    NotebookClient(notebook, timeout=SECONDS, startup_timeout=SECONDS, kernel_name="python3", store_widget_state=False, coalesce_streams=True,
-                   record_timing=False, resources={"metadata": {"path": str(where)}},
-                   ).execute(env={**os.environ, "VMIO_STRICT": "1", "PYTHONPATH": here, "VMIO_KVM": NO_KVM})
+    client = NotebookClient(
+        notebook, timeout=SECONDS, startup_timeout=SECONDS, kernel_name="python3", store_widget_state=False, coalesce_streams=True,
+        record_timing=False, resources={"metadata": {"path": str(where)}})
+    with asyncio.Runner(loop_factory=_Loop) as runner:      # however it ends, its kernel ends, too
+        try:
+            runner.run(client.async_execute(env={**os.environ, "VMIO_STRICT": "1", "PYTHONPATH": here, "VMIO_KVM": NO_KVM}))
+        except KeyboardInterrupt:
+            runner.get_loop().set_exception_handler(lambda *_: None)    # that the kernel died is no news
+            raise
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
         cell.metadata = nbformat.from_dict({})
@@ -132,4 +153,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(console.run("vmio.lab.build", main))

@@ -11,7 +11,7 @@ import sys
 from html import escape
 from importlib import import_module
 
-from vmio import data
+from vmio import console, data
 from vmio.machine import files
 
 FOLDER = "docs/pictures"
@@ -58,4 +58,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(console.run("vmio.lab.pictures", main))
