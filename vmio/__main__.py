@@ -1,16 +1,17 @@
 """`python -m vmio ...`: the oracle door, a workload, the attacks, real hardware, the benchmarks."""
 
 import os
+import signal
 import sys
 
-from vmio import __version__, console
-
 _COMMAND = os.path.splitext(os.path.basename(sys.argv[0]))[0] == "vmio"    # not python -m vmio, but what pip installs
-if _COMMAND or __name__ == "__main__":
-    console.starting()
+if (_COMMAND or __name__ == "__main__") and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)    # Ctrl-C before `console.run` is no traceback
 
 import argparse  # noqa: E402
 import json  # noqa: E402
+
+from vmio import __version__, console  # noqa: E402
 
 
 class _Parser(argparse.ArgumentParser):

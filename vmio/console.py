@@ -35,12 +35,6 @@ class Ended(KeyboardInterrupt):
         self.number = number
 
 
-def starting():
-    """Let Ctrl-C end a program that is still importing what it needs, without a traceback."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def run(name, command):
     """Call `command()` and return an exit status: its own, or that of what stopped it, which `name` says in a sentence."""
     _open_closed_streams()

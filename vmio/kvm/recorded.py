@@ -120,7 +120,7 @@ def main():
         raise ValueError(f"nothing can be recorded: {reason}")
     from vmio.kvm import measure
     kept = ("end", "differences", "model", "kvm", "rings", "bytes_read")
-    files.write_text(data.path("kvm-recorded.json"), json.dumps({
+    files.write_text(data.checkout("data/kvm-recorded.json"), json.dumps({
         "host": measure.host(),
         "exits": measure.to_dict(measure.measure(rounds=_ROUNDS)),
         "counts": {kind: {n: counts(kind, n) for n in COUNTS} for kind in steps.KINDS},

@@ -12,10 +12,10 @@ its outputs, but without what differs between two runs of the same source:
 widget state, model ids, times.  `--check` builds again and compares.
 """
 
-from vmio import console
+import signal
 
-if __name__ == "__main__":
-    console.starting()
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)    # Ctrl-C before `console.run` is no traceback
 
 import argparse  # noqa: E402
 import asyncio  # noqa: E402
@@ -26,7 +26,7 @@ import sys  # noqa: E402
 import nbformat  # noqa: E402
 from nbclient import NotebookClient  # noqa: E402
 
-from vmio import data  # noqa: E402
+from vmio import console, data  # noqa: E402
 from vmio.lab.check import exercise  # noqa: E402
 from vmio.machine import files  # noqa: E402
 
