@@ -31,7 +31,7 @@ def _parser():
     commands = parser.add_subparsers(dest="command", required=True)
 
     qtest = commands.add_parser("qtest", help="serve the board in QEMU's qtest text protocol")
-    qtest.add_argument("--drive", metavar="FILE", help="raw or gzip disk image; the file is not changed")
+    qtest.add_argument("--drive", metavar="FILE", help="disk: raw, gzip, VHD, VHDX, block device; it is not changed")
     qtest.add_argument("--serial", metavar="FILE", help="where COM1's output goes, live; a file that holds something is replaced at the end")
     qtest.add_argument("--memory", metavar="MIB", type=int, default=16, help="guest RAM (default 16)")
     qtest.add_argument("--rtc-base", metavar="ISO", default="2024-02-29T23:59:58", help="date at virtual time 0")
@@ -62,7 +62,7 @@ def _parser():
                      help="requests of a real disk: CSV time_us,op,lba,sectors, or (recognised by content) blkparse, biosnoop, "
                           "fio iolog 2 and 3, MSR Cambridge, Alibaba, Tencent CBS, SYSTOR '17, SPC; gzip or not")
     run.add_argument("--volume", metavar="NAME", help="the trace's volume to take, if it has several (without: they are listed)")
-    run.add_argument("--image", metavar="FILE", help="raw or gzip disk image; the file is not changed")
+    run.add_argument("--image", metavar="FILE", help="disk: raw, gzip, VHD, VHDX, block device; it is not changed")
     run.add_argument("--save", metavar="FILE", help="write the first guest's disk here at the end; the file is replaced when all is written")
     run.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
@@ -99,6 +99,9 @@ def _run(args):
                              iommu=args.iommu, delivery=args.interrupts)
     requests = trace.load(args.trace, args.volume) if args.trace is not None else None
     image = Image.open(args.image) if args.image else None
+    if args.save is not None and image is not None:
+        inputs |= image.inputs("--image")
+        files.target(args.save, inputs)      # a parent of the image, which only the image knows of
     result = disk.run(params, requests, image, f"trace {args.trace}" if args.trace is not None else "sequential reads")
     if args.save is not None:
         files.save(result.images[0], args.save, inputs)

@@ -315,8 +315,11 @@ def main(drive=None, serial=None, memory_mib=16, rtc_base=RTC_BASE, unix=None, d
     """
     if serial is not None and unix is not None and os.path.realpath(serial) == os.path.realpath(unix):
         raise ValueError(f"output {serial}: the socket is to be there; choose another name")
-    log = Log(serial, {"--drive": drive}, () if unix is not None else (0, 1)) if serial is not None else None
+    inputs = {"--drive": drive}
+    log = Log(serial, inputs, () if unix is not None else (0, 1)) if serial is not None else None
     door = Door(drive, (lambda byte: log.write(bytes([byte]))) if log else None, memory_mib, rtc_base, devices)
+    if door.image is not None:
+        inputs |= door.image.inputs("--drive")      # with its parents; the log looks again when it begins
     with log or nullcontext():
         if unix is not None:
             _serve_at(door, unix)

@@ -1,39 +1,47 @@
 """A difference disk: somebody's own writes over an image that is shared and stays as it was."""
 
-from vmio.machine import files
-from vmio.machine.storage import SECTOR
+from vmio.machine.media.medium import SECTOR, Medium
+from vmio.machine.media.ranges import Ranges
 
 
-class Overlay:
-    """Reads like `base` (anything with `Image`'s methods) until a sector is written; writes stay here."""
+class Overlay(Medium):
+    """Reads like `base` (anything with a medium's methods) until a sector is written; writes stay here.
 
-    __slots__ = ("base", "name", "sectors", "own")
+    `own` is all that was written, by LBA; `zeroed` what was discarded before that.
+    """
 
-    def __init__(self, base):
-        self.base, self.name, self.sectors = base, f"difference over {base.name}", base.sectors
+    __slots__ = ("base", "name", "sectors", "own", "zeroed")
+
+    def __init__(self, base, name=None):
+        self.base, self.name, self.sectors = base, name or f"difference over {base.name}", base.sectors
         self.own = {}   # LBA -> 512 bytes
+        self.zeroed = Ranges()
 
     def read(self, lba, count=1):
         """`count` sectors from `lba`, as bytes; ValueError beyond the last sector."""
         data = self.base.read(lba, count)
-        if not self.own or not any(at in self.own for at in range(lba, lba + count)):
+        own = self.own
+        if self.zeroed.starts:
+            data = self._blank(lba, data)
+        if not own or own.keys().isdisjoint(range(lba, lba + count)):
             return data
-        return b"".join(self.own.get(lba + i) or data[i * SECTOR:(i + 1) * SECTOR] for i in range(count))
+        return b"".join(own.get(lba + i) or data[i * SECTOR:(i + 1) * SECTOR] for i in range(count))
+
+    def _blank(self, lba, data):
+        """`data`, read at `lba`, with zeros where sectors were discarded."""
+        for start, end in self.zeroed.within(lba, lba + len(data) // SECTOR):
+            data = b"".join((data[:(start - lba) * SECTOR], bytes((end - start) * SECTOR), data[(end - lba) * SECTOR:]))
+        return data
 
     def write(self, lba, data):
         """Store `data`, a whole number of sectors, from `lba`; ValueError beyond the last sector."""
-        count, rest = divmod(len(data), SECTOR)
-        if rest:
-            raise ValueError(f"image {self.name}: {len(data)} bytes written; only multiples of {SECTOR} can be")
-        if lba < 0 or lba + count > self.sectors:
-            raise ValueError(f"image {self.name}: sectors {lba} to {lba + count - 1} written, "
-                             f"0 to {self.sectors - 1} exist")
-        for i in range(count):
+        for i in range(self.check_write(lba, data)):
             self.own[lba + i] = bytes(data[i * SECTOR:(i + 1) * SECTOR])
 
-    def flush(self):
-        """Nothing to push: the difference lives in memory."""
-
-    def save(self, path):
-        """Write the disk, as its owner sees it now, to a file at `path` (`files.save`)."""
-        files.save(self, path)
+    def discard(self, lba, count):
+        """Make sectors read as zeros, and forget what was written there: as quick for a whole disk as for a sector."""
+        self.check_read(lba, count)
+        own, gone = self.own, range(lba, lba + count)
+        for at in [at for at in own if at in gone] if count > len(own) else gone:
+            own.pop(at, None)
+        self.zeroed.add(lba, lba + count)

@@ -1,99 +1,109 @@
-"""What a disk keeps its sectors in: an image, from a file or from bytes.
+"""Disk images: from bytes, or from a file of the host in one of the formats that are read here.
 
-An image is copy-on-write unless the caller says otherwise.  A file is mapped
-privately (`mmap.ACCESS_COPY`): the pages that a guest writes become the
-process's own and the file stays as it was, and a read is one slice whether
-the pages were written or not.  `save` puts what the guest sees into a new file.
+An image is copy-on-write unless the caller says otherwise: what a guest writes
+stays in memory, sector by sector, and the file stays as it was.  A file's size is
+not memory: its sectors are read when they are asked for.  `save` puts what the
+guest sees into a new file.
 """
 
-import gzip
 import mmap
 import os
-import zlib
 
-from vmio.machine import files
+from vmio.machine.media import formats
+from vmio.machine.media.gunzip import gunzip
+from vmio.machine.media.hostfile import BytesFile, HostFile
+from vmio.machine.media.medium import SECTOR, Medium
+from vmio.machine.media.raw import RawFile, check_size
+from vmio.machine.overlay import Overlay
 
-SECTOR = 512
-GZIP_MAGIC = b"\x1f\x8b"
 
+class Image(Medium):
+    """A whole number of 512-byte sectors in memory; `Image.open` makes a medium of bytes or of any file."""
 
-class Image:
-    """A whole number of 512-byte sectors; make one with `Image.open`."""
+    __slots__ = ("name", "sectors", "_data")
 
-    __slots__ = ("name", "sectors", "writable", "_data")
+    def __init__(self, data, name="memory"):
+        """`data` (an mmap, a bytearray) is used in place.  Raises ValueError for a size that is no disk's."""
+        check_size(name, len(data))
+        self.name, self._data = name, data
+        self.sectors = len(data) // SECTOR
 
-    def __init__(self, data, name="memory", writable=False):
-        """`data` is an mmap, used in place.  Raises ValueError for a size that is no disk's."""
-        size = len(data)
-        if size == 0 or size % SECTOR:
-            raise ValueError(f"image {name}: {size} bytes; a disk is a positive multiple of {SECTOR} bytes")
-        self.name, self.writable, self._data = name, writable, data
-        self.sectors = size // SECTOR
+    @staticmethod
+    def open(source, writable=False):
+        """A medium from a path, or from bytes (which are copied).
 
-    @classmethod
-    def open(cls, source, writable=False):
-        """An image from a path, or from bytes (which are copied).
-
-        Gzip is unpacked into memory.  With `writable` a plain file is changed
-        by the guest's writes; without it the file is never touched.  Raises
-        ValueError, naming the file, for what is missing, empty, unreadable or
-        no multiple of 512 bytes.
+        Raw disks, block devices, gzip, VHD and VHDX are known by their content.
+        With `writable` a raw file is changed by the guest's writes; without it the
+        file is never touched.  Raises ValueError, naming the file, for what is
+        missing, empty, unreadable, damaged or in a format that is not read here.
         """
         if isinstance(source, (bytes, bytearray, memoryview)):
             if writable:
                 raise ValueError("image memory: writable=True needs a file to write to; bytes are copied")
-            packed = bytes(source[:2]) == GZIP_MAGIC
-            return cls(_unpack("memory", source, writable) if packed else _in_memory(source))
+            return _medium(BytesFile(source, "memory"))
         try:
             name = os.fsdecode(source)
         except TypeError:
             raise ValueError(f"image: {source!r} is neither a path nor bytes") from None
+        file = HostFile.open(name, writable)
         try:
-            return cls(_from_file(name, writable), name, writable)
-        except OSError as error:
-            reason = error.strerror or error
-            raise ValueError(f"image {name}: {reason}; a readable file of a multiple of {SECTOR} bytes is needed"
-                             ) from error
+            return _medium(file)
+        except BaseException:
+            file.close()
+            raise
 
     def read(self, lba, count=1):
         """`count` sectors from `lba`, as bytes; ValueError beyond the last sector."""
         end = lba + count
         if lba < 0 or count < 0 or end > self.sectors:
-            raise ValueError(f"image {self.name}: sectors {lba} to {end - 1} asked, 0 to {self.sectors - 1} exist")
+            self.check_read(lba, count)
         return self._data[lba * SECTOR:end * SECTOR]
 
     def write(self, lba, data):
         """Store `data`, a whole number of sectors, from `lba`; ValueError beyond the last sector."""
-        count, rest = divmod(len(data), SECTOR)
-        if rest:
-            raise ValueError(f"image {self.name}: {len(data)} bytes written; only multiples of {SECTOR} can be")
-        if lba < 0 or lba + count > self.sectors:
-            raise ValueError(f"image {self.name}: sectors {lba} to {lba + count - 1} written, "
-                             f"0 to {self.sectors - 1} exist")
+        count = self.check_write(lba, data)
         self._data[lba * SECTOR:(lba + count) * SECTOR] = data
 
-    def flush(self):
-        """Push a writable file's changes to it; nothing to do for any other image."""
-        if self.writable:
-            self._data.flush()
 
-    def save(self, path):
-        """Write the disk, as the guest sees it now, to a file at `path` (`files.save`)."""
-        files.save(self, path)
+class PrivateImage(Overlay):
+    """A file's disk with the writes of one owner over it; the file is closed with it."""
+
+    __slots__ = ()
+
+    def __init__(self, base):
+        super().__init__(base, base.name)
+
+    @property
+    def paths(self):
+        """The files of the disk under it."""
+        return self.base.paths
 
     def close(self):
-        """Let go of the file; the image is of no use afterwards."""
-        self.flush()
-        self._data.close()
+        """Let go of the file."""
+        self.base.close()
 
-    def __enter__(self):
-        return self
 
-    def __exit__(self, *_):
-        self.close()
-
-    def __repr__(self):
-        return f"Image({self.name!r}, sectors={self.sectors}, writable={self.writable})"
+def _medium(file):
+    """The medium for an open file, whatever its format."""
+    kind = formats.recognise(file)
+    if kind is not None and file.writable:
+        raise ValueError(f"image {file.name}: a {kind} file can't be written in place; "
+                         "open it with writable=False and save it")
+    if kind == formats.GZIP:
+        plain = gunzip(file)
+        file.close()
+        if formats.recognise(plain) == formats.GZIP:
+            raise ValueError(f"image {file.name}: packed with gzip twice; unpack it once first")
+        return _medium(plain)
+    if kind == formats.VHD:
+        from vmio.machine.media.vhd import Vhd
+        return PrivateImage(Vhd(file))
+    if kind == formats.VHDX:
+        from vmio.machine.media.vhdx import Vhdx
+        return PrivateImage(Vhdx(file))
+    if isinstance(file, BytesFile):
+        return Image(_in_memory(file.data), file.name)
+    return RawFile(file) if file.writable else PrivateImage(RawFile(file))
 
 
 def _in_memory(data):
@@ -103,25 +113,3 @@ def _in_memory(data):
     mapping = mmap.mmap(-1, len(data))
     mapping[:] = data
     return mapping
-
-
-def _from_file(name, writable):
-    with open(name, "r+b" if writable else "rb") as file:
-        magic = file.read(2)
-        if magic == GZIP_MAGIC:
-            return _unpack(name, magic + file.read(), writable)
-        if not magic:
-            return b""
-        try:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_WRITE if writable else mmap.ACCESS_COPY)
-        except ValueError as error:  # a pipe or a device that cannot be mapped
-            raise OSError(str(error)) from error
-
-
-def _unpack(name, packed, writable):
-    if writable:
-        raise ValueError(f"image {name}: a gzip file can't be written in place; open it with writable=False and save it")
-    try:
-        return _in_memory(gzip.decompress(packed))
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"image {name}: damaged gzip file ({error})") from error

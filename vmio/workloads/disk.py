@@ -2,7 +2,6 @@
 
 import hashlib
 from dataclasses import asdict, dataclass, field
-from functools import cache
 
 from vmio.devices.ata import AtaDisk
 from vmio.devices.board import Board
@@ -11,9 +10,10 @@ from vmio.drivers.ata import AtaDriver
 from vmio.hypervisor.costs import CostModel
 from vmio.hypervisor.host import Host
 from vmio.machine.overlay import Overlay
-from vmio.machine.storage import SECTOR, Image
+from vmio.machine.storage import SECTOR
 from vmio.table import table
 from vmio.workloads import times, trace
+from vmio.workloads.pattern import pattern
 
 MODES = ("emulated", "split", "passthrough")
 IOMMU = ("off", "strict", "lazy", "static")
@@ -145,12 +145,6 @@ class DiskResult:
         plain = {name: value for name, value in self.__dict__.items() if name not in left_out}
         return {**plain, "latency_p50_ns": self.latency(50), "latency_p99_ns": self.latency(99),
                 "exits_total": self.exits_total, "params": asdict(self.params)}
-
-
-@cache
-def pattern(mib):
-    """A disk of `mib` MiB on which every sector tells where it is: its number, 64-bit little-endian, 64 times."""
-    return Image(bytearray(b"".join(lba.to_bytes(8, "little") * 64 for lba in range(mib << 11))), f"pattern of {mib} MiB")
 
 
 def run(params, requests=None, image=None, name="trace"):

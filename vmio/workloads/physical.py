@@ -32,6 +32,11 @@ class Volumes:
             medium.write(at, data[done:done + n * SECTOR])
             done += n * SECTOR
 
+    def discard(self, lba, count):
+        """Make sectors read as zeros."""
+        for medium, at, n in self._parts(lba, count):
+            medium.discard(at, n)
+
     def flush(self):
         """All of them."""
         for medium in self.media:

@@ -222,6 +222,9 @@ class _Zeros:
     def write(self, lba, data):
         """Forgotten."""
 
+    def discard(self, lba, count):
+        """They are zeros."""
+
     def flush(self):
         """Nothing to do."""
 

@@ -1,0 +1,70 @@
+"""The contract of every medium: what a disk keeps its sectors in.
+
+    medium.sectors, medium.name
+    medium.read(lba, count)      bytes
+    medium.write(lba, data)      whole sectors
+    medium.flush()               what was written is where it belongs when this returns
+    medium.discard(lba, count)   these sectors read as zeros from now on
+
+A medium's size costs no memory, and the cost of a sector doesn't depend on it.
+Addresses beyond the end, and half sectors, are ValueErrors: a device checks what
+its guest asks before it asks its medium.
+"""
+
+from vmio.machine import files
+
+SECTOR = 512
+STEP = 2048    # sectors that pass at a time where a whole disk is read or written: 1 MiB
+
+
+class Medium:
+    """What media have in common; a kind of medium adds `name`, `sectors`, `read` and `write`."""
+
+    __slots__ = ()
+    writable = False    # whether writes end in a file of the host
+    paths = ()          # the host's files that are read, the disk's own first, then its parents'
+
+    def inputs(self, option):
+        """What an output must not replace, as `files.target` takes it; `option` is where the disk was named."""
+        return {f"{option}'s layer {n}": path for n, path in enumerate(self.paths)}
+
+    def check_read(self, lba, count):
+        """Raise ValueError if not all of `count` sectors from `lba` exist."""
+        if lba < 0 or count < 0 or lba + count > self.sectors:
+            raise ValueError(f"image {self.name}: sectors {lba} to {lba + count - 1} asked, "
+                             f"0 to {self.sectors - 1} exist")
+
+    def check_write(self, lba, data):
+        """Return how many sectors `data` fills from `lba` on; ValueError if that is no whole number or beyond the end."""
+        count, rest = divmod(len(data), SECTOR)
+        if rest:
+            raise ValueError(f"image {self.name}: {len(data)} bytes written; only multiples of {SECTOR} can be")
+        if lba < 0 or lba + count > self.sectors:
+            raise ValueError(f"image {self.name}: sectors {lba} to {lba + count - 1} written, "
+                             f"0 to {self.sectors - 1} exist")
+        return count
+
+    def discard(self, lba, count):
+        """Make `count` sectors from `lba` read as zeros; ValueError beyond the last sector."""
+        self.check_read(lba, count)
+        for at in range(lba, lba + count, STEP):
+            self.write(at, bytes(SECTOR * min(STEP, lba + count - at)))
+
+    def flush(self):
+        """Nothing to push, unless a kind of medium says otherwise."""
+
+    def save(self, path):
+        """Write the disk, as its owner sees it now, to a file at `path` (`files.save`)."""
+        files.save(self, path)
+
+    def close(self):
+        """Let go of what the host lent; the medium is of no use afterwards."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def __repr__(self):
+        return f"{type(self).__name__}({self.name!r}, sectors={self.sectors}, writable={self.writable})"
