@@ -4,6 +4,7 @@ from vmio.devices.ata_identify import MAX_MULTIPLE, WORDS, identify_words
 from vmio.devices.ata_smart import Smart
 from vmio.devices.ata_taskfile import TaskFile
 
+MOST_SECTORS = 1 << 48          # an LBA48 address names no more (ATA/ATAPI-6, 6.2)
 MODE_NONE = (0x07, 0x07, 0x3F)  # words 62, 63 and 88: supported modes, none selected
 
 
@@ -18,7 +19,7 @@ def guess_geometry(sectors):
 class AtaDisk(TaskFile):
     """One hard disk; give it to an `AtaChannel` as master or slave.
 
-    `image` is a `vmio.machine.storage.Image`.  `geometry` is (cylinders,
+    `image` is a medium of up to 2^48 sectors.  `geometry` is (cylinders,
     heads, sectors per track), guessed from the size when it is not given;
     ValueError when it is out of what the registers can say (65535/16/255).
     """
@@ -32,6 +33,8 @@ class AtaDisk(TaskFile):
         geometry = tuple(geometry or guess_geometry(image.sectors))
         if len(geometry) != 3 or not all(1 <= n <= most for n, most in zip(geometry, (65535, 16, 255))):
             raise ValueError(f"geometry: {geometry} is not within (1 to 65535, 1 to 16, 1 to 255)")
+        if image.sectors > MOST_SECTORS:
+            raise ValueError(f"image {image.name}: {image.sectors} sectors; an ATA disk has at most 2^48 ({MOST_SECTORS})")
         self.image, self.model, self.serial, self.firmware = image, model, serial, firmware
         self.geometry = geometry
         _, self.heads, self.sectors = geometry  # the CHS translation in use
@@ -65,8 +68,8 @@ class AtaDisk(TaskFile):
             self.set_lba(lba + count, self.heads, self.sectors)
 
     def show_lba(self, lba):
-        """Put `lba` in the registers (READ NATIVE MAX ADDRESS)."""
-        self.set_lba(lba, self.heads, self.sectors)
+        """Put `lba` in the registers, or the largest address that this form of them can name (READ NATIVE MAX ADDRESS)."""
+        self.set_lba(min(lba, self.largest_lba(self.heads, self.sectors)), self.heads, self.sectors)
 
     def in_range(self, lba, count):
         """Whether the disk has all of these sectors."""

@@ -53,7 +53,7 @@ def identify_words(disk):
     words[86] = LBA48_AND_FLUSHES
     words[88] = 1 << 13 | 0x3F                              # Ultra DMA 5 selected, 0 to 5 supported
     words[93] = 1 << 14 | 1 << 13 | 1                       # hardware reset result
-    total = disk.image.sectors
+    total = min(disk.image.sectors, (1 << 48) - 1)
     words[100:104] = [total >> shift & 0xFFFF for shift in (0, 16, 32, 48)]
     words[106] = 0x6000                                     # one logical sector in a physical one
     words[169] = 1                                          # DATA SET MANAGEMENT knows TRIM

@@ -55,6 +55,12 @@ class TaskFile:
             return self.hob_high << 40 | self.hob_low << 32 | self.hob_sector << 24 | low24
         return (self.select & HEAD) << 24 | low24
 
+    def largest_lba(self, heads, sectors):
+        """The last sector that the registers can name in the form (CHS, LBA28, LBA48) that the command used."""
+        if self.select & LBA:
+            return (1 << (48 if self.lba48 else 28)) - 1
+        return 65536 * heads * sectors - 1
+
     def set_lba(self, lba, heads, sectors):
         """Make the registers name sector `lba`, in the form (CHS, LBA28, LBA48) that the command used."""
         if self.select & LBA:

@@ -105,8 +105,8 @@ class AtaDriver:
         yield from self._wait(FLUSH_CACHE, 0, 0)
 
     def _transfer(self, lba, sectors, gpa, is_write):
-        if not 1 <= sectors <= 65_536 or lba < 0:
-            raise ValueError(f"transfer of {sectors} sectors at LBA {lba}: 1 to 65,536 sectors, LBA from 0")
+        if not 1 <= sectors <= 65_536 or lba < 0 or lba + sectors > 1 << 48:
+            raise ValueError(f"transfer of {sectors} sectors at LBA {lba}: 1 to 65,536 sectors, LBAs from 0 to 2^48 - 1")
         long = sectors > 256 or lba + sectors > 1 << 28
         opcode = OPCODES[self.transfer, long][is_write]
         if self.transfer == "dma":

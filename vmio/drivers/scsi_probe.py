@@ -73,4 +73,6 @@ def _capacity(command):
     except ScsiError:
         data = yield from command("READ CAPACITY(10)", bytes((0x25,)).ljust(10, b"\0"), 8)
         last, size = struct.unpack_from(">II", data)
+        if last == 0xFFFF_FFFF:       # SBC-3, READ CAPACITY(10): larger than 32 bits can say
+            raise DriverError("a disk of more than 2^32 - 1 sectors that doesn't answer READ CAPACITY(16)") from None
     return last + 1, size

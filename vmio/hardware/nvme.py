@@ -47,6 +47,8 @@ class NvmeController:
 
     def __init__(self, clock, memory, image, interrupt=None, service=None, serial="VMIO0001",
                  model="QEMU NVMe Ctrl", firmware="7.2.22", fetch_ns=None):
+        if not 0 < image.sectors < 1 << 64:
+            raise ValueError(f"image {image.name}: {image.sectors} sectors; an NVMe namespace has 1 to 2^64 - 1")
         self.clock, self.memory, self.image = clock, memory, image
         self.service, self.fetch_ns = service, fetch_ns
         self.queue_pairs, self.vectors = QUEUE_PAIRS, QUEUE_PAIRS + 1

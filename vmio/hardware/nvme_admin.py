@@ -140,5 +140,4 @@ class AdminCommands:
 
     def _formatted(self, request):
         image = self.controller.image
-        for lba in range(0, image.sectors, 2048):
-            image.write(lba, bytes(w.SECTOR * min(2048, image.sectors - lba)))
+        image.discard(0, image.sectors)

@@ -111,7 +111,7 @@ class NvmCommands:
         return PENDING
 
     def _zeroed(self, request):
-        self.image.write(request.lba, bytes(request.count * SECTOR))
+        self.image.discard(request.lba, request.count)
         self._count_write(request.count)
 
     def _verify(self, request, prp1, prp2):

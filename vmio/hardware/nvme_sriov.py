@@ -40,6 +40,11 @@ class Partition:
         self._check(lba, len(data) // 512)
         self.image.write(self.first + lba, data)
 
+    def discard(self, lba, count):
+        """Make sectors of this part read as zeros; ValueError beyond its last one."""
+        self._check(lba, count)
+        self.image.discard(self.first + lba, count)
+
     def flush(self):
         """Push what was written to the medium."""
         self.image.flush()
