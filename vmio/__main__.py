@@ -54,7 +54,7 @@ def _parser():
     run.add_argument("--iommu", choices=["off", "strict", "lazy", "static"], default="static",
                      help="passthrough: how the device reaches the guest's buffers (default: all of its RAM, mapped once)")
     run.add_argument("--interrupts", choices=["injected", "posted"], default="injected",
-                     help="passthrough: who delivers interrupts, the host or the hardware")
+                     help="split, passthrough: who delivers interrupts, the host or the hardware (its APIC is virtualized)")
     run.add_argument("--host-cores", type=int, default=2, help="cores that vCPUs and the host's workers share")
     run.add_argument("--guests", type=int, default=1)
     run.add_argument("--costs", default="server-2022", help="cost preset")
@@ -97,6 +97,8 @@ def _run(args):
                              guests=args.guests, queue_depth=args.queue_depth, costs=args.costs, ring_kib=args.ring_kib,
                              batch=args.batch, signals=args.signals, host_cores=args.host_cores,
                              iommu=args.iommu, delivery=args.interrupts)
+    if args.mode == "emulated" and args.interrupts == "posted":
+        raise ValueError("--interrupts posted: not in this mode, emulated: its interrupts come by way of a PIC")
     requests = trace.load(args.trace, args.volume) if args.trace is not None else None
     image = Image.open(args.image) if args.image else None
     if args.save is not None and image is not None:

@@ -54,6 +54,26 @@ def test_one_request_at_a_time_costs_three_exits():
     assert ten.exit_ns + ten.guest_ns + ten.device_ns == ten.virtual_ns
 
 
+@pytest.mark.parametrize("options, exits, interrupts", [
+    (dict(delivery="posted"), {"HLT": 16, "VMCALL": 16}, 16), (dict(interrupts=False), {"VMCALL": 16}, 0),
+    (dict(delivery="posted", interrupts=False), {"VMCALL": 16}, 0), ({}, {"HLT": 16, "VMCALL": 16, "WRMSR": 16}, 16)])
+def test_a_virtual_apic_and_polling(options, exits, interrupts):
+    """With the APIC virtualized no end of interrupt exits, synthetic vectors' neither; who polls is neither halted nor told."""
+    results = [disk.run(DiskParams(mode="split", bytes=65_536, **more)) for more in ({}, options)]
+    assert (results[1].exits, results[1].interrupts, results[1].signals) == (exits, interrupts, 16)
+    assert len({one.sha256 for one in results}) == 1 and (results[1].virtual_ns < results[0].virtual_ns) == bool(options)
+
+
+def test_polling_with_many_in_flight():
+    results = [disk.run(DiskParams(mode="split", bytes=1 << 20, queue_depth=32, guests=2, interrupts=how)) for how in (True, False)]
+    assert results[0].sha256 == results[1].sha256 and set(results[1].exits) == {"VMCALL"} and results[1].interrupts == 0
+
+
+def test_interrupts_of_a_mode_that_has_none_to_post(capsys):
+    assert main(["run", "--interrupts", "posted", "--bytes", "4096"]) == 2
+    assert "--interrupts posted: not in this mode, emulated" in capsys.readouterr().err
+
+
 def test_in_flight_means_fewer_signals_and_less_time():
     slow = disk.run(DiskParams(mode="split", bytes=1 << 20))
     fast = disk.run(DiskParams(mode="split", bytes=1 << 20, queue_depth=32))

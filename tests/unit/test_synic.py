@@ -2,6 +2,7 @@
 
 import pytest
 
+from vmio.drivers import synic
 from vmio.hypervisor.guest import GuestFault
 from vmio.hypervisor.host import Host
 from vmio.vmbus import tlfs
@@ -305,3 +306,69 @@ def test_a_destroyed_guest_leaves_no_page_behind():
         used = host.memory._next
         assert before in (None, used)
         before = used
+
+
+# The VP assist page, and ends of interrupt.
+
+ASSIST = 0x4000_0073
+
+
+def test_the_vp_assist_page_lies_over_ram_and_wants_each_eoi():
+    """Linux's hv_cpu_init writes it on each CPU without asking for a feature bit."""
+    cpu, hv = machine(vcpus=2)
+    second = cpu.guest.vcpus[1]
+    cpu.write(0x10_7000, b"mine")
+    assert cpu.rdmsr(ASSIST) == second.rdmsr(ASSIST) == 0
+    cpu.wrmsr(ASSIST, 0x10_7001)
+    assert cpu.rdmsr(ASSIST) == 0x10_7001 and second.rdmsr(ASSIST) == 0
+    assert cpu.read(0x10_7000, 4096) == bytes(4096)           # bit 0 of the first word: "No EOI required"
+    cpu.store(0x10_7000, 4, 7)
+    second.wrmsr(ASSIST, 0x10_9FFF)
+    assert second.rdmsr(ASSIST) == 0x10_9FFF and second.read(0x10_9000, 4) == bytes(4)
+    cpu.wrmsr(ASSIST, 0x10_8001)                              # moved: its bytes come along, RAM is seen again
+    assert cpu.load(0x10_8000, 4) == 7 and cpu.read(0x10_7000, 4) == b"mine"
+    cpu.wrmsr(ASSIST, 0x10_8000)
+    assert cpu.rdmsr(ASSIST) == 0x10_8000 and cpu.load(0x10_8000, 4) == 0 and not hv.overlays.covers(0x10_8000)
+    for beyond in (0x40_0001, 1 << 63 | 1):
+        with pytest.raises(GuestFault, match="#GP, VP assist page"):
+            cpu.wrmsr(ASSIST, beyond)
+    assert cpu.rdmsr(ASSIST) == 0x10_8000
+    hv.reset()
+    assert second.rdmsr(ASSIST) == 0 and not hv.overlays.covers(0x10_9000)
+
+
+def test_a_page_that_there_is_no_memory_for_is_a_fault_of_the_guest():
+    cpu, hv = machine()
+    memory = cpu.guest.host.memory
+    while memory._free or memory._next < memory.size:
+        memory.allocate(1)
+    with pytest.raises(GuestFault, match="#GP, VP assist page: host memory"):
+        cpu.wrmsr(ASSIST, 0x10_7001)
+    with pytest.raises(GuestFault, match="#GP, SIMP: page at 0x101000: host memory"):
+        cpu.wrmsr(tlfs.SIMP, PAGE_M | 1)
+    assert cpu.rdmsr(ASSIST) == cpu.rdmsr(tlfs.SIMP) == 0 and not hv.overlays.covers(PAGE_M)
+    assert cpu.load(PAGE_M, 4) == 0
+
+
+def test_ends_of_interrupt_with_reserved_bits():
+    cpu, hv = ready()
+    cpu.apic.isr = 1 << 0x40
+    for msr, value in ((tlfs.EOI, 1 << 32), (tlfs.EOI, 1 << 63), (0x80B, 1), (0x80B, 1 << 40)):
+        with pytest.raises(GuestFault, match="#GP"):
+            cpu.wrmsr(msr, value)
+        assert cpu.apic.isr == 1 << 0x40
+    cpu.wrmsr(tlfs.EOI, 0xFFFF_FFFF)
+    assert cpu.apic.isr == 0
+
+
+@pytest.mark.parametrize("virtual", (False, True))
+def test_a_virtual_apic_spares_the_exits_of_an_interrupt(virtual):
+    cpu, hv = ready(virtual_apic=virtual)
+    assert cpu.cpuid(1)[2] >> 21 & 1 == virtual and cpu.posted == virtual
+    eoi = synic.GuestSynic(cpu, PAGE_M, PAGE_E, synic.detect(cpu), lambda cpu, flag: None, lambda *_: None)._eoi
+    assert eoi == (0x80B if virtual else tlfs.EOI)
+    before = cpu.exits.by_reason()
+    hv.synics[0].signal(2, 7)
+    cpu.interrupted()
+    spent = {reason: n - before.get(reason, 0) for reason, n in cpu.exits.by_reason().items() if n > before.get(reason, 0)}
+    assert spent == ({} if virtual else {"EXTERNAL_INTERRUPT": 1, "WRMSR": 1}) and cpu.apic.isr == 0 and cpu.interrupts == 1

@@ -67,6 +67,7 @@ class StorVsc:
         self.finished = deque()          # (tag, error or None)
         self.in_flight = 0               # requests in the ring or at the host
         self.sent = self.unknown = 0     # unknown: answers to nothing
+        self.polled = False              # look into the ring again and again, and keep the host's signals masked
         self.bus_changed = False         # the host says: look again which units there are
         self._waiting = deque()          # parts that found no room
         self._sent = {}                  # transaction id -> (request, bytes expected)
@@ -212,10 +213,22 @@ class StorVsc:
             if self._waiting:
                 yield from cpu.pay()
                 self.flush_ring()
-            if not (yield from cpu.hlt(TIMEOUT_NS)) and not ready():
+            if self.polled:
+                yield from self._spin(what)
+            elif not (yield from cpu.hlt(TIMEOUT_NS)) and not ready():
                 raise DriverTimeout(f"StorVSC {what}: no answer")
             if self.error is not None:
                 raise self._failure()
+
+    def _spin(self, what):
+        """Look until something has come."""
+        deadline = self.cpu.now + TIMEOUT_NS
+        while not self._look(self.cpu):
+            if self.error is not None:
+                return
+            if self.cpu.now >= deadline:
+                raise DriverTimeout(f"StorVSC {what}: no answer")
+            yield from self.cpu.spin()
 
     # The ring.
 
@@ -275,17 +288,22 @@ class StorVsc:
         return self._failure()
 
     def _look(self, cpu):
-        """In the interrupt: take every answer that is there."""
-        end = self.channel.end
+        """In the interrupt, or polled: take every answer that is there; how many there were."""
+        end, taken = self.channel.end, 0
         try:
             end.begin_read()
             while True:
                 while (packet := end.receive()) is not None:
                     self._take(packet)
+                    taken += 1
+                if self.polled:
+                    end.commit()             # give the room back, and stay awake
+                    return taken
                 if not end.end_read():
-                    return
+                    return taken
         except RingCorrupt as error:
             self.error = error
+        return taken
 
     def _take(self, packet):
         """One packet of the host's: an answer to something that we asked, or news of the bus."""

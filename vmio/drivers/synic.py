@@ -6,6 +6,7 @@ interrupt drivers/hv/vmbus_drv.c (vmbus_isr).
 """
 
 from vmio.drivers.errors import DriverError
+from vmio.hypervisor.apic import X2APIC_EOI
 from vmio.vmbus import tlfs
 
 VECTOR = 0xF3                    # Linux's HYPERVISOR_CALLBACK_VECTOR
@@ -16,8 +17,12 @@ _CALLS = tlfs.POST_MESSAGES_BIT | tlfs.SIGNAL_EVENTS_BIT
 
 
 def detect(cpu):
-    """Is there a Hyper-V that offers what VMBus needs?  Its hints (CPUID 40000004h EAX), or `DriverError`."""
-    if not cpu.cpuid(1)[2] >> 31:
+    """Is there a Hyper-V that offers what VMBus needs?  Its hints (CPUID 40000004h EAX), or `DriverError`.
+
+    In bit 32 of the hints: is there an x2APIC, whose EOI then serves in place of the synthetic one?
+    """
+    features = cpu.cpuid(1)[2]
+    if not features >> 31:
         raise DriverError("no hypervisor")
     highest, *name = cpu.cpuid(0x4000_0000)
     if highest < 0x4000_0005 or b"".join(r.to_bytes(4, "little") for r in name) != b"Microsoft Hv":
@@ -25,7 +30,7 @@ def detect(cpu):
     msrs, calls, _, _ = cpu.cpuid(0x4000_0003)
     if msrs & _NEEDED != _NEEDED or calls & _CALLS != _CALLS:
         raise DriverError(f"privileges {msrs:#x} {calls:#x}: SynIC or hypercalls are missing")
-    return cpu.cpuid(0x4000_0004)[0]
+    return cpu.cpuid(0x4000_0004)[0] | (features >> 21 & 1) << 32
 
 
 def enable_hypercalls(cpu, page):
@@ -51,6 +56,7 @@ class GuestSynic:
         self._event, self._message = event, message
         self.flag_bytes = 8       # how much of the 256 bytes of flags is in use: grows with the highest relid
         self._auto_eoi = not hints & tlfs.NO_AUTO_EOI_HINT
+        self._eoi = X2APIC_EOI if hints >> 32 else tlfs.EOI
         cpu.on_interrupt(VECTOR, self._interrupt)
         cpu.wrmsr(tlfs.SIMP, cpu.rdmsr(tlfs.SIMP) & ~tlfs.PAGE_MASK | messages | tlfs.ENABLE)
         cpu.wrmsr(tlfs.SIEFP, cpu.rdmsr(tlfs.SIEFP) & ~tlfs.PAGE_MASK | flags | tlfs.ENABLE)
@@ -77,7 +83,7 @@ class GuestSynic:
         if cpu.load(self._slot, 4):
             self._take_message(cpu)
         if not self._auto_eoi:
-            cpu.wrmsr(tlfs.EOI, 0)
+            cpu.wrmsr(self._eoi, 0)
 
     def _take_message(self, cpu):
         """Copy, free the slot, *then* look whether more is waiting, and ask for it."""

@@ -42,7 +42,7 @@ class Guest:
         self.hypercalls = {}   # code -> function(guest, vcpu, control, input_gpa, output_gpa) -> status
         self.msrs = {TIME_REF_COUNT: (lambda cpu: cpu.now // 100, None),
                      VP_INDEX: (lambda cpu: cpu.index, None),
-                     X2APIC_EOI: (None, lambda cpu, value: cpu.apic.eoi())}
+                     X2APIC_EOI: (None, self._end_of_interrupt)}
         self.cpuid_leaves = {}         # leaf -> (eax, ebx, ecx, edx): what is said instead of `cpuid`'s own answers
         self.enlightened = None        # vmbus.hypercalls.Enlightenments, for a guest that knows the hypervisor
         self.on_destroy = []           # function() of whoever holds host memory for this guest
@@ -87,6 +87,12 @@ class Guest:
         if write is None:
             raise GuestFault(f"{self.name}: #GP, WRMSR of {msr:#x}: no such MSR, or read-only")
         write(cpu, value)
+
+    def _end_of_interrupt(self, cpu, value):
+        """EOI of the x2APIC: only 0 may be written (SDM vol. 3A, "x2APIC Register Address Space")."""
+        if value:
+            raise GuestFault(f"{self.name}: #GP, WRMSR of {X2APIC_EOI:#x}: {value:#x}; only 0 may be written")
+        cpu.apic.eoi()
 
     def hypercall(self, control, input_gpa, output_gpa, cpu):
         """Run a hypercall by its code (control bits 15:0); unknown codes get a status, not a fault."""

@@ -1,4 +1,4 @@
-"""What the hypervisor adds to a guest that knows it: CPUID leaves, synthetic MSRs, the hypercall page, two hypercalls.
+"""What the hypervisor adds to a guest that knows it: CPUID leaves, synthetic MSRs, pages of its own, two hypercalls.
 
     guest.enlightened = enable_enlightenments(guest)
 
@@ -9,12 +9,13 @@ Source: TLFS, "Feature and Interface Discovery", "Hypercall Interface" and
 from collections import deque
 
 from vmio.hypervisor.guest import GuestFault
-from vmio.machine.memory import PAGE
+from vmio.machine.memory import PAGE, OutOfMemory
 from vmio.machine.pagetable import EXECUTE, READ, WRITE, TranslationFault
 from vmio.vmbus import tlfs
 from vmio.vmbus.synic import Synic
 
 PORT_BUFFERS = 16  # messages a port holds (TLFS, "Ports")
+X2APIC_BIT = 1 << 21  # CPUID 1, ECX
 HYPERCALL_CODE = bytes.fromhex("0f01c1c3")  # VMCALL; RET.  The rest of the page is INT3, so a stray jump stops.
 
 
@@ -34,8 +35,11 @@ class Overlays:
         if gpa + PAGE > self._guest.ram:
             raise GuestFault(f"{self._guest.name}: #GP, {name}: page at {gpa:#x}; RAM ends at {self._guest.ram:#x}")
         self.hide(spa)
+        try:
+            self._guest.slat.map(gpa, spa, PAGE, permissions)
+        except OutOfMemory as error:      # a large page must be split for it
+            raise GuestFault(f"{self._guest.name}: #GP, {name}: page at {gpa:#x}: {error}") from None
         self._shown[spa] = gpa, permissions
-        self._guest.slat.map(gpa, spa, PAGE, permissions)
 
     def hide(self, spa):
         """Take the page away: RAM, or another overlay at the same address, is seen again."""
@@ -70,11 +74,15 @@ class Enlightenments:
     """The state behind them.  `synics[n]` is vCPU n's; `message_ports` and `event_ports` are by connection id.
 
     An event port is a function(time in ns).  `auto_eoi` False recommends against
-    AutoEOI, as Hyper-V does on processors that virtualize the APIC.
+    AutoEOI, as Hyper-V does on processors that virtualize the APIC.  `virtual_apic`: this
+    one does, for every vector, so no interrupt and no EOI by the architecture's MSR exits
+    (SDM vol. 3C, "EOI Virtualization"); the guest is shown an x2APIC.
     """
 
-    def __init__(self, guest, auto_eoi=False):
+    def __init__(self, guest, auto_eoi=False, virtual_apic=False):
         self.guest, self.auto_eoi = guest, auto_eoi
+        for cpu in guest.vcpus:
+            cpu.posted = cpu.posted or virtual_apic
         self.overlays = Overlays(guest)
         self.synics = [Synic(cpu, self.overlays) for cpu in guest.vcpus]
         self._code = self.overlays.page()
@@ -83,7 +91,12 @@ class Enlightenments:
         self.message_ports, self.event_ports = {}, {}
         self.on_reset = []   # function() of whoever holds state about this guest
         self.posted = self.signalled = 0
+        self._assist = {}    # vCPU number -> SPA of its VP assist page, from the first time that it is shown
+        self.assist_msrs = [0] * len(guest.vcpus)
         guest.cpuid_leaves.update(self._leaves())
+        if virtual_apic:
+            eax, ebx, ecx, edx = guest.cpuid(1)
+            guest.cpuid_leaves[1] = eax, ebx, ecx | X2APIC_BIT, edx
         guest.msrs.update(self._msrs())
         guest.hypercalls.update({tlfs.POST_MESSAGE: self._post_message, tlfs.SIGNAL_EVENT: self._signal_event})
         guest.on_destroy.append(self.overlays.release)
@@ -97,8 +110,10 @@ class Enlightenments:
                 pass
             while apic.ready:
                 apic.acknowledge(auto_eoi=True)
-        self.overlays.hide(self._code)
+        for spa in (self._code, *self._assist.values()):
+            self.overlays.hide(spa)
         self.guest_os_id = self.hypercall_msr = 0
+        self.assist_msrs = [0] * len(self.guest.vcpus)
         for tell in self.on_reset:
             tell()
 
@@ -123,7 +138,8 @@ class Enlightenments:
 
         msrs = {tlfs.GUEST_OS_ID: (lambda cpu: self.guest_os_id, self._write_guest_os_id),
                 tlfs.HYPERCALL: (lambda cpu: self.hypercall_msr, self._write_hypercall),
-                tlfs.EOI: (None, lambda cpu, value: synics[cpu.index].end_of_interrupt()),
+                tlfs.EOI: (None, self._write_eoi),
+                tlfs.VP_ASSIST_PAGE: (lambda cpu: self.assist_msrs[cpu.index], self._write_assist),
                 tlfs.SCONTROL: of("control", "write_control"), tlfs.SVERSION: (lambda cpu: 1, None),
                 tlfs.SIEFP: of("siefp", "write_siefp"), tlfs.SIMP: of("simp", "write_simp"),
                 tlfs.EOM: (lambda cpu: 0, lambda cpu, value: synics[cpu.index].end_of_message())}
@@ -149,6 +165,26 @@ class Enlightenments:
         else:
             self.overlays.hide(self._code)
         self.hypercall_msr = value
+
+    def _write_eoi(self, cpu, value):
+        """Bits 63:32 are RsvdZ (TLFS, "Virtual Interrupt Control": EOI Register)."""
+        if value >> 32:
+            raise GuestFault(f"{self.guest.name}: #GP, EOI: {value:#x}; bits 63 to 32 are reserved")
+        self.synics[cpu.index].end_of_interrupt()
+
+    def _write_assist(self, cpu, value):
+        """Show the vCPU's assist page at bits 63:12.  Its "No EOI required" stays 0: each EOI is wanted (TLFS, "EOI Assist")."""
+        number = cpu.index
+        if value & tlfs.ENABLE:
+            if number not in self._assist:
+                try:
+                    self._assist[number] = self.overlays.page()
+                except OutOfMemory as error:
+                    raise GuestFault(f"{self.guest.name}: #GP, VP assist page: {error}") from None
+            self.overlays.show("VP assist page", self._assist[number], value & tlfs.PAGE_MASK)
+        elif number in self._assist:
+            self.overlays.hide(self._assist[number])
+        self.assist_msrs[number] = value
 
     # Hypercalls: function(guest, cpu, control, input, output) -> status.
 
@@ -205,9 +241,9 @@ class Enlightenments:
         return tlfs.SUCCESS
 
 
-def enable_enlightenments(guest, auto_eoi=False):
+def enable_enlightenments(guest, auto_eoi=False, virtual_apic=False):
     """Give `guest` the interface; returns its `Enlightenments`, which is also `guest.enlightened`."""
     if guest.enlightened is not None:
         raise ValueError(f"guest {guest.name}: is enlightened already")
-    guest.enlightened = Enlightenments(guest, auto_eoi)
+    guest.enlightened = Enlightenments(guest, auto_eoi, virtual_apic)
     return guest.enlightened

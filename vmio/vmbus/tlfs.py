@@ -10,14 +10,14 @@ from vmio.vmbus.wire import Layout, u8, u16, u32, u64
 GUEST_OS_ID, HYPERCALL = 0x4000_0000, 0x4000_0001
 VP_INDEX = 0x4000_0002
 TIME_REF_COUNT = 0x4000_0020                 # 100 ns units
-EOI = 0x4000_0070
+EOI, VP_ASSIST_PAGE = 0x4000_0070, 0x4000_0073
 SCONTROL, SVERSION, SIEFP, SIMP, EOM = range(0x4000_0080, 0x4000_0085)
 SINT0 = 0x4000_0090                          # to SINT15 at +15
 SINTS = 16
 
-ENABLE = 1                                   # bit 0 of HYPERCALL, SCONTROL, SIEFP and SIMP
+ENABLE = 1                                   # bit 0 of HYPERCALL, VP_ASSIST_PAGE, SCONTROL, SIEFP and SIMP
 LOCKED = 1 << 1                              # HYPERCALL
-PAGE_MASK = ~0xFFF & (1 << 64) - 1           # the page's address in HYPERCALL, SIEFP and SIMP
+PAGE_MASK = ~0xFFF & (1 << 64) - 1           # the page's address in all of them but SCONTROL
 MASKED, AUTO_EOI, POLLING = 1 << 16, 1 << 17, 1 << 18  # SINTx; bits 7:0 are the vector
 
 # CPUID 40000003h: privileges.  40000004h: what the hypervisor recommends.

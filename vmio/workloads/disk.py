@@ -35,6 +35,7 @@ class DiskParams:
     `ring_kib` each, completions published `batch` at a time, and `signals`: the
     guest publishes requests in a "batch" before it waits, "each" at once, or signals
     "always", even if the host is awake.  `host_cores` are shared by vCPUs and workers.
+    `interrupts` or polling; `delivery` "posted": the processor virtualizes the guest's APIC.
 
     Passthrough mode: `queue_depth`; `interrupts` or polling; `delivery` of interrupts
     "injected" by the host or "posted" by the hardware; `iommu` "off" (the device

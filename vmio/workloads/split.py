@@ -40,7 +40,7 @@ class SplitRun(QueuedRun):
 
     def __init__(self, host, params, image, requests, ram_mib, backend, depth, size):
         super().__init__(host, params, image, requests, ram_mib, depth, size)
-        enable_enlightenments(self.guest)
+        enable_enlightenments(self.guest, virtual_apic=params.delivery == "posted")
         watched = _Watched(host.env, backend, self.device_spans)
         self.vsp = StorVsp(host, self.guest, {0: (ScsiTarget(image.sectors), watched)}, batch=params.batch)
         self.vsp.offer(VmbusServer(self.guest))
@@ -52,6 +52,7 @@ class SplitRun(QueuedRun):
         channel, = yield from client.request_offers()
         disk = self.disk = StorVsc(client, channel, self.params.ring_kib, self.params.signals)
         yield from disk.init()
+        disk.polled = not self.params.interrupts
         yield from cpu.pay()
         self.start(cpu)
         signals = self.vsp.channel.signals
