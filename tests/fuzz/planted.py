@@ -54,7 +54,7 @@ BUGS = (
     # NVMe: queues that stay whole, data that stays within its fence and its time.
     ("nvme", "vmio.hardware.nvme_prp:_entries", "except FAULTS", "except ZeroDivisionError"),
     ("nvme", "vmio.hardware.nvme_prp:store", "except FAULTS", "except ZeroDivisionError"),
-    ("nvme", "vmio.hardware.nvme_sgl:segments", "not size or", ""),
+    ("nvme", "vmio.hardware.nvme_sgl:_read", "except FAULTS", "except ZeroDivisionError"),
     ("nvme", "vmio.hardware.nvme_nvm:NvmCommands._check", "request.lba + request.count > self.image.sectors", "False"),
     ("nvme", "vmio.hardware.nvme:NvmeController._answers_seen", "head >= cq.size", "False"),
     ("nvme", "vmio.hardware.nvme:NvmeController._enable", "or not sq_entries or not cq_entries", ""),
