@@ -8,13 +8,14 @@ from vmio.machine.pagetable import TranslationFault
 from vmio.passthrough import interrupts, structures
 from vmio.passthrough.remapper import Remapper
 from vmio.passthrough.space import DmaSpace
-from vmio.passthrough.vtd import (FECTL, FRCD, FSTS, GCMD, GSTS, IECTL, IOTLB, IQA, IQH, IQT, IRTA, IVA, RTADDR, CCMD, ICS, QUEUE,
+from vmio.passthrough.vtd import (FECTL, FRCD, FSTS, GCMD, GSTS, IECTL, IOTLB, IQA, IQT, IRTA, IVA, RTADDR, CCMD, ICS, QUEUE,
                                   REMAP_INTERRUPTS, SET_INTERRUPT_TABLE, SET_ROOT, TRANSLATE, VtdRegisters)
 
 # Guest-physical: root, context table, three levels of tables, queue, interrupt table, pages for DMA.
 ROOT, CONTEXTS, TOP, MIDDLE, LEAVES, RING, ENTRIES, DATA = (n << 12 for n in (1, 2, 3, 4, 5, 6, 7, 16))
 REQUESTER = 0x18
 TABLE = (1 << 39) - 4096        # bits of an entry that say where the next table is
+MARK = DATA + 0x1E000           # where a wait descriptor of ours reports; no DMA gets there
 KINDS = ("dma",) * 8 + ("message",) * 3 + ("queue",) * 3 + ("table",) * 2 + ("register",) * 4 + ("again",)
 CANARY = b"iommu canary".ljust(4096, b"!")
 
@@ -46,21 +47,27 @@ class Machine:
             self.chip.write(offset, 8, value)
         self.command = SET_ROOT | SET_INTERRUPT_TABLE | TRANSLATE | REMAP_INTERRUPTS | QUEUE
         self.chip.write(GCMD, 4, self.command)
-        self.tail, self.pristine = 0, True
+        self.pristine, self.marks = True, 0
 
     def queue(self, low, high):
-        """One descriptor, and the tail behind it."""
-        self.memory.write(RING + 16 * self.tail, struct.pack("<QQ", low, high))
-        self.tail = (self.tail + 1) % 256
-        self.chip.write(IQT, 8, self.tail << 4)
+        """One descriptor, and the tail behind it: where the registers say that the queue is, whoever has moved it."""
+        chip = self.chip
+        address, tail = chip.read(IQA, 8), chip.read(IQT, 8) >> 4
+        try:
+            self.memory.write((address & ~0xFFF) + 16 * tail, struct.pack("<QQ", low, high))
+        except TranslationFault:
+            return
+        chip.write(IQT, 8, (tail + 1) % (256 << (address & 7)) << 4)
 
     def forget(self):
-        """Let both caches be emptied, by the queue or by the registers; whether that was possible."""
+        """Let both caches be emptied, by the queue or by the registers; whether that was done, as a wait descriptor tells."""
         chip = self.chip
         if chip.queue.enabled:
-            for low in (1 | 1 << 4, 2 | 1 << 4):
-                self.queue(low, 0)
-            return not chip.read(FSTS, 4) & 0x10 and chip.read(IQT, 8) == chip.read(IQH, 8)
+            self.marks += 1
+            self.memory.write(MARK, bytes(4))
+            for low, high in ((1 | 1 << 4, 0), (2 | 1 << 4, 0), (5 | 1 << 5 | self.marks << 32, MARK)):
+                self.queue(low, high)
+            return int.from_bytes(self.memory.read(MARK, 4), "little") == self.marks
         chip.write(CCMD, 8, 1 << 63 | 1 << 61)
         chip.write(IOTLB, 8, 1 << 63 | 1 << 60)
         return True
