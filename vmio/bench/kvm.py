@@ -14,6 +14,7 @@ from time import perf_counter
 
 from vmio.bench import best
 from vmio.kvm import probe, steps
+from vmio.kvm.device import device
 
 COUNT, ROUNDS = 1000, 9
 KINDS = ("OUT", "IN", "MMIO write", "MMIO read")
@@ -75,7 +76,7 @@ def _run_c(program, guest):
     longmode.enter_user_mode(guest.vcpu)
     blob.with_suffix(".regs").write_bytes(bytes(guest.vcpu.registers()))
     blob.with_suffix(".sregs").write_bytes(bytes(guest.vcpu.special_registers()))
-    lines = subprocess.run([program, probe.device(), blob, "3"], capture_output=True, text=True, check=True).stdout.splitlines()
+    lines = subprocess.run([program, device(), blob, "3"], capture_output=True, text=True, check=True).stdout.splitlines()
     runs = [tuple(map(int, line.split())) for line in lines]
     if any(exits != COUNT + 1 for exits, _ in runs):
         raise RuntimeError(f"the loop in C saw other exits: {runs}")

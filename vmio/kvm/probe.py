@@ -8,13 +8,9 @@ import os
 import platform
 import sys
 
+from vmio.kvm.device import NONE, device
+
 _TRY_PORT, _TRY_VALUE = 0x80, 0x5A
-NONE = "none"       # as VMIO_KVM: leave KVM alone, as if there were none
-
-
-def device():
-    """The file to open: /dev/kvm, or what VMIO_KVM in the environment names; "none" hides KVM."""
-    return os.environ.get("VMIO_KVM") or "/dev/kvm"
 
 
 def usable(path=None):

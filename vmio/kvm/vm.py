@@ -12,7 +12,8 @@ import mmap
 import os
 from contextlib import ExitStack
 
-from vmio.kvm import api, probe
+from vmio.kvm import api
+from vmio.kvm.device import device as kvm_device
 
 # Three pages that KVM on Intel wants for itself, out of the guest's way.  Below
 # 2 GiB because fcntl.ioctl takes a signed 32-bit number.
@@ -69,7 +70,7 @@ class Vm:
         self.slots = []
         self.resources = ExitStack()      # closed in reverse order: vCPUs, memory, VM, /dev/kvm
         try:
-            self.kvm = self.own_fd(os.open(device or probe.device(), os.O_RDWR | os.O_CLOEXEC))
+            self.kvm = self.own_fd(os.open(device or kvm_device(), os.O_RDWR | os.O_CLOEXEC))
             version = call(self.kvm, api.GET_API_VERSION)
             if version != api.API_VERSION:
                 raise OSError(f"KVM_GET_API_VERSION: {version}, this package speaks {api.API_VERSION}")
