@@ -4,8 +4,8 @@ from tests.echo_device import EchoClient, EchoDevice, offer
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.vmbus import VmBusClient
 from vmio.hypervisor.host import Host
-from vmio.vmbus.hypercalls import enable_enlightenments
-from vmio.vmbus.server import VmbusServer
+from vmio.hypervisor.hyperv.hypercalls import enable_enlightenments
+from vmio.vmbus.bus.server import VmbusServer
 
 LIMIT = 30 * 10**9
 

@@ -1,8 +1,8 @@
 """A device for tests of the bus: it answers each packet with the same bytes, in its own time."""
 
-from vmio.vmbus.packets import RingCorrupt
-from vmio.vmbus.ring import RingFull
-from vmio.vmbus.wire import guid_bytes
+from vmio.machine.layout import guid_bytes
+from vmio.vmbus.bus.packets import RingCorrupt
+from vmio.vmbus.bus.ring import RingFull
 
 ECHO_CLASS = guid_bytes("11111111-2222-3333-4444-555555555555")
 

@@ -7,14 +7,14 @@ from vmio.drivers.nvme_disk import NvmeDisk
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.vmbus import VmBusClient
 from vmio.drivers.vpci import VpciBus
+from vmio.experiments.passthrough import Machine
 from vmio.hypervisor.host import Host
+from vmio.hypervisor.hyperv.hypercalls import enable_enlightenments
 from vmio.machine.pagetable import TranslationFault
 from vmio.machine.storage import Image
 from vmio.passthrough.assignment import assign
 from vmio.passthrough.strategies import Static
-from vmio.vmbus.hypercalls import enable_enlightenments
-from vmio.vmbus.server import VmbusServer
-from vmio.workloads.passthrough import Machine
+from vmio.vmbus.bus.server import VmbusServer
 
 MMIO = 1 << 36
 LIMIT = 300 * 10**9

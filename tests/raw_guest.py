@@ -3,10 +3,10 @@
 from vmio.drivers import synic
 from vmio.drivers.pages import GuestPages
 from vmio.hypervisor.host import Host
-from vmio.vmbus import messages as m
-from vmio.vmbus import tlfs
-from vmio.vmbus.hypercalls import enable_enlightenments
-from vmio.vmbus.server import VmbusServer
+from vmio.hypervisor.hyperv import tlfs
+from vmio.hypervisor.hyperv.hypercalls import enable_enlightenments
+from vmio.vmbus.bus import messages as m
+from vmio.vmbus.bus.server import VmbusServer
 
 
 def machine(host=None, vcpus=2, **options):

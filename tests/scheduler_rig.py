@@ -1,6 +1,6 @@
 """A server that does one request at a time, and guests that always want more: what a scheduler alone does."""
 
-from vmio.hypervisor.scheduler import SECOND, cost
+from vmio.host.scheduler import SECOND, cost
 
 
 class Job:

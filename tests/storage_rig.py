@@ -1,15 +1,15 @@
 """What tests of StorVSP need: a medium that answers when it is told to, and both ends of a channel in one thread."""
 
+from vmio.experiments.disk import pattern
 from vmio.hypervisor.host import Host
 from vmio.machine.memory import PAGE
 from vmio.machine.storage import SECTOR
-from vmio.vmbus import vstor as v
-from vmio.vmbus.channel import ChannelEnd
-from vmio.vmbus.ring import RingReader, RingWriter, format_ring
-from vmio.vmbus.ringmemory import FlatMemory
-from vmio.vmbus.scsi import ScsiTarget
-from vmio.vmbus.storvsp import StorVsp
-from vmio.workloads.disk import pattern
+from vmio.vmbus.bus.channel import ChannelEnd
+from vmio.vmbus.bus.ring import RingReader, RingWriter, format_ring
+from vmio.vmbus.bus.ringmemory import FlatMemory
+from vmio.vmbus.storage import vstor as v
+from vmio.vmbus.storage.scsi import ScsiTarget
+from vmio.vmbus.storage.storvsp import StorVsp
 
 
 class Backend:

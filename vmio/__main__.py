@@ -81,14 +81,14 @@ def _parser():
 
 
 def _qtest(args):
-    from vmio import qtest
+    from vmio.oracle import qtest
     qtest.main(args.drive, args.serial, args.memory, args.rtc_base, args.unix, args.devices)
 
 
 def _run(args):
+    from vmio.experiments import disk, trace
     from vmio.machine import files
     from vmio.machine.storage import Image
-    from vmio.workloads import disk, trace
     inputs = {"--image": args.image, "--trace": args.trace}
     if args.save is not None:
         files.target(args.save, inputs)      # refused before the work, not after it
@@ -121,11 +121,11 @@ def _attack(args):
 
 
 def _kvm(args):
-    from vmio.kvm.probe import usable
+    from vmio.processors.kvm.probe import usable
     works, reason = usable()
     result = {"usable": works, "reason": reason, "host": None, "exits": [], "replay": {}}
     if works:
-        from vmio.kvm import measure, report         # needs Linux, which the probe has seen
+        from vmio.processors.kvm import measure, report  # needs Linux, which the probe has seen
         rows = measure.measure()
         replays = report.run()
         result.update(host=measure.host(), exits=measure.to_dict(rows), replay=report.to_dict(replays))

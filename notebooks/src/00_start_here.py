@@ -12,7 +12,7 @@
 # **What you'll need.** Nothing but ten minutes. Shift-Enter runs a cell and goes to the next; *Run > Run All Cells* runs
 # them all.
 # %%
-from vmio.lab import lesson00 as lesson
+from vmio.lessons.start_here import panel as lesson
 from vmio.lab import predict
 # %% [markdown]
 # ## Who touches what

@@ -13,7 +13,7 @@
 # [Next: 02 · Emulate a device](02_emulate_a_device.ipynb)
 # %%
 from vmio.lab import exercise, predict
-from vmio.lab import lesson01 as lesson
+from vmio.lessons.trap_an_instruction import panel as lesson
 # %% [markdown]
 # ## Who touches what
 #

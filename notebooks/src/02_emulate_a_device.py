@@ -12,7 +12,7 @@
 # %%
 from vmio.drivers.uart import UartDriver
 from vmio.lab import exercise, predict
-from vmio.lab import lesson02 as lesson
+from vmio.lessons.emulate_a_device import panel as lesson
 # %% [markdown]
 # ## Who touches what
 #
@@ -122,7 +122,7 @@ panel
 # must be the image's, whatever the way.
 # %%
 from vmio import data
-from vmio.workloads import disk, trace
+from vmio.experiments import disk, trace
 
 requests = trace.load(data.path("traces/read_all_files.csv"))
 for transfer in ("pio", "multiple", "dma"):
@@ -133,7 +133,7 @@ for transfer in ("pio", "multiple", "dma"):
 #
 # **Words were the problem, then sectors.** A sector is 256 words; by single INs that is 256 exits before the first
 # command byte is counted. String I/O leaves one for each *DRQ block*, and READ MULTIPLE makes the block larger. Look at
-# `vmio/devices/ata_transfer.py`: the device asks the host for a block, never for a word.
+# `vmio/devices/ata/transfer.py`: the device asks the host for a block, never for a word.
 #
 # **DMA takes the data out of the guest's hands.** The driver leaves a table of addresses in memory (the PRD table) and
 # the device moves the data. The count no longer grows with the size: the flat line in the panel. What remains is set-up,

@@ -11,7 +11,7 @@
 # **What you'll need.** [02 · Emulate a device](02_emulate_a_device.ipynb). About 45 minutes.
 # %%
 from vmio.lab import exercise, predict
-from vmio.lab import lesson03 as lesson
+from vmio.lessons.split_a_driver import panel as lesson
 # %% [markdown]
 # ## Who touches what
 #
@@ -93,11 +93,11 @@ panel
 #
 # **The guest writes, the host reads.** A request is 120 bytes of ordinary memory (`vmio/drivers/storvsc.py`, method
 # `submit`). The only exit on the way out is the hypercall that wakes the host's half, and it is left out when the host
-# is awake: the writer looks whether the ring was empty before (`vmio/vmbus/ring.py`).
+# is awake: the writer looks whether the ring was empty before (`vmio/vmbus/bus/ring.py`).
 #
 # **The hardware belongs to the host.** `vmio/drivers/nvme.py` runs on the host's own processor, without exits, and
 # serves all guests. A guest's page numbers are checked and translated before the hardware sees them
-# (`vmio/vmbus/srb.py`): that check is what isolation rests on.
+# (`vmio/vmbus/storage/srb.py`): that check is what isolation rests on.
 #
 # **Requests overlap.** While the host works on one, the guest prepares the next. The ring lets them run apart;
 # [04 · Fill a ring](04_fill_a_ring.ipynb) looks at how far.

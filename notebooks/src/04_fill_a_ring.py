@@ -13,8 +13,8 @@
 # [03 · Split a driver](03_split_a_driver.ipynb). About 60 minutes.
 # %%
 from vmio.lab import exercise, predict
-from vmio.lab import lesson04 as lesson
-from vmio.vmbus.packets import COMPLETION, COMPLETION_REQUESTED, INBAND
+from vmio.lessons.fill_a_ring import panel as lesson
+from vmio.vmbus.bus.packets import COMPLETION, COMPLETION_REQUESTED, INBAND
 # %% [markdown]
 # ## Who touches what
 #
@@ -81,7 +81,7 @@ panel
 ask = predict("lost-wakeups", "In how many of 1,000 orders does it hang?", "orders")
 ask
 # %%
-from vmio.workloads.ringsteps import SCRIPTS, hangs
+from vmio.experiments.ringsteps import SCRIPTS, hangs
 
 ask.compare(hangs(SCRIPTS["no second look"]))
 print()
@@ -129,7 +129,7 @@ panel
 # %% [markdown]
 # ## Explain
 #
-# **The rule is one line**, `signal_if_it_was_empty` in `vmio/vmbus/ring.py`: signal if nothing masks it and the
+# **The rule is one line**, `signal_if_it_was_empty` in `vmio/vmbus/bus/ring.py`: signal if nothing masks it and the
 # consumer had read all that was there. It is enough only because of two orders. `RingWriter.publish` stores its index
 # *before* it looks at mask and read index; `RingReader.unmask` clears the mask *before* it looks at the write index. So
 # whichever comes second sees the other. On real processors both need a full memory barrier at that place.
@@ -161,8 +161,8 @@ ex = exercise("find-the-lost-wakeup")
 ex.check(consume)
 # %% [exercise] write-a-key-value-vsc
 # %%
-from vmio.vmbus.ring import RingFull
-from vmio.workloads.kv import ANSWER, GET, PUT, REQUEST
+from vmio.vmbus.bus.ring import RingFull
+from vmio.experiments.kv import ANSWER, GET, PUT, REQUEST
 # %% [stub] write-a-key-value-vsc
 # %%
 ex = exercise("write-a-key-value-vsc")

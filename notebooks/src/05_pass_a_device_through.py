@@ -12,7 +12,7 @@
 # **What you'll need.** [03 · Split a driver](03_split_a_driver.ipynb). About 45 minutes.
 # %%
 from vmio.lab import exercise, predict
-from vmio.lab import lesson05 as lesson
+from vmio.lessons.pass_a_device_through import panel as lesson
 # %% [markdown]
 # ## Who touches what
 #
@@ -93,8 +93,8 @@ print(lesson.strategies_table())
 # (`vmio/hypervisor/vcpu.py`, method `store`). What the device may touch was decided beforehand, in a page table of the same
 # kind that gives the guest its memory: `vmio/machine/pagetable.py` is used twice.
 #
-# **Safety is in the tables and in telling the cache.** `vmio/passthrough/domain.py` writes the table;
-# `vmio/passthrough/iommu.py` invalidates. Forgetting the second is a hole that no test of the first can see.
+# **Safety is in the tables and in telling the cache.** `vmio/passthrough/iommu/domain.py` writes the table;
+# `vmio/passthrough/iommu/iommu.py` invalidates. Forgetting the second is a hole that no test of the first can see.
 #
 # **What you give up.** One device serves one guest (or one for each virtual function). All of the guest's memory must be
 # there, since the device may write to any page at any time. And a device that moves data by itself can't be stopped and

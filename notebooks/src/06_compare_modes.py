@@ -12,7 +12,7 @@
 # **What you'll need.** [05 · Pass a device through](05_pass_a_device_through.ipynb). About 45 minutes.
 # %%
 from vmio.lab import exercise, predict
-from vmio.lab import lesson06 as lesson
+from vmio.lessons.compare_modes import panel as lesson
 # %% [markdown]
 # ## Three ways to one disk
 #
@@ -98,7 +98,7 @@ print(lesson.presets_table())
 #
 # First the prices that all the lessons use, each with the measurement it comes from.
 # %%
-from vmio.lab import lesson06_papers as papers
+from vmio.lessons.compare_modes import papers
 
 print(papers.price_sources())
 # %% [markdown]

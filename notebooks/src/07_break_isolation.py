@@ -13,7 +13,7 @@
 # [05](05_pass_a_device_through.ipynb). About 60 minutes.
 # %%
 from vmio.lab import exercise, predict
-from vmio.lab import lesson07 as lesson
+from vmio.lessons.break_isolation import panel as lesson
 # %% [markdown]
 # ## Who touches what
 #
@@ -84,16 +84,16 @@ panel
 # %% [markdown]
 # ## Explain
 #
-# **Nothing the guest wrote is true.** An index is checked each time it is read, on a private copy (`vmio/vmbus/ring.py`); a
-# range of guest memory is checked before a byte moves (`vmio/vmbus/srb.py`); a page list names only the guest's own pages
-# (`vmio/vmbus/gpadl.py`).
+# **Nothing the guest wrote is true.** An index is checked each time it is read, on a private copy (`vmio/vmbus/bus/ring.py`); a
+# range of guest memory is checked before a byte moves (`vmio/vmbus/storage/srb.py`); a page list names only the guest's own pages
+# (`vmio/vmbus/bus/gpadl.py`).
 #
 # **What is counted can be limited.** Floods wedge a host that keeps everything: each queue here has an end, and a guest that
 # overfills it blocks itself. A table that all guests share (interrupts, lists of pages) has a quota for each.
 #
 # **What is shared is shared by turns.** A core is given away after a slice (`vmio/hypervisor/cores.py`), the host's disk
 # serves its guests in turn, and so does the disk's own controller, where no host is on the way
-# (`vmio/hardware/nvme_arbiter.py`).
+# (`vmio/hardware/nvme/arbiter.py`).
 #
 # **Hardware needs the same care.** A device obeys its driver. The IOMMU confines its reads and writes, interrupt remapping its
 # interrupts, and a reset with scrubbing ends one owner's time before the next one's begins (`vmio/passthrough/`).

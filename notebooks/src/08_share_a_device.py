@@ -11,7 +11,7 @@
 # **What you'll need.** [03 · Split a driver](03_split_a_driver.ipynb). About 60 minutes.
 # %%
 from vmio.lab import exercise, predict
-from vmio.lab import lesson08 as lesson
+from vmio.lessons.share_a_device import panel as lesson
 # %% [markdown]
 # ## Who touches what
 #
@@ -98,18 +98,18 @@ print(lesson.containers_table())
 # One kernel batches the requests of all and reads each base block once. It also stands alone between the containers: where
 # it forgets a check, the neighbour's data is open. With a kernel each, a container that has taken its own kernel over
 # still meets the host's disk and the second-level table. The price is exits, RAM and rings for each container. (RAM is
-# what these guests are given, not what Windows takes; `vmio/workloads/containers.py`.)
+# what these guests are given, not what Windows takes; `vmio/experiments/containers.py`.)
 # %% [markdown]
 # ## Explain
 #
 # **A queue belongs to whoever fills it.** First come, first served is fair to requests, not to guests. The guest with 64
-# requests in the queue gets 64 turns (`vmio/hypervisor/scheduler.py`, class `Fifo`).
+# requests in the queue gets 64 turns (`vmio/host/scheduler.py`, class `Fifo`).
 #
-# **Fair means: least served for its weight comes next.** That is one line in `vmio/hypervisor/fair.py`; deficit round robin
+# **Fair means: least served for its weight comes next.** That is one line in `vmio/host/fair.py`; deficit round robin
 # reaches the same with a round and a purse for each guest (`drr.py`), without sorting.
 #
 # **What the device has taken, nobody can be fair about.** So the host gives it no more bytes than keep it busy
-# (`window_bytes` in `vmio/hypervisor/block.py`), and lets guests take turns: every split driver in these lessons runs that way
+# (`window_bytes` in `vmio/host/block.py`), and lets guests take turns: every split driver in these lessons runs that way
 # unless told otherwise, and a guest alone loses nothing by it.
 #
 # **mClock adds a floor and a ceiling.** Each request carries three tags - when its reservation is due, when its limit allows

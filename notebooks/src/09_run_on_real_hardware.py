@@ -13,7 +13,7 @@
 # `/dev/kvm` you may open is best; on any other machine you see what was recorded on one, and all the counts are the same.
 # %%
 from vmio.lab import exercise, predict
-from vmio.lab import lesson09 as lesson
+from vmio.lessons.run_on_real_hardware import panel as lesson
 # %%
 # NBVAL_IGNORE_OUTPUT
 print(lesson.where())
@@ -40,7 +40,7 @@ ask
 # %% [markdown]
 # ## Run
 #
-# What the guest executes are bytes like these; there is no operating system below them. (`vmio/kvm/code.py`)
+# What the guest executes are bytes like these; there is no operating system below them. (`vmio/processors/kvm/code.py`)
 # %%
 print(lesson.bytes_table())
 # %%
@@ -92,7 +92,7 @@ print(lesson.ends_table())
 # ## The other direction
 #
 # A device must be able to call the guest without stopping it. With `irqfd` a thread writes to a file, and the guest's
-# interrupt handler runs. (`vmio/kvm/irq.py`; the handler counts in the guest's own RAM.)
+# interrupt handler runs. (`vmio/processors/kvm/irq.py`; the handler counts in the guest's own RAM.)
 # %%
 print(lesson.interrupts_line())
 # %% [markdown]
@@ -106,7 +106,7 @@ print(lesson.times_table())
 # The ladder of lesson 01 had four rungs from papers. Here they are measured: CPUID is a null exit, a doorbell on a port is
 # answered by the kernel, one in memory as well, and a store to no memory goes all the way to Python and back.
 # `kvm-recorded` is a preset like the others, in every lesson's panel. `this-host` joins the list where it was measured:
-# below, or in another lesson by `from vmio.kvm import recorded; recorded.offer_this_host()` before its panel.
+# below, or in another lesson by `from vmio.processors.kvm import recorded; recorded.offer_this_host()` before its panel.
 # %%
 print(lesson.prices_table(("kvm-2012", "nested-2019", "server-2022", "server-2024", "kvm-recorded")))
 # %%
@@ -131,7 +131,7 @@ panel
 # %% [markdown]
 # ## Explain
 #
-# **A hypervisor is a loop.** Enter the guest; learn why it stopped; answer; enter it again. In `vmio/kvm/vcpu.py` that loop
+# **A hypervisor is a loop.** Enter the guest; learn why it stopped; answer; enter it again. In `vmio/processors/kvm/vcpu.py` that loop
 # is `Vcpu.run`, about thirty lines. QEMU's has the same shape.
 #
 # **Fast paths move the answer, not the exit.** A doorbell and a port answered by Python stop the processor equally

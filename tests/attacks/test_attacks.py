@@ -15,7 +15,7 @@ from vmio.attacks.verdict import FAIL, PASS, REJECT, SLOWEST, WEDGED, judge
 from vmio.attacks.world import CANARY, HOST, World
 from vmio.hypervisor.host import Host
 from vmio.machine.pagetable import READ, WRITE, TranslationFault
-from vmio.passthrough.faults import DmaFault, Reason
+from vmio.passthrough.iommu.faults import DmaFault, Reason
 
 ATTACKS = catalogue.attacks()
 NOTHING = dict(stopped=None, held={}, slowdown=1.0, changed=[], leaked=[], refused={})

@@ -10,7 +10,7 @@ from vmio.attacks.world import BUFFER, LIMIT, OWN_DISK, RAM_MIB, pages_of
 from vmio.drivers.nvme import page_list
 from vmio.machine.memory import PAGE
 from vmio.passthrough.assignment import AssignmentRefused
-from vmio.vmbus.host_channel import State
+from vmio.vmbus.bus.host_channel import State
 
 
 def pages_used(host):

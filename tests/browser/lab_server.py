@@ -50,7 +50,8 @@ def needed():
 def store(source, path):
     """Make a notebook of a lesson's source (percent format), not executed, in a folder of its own."""
     import nbformat
-    from vmio.lab.build import skeleton
+
+    from vmio.lessons.build import skeleton
     path.parent.mkdir(exist_ok=True)
     nbformat.write(skeleton(source), path)
 

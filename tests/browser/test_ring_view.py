@@ -1,16 +1,15 @@
 """The ring in a real page: its buttons step, its cursors travel, its words follow, and the kernel can set the frame."""
 
 
-import pytest
-
 import lab_server  # beside this file
+import pytest
 
 pytestmark = pytest.mark.browser
 
 TOY = '''\
 # %%
 from vmio.lab.ring_view import RingView
-from vmio.workloads.ringsteps import SCRIPTS, play
+from vmio.experiments.ringsteps import SCRIPTS, play
 view = RingView(title="Toy.", frames=play(SCRIPTS["ring full"]).frames)
 view
 # %%

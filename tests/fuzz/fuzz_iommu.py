@@ -5,11 +5,31 @@ import struct
 from tests.fuzz.engine import number
 from vmio.hypervisor.host import Host
 from vmio.machine.pagetable import TranslationFault
-from vmio.passthrough import interrupts, structures
-from vmio.passthrough.remapper import Remapper
-from vmio.passthrough.space import DmaSpace
-from vmio.passthrough.vtd import (FECTL, FRCD, FSTS, GCMD, GSTS, IECTL, IOTLB, IQA, IQT, IRTA, IVA, RTADDR, CCMD, ICS, QUEUE,
-                                  REMAP_INTERRUPTS, SET_INTERRUPT_TABLE, SET_ROOT, TRANSLATE, VtdRegisters)
+from vmio.passthrough.iommu import interrupts, structures
+from vmio.passthrough.iommu.remapper import Remapper
+from vmio.passthrough.iommu.space import DmaSpace
+from vmio.passthrough.iommu.vtd import (
+    CCMD,
+    FECTL,
+    FRCD,
+    FSTS,
+    GCMD,
+    GSTS,
+    ICS,
+    IECTL,
+    IOTLB,
+    IQA,
+    IQT,
+    IRTA,
+    IVA,
+    QUEUE,
+    REMAP_INTERRUPTS,
+    RTADDR,
+    SET_INTERRUPT_TABLE,
+    SET_ROOT,
+    TRANSLATE,
+    VtdRegisters,
+)
 
 # Guest-physical: root, context table, three levels of tables, queue, interrupt table, pages for DMA.
 ROOT, CONTEXTS, TOP, MIDDLE, LEAVES, RING, ENTRIES, DATA = (n << 12 for n in (1, 2, 3, 4, 5, 6, 7, 16))

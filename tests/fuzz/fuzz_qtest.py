@@ -4,7 +4,7 @@ import base64
 
 from tests.fuzz.engine import number
 from tests.property.test_board import PORTS
-from vmio.qtest import Door
+from vmio.oracle.qtest import Door
 
 WORDS = ("", "0x", "-1", "1.5", "banana", "0xFFFFFFFFFFFFFFFFFF", "99999999999999999999", "0b11", "1_000", "é", "\0", "%s",
          "0x-1", "0", "0x1000001")

@@ -4,11 +4,22 @@ import struct
 
 from tests.fuzz.engine import bruised, number
 from vmio.hypervisor.host import Host
-from vmio.vmbus.channel import ChannelEnd
-from vmio.vmbus.packets import KINDS as KINDS_OF_RECORD
-from vmio.vmbus.packets import RingCorrupt
-from vmio.vmbus.ring import DATA, FEATURES, MASK, PENDING, READ, WRITE, RingFull, RingReader, RingWriter, format_ring
-from vmio.vmbus.ringmemory import PagedMemory
+from vmio.vmbus.bus.channel import ChannelEnd
+from vmio.vmbus.bus.packets import KINDS as KINDS_OF_RECORD
+from vmio.vmbus.bus.packets import RingCorrupt
+from vmio.vmbus.bus.ring import (
+    DATA,
+    FEATURES,
+    MASK,
+    PENDING,
+    READ,
+    WRITE,
+    RingFull,
+    RingReader,
+    RingWriter,
+    format_ring,
+)
+from vmio.vmbus.bus.ringmemory import PagedMemory
 
 PAGES = 3                                   # of each ring, at every other guest page; between them canaries
 OUT, BACK = range(0, 2 * PAGES, 2), range(2 * PAGES, 4 * PAGES, 2)

@@ -4,12 +4,12 @@ from collections import Counter
 
 from tests.fuzz.engine import bruised, nearly, number
 from tests.storage_rig import Backend, Rig, read10, srb
+from vmio.experiments.disk import pattern
 from vmio.machine.memory import PAGE
 from vmio.machine.overlay import Overlay
-from vmio.vmbus import vstor as v
-from vmio.vmbus.ring import DATA, READ, WRITE, RingFull
-from vmio.vmbus.scsi import ScsiTarget
-from vmio.workloads.disk import pattern
+from vmio.vmbus.bus.ring import DATA, READ, WRITE, RingFull
+from vmio.vmbus.storage import vstor as v
+from vmio.vmbus.storage.scsi import ScsiTarget
 
 OPCODES = bytes.fromhex("0003121a1b255a9ea03591422f8f080a28282a2aa8aa888aff") + bytes.fromhex("0415161d1e2e41415593aeaf8e")
 KEPT = range(100, 200)          # guest pages that are never lent

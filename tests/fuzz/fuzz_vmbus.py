@@ -6,8 +6,8 @@ from tests.property.test_vmbus_hostile import FIRST, LIMIT, echo_all
 from tests.raw_guest import RawGuest, machine
 from vmio.hypervisor.guest import GuestFault
 from vmio.hypervisor.host import Host
-from vmio.vmbus import messages as m
-from vmio.vmbus import tlfs
+from vmio.hypervisor.hyperv import tlfs
+from vmio.vmbus.bus import messages as m
 
 MSRS = (tlfs.SCONTROL, tlfs.SIMP, tlfs.SIEFP, tlfs.EOM, tlfs.EOI, tlfs.SINT0 + 2, tlfs.SINT0 + 5, tlfs.HYPERCALL,
         tlfs.GUEST_OS_ID, tlfs.SIMP, tlfs.SIEFP)

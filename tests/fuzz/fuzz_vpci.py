@@ -7,8 +7,9 @@ from vmio.drivers.errors import DriverError
 from vmio.hypervisor.guest import GuestFault
 from vmio.hypervisor.host import GuestTimeout
 from vmio.machine.storage import Image
-from vmio.passthrough import interrupts, virtual
-from vmio.vmbus import vpci as v
+from vmio.passthrough import virtual
+from vmio.passthrough.iommu import interrupts
+from vmio.vmbus.pci import vpci as v
 
 OUR_ID = v.device_id(b"vpci\x01\0vmio-vpci\0")      # how the guest calls its device in hypercalls
 KINDS = ("say",) * 9 + ("io",) * 8 + ("admin", "list", "message", "store", "retarget") * 2 + (

@@ -27,5 +27,5 @@ def test_each_part_has_its_bugs_and_the_product_is_whole_again():
         with planted(where, right, wrong):      # what was to be replaced stands there as before
             pass
     with pytest.raises(ValueError, match="choose another bug"):
-        with planted("vmio.qtest:_length", "no such words", ""):
+        with planted("vmio.oracle.qtest:_length", "no such words", ""):
             pass

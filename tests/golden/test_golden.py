@@ -8,10 +8,10 @@ whole machine: there the reads are compared, one by one, and not the edges.
 import json
 
 import pytest
+from replay import disk_image, replay
 
 from vmio import data
-from vmio.qtest import Door
-from replay import disk_image, replay
+from vmio.oracle.qtest import Door
 
 OWN_PCI_FUNCTIONS = {0x00, 0x08, 0x09, 0x0B}  # 0.0, 1.0, 1.1, 1.3; the recording's network cards are not on this board
 NAMES = sorted(path.stem for path in data.path("golden").glob("*.json"))

@@ -6,7 +6,8 @@ import subprocess
 import time
 
 from qemu import PATIENCE_S, PROGRAM, Qemu
-from vmio.qtest import Door
+
+from vmio.oracle.qtest import Door
 
 BAR = 0xE000_0000
 CAP, VS, INTMS, INTMC, CC, CSTS, AQA, ASQ, ACQ = 0x00, 0x08, 0x0C, 0x10, 0x14, 0x1C, 0x24, 0x28, 0x30

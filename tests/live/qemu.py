@@ -31,7 +31,7 @@ def missing():
 
 
 class Qemu:
-    """One QEMU process; `answer(line)` is that of `vmio.qtest.Door`."""
+    """One QEMU process; `answer(line)` is that of `vmio.oracle.qtest.Door`."""
 
     def __init__(self, serial, drive=None):
         """`serial` is the file for what COM1 sends; `drive` the primary master's image, which stays as it is."""

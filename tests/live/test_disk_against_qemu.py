@@ -12,9 +12,9 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from qemu import LETTER, Pair, Stable, fixed
-from vmio.qtest import Door
+
+from vmio.oracle.qtest import Door
 
 pytestmark = pytest.mark.qemu
 SECTORS = 2048

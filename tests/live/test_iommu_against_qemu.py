@@ -9,9 +9,9 @@ import subprocess
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from qemu import PROGRAM, Qemu, fixed
-from vmio.qtest import Door
+
+from vmio.oracle.qtest import Door
 
 pytestmark = [pytest.mark.qemu, pytest.mark.usefixtures("installed")]
 IOMMU, EDU, QUEUE, STATUS = 0xFED9_0000, 0xE000_0000, 0x10_0000, 0x20_0000

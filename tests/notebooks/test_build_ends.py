@@ -19,7 +19,7 @@ time.sleep(100)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_kernel_too(tmp_path, number):
     pid = tmp_path / "pid"
-    code = (f"import sys\nfrom pathlib import Path\nfrom vmio import console\nfrom vmio.lab.build import execute, skeleton\n"
+    code = (f"import sys\nfrom pathlib import Path\nfrom vmio import console\nfrom vmio.lessons.build import execute, skeleton\n"
             f"sys.exit(console.run('build', lambda: execute(skeleton({CELL.format(pid=str(pid), number=int(number))!r}), "
             f"Path({str(tmp_path)!r}))))")
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=300)

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("nbformat")
 pytest.importorskip("ipywidgets")
 
-from vmio.lab import build  # noqa: E402
+from vmio.lessons import build  # noqa: E402
 
 ROOT = build.NOTEBOOKS.parent
 SOURCES = build.sources()

@@ -10,7 +10,7 @@ nbformat = pytest.importorskip("nbformat")
 pytest.importorskip("nbval")
 pytest.importorskip("ipywidgets")
 
-from vmio.lab import build  # noqa: E402
+from vmio.lessons import build  # noqa: E402
 
 NOTEBOOK = build.NOTEBOOKS / "09_run_on_real_hardware.ipynb"
 

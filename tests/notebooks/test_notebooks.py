@@ -8,7 +8,7 @@ import pytest
 nbformat = pytest.importorskip("nbformat")
 pytest.importorskip("ipywidgets")
 
-from vmio.lab import build  # noqa: E402
+from vmio.lessons import build  # noqa: E402
 
 NOTEBOOKS = sorted(build.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 PATHS = re.compile(r"/(?:home|root|tmp|Users|work|mnt)/|[A-Z]:\\\\|ipykernel_\d")
@@ -35,7 +35,7 @@ def test_every_source_has_its_notebook_and_the_reverse():
 def test_source_and_notebook_are_in_step(path, notebook):
     fresh = build.skeleton((path.parent / "src" / f"{path.stem}.py").read_text(encoding="utf-8"))
     assert [(cell.id, cell.source) for cell in fresh.cells] == [(cell.id, cell.source) for cell in notebook.cells], \
-        "run python -m vmio.lab.build"
+        "run python -m vmio.lessons.build"
 
 
 def test_every_code_cell_was_run_in_order(notebook):

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vmio.hardware.nvme_arbiter import BURST, Arbiter, Port
+from vmio.hardware.nvme.arbiter import BURST, Arbiter, Port
 
 WINDOW = 3 * BURST
 STEPS = st.lists(st.one_of(

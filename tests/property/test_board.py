@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vmio.devices.ata import AtaDisk
+from vmio.devices.ata.channel import AtaDisk
 from vmio.devices.board import Board
 from vmio.drivers import pic
 from vmio.drivers.ata import AtaDriver

@@ -5,8 +5,8 @@ import struct
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vmio.devices.ata import AtaChannel, AtaDisk
-from vmio.devices.bmide import BusMaster
+from vmio.devices.ata.bmide import BusMaster
+from vmio.devices.ata.channel import AtaChannel, AtaDisk
 from vmio.machine.bus import BadAccess
 from vmio.machine.clock import Clock
 from vmio.machine.lines import Line

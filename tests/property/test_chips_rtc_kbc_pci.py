@@ -3,11 +3,11 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vmio.devices.i8042 import I8042
-from vmio.devices.pci import Bar, PciFunction, PciHost
-from vmio.devices.piix import IsaBridge, host_bridge, ide_function, power_management
-from vmio.devices.port92 import Port92
-from vmio.devices.rtc import Rtc
+from vmio.devices.pc.i8042 import I8042
+from vmio.devices.pc.port92 import Port92
+from vmio.devices.pc.rtc import Rtc
+from vmio.devices.pci.config import Bar, PciFunction, PciHost
+from vmio.devices.pci.piix import IsaBridge, host_bridge, ide_function, power_management
 from vmio.machine.bus import BadAccess
 from vmio.machine.clock import Clock
 from vmio.machine.lines import Line

@@ -5,10 +5,10 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vmio.devices.pic import PicPair
-from vmio.devices.pit import Pit
-from vmio.devices.port61 import Port61
-from vmio.devices.uart import Uart
+from vmio.devices.pc.pic import PicPair
+from vmio.devices.pc.pit import Pit
+from vmio.devices.pc.port61 import Port61
+from vmio.devices.pc.uart import Uart
 from vmio.machine.bus import BadAccess
 from vmio.machine.clock import Clock
 from vmio.machine.lines import Line

@@ -11,13 +11,13 @@ from vmio.hypervisor.host import Host
 from vmio.machine.clock import Clock
 from vmio.machine.memory import PAGE, HostMemory
 from vmio.machine.pagetable import READ, WRITE, TranslationFault
-from vmio.passthrough.faults import FaultLog, Reason
-from vmio.passthrough.interrupts import InterruptRemapper
-from vmio.passthrough.iommu import Iommu
-from vmio.passthrough.remapper import Remapper
-from vmio.passthrough.space import DmaSpace
+from vmio.passthrough.iommu.faults import FaultLog, Reason
+from vmio.passthrough.iommu.interrupts import InterruptRemapper
+from vmio.passthrough.iommu.iommu import Iommu
+from vmio.passthrough.iommu.remapper import Remapper
+from vmio.passthrough.iommu.space import DmaSpace
+from vmio.passthrough.iommu.vtd import VtdRegisters
 from vmio.passthrough.strategies import strategy
-from vmio.passthrough.vtd import VtdRegisters
 
 quick = settings(max_examples=60, deadline=None, derandomize=True)
 PAGES = 12                       # of each domain's own memory, and of the addresses that are tried

@@ -4,19 +4,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vmio.devices.ata import AtaDisk
+from vmio.devices.ata.channel import AtaDisk
 from vmio.devices.board import Board
 from vmio.drivers import pic
-from vmio.kvm import expect, probe
-from vmio.kvm.compile import compile_record
-from vmio.kvm.programs import chips
-from vmio.kvm.record import EXITS, Kind, record
 from vmio.machine.storage import Image
+from vmio.processors.kvm import expect, probe
+from vmio.processors.kvm.compile import compile_record
+from vmio.processors.kvm.programs import chips
+from vmio.processors.kvm.record import EXITS, Kind, record
 
 USABLE, REASON = probe.usable()
 on_kvm = pytest.mark.skipif(not USABLE, reason=f"NOT RUN ON REAL HARDWARE: {REASON}")
 if USABLE:
-    from vmio.kvm.replay import replay
+    from vmio.processors.kvm.replay import replay
 
 PORTS = (0x40, 0x43, 0x60, 0x64, 0x70, 0x71, 0x1F0, 0x1F2, 0x1F6, 0x1F7, 0x300, 0x3F6, 0x3F8, 0x3F9, 0x3FA, 0x3FB,
          0x3FD, 0xCF8, 0xCFC)

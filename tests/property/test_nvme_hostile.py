@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmio.drivers.nvme import NvmeDriver, memory_needed
-from vmio.hardware.nvme import BAR_BYTES, NvmeController
+from vmio.hardware.nvme.controller import BAR_BYTES, NvmeController
 from vmio.hypervisor.host import Host
 from vmio.hypervisor.hostcpu import HostCpu
 from vmio.machine.bus import BadAccess, Bus

@@ -8,12 +8,13 @@ steps too: in the middle of `write` and `commit`, between any two accesses.
 from itertools import islice, product
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from vmio.vmbus.packets import COMPLETION, INBAND, RingCorrupt
-from vmio.vmbus.ring import DATA, MASK, READ, RingFull, RingReader, RingWriter, format_ring, signal_if_it_was_empty
-from vmio.vmbus.ringmemory import FlatMemory
+from vmio.vmbus.bus.packets import COMPLETION, INBAND, RingCorrupt
+from vmio.vmbus.bus.ring import DATA, MASK, READ, RingFull, RingReader, RingWriter, format_ring, signal_if_it_was_empty
+from vmio.vmbus.bus.ringmemory import FlatMemory
 
 
 class HookedMemory(FlatMemory):

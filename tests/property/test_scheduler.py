@@ -4,11 +4,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.scheduler_rig import Job, Server
-from vmio.hypervisor.block import ABORTED, GONE
+from vmio.host.block import ABORTED, GONE
+from vmio.host.policies import POLICIES, make
+from vmio.host.scheduler import SECOND, Share, cost
+from vmio.host.timed import TimedDisk
 from vmio.hypervisor.host import Host
-from vmio.hypervisor.policies import POLICIES, make
-from vmio.hypervisor.scheduler import SECOND, Share, cost
-from vmio.workloads.timed import TimedDisk
 
 EXAMPLES = 150
 

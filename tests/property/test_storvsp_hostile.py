@@ -4,11 +4,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.storage_rig import Rig, srb
+from vmio.experiments.disk import pattern
 from vmio.machine.memory import PAGE
 from vmio.machine.overlay import Overlay
-from vmio.vmbus import vstor as v
-from vmio.vmbus.ring import DATA, WRITE, RingFull
-from vmio.workloads.disk import pattern
+from vmio.vmbus.bus.ring import DATA, WRITE, RingFull
+from vmio.vmbus.storage import vstor as v
 
 EXAMPLES = 100
 

@@ -13,8 +13,8 @@ from vmio.drivers.pages import GuestPages
 from vmio.drivers.vmbus import VmBusClient
 from vmio.hypervisor.guest import GuestFault
 from vmio.hypervisor.host import Host
-from vmio.vmbus import messages as m
-from vmio.vmbus import tlfs
+from vmio.hypervisor.hyperv import tlfs
+from vmio.vmbus.bus import messages as m
 
 LIMIT = 60 * 10**9
 FIRST, PAGES = 0x200, 8     # where the hostile guest's ring pages are

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from tests.passthrough_rig import BUFFER, LIMIT, MMIO, Rig, bus_of, disk_of, one
 from vmio.drivers.errors import DriverError
 from vmio.drivers.nvme import SQE
-from vmio.hardware.nvme import NvmeController
+from vmio.hardware.nvme.controller import NvmeController
 from vmio.hypervisor.guest import GuestFault
 from vmio.hypervisor.host import GuestTimeout
 from vmio.machine.clock import Clock
 from vmio.machine.storage import Image
 from vmio.passthrough import virtual
 from vmio.passthrough.guest_iommu import FAST, FLUSH_DEVICE_DOMAIN
-from vmio.vmbus import vpci as v
-from vmio.vmbus.packets import RingCorrupt
-from vmio.vmbus.ring import RingFull
+from vmio.vmbus.bus.packets import RingCorrupt
+from vmio.vmbus.bus.ring import RingFull
+from vmio.vmbus.pci import vpci as v
 
 SECTORS = 64
 PARTS = [bytes((n,)) * (512 * SECTORS) for n in (0x11, 0x22)]

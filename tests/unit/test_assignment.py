@@ -5,12 +5,12 @@ import pytest
 from tests.passthrough_rig import BUFFER, DISK, LIMIT, MMIO, Rig, bus_of, disk_of, one
 from vmio.drivers.errors import DriverError, DriverTimeout
 from vmio.drivers.nvme import NvmeDriver, NvmeError, memory_needed
-from vmio.hardware.nvme import NvmeController
-from vmio.hardware.nvme_pci import NvmeFunction
-from vmio.hypervisor.block import DeviceAway
+from vmio.hardware.nvme.controller import NvmeController
+from vmio.hardware.nvme.pci import NvmeFunction
+from vmio.host.block import DeviceAway
 from vmio.machine.clock import Clock
 from vmio.passthrough.assignment import AssignmentRefused
-from vmio.passthrough.faults import Reason
+from vmio.passthrough.iommu.faults import Reason
 
 
 def reads(cpu, polled=False, lba=8):

@@ -4,8 +4,8 @@ import struct
 
 import pytest
 
-from vmio.devices.ata import AtaChannel, AtaDisk
-from vmio.devices.ata_disk import guess_geometry
+from vmio.devices.ata.channel import AtaChannel, AtaDisk
+from vmio.devices.ata.disk import guess_geometry
 from vmio.machine.bus import BadAccess
 from vmio.machine.clock import Clock
 from vmio.machine.lines import Line

@@ -3,8 +3,8 @@
 import pytest
 
 from vmio.drivers.nvme import NvmeDriver, memory_needed
-from vmio.hardware.nvme import BAR_BYTES, NvmeController
-from vmio.hypervisor.block import BlockLayer
+from vmio.hardware.nvme.controller import BAR_BYTES, NvmeController
+from vmio.host.block import BlockLayer
 from vmio.hypervisor.host import Host
 from vmio.hypervisor.hostcpu import HostCpu
 from vmio.machine.bus import Bus

@@ -4,8 +4,8 @@ import struct
 
 import pytest
 
-from vmio.devices.ata import AtaChannel, AtaDisk
-from vmio.devices.bmide import BusMaster
+from vmio.devices.ata.bmide import BusMaster
+from vmio.devices.ata.channel import AtaChannel, AtaDisk
 from vmio.machine.bus import BadAccess
 from vmio.machine.clock import Clock
 from vmio.machine.lines import Line

@@ -4,8 +4,8 @@ import pytest
 
 from tests.storage_rig import Rig, read10, srb, write10
 from vmio.machine.memory import PAGE, HostMemory
-from vmio.vmbus import vstor as v
 from vmio.vmbus.bounce import BouncePages
+from vmio.vmbus.storage import vstor as v
 
 
 @pytest.mark.parametrize("offset", [1, 2, 3, 0x801, 0xFFF])

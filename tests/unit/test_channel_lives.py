@@ -6,8 +6,8 @@ from tests.bus_rig import echoes, machine, new_client, run
 from tests.echo_device import EchoClient, EchoDevice, offer
 from vmio.drivers.errors import DriverError
 from vmio.drivers.vmbus import Rescinded
-from vmio.vmbus import messages as m
-from vmio.vmbus.host_channel import OpenRefused, State
+from vmio.vmbus.bus import messages as m
+from vmio.vmbus.bus.host_channel import OpenRefused, State
 
 
 def test_close_and_reopen():

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vmio.experiments import compare, compare_sweep, disk, times, trace
+from vmio.experiments.compare import MODES, Comparison, params_of
+from vmio.experiments.disk import DiskParams
 from vmio.hypervisor.costs import CostModel
-from vmio.workloads import compare, compare_sweep, disk, times, trace
-from vmio.workloads.compare import MODES, Comparison, params_of
-from vmio.workloads.disk import DiskParams
 
 SPANS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)).map(sorted).map(tuple), max_size=8)
 

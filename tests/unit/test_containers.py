@@ -5,11 +5,19 @@ import json
 
 import pytest
 
+from vmio.experiments.containers import (
+    ISOLATION,
+    MIB,
+    ContainerParams,
+    World,
+    compare,
+    payload,
+    run_containers,
+    workload,
+)
+from vmio.experiments.containers_probe import CASES, _Attack, probe, probe_table
+from vmio.experiments.disk import pattern
 from vmio.machine.pagetable import READ, WRITE
-from vmio.workloads.containers import (ISOLATION, MIB, ContainerParams, World, compare, payload, run_containers,
-                                       workload)
-from vmio.workloads.containers_probe import CASES, _Attack, probe, probe_table
-from vmio.workloads.disk import pattern
 
 
 def expected(params, number):
@@ -69,7 +77,7 @@ def test_what_it_costs():
 def test_table_pages_are_those_the_page_table_has():
     world = World(ContainerParams(), "hyperv")
     world.host.run(*[(kernel.cpu, kernel.program) for kernel in world.kernels])
-    from vmio.workloads.containers_result import _tables
+    from vmio.experiments.containers_result import _tables
     for kernel in world.kernels:
         slat = kernel.guest.slat
         assert _tables(world.host.memory, slat.root, slat.levels) == len(slat._tables)

@@ -2,11 +2,11 @@
 
 import pytest
 
-from vmio.hardware.nvme_wire import CQE, SQE_RW
-from vmio.vmbus import vstor
-from vmio.vmbus.packets import DESCRIPTOR
-from vmio.workloads import disk
-from vmio.workloads.crossing import NVME_COMPLETION, NVME_READ, cross
+from vmio.experiments import disk
+from vmio.experiments.crossing import NVME_COMPLETION, NVME_READ, cross
+from vmio.hardware.nvme.wire import CQE, SQE_RW
+from vmio.vmbus.bus.packets import DESCRIPTOR
+from vmio.vmbus.storage import vstor
 
 
 def test_the_drawn_layouts_are_the_packed_ones():

@@ -4,15 +4,15 @@ import itertools
 
 import pytest
 
-from vmio.devices.ata import AtaDisk
+from vmio.devices.ata.channel import AtaDisk
 from vmio.devices.board import Board
 from vmio.drivers import pic
 from vmio.drivers.ata import AtaDriver, AtaError
 from vmio.drivers.errors import DriverError, DriverTimeout
 from vmio.drivers.uart import UartDriver
+from vmio.experiments.disk import BUS_MASTER, _map_bus_master
 from vmio.hypervisor.host import Host
 from vmio.machine.storage import Image
-from vmio.workloads.disk import BUS_MASTER, _map_bus_master
 
 SECTORS = 2048
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vmio.devices.pci import COMMAND, COMMAND_MASTER, COMMAND_MEMORY
+from vmio.devices.pci.config import COMMAND, COMMAND_MASTER, COMMAND_MEMORY
 from vmio.hardware import edu
 from vmio.hardware.edu import Edu
 from vmio.hardware.edu_pci import MSI, EduFunction
@@ -11,9 +11,9 @@ from vmio.machine.clock import Clock
 from vmio.machine.lines import Line
 from vmio.machine.memory import HostMemory
 from vmio.machine.pagetable import READ
-from vmio.passthrough.iommu import Iommu
-from vmio.passthrough.requester import requester_id
-from vmio.qtest import Door
+from vmio.oracle.qtest import Door
+from vmio.passthrough.iommu.iommu import Iommu
+from vmio.passthrough.iommu.requester import requester_id
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 import pytest
 
 from tests.raw_guest import RING, Quiet, converse, machine, opening
-from vmio.vmbus import messages as m
-from vmio.vmbus.gpadl import GpadlIgnored, GpadlRefused, GpadlTable
-from vmio.vmbus.host_channel import State
-from vmio.vmbus.server import FAILED
+from vmio.vmbus.bus import messages as m
+from vmio.vmbus.bus.gpadl import GpadlIgnored, GpadlRefused, GpadlTable
+from vmio.vmbus.bus.host_channel import State
+from vmio.vmbus.bus.server import FAILED
 
 
 def test_gpadls_that_are_refused():

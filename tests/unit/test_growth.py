@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from vmio.workloads import disk, times, trace
-from vmio.workloads.disk import DiskParams
-from vmio.workloads.inflight import Ranges
+from vmio.experiments import disk, times, trace
+from vmio.experiments.disk import DiskParams
+from vmio.experiments.inflight import Ranges
 
 MODES = {"emulated DMA": dict(transfer="dma"), "split": dict(mode="split"), "passthrough": dict(mode="passthrough"),
          "passthrough strict": dict(mode="passthrough", iommu="strict")}

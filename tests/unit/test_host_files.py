@@ -19,7 +19,7 @@ posix = pytest.mark.skipif(os.name != "posix", reason="pipes, devices and resour
 RUN = """
 import hashlib, json, resource, sys
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
-from vmio.workloads import disk, trace
+from vmio.experiments import disk, trace
 from vmio.machine.storage import Image
 requests = trace.load(sys.argv[1])
 image = Image.open(sys.argv[2]) if len(sys.argv) > 2 else None

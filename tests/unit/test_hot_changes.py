@@ -6,10 +6,10 @@ from tests.unit.test_storvsc import DATA, LIMIT, Machine, bring_up
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.storvsc import ScsiError, StorVsc
 from vmio.drivers.vmbus import VmBusClient
+from vmio.host.policies import POLICIES, make
+from vmio.host.scheduler import Share
 from vmio.hypervisor.costs import CostModel
 from vmio.hypervisor.host import Host
-from vmio.hypervisor.policies import POLICIES, make
-from vmio.hypervisor.scheduler import Share
 
 
 def steady(cpu, reads=200):

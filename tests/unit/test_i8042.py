@@ -2,8 +2,8 @@
 
 import pytest
 
-from vmio.devices.i8042 import I8042
-from vmio.devices.port92 import Port92
+from vmio.devices.pc.i8042 import I8042
+from vmio.devices.pc.port92 import Port92
 from vmio.machine.bus import BadAccess, Bus
 from vmio.machine.lines import Line
 

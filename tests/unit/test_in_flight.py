@@ -10,8 +10,9 @@ from vmio.attacks.split import SplitWorld
 from vmio.drivers.nvme import NvmeDriver, memory_needed
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.vmbus import VmBusClient
-from vmio.hardware.nvme import BAR_BYTES, NvmeController
-from vmio.hypervisor.block import NOT_READY, DeviceAway
+from vmio.hardware.nvme.controller import BAR_BYTES, NvmeController
+from vmio.host.block import NOT_READY, DeviceAway
+from vmio.host.physical import PhysicalDisk
 from vmio.hypervisor.cores import Cores
 from vmio.hypervisor.host import Host
 from vmio.hypervisor.hostcpu import HostCpu
@@ -19,10 +20,9 @@ from vmio.hypervisor.inflight import InFlight
 from vmio.machine.bus import Bus
 from vmio.machine.clock import Clock
 from vmio.machine.storage import Image
-from vmio.vmbus import vstor as v
-from vmio.vmbus.packets import DESCRIPTOR, GPA_DIRECT
-from vmio.vmbus.ring import WRITE
-from vmio.workloads.physical import PhysicalDisk
+from vmio.vmbus.bus.packets import DESCRIPTOR, GPA_DIRECT
+from vmio.vmbus.bus.ring import WRITE
+from vmio.vmbus.storage import vstor as v
 
 
 def test_a_ticket_ends_once_and_the_last_one_tells():

@@ -7,12 +7,12 @@ from vmio.hypervisor.apic import X2APIC_EOI
 from vmio.hypervisor.host import Host
 from vmio.machine.memory import PAGE, MemoryFault
 from vmio.machine.pagetable import READ, TranslationFault
-from vmio.passthrough import interrupts
 from vmio.passthrough.delivery import ENTRIES, QUOTA, InterruptRouter
-from vmio.passthrough.faults import Reason
-from vmio.passthrough.iommu import Iommu
-from vmio.passthrough.posted import OUTSTANDING, PostedDescriptor
-from vmio.passthrough.requester import requester_id
+from vmio.passthrough.iommu import interrupts
+from vmio.passthrough.iommu.faults import Reason
+from vmio.passthrough.iommu.iommu import Iommu
+from vmio.passthrough.iommu.posted import OUTSTANDING, PostedDescriptor
+from vmio.passthrough.iommu.requester import requester_id
 
 DEVICE, OTHER = requester_id(0, 3), requester_id(0, 4, 1)
 VECTOR = 0x41

@@ -5,12 +5,12 @@ import pytest
 from tests.passthrough_rig import refused
 from vmio.machine.memory import PAGE, HostMemory
 from vmio.machine.pagetable import LARGE_PAGE, READ, WRITE
-from vmio.passthrough import structures
-from vmio.passthrough.faults import FAULT, OVERFLOW, PENDING, FaultLog, Reason
-from vmio.passthrough.iommu import Iommu
-from vmio.passthrough.iotlb import Iotlb
-from vmio.passthrough.remapper import Remapper
-from vmio.passthrough.requester import requester_id, text
+from vmio.passthrough.iommu import structures
+from vmio.passthrough.iommu.faults import FAULT, OVERFLOW, PENDING, FaultLog, Reason
+from vmio.passthrough.iommu.iommu import Iommu
+from vmio.passthrough.iommu.iotlb import Iotlb
+from vmio.passthrough.iommu.remapper import Remapper
+from vmio.passthrough.iommu.requester import requester_id, text
 
 DEVICE = requester_id(0, 3)
 OTHER = requester_id(1, 0, 2)

@@ -15,8 +15,8 @@ import sys
 import pytest
 
 from vmio.hypervisor.exits import ExitReason
-from vmio.kvm import probe
-from vmio.kvm.code import Code
+from vmio.processors.kvm import probe
+from vmio.processors.kvm.code import Code
 
 LINUX = sys.platform.startswith("linux")
 USABLE, REASON = probe.usable()
@@ -24,11 +24,11 @@ on_kvm = pytest.mark.skipif(not USABLE, reason=f"NOT RUN ON REAL HARDWARE: {REAS
 on_linux = pytest.mark.skipif(not LINUX, reason=f"KVM's interface exists on Linux only, this is {sys.platform}")
 
 if LINUX:
-    from vmio.kvm import api, longmode
-    from vmio.kvm.fast import Coalesced, Doorbell
-    from vmio.kvm.guest import DATA, DONE_PORT, Guest
-    from vmio.kvm.vcpu import End, Vcpu
-    from vmio.kvm.vm import KvmError, Vm
+    from vmio.processors.kvm import api, longmode
+    from vmio.processors.kvm.fast import Coalesced, Doorbell
+    from vmio.processors.kvm.guest import DATA, DONE_PORT, Guest
+    from vmio.processors.kvm.vcpu import End, Vcpu
+    from vmio.processors.kvm.vm import KvmError, Vm
 
 BAR, HOLE = 0xE0000000, 0xFEB00000
 IO, EPT = ExitReason.IO_INSTRUCTION, ExitReason.EPT_VIOLATION
@@ -132,7 +132,7 @@ def test_the_environment_may_name_another_device(monkeypatch):
 @on_linux
 def test_probe_names_the_call_that_failed(monkeypatch):
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    vm = importlib.import_module("vmio.kvm.vm")
+    vm = importlib.import_module("vmio.processors.kvm.vm")
 
     def ioctl(fd, number, argument=0):
         if number == api.GET_API_VERSION:
@@ -359,7 +359,8 @@ def test_every_file_and_mapping_is_given_back():
 def test_everything_at_once_is_given_back_and_so_is_the_alarm():
     """Slots, doorbells, a ring, interrupts, a run that ended by its deadline; the alarm is again who had it before."""
     import signal
-    from vmio.kvm import irq, steps
+
+    from vmio.processors.kvm import irq, steps
     held = len(os.listdir("/proc/self/fd"))
     before = signal.getsignal(signal.SIGALRM)
     for _ in range(5):
@@ -373,7 +374,7 @@ def test_everything_at_once_is_given_back_and_so_is_the_alarm():
 
 @on_kvm
 def test_counts_measured_are_exact():
-    from vmio.kvm import measure
+    from vmio.processors.kvm import measure
     rows = {row.name: (row.accesses, row.exits, row.rings) for row in measure.measure(accesses=64, rounds=2)}
     assert [rows[name] for name in ("OUT", "IN", "MMIO write", "MMIO read", "write to a read-only slot")] == [(64, 64, 0)] * 5
     assert rows["doorbell (ioeventfd), port"] == rows["doorbell (ioeventfd), memory"] == (64, 0, 64)

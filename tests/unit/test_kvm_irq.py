@@ -5,16 +5,17 @@ import time
 
 import pytest
 
-from vmio.kvm import probe
-from vmio.kvm.code import Code
+from vmio.processors.kvm import probe
+from vmio.processors.kvm.code import Code
 
 USABLE, REASON = probe.usable()
 if not USABLE:
     pytest.skip(f"NOT RUN ON REAL HARDWARE: {REASON}", allow_module_level=True)
 
-from vmio.kvm import api, irq, vm as vm_module  # noqa: E402
-from vmio.kvm.guest import DATA, Guest  # noqa: E402
-from vmio.kvm.vcpu import End  # noqa: E402
+from vmio.processors.kvm import api, irq  # noqa: E402
+from vmio.processors.kvm import vm as vm_module
+from vmio.processors.kvm.guest import DATA, Guest  # noqa: E402
+from vmio.processors.kvm.vcpu import End  # noqa: E402
 
 VECTOR, PORT = 0x40, 0x80
 

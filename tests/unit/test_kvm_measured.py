@@ -13,8 +13,8 @@ import pytest
 
 from vmio.hypervisor import costs
 from vmio.hypervisor.costs import MEASURED, PRESETS, CostModel
-from vmio.kvm import probe, recorded, steps
-from vmio.kvm.programs import CASES
+from vmio.processors.kvm import probe, recorded, steps
+from vmio.processors.kvm.programs import CASES
 
 USABLE, REASON = probe.usable()
 on_kvm = pytest.mark.skipif(not USABLE, reason=f"NOT RUN ON REAL HARDWARE: {REASON}")
@@ -114,7 +114,7 @@ def test_programs_at_random_make_the_exits_that_the_rules_say():
 
 @on_kvm
 def test_what_was_recorded_is_what_happens_here():
-    """If the programs changed: python -m vmio.kvm.recorded."""
+    """If the programs changed: python -m vmio.processors.kvm.recorded."""
     kept = costs.recorded()
     for kind in steps.KINDS:
         for n in (1, 64, 512):
@@ -137,7 +137,7 @@ def test_recorded_counts_are_those_of_the_rules():
 
 
 def test_with_kvm_hidden_the_same_questions_are_answered_from_the_record():
-    script = ("import json; from vmio.kvm import recorded as r; from vmio.hypervisor.costs import PRESETS\n"
+    script = ("import json; from vmio.processors.kvm import recorded as r; from vmio.hypervisor.costs import PRESETS\n"
               "print(json.dumps([r.live(), r.counts('REP OUTSB', 8), r.replay('uart')['kvm'], r.times()[0], "
               "r.offer_this_host(), 'this-host' in PRESETS]))")
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True,

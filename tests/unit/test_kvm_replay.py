@@ -11,22 +11,22 @@ import pytest
 
 from vmio.devices.board import Board
 from vmio.drivers import pic
-from vmio.kvm import compile, expect, probe
-from vmio.kvm.code import Code
-from vmio.kvm.compile import CODE, compile_record
-from vmio.kvm.programs import ANSWER, BELLS, CASES, RESULT, TEXT, chips
-from vmio.kvm.record import EXITS, Kind, record
+from vmio.hypervisor.hyperv import tlfs
+from vmio.hypervisor.hyperv.hypercalls import enable_enlightenments
 from vmio.machine.storage import SECTOR
-from vmio.vmbus import tlfs
-from vmio.vmbus.hypercalls import enable_enlightenments
+from vmio.processors.kvm import compile, expect, probe
+from vmio.processors.kvm.code import Code
+from vmio.processors.kvm.compile import CODE, compile_record
+from vmio.processors.kvm.programs import ANSWER, BELLS, CASES, RESULT, TEXT, chips
+from vmio.processors.kvm.record import EXITS, Kind, record
 
 USABLE, REASON = probe.usable()
 on_kvm = pytest.mark.skipif(not USABLE, reason=f"NOT RUN ON REAL HARDWARE: {REASON}")
 if USABLE:
-    from vmio.kvm import longmode, report
-    from vmio.kvm.guest import DONE_PORT, Guest
-    from vmio.kvm.replay import replay
-    from vmio.kvm.vcpu import End
+    from vmio.processors.kvm import longmode, report
+    from vmio.processors.kvm.guest import DONE_PORT, Guest
+    from vmio.processors.kvm.replay import replay
+    from vmio.processors.kvm.vcpu import End
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("ipywidgets")
 
 from vmio import data  # noqa: E402
-from vmio.lab import pictures  # noqa: E402
+from vmio.lessons import pictures  # noqa: E402
 
 
 @pytest.mark.parametrize("name", pictures.PICTURES)
@@ -16,7 +16,7 @@ def test_picture_is_current_and_repeatable(name):
     drawn = pictures.draw(name)
     assert drawn == pictures.draw(name)
     stored = (data.checkout(pictures.FOLDER) / f"{name}.svg").read_text(encoding="utf-8")
-    assert pictures.words(stored) == pictures.words(drawn), "run python -m vmio.lab.pictures"
+    assert pictures.words(stored) == pictures.words(drawn), "run python -m vmio.lessons.pictures"
 
 
 def test_readme_shows_each_picture_with_words_for_it():

@@ -18,8 +18,8 @@ import hashlib
 from vmio.lab.plotting import matplotlib
 users = dict.copy(matplotlib.rcParams)
 from vmio.lab import CountBars, Curves, GroupedBars, StackedBars
-from vmio.lab.lesson04 import load_panel
-from vmio.lab.lesson06_papers import ratio_panel
+from vmio.lessons.fill_a_ring.panel import load_panel
+from vmio.lessons.compare_modes.papers import ratio_panel
 curve = {"series": {"emulated": ([1, 2, 4, 8], [400.0, 200.0, 100.0, 50.0]), "x": ([1, 8], [1.0, 2.0])}, "at": 4}
 pictures = [StackedBars("$t$").update({"emulated": {"guest": 5, "exit": 900}, "split": {"guest": 5, "exit": 9}}).svg(),
             CountBars("t", log=True).update({"PIO": 123456, "HLT": 0}).svg(),

@@ -5,21 +5,21 @@ import struct
 
 import pytest
 
-from vmio.devices.ata import AtaDisk
+from vmio.devices.ata.channel import AtaDisk
 from vmio.drivers.ata import AtaDriver
 from vmio.drivers.errors import DriverError
 from vmio.drivers.scsi_probe import ScsiError, _capacity
-from vmio.hardware import nvme_wire as w
-from vmio.hardware.nvme import NvmeController
+from vmio.experiments import disk, trace
+from vmio.experiments.pattern import Pattern, pattern
+from vmio.hardware.nvme import wire as w
+from vmio.hardware.nvme.controller import NvmeController
+from vmio.host.physical import Volumes
 from vmio.machine.clock import Clock
 from vmio.machine.media.ranges import Ranges
 from vmio.machine.memory import HostMemory
 from vmio.machine.overlay import Overlay
 from vmio.machine.storage import SECTOR, Image
-from vmio.vmbus.scsi import ScsiTarget
-from vmio.workloads import disk, trace
-from vmio.workloads.pattern import Pattern, pattern
-from vmio.workloads.physical import Volumes
+from vmio.vmbus.storage.scsi import ScsiTarget
 
 LBA48 = 1 << 48
 

@@ -7,10 +7,10 @@ from tests.raw_guest import Quiet, machine
 from tests.storage_rig import Rig
 from vmio.attacks.split import SplitWorld
 from vmio.passthrough.assignment import AssignmentRefused
-from vmio.vmbus import messages as m
-from vmio.vmbus import vstor as v
-from vmio.vmbus.host_channel import State
-from vmio.vmbus.server import MOST_CHANNELS, NoChannelLeft
+from vmio.vmbus.bus import messages as m
+from vmio.vmbus.bus.host_channel import State
+from vmio.vmbus.bus.server import MOST_CHANNELS, NoChannelLeft
+from vmio.vmbus.storage import vstor as v
 
 INSUFFICIENT_RESOURCES = 0xC000009A
 MOST = 64

@@ -6,10 +6,10 @@ from tests.passthrough_rig import refused
 from vmio.hypervisor.costs import CostModel, published
 from vmio.hypervisor.host import Host
 from vmio.machine.pagetable import READ
-from vmio.passthrough.faults import Reason
-from vmio.passthrough.iommu import Iommu
-from vmio.passthrough.iova import IovaAllocator
-from vmio.passthrough.requester import requester_id
+from vmio.passthrough.iommu.faults import Reason
+from vmio.passthrough.iommu.iommu import Iommu
+from vmio.passthrough.iommu.iova import IovaAllocator
+from vmio.passthrough.iommu.requester import requester_id
 from vmio.passthrough.strategies import Strict, strategy
 
 DEVICE = requester_id(0, 3)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from vmio.hardware.msix import Msix
+from vmio.devices.pci.msix import Msix
 
 TABLE = [(0xFEE0_1000, 0x4041), (0x1_FEE0_2008, 0x51), (0xFEE0_3000, 0xFFFF_FFFF)]
 

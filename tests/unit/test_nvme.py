@@ -7,9 +7,9 @@ import pytest
 
 from vmio import data
 from vmio.devices.board import Board
-from vmio.devices.piix import pirq_of
-from vmio.hardware.nvme import BAR_BYTES, NvmeController
-from vmio.hardware.nvme_pci import pci_function
+from vmio.devices.pci.piix import pirq_of
+from vmio.hardware.nvme.controller import BAR_BYTES, NvmeController
+from vmio.hardware.nvme.pci import pci_function
 from vmio.hypervisor.host import Host
 from vmio.machine.clock import Clock
 from vmio.machine.lines import Line

@@ -2,9 +2,9 @@
 
 import pytest
 
-from vmio.hardware.nvme_arbiter import BURST, Arbiter, Port
+from vmio.hardware.nvme.arbiter import BURST, Arbiter, Port
+from vmio.host.physical import MediumTime
 from vmio.hypervisor.host import Host
-from vmio.workloads.physical import MediumTime
 
 MIB = 2048      # sectors
 

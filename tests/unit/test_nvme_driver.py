@@ -4,7 +4,7 @@ import pytest
 
 from vmio.drivers.errors import DriverError, DriverTimeout
 from vmio.drivers.nvme import NvmeDriver, NvmeError, memory_needed, page_list
-from vmio.hardware.nvme import BAR_BYTES, NvmeController
+from vmio.hardware.nvme.controller import BAR_BYTES, NvmeController
 from vmio.hypervisor.host import Host
 from vmio.hypervisor.hostcpu import HostCpu
 from vmio.machine.bus import Bus

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.unit.test_nvme import DISK, READ, WRITE, Bench, board_with_nvme
-from vmio.hardware.nvme import NvmeController
+from vmio.hardware.nvme.controller import NvmeController
 from vmio.machine.clock import Clock
 
 CC, CSTS, ENABLED = 0x14, 0x1C, 0x460001

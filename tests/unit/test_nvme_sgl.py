@@ -4,8 +4,8 @@ import struct
 
 import pytest
 
-from vmio.hardware import nvme_sgl
-from vmio.hardware.nvme_wire import Failed
+from vmio.hardware.nvme import sgl as nvme_sgl
+from vmio.hardware.nvme.wire import Failed
 from vmio.machine.memory import HostMemory
 
 DATA, BUCKET, SEGMENT, LAST = 0, 1, 2, 3

@@ -161,7 +161,7 @@ def test_lessons_run_from_another_folder(lesson, installed, place):
     assert any(stored for stored, _ in printed) and all(stored == now for stored, now in printed)
 
 
-@pytest.mark.parametrize("module", ["vmio.lab.build", "vmio.lab.pictures"])
+@pytest.mark.parametrize("module", ["vmio.lessons.build", "vmio.lessons.pictures"])
 def test_what_needs_a_checkout_says_so(module, installed, place):
     done = subprocess.run([installed, "-m", module], cwd=place, capture_output=True, text=True,
                           env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"})

@@ -2,11 +2,11 @@
 
 import pytest
 
+from vmio.experiments import papers
+from vmio.experiments.papers import backends, doorbell, exit_ladder, exitless, mapping, polling, suppression
+from vmio.experiments.papers.result import USES, WIDTH, Row
 from vmio.hypervisor.costs import CostModel, published
-from vmio.lab import lesson06_papers as lesson
-from vmio.workloads import papers
-from vmio.workloads.papers import backends, doorbell, exit_ladder, exitless, mapping, polling, suppression
-from vmio.workloads.papers.result import USES, WIDTH, Row
+from vmio.lessons.compare_modes import papers as lesson
 
 
 def ratios(name):

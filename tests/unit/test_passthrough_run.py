@@ -6,9 +6,9 @@ import pytest
 
 from vmio import data
 from vmio.__main__ import main
+from vmio.experiments import disk, trace
+from vmio.experiments.disk import DELIVERY, IOMMU, DiskParams
 from vmio.machine.storage import Image
-from vmio.workloads import disk, trace
-from vmio.workloads.disk import DELIVERY, IOMMU, DiskParams
 
 TRACES = sorted(data.path("traces").glob("*.csv"))
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from vmio.devices.pci import Bar, PciFunction, PciHost
-from vmio.devices.piix import IsaBridge, host_bridge, ide_function, pirq_of, power_management
+from vmio.devices.pci.config import Bar, PciFunction, PciHost
+from vmio.devices.pci.piix import IsaBridge, host_bridge, ide_function, pirq_of, power_management
 from vmio.machine.bus import BadAccess, Bus
 from vmio.machine.lines import Line
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vmio.devices.pic import PicPair
+from vmio.devices.pc.pic import PicPair
 from vmio.machine.bus import BadAccess
 from vmio.machine.lines import Line
 

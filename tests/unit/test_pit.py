@@ -2,8 +2,8 @@
 
 import pytest
 
-from vmio.devices.pit import PIT_HZ, Pit, from_bcd, to_bcd
-from vmio.devices.port61 import Port61
+from vmio.devices.pc.pit import PIT_HZ, Pit, from_bcd, to_bcd
+from vmio.devices.pc.port61 import Port61
 from vmio.machine.bus import BadAccess
 from vmio.machine.clock import Clock
 from vmio.machine.lines import Line

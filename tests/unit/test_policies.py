@@ -5,12 +5,12 @@ from itertools import accumulate
 import pytest
 
 from tests.scheduler_rig import Job, Server
-from vmio.hypervisor.drr import DeficitRoundRobin
-from vmio.hypervisor.fair import SCALE, WeightedFair
-from vmio.hypervisor.mclock import MClock
-from vmio.hypervisor.policies import POLICIES, make
-from vmio.hypervisor.scheduler import SECOND, Fifo, Share, cost
-from vmio.hypervisor.throttle import Bucket, Throttle
+from vmio.host.drr import DeficitRoundRobin
+from vmio.host.fair import SCALE, WeightedFair
+from vmio.host.mclock import MClock
+from vmio.host.policies import POLICIES, make
+from vmio.host.scheduler import SECOND, Fifo, Share, cost
+from vmio.host.throttle import Bucket, Throttle
 
 MS = 1_000_000
 RATE = 100_000_000       # the server's, in bytes/s

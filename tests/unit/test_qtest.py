@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from vmio.qtest import Door
+from vmio.oracle.qtest import Door
 
 
 def test_answers_have_qemus_shape():

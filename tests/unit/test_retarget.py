@@ -4,7 +4,7 @@ import pytest
 
 from tests.passthrough_rig import Rig, bus_of
 from vmio.drivers.errors import DriverError
-from vmio.vmbus import vpci as v
+from vmio.vmbus.pci import vpci as v
 
 
 @pytest.mark.parametrize("interrupts", ("injected", "posted"))

@@ -7,12 +7,34 @@ import pytest
 from vmio.machine.memory import HostMemory
 from vmio.machine.pagetable import PageTable, TranslationFault
 from vmio.machine.space import AddressSpace
-from vmio.vmbus.channel import ChannelEnd
-from vmio.vmbus.packets import (COMPLETION, COMPLETION_REQUESTED, DESCRIPTOR, GPA_DIRECT, INBAND, MAX_RECORD,
-                                TRANSFER_PAGES, GpaRange, Packet, RingCorrupt, TransferPages)
-from vmio.vmbus.ring import (CONTROL, DATA, FEATURES, MASK, PENDING, READ, WRITE, RingFull, RingReader, RingWriter,
-                             format_ring)
-from vmio.vmbus.ringmemory import FlatMemory, PagedMemory
+from vmio.vmbus.bus.channel import ChannelEnd
+from vmio.vmbus.bus.packets import (
+    COMPLETION,
+    COMPLETION_REQUESTED,
+    DESCRIPTOR,
+    GPA_DIRECT,
+    INBAND,
+    MAX_RECORD,
+    TRANSFER_PAGES,
+    GpaRange,
+    Packet,
+    RingCorrupt,
+    TransferPages,
+)
+from vmio.vmbus.bus.ring import (
+    CONTROL,
+    DATA,
+    FEATURES,
+    MASK,
+    PENDING,
+    READ,
+    WRITE,
+    RingFull,
+    RingReader,
+    RingWriter,
+    format_ring,
+)
+from vmio.vmbus.bus.ringmemory import FlatMemory, PagedMemory
 
 PAYLOAD = bytes(range(1, 65))
 RANGE = GpaRange(8192, 0x10, (7, 8, 9))

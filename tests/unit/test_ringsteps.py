@@ -6,12 +6,12 @@ from random import Random
 
 import pytest
 
-from vmio.vmbus.channel import ChannelEnd
-from vmio.vmbus.ring import RingReader, RingWriter, format_ring
-from vmio.vmbus.ringmemory import FlatMemory
-from vmio.workloads import kv, ringload, ringsteps
-from vmio.workloads.ringload import LoadParams
-from vmio.workloads.ringsteps import SCRIPTS, hangs, play
+from vmio.experiments import kv, ringload, ringsteps
+from vmio.experiments.ringload import LoadParams
+from vmio.experiments.ringsteps import SCRIPTS, hangs, play
+from vmio.vmbus.bus.channel import ChannelEnd
+from vmio.vmbus.bus.ring import RingReader, RingWriter, format_ring
+from vmio.vmbus.bus.ringmemory import FlatMemory
 
 KEPT = ("all rules kept", "ring full")
 BROKEN = tuple(name for name in SCRIPTS if name not in KEPT)

@@ -4,10 +4,28 @@ from datetime import datetime
 
 import pytest
 
-from vmio.devices.cmos import inventory
-from vmio.devices.rtc import (
-    A_UIP, B_24H, B_AIE, B_DM, B_PIE, B_SET, B_UIE, C_AF, C_IRQF, C_PF, C_UF, CRYSTAL_HZ, REG_A, REG_B, REG_C, REG_D,
-    SECOND_NS, UIP_NS, Rtc)
+from vmio.devices.pc.cmos import inventory
+from vmio.devices.pc.rtc import (
+    A_UIP,
+    B_24H,
+    B_AIE,
+    B_DM,
+    B_PIE,
+    B_SET,
+    B_UIE,
+    C_AF,
+    C_IRQF,
+    C_PF,
+    C_UF,
+    CRYSTAL_HZ,
+    REG_A,
+    REG_B,
+    REG_C,
+    REG_D,
+    SECOND_NS,
+    UIP_NS,
+    Rtc,
+)
 from vmio.machine.bus import BadAccess
 from vmio.machine.clock import Clock
 from vmio.machine.lines import Line

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmio.vmbus.scsi import Answer, Media, ScsiTarget, sense_data
+from vmio.vmbus.storage.scsi import Answer, Media, ScsiTarget, sense_data
 
 SECTORS = 2048
 

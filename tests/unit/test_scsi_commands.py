@@ -5,9 +5,9 @@ import struct
 import pytest
 
 from tests.storage_rig import Rig, srb
-from vmio.vmbus import vstor as v
-from vmio.vmbus.scsi import Answer, Media, ScsiTarget
-from vmio.vmbus.scsi_pages import mode_pages
+from vmio.vmbus.storage import vstor as v
+from vmio.vmbus.storage.scsi import Answer, Media, ScsiTarget
+from vmio.vmbus.storage.scsi_pages import mode_pages
 
 SECTORS = 2048
 GOOD = Answer(0)

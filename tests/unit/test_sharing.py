@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 
 from tests.unit.test_block import Rig
-from vmio.hypervisor.block import ABORTED, GONE, NOT_READY, BlockLayer
+from vmio.experiments.disk import pattern
+from vmio.experiments.sharing import SharedGuest, SharingParams, noisy_neighbour, run_sharing, weights_tree
+from vmio.experiments.sharing_result import MIB, jain
+from vmio.host.block import ABORTED, GONE, NOT_READY, BlockLayer
+from vmio.host.mclock import MClock
+from vmio.host.physical import PhysicalDisk, Slice
+from vmio.host.policies import POLICIES, make
+from vmio.host.scheduler import SECOND, Share
+from vmio.host.service import Samples
+from vmio.host.timed import TimedDisk
 from vmio.hypervisor.host import Host
-from vmio.hypervisor.mclock import MClock
-from vmio.hypervisor.policies import POLICIES, make
-from vmio.hypervisor.scheduler import SECOND, Share
-from vmio.hypervisor.service import Samples
 from vmio.machine.overlay import Overlay
-from vmio.workloads.disk import pattern
-from vmio.workloads.physical import PhysicalDisk, Slice
-from vmio.workloads.sharing import SharedGuest, SharingParams, noisy_neighbour, run_sharing, weights_tree
-from vmio.workloads.sharing_result import MIB, jain
-from vmio.workloads.timed import TimedDisk
 
 MS = 1_000_000
 

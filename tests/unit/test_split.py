@@ -7,10 +7,10 @@ import pytest
 
 from vmio import data
 from vmio.__main__ import main
+from vmio.experiments import disk, trace
+from vmio.experiments.disk import DiskParams
+from vmio.experiments.hot_cores import run_hot_cores
 from vmio.machine.storage import Image
-from vmio.workloads import disk, trace
-from vmio.workloads.disk import DiskParams
-from vmio.workloads.hot_cores import run_hot_cores
 
 TRACES = sorted(data.path("traces").glob("*.csv"))
 ALL = ("to the host", "to the guest")

@@ -4,7 +4,7 @@ import pytest
 
 from tests.passthrough_rig import BUFFER, Rig, bus_of, disk_of, one
 from vmio.drivers.nvme import NvmeError
-from vmio.hardware.nvme_sriov import Partition, equal_parts
+from vmio.hardware.nvme.sriov import Partition, equal_parts
 from vmio.machine.storage import Image
 from vmio.passthrough import virtual
 from vmio.passthrough.assignment import AssignmentRefused

@@ -7,16 +7,16 @@ from vmio.drivers.errors import DriverError
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.storvsc import ScsiError, StorVsc
 from vmio.drivers.vmbus import Rescinded, VmBusClient
+from vmio.experiments.disk import pattern
+from vmio.host.physical import PhysicalDisk
 from vmio.hypervisor.host import Host
+from vmio.hypervisor.hyperv.hypercalls import enable_enlightenments
 from vmio.machine.overlay import Overlay
-from vmio.vmbus import vstor as v
-from vmio.vmbus.host_channel import State
-from vmio.vmbus.hypercalls import enable_enlightenments
-from vmio.vmbus.scsi import ScsiTarget
-from vmio.vmbus.server import VmbusServer
-from vmio.vmbus.storvsp import StorVsp
-from vmio.workloads.disk import pattern
-from vmio.workloads.physical import PhysicalDisk
+from vmio.vmbus.bus.host_channel import State
+from vmio.vmbus.bus.server import VmbusServer
+from vmio.vmbus.storage import vstor as v
+from vmio.vmbus.storage.scsi import ScsiTarget
+from vmio.vmbus.storage.storvsp import StorVsp
 
 LIMIT = 60 * 10**9
 DATA = 0x60_0000

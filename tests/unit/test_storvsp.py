@@ -5,10 +5,10 @@ import struct
 import pytest
 
 from tests.storage_rig import Rig, read10, srb, write10
+from vmio.experiments.disk import pattern
 from vmio.machine.overlay import Overlay
-from vmio.vmbus import vstor as v
-from vmio.vmbus.packets import COMPLETION, COMPLETION_REQUESTED, TRANSFER_PAGES, TransferPages
-from vmio.workloads.disk import pattern
+from vmio.vmbus.bus.packets import COMPLETION, COMPLETION_REQUESTED, TRANSFER_PAGES, TransferPages
+from vmio.vmbus.storage import vstor as v
 
 INQUIRY = "12 00 00 00 24 00"
 

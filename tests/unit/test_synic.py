@@ -5,9 +5,9 @@ import pytest
 from vmio.drivers import synic
 from vmio.hypervisor.guest import GuestFault
 from vmio.hypervisor.host import Host
-from vmio.vmbus import tlfs
-from vmio.vmbus.hypercalls import MessagePort, enable_enlightenments
-from vmio.vmbus.synic import QUEUE
+from vmio.hypervisor.hyperv import tlfs
+from vmio.hypervisor.hyperv.hypercalls import MessagePort, enable_enlightenments
+from vmio.hypervisor.hyperv.synic import QUEUE
 
 PAGE_H, PAGE_M, PAGE_E, INPUT = 0x10_0000, 0x10_1000, 0x10_2000, 0x10_3000
 VECTOR = 0xF3

@@ -9,7 +9,7 @@ import tarfile
 import pytest
 
 from vmio.__main__ import main
-from vmio.workloads import trace
+from vmio.experiments import trace
 
 OWN = "time_us,op,lba,sectors\n"
 BLKPARSE = """\

@@ -2,8 +2,21 @@
 
 import pytest
 
-from vmio.devices.uart import (LSR_BI, LSR_DR, LSR_FE, LSR_FIFO_ERROR, LSR_OE, LSR_PE, LSR_TEMT, LSR_THRE, MSR_CTS,
-                               MSR_DCD, MSR_DSR, MSR_RI, Uart)
+from vmio.devices.pc.uart import (
+    LSR_BI,
+    LSR_DR,
+    LSR_FE,
+    LSR_FIFO_ERROR,
+    LSR_OE,
+    LSR_PE,
+    LSR_TEMT,
+    LSR_THRE,
+    MSR_CTS,
+    MSR_DCD,
+    MSR_DSR,
+    MSR_RI,
+    Uart,
+)
 from vmio.machine.bus import BadAccess
 from vmio.machine.clock import Clock
 from vmio.machine.lines import Line

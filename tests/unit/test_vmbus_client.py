@@ -11,10 +11,10 @@ from tests.echo_device import ECHO_CLASS, EchoClient, EchoDevice, offer
 from vmio.drivers.errors import DriverError, DriverTimeout
 from vmio.drivers.pages import GuestPages
 from vmio.hypervisor.host import Host
-from vmio.vmbus import messages as m
-from vmio.vmbus.host_channel import State
-from vmio.vmbus.hypercalls import enable_enlightenments
-from vmio.vmbus.server import VmbusServer
+from vmio.hypervisor.hyperv.hypercalls import enable_enlightenments
+from vmio.vmbus.bus import messages as m
+from vmio.vmbus.bus.host_channel import State
+from vmio.vmbus.bus.server import VmbusServer
 
 
 def test_bring_up_and_echo():

@@ -6,9 +6,9 @@ from tests.echo_device import EchoClient, EchoDevice, offer
 from tests.raw_guest import LIMIT, RING, Quiet, RawGuest, converse, machine, opening
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.vmbus import VmBusClient
-from vmio.vmbus import messages as m
-from vmio.vmbus.host_channel import State
-from vmio.vmbus.server import FAILED, MOST_CHANNELS
+from vmio.vmbus.bus import messages as m
+from vmio.vmbus.bus.host_channel import State
+from vmio.vmbus.bus.server import FAILED, MOST_CHANNELS
 
 
 def test_offers_and_their_end():

@@ -8,10 +8,10 @@ from tests.passthrough_rig import DISK, MMIO, Rig, bus_of, disk_of, one
 from vmio.drivers.errors import DriverError
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.vmbus import Rescinded, VmBusClient
-from vmio.vmbus import vpci as v
-from vmio.vmbus.messages import PCI_CLASS
-from vmio.vmbus.packets import COMPLETION, INBAND
-from vmio.vmbus.wire import guid_bytes
+from vmio.machine.layout import guid_bytes
+from vmio.vmbus.bus.messages import PCI_CLASS
+from vmio.vmbus.bus.packets import COMPLETION, INBAND
+from vmio.vmbus.pci import vpci as v
 
 N = v.NUMBERS
 BASE = 0x42490000

@@ -4,11 +4,11 @@ import pytest
 
 from vmio.machine.memory import PAGE, HostMemory
 from vmio.machine.pagetable import READ, WRITE, PageTable, TranslationFault
-from vmio.passthrough import interrupts, structures, vtd
-from vmio.passthrough.remapper import Remapper
-from vmio.passthrough.requester import requester_id
-from vmio.passthrough.space import DmaSpace
-from vmio.passthrough.vtd import VtdRegisters
+from vmio.passthrough.iommu import interrupts, structures, vtd
+from vmio.passthrough.iommu.remapper import Remapper
+from vmio.passthrough.iommu.requester import requester_id
+from vmio.passthrough.iommu.space import DmaSpace
+from vmio.passthrough.iommu.vtd import VtdRegisters
 
 DEVICE = requester_id(0, 3)
 QUEUE_ERROR = 1 << 4

@@ -2,8 +2,8 @@
 
 import pytest
 
-from vmio.vmbus import messages as m
-from vmio.vmbus.wire import Layout, ShortMessage, guid_bytes, guid_text, raw, u8, u16, u32
+from vmio.machine.layout import Layout, ShortMessage, guid_bytes, guid_text, raw, u8, u16, u32
+from vmio.vmbus.bus import messages as m
 
 SIZES = {1: 196, 2: 12, 3: 8, 4: 8, 5: 148, 6: 20, 7: 12, 8: 28, 9: 16, 10: 20, 11: 16, 12: 12, 13: 12, 14: 40,
          15: 16, 16: 8, 17: 8, 18: 28, 19: 20, 20: 12, 21: 40, 22: 16, 23: 44, 24: 16}

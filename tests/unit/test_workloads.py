@@ -8,10 +8,10 @@ import pytest
 
 from vmio import data
 from vmio.__main__ import main
+from vmio.experiments import disk, trace
+from vmio.experiments.disk import DiskParams
 from vmio.machine.overlay import Overlay
 from vmio.machine.storage import Image
-from vmio.workloads import disk, trace
-from vmio.workloads.disk import DiskParams
 
 TRACES = sorted(data.path("traces").glob("*.csv"))
 

@@ -5,13 +5,13 @@ from vmio.drivers.nvme import NvmeDriver, memory_needed
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.vmbus import VmBusClient
 from vmio.drivers.vpci import VpciBus
+from vmio.experiments.passthrough import Machine
+from vmio.hypervisor.hyperv.hypercalls import enable_enlightenments
 from vmio.machine.storage import Image
 from vmio.passthrough import virtual
 from vmio.passthrough.assignment import assign
 from vmio.passthrough.strategies import Strict
-from vmio.vmbus.hypercalls import enable_enlightenments
-from vmio.vmbus.server import VmbusServer
-from vmio.workloads.passthrough import Machine
+from vmio.vmbus.bus.server import VmbusServer
 
 MMIO, MMIO_BYTES = {"neighbour": 1 << 36, "attacker": 1 << 37}, 1 << 24
 QUEUES, ENTRIES = 0x20_0000, 16

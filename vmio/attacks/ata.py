@@ -7,9 +7,9 @@ from vmio.attacks.defence import Watchdog, without
 from vmio.attacks.emulated import READ_DMA, WRITE_DMA, EmulatedWorld
 from vmio.attacks.verdict import FAIL, PASS, REJECT, WEDGED
 from vmio.attacks.world import BUFFER, CANARY, SECTORS
-from vmio.devices import bmide
-from vmio.devices.ata_disk import AtaDisk
-from vmio.devices.bmide import END_OF_TABLE, PRD
+from vmio.devices.ata import bmide
+from vmio.devices.ata.bmide import END_OF_TABLE, PRD
+from vmio.devices.ata.disk import AtaDisk
 
 PIIX = "Intel 82371SB (PIIX3) data sheet 290550, 2.7"
 ATTACKS, attack = collection("ata", "emulated", EmulatedWorld)

@@ -9,10 +9,10 @@ from vmio.attacks.defence import Watchdog, without
 from vmio.attacks.verdict import FAIL, PASS, REJECT, WEDGED
 from vmio.attacks.world import BUFFER, CANARY, NEIGHBOUR_RAM
 from vmio.drivers.nvme import OPCODES, SQE
-from vmio.hardware import nvme_sgl
+from vmio.hardware.nvme import sgl as nvme_sgl
 from vmio.machine.memory import PAGE
 from vmio.machine.pagetable import TranslationFault
-from vmio.passthrough.requester import requester_id
+from vmio.passthrough.iommu.requester import requester_id
 from vmio.passthrough.strategies import Lazy
 
 VTD = "Intel VT-d specification 3.4 \"Mapping Devices to Domains\""

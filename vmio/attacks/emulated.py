@@ -1,7 +1,7 @@
 """The world of full emulation: each guest has a board of its own with an ATA disk."""
 
 from vmio.attacks.world import World
-from vmio.devices.ata import AtaDisk
+from vmio.devices.ata.channel import AtaDisk
 from vmio.devices.board import Board
 from vmio.drivers import pic
 from vmio.drivers.ata import AtaDriver

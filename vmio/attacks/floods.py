@@ -10,11 +10,11 @@ from vmio.attacks.talker import read10, request
 from vmio.attacks.verdict import PASS, REJECT, WEDGED
 from vmio.attacks.world import BUFFER
 from vmio.drivers.nvme import page_list
-from vmio.hypervisor.scheduler import Fifo
-from vmio.vmbus import hypercalls, tlfs
-from vmio.vmbus import messages as m
-from vmio.vmbus.host_channel import HostChannel
-from vmio.vmbus.ring import RingFull
+from vmio.host.scheduler import Fifo
+from vmio.hypervisor.hyperv import hypercalls, tlfs
+from vmio.vmbus.bus import messages as m
+from vmio.vmbus.bus.host_channel import HostChannel
+from vmio.vmbus.bus.ring import RingFull
 
 SLICES = "Linux Documentation/scheduler/sched-eevdf.rst"
 ATTACKS, attack = collection("floods", "split", SplitWorld)

@@ -5,8 +5,8 @@ from vmio.attacks.defence import without
 from vmio.attacks.split import SplitWorld
 from vmio.attacks.verdict import REJECT, WEDGED
 from vmio.machine.memory import PAGE
-from vmio.vmbus import messages as m
-from vmio.vmbus.gpadl import GpadlTable, Range
+from vmio.vmbus.bus import messages as m
+from vmio.vmbus.bus.gpadl import GpadlTable, Range
 
 LINUX, OPENVMM = "Linux drivers/hv/channel.c", "OpenVMM vm/devices/vmbus/vmbus_server/src/channels.rs"
 ATTACKS, attack = collection("gpadl", "split", SplitWorld)

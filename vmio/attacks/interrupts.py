@@ -8,8 +8,8 @@ from vmio.attacks.defence import without
 from vmio.attacks.verdict import FAIL, REJECT, WEDGED
 from vmio.attacks.world import AFTER, BUFFER
 from vmio.drivers.errors import DriverError
-from vmio.passthrough import interrupts
-from vmio.vmbus import vpci as v
+from vmio.passthrough.iommu import interrupts
+from vmio.vmbus.pci import vpci as v
 
 ATTACKS, attack = collection("interrupts", "passthrough", AssignedWorld)
 

@@ -7,10 +7,10 @@ from vmio.attacks.defence import without
 from vmio.attacks.verdict import FAIL, PASS
 from vmio.attacks.world import World
 from vmio.drivers import synic
+from vmio.hypervisor.hyperv.hypercalls import Overlays, enable_enlightenments
 from vmio.machine.memory import PAGE
 from vmio.machine.pagetable import EXECUTE, READ, WRITE
 from vmio.machine.space import AddressSpace
-from vmio.vmbus.hypercalls import Overlays, enable_enlightenments
 
 EPT = "Intel SDM vol. 3C, 29.3.2 \"EPT Translation Mechanism\""
 ATTACKS, attack = collection("memory", "hypervisor", World)

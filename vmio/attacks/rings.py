@@ -6,16 +6,16 @@ from struct import iter_unpack
 from vmio.attacks.catalogue import collection
 from vmio.attacks.defence import Watchdog, without
 from vmio.attacks.split import SplitWorld
-from vmio.attacks.talker import request, read10
+from vmio.attacks.talker import read10, request
 from vmio.attacks.verdict import FAIL, PASS, REJECT, WEDGED
 from vmio.attacks.world import BUFFER, CANARY
-from vmio.vmbus import ring
-from vmio.vmbus import vstor as v
-from vmio.vmbus.packets import COMPLETION, DESCRIPTOR, GPA_DIRECT, GPA_HEADER, GPA_RANGE, INBAND, GpaRange, Packet
-from vmio.vmbus.ring import DATA, WRITE, RingFull, RingReader, RingWriter
-from vmio.vmbus.srb import Srb
-from vmio.vmbus.storvsp import StorVsp
-from vmio.vmbus.worker import RingWorker
+from vmio.vmbus.bus import ring
+from vmio.vmbus.bus.packets import COMPLETION, DESCRIPTOR, GPA_DIRECT, GPA_HEADER, GPA_RANGE, INBAND, GpaRange, Packet
+from vmio.vmbus.bus.ring import DATA, WRITE, RingFull, RingReader, RingWriter
+from vmio.vmbus.bus.worker import RingWorker
+from vmio.vmbus.storage import vstor as v
+from vmio.vmbus.storage.srb import Srb
+from vmio.vmbus.storage.storvsp import StorVsp
 
 OPENVMM = "OpenVMM vm/devices/vmbus/vmbus_ring"
 ATTACKS, attack = collection("rings", "split", SplitWorld)

@@ -8,10 +8,10 @@ from vmio.attacks.split import SplitWorld
 from vmio.attacks.talker import read10, write10
 from vmio.attacks.verdict import FAIL, PASS, REJECT
 from vmio.attacks.world import CANARY, SECTORS
-from vmio.vmbus import vstor as v
-from vmio.vmbus.scsi import Media, ScsiTarget
-from vmio.vmbus.srb import Srb
-from vmio.workloads.physical import Slice
+from vmio.host.physical import Slice
+from vmio.vmbus.storage import vstor as v
+from vmio.vmbus.storage.scsi import Media, ScsiTarget
+from vmio.vmbus.storage.srb import Srb
 
 SBC, OPENVMM = "SBC-3, \"READ (10) command\"", "OpenVMM vm/devices/storage/storvsp"
 ATTACKS, attack = collection("scsi", "split", SplitWorld)

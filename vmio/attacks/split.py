@@ -5,13 +5,13 @@ from vmio.attacks.world import World
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.storvsc import StorVsc
 from vmio.drivers.vmbus import VmBusClient
-from vmio.hypervisor.drr import DeficitRoundRobin
-from vmio.vmbus.gpadl import MOST_PAGES
-from vmio.vmbus.hypercalls import enable_enlightenments
-from vmio.vmbus.scsi import ScsiTarget
-from vmio.vmbus.server import VmbusServer
-from vmio.vmbus.storvsp import StorVsp
-from vmio.workloads.physical import PhysicalDisk
+from vmio.host.drr import DeficitRoundRobin
+from vmio.host.physical import PhysicalDisk
+from vmio.hypervisor.hyperv.hypercalls import enable_enlightenments
+from vmio.vmbus.bus.gpadl import MOST_PAGES
+from vmio.vmbus.bus.server import VmbusServer
+from vmio.vmbus.storage.scsi import ScsiTarget
+from vmio.vmbus.storage.storvsp import StorVsp
 
 MOST_HELD = 1000                     # messages or completions that a host should keep for one guest
 

@@ -3,9 +3,9 @@
 from vmio.attacks.world import BUFFER
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.vmbus import VmBusClient
-from vmio.vmbus import vstor as v
-from vmio.vmbus.packets import COMPLETION, RingCorrupt
-from vmio.vmbus.ring import WRITE
+from vmio.vmbus.bus.packets import COMPLETION, RingCorrupt
+from vmio.vmbus.bus.ring import WRITE
+from vmio.vmbus.storage import vstor as v
 
 PATIENCE_NS = 5_000_000
 

@@ -3,7 +3,7 @@
 from time import perf_counter
 
 from vmio.bench import best
-from vmio.workloads import disk
+from vmio.experiments import disk
 
 READS = 2000
 

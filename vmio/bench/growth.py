@@ -8,7 +8,7 @@ import gc
 from statistics import median
 from time import process_time
 
-from vmio.workloads import disk, trace
+from vmio.experiments import disk, trace
 
 ROUNDS = 3
 MODES = {"ATA DMA": dict(transfer="dma"), "split": dict(mode="split"), "passthrough": dict(mode="passthrough")}

@@ -13,8 +13,8 @@ from pathlib import Path
 from time import perf_counter
 
 from vmio.bench import best
-from vmio.kvm import probe, steps
-from vmio.kvm.device import device
+from vmio.processors.kvm import probe, steps
+from vmio.processors.kvm.device import device
 
 COUNT, ROUNDS = 1000, 9
 KINDS = ("OUT", "IN", "MMIO write", "MMIO read")
@@ -70,7 +70,7 @@ def _compile(folder):
 
 def _run_c(program, guest):
     """ns of one run in C: the memory of `guest`, and the registers with which its last run began."""
-    from vmio.kvm import longmode                # Linux only
+    from vmio.processors.kvm import longmode  # Linux only
     blob = program.with_name("blob")
     blob.write_bytes(guest.ram.memory[:])
     longmode.enter_user_mode(guest.vcpu)

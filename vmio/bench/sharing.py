@@ -6,9 +6,9 @@ Processor time: a decision waits for nothing.
 from time import process_time
 
 from vmio.bench import best
-from vmio.hypervisor.policies import POLICIES, make
-from vmio.hypervisor.scheduler import Share
-from vmio.workloads.sharing import SharedGuest, SharingParams, run_sharing
+from vmio.experiments.sharing import SharedGuest, SharingParams, run_sharing
+from vmio.host.policies import POLICIES, make
+from vmio.host.scheduler import Share
 
 DECISIONS = 4096
 

@@ -16,7 +16,7 @@ def measure():
     Empty without the packages of the lab; without a checkout, and without Chromium or Chrome, only the kernel's part.
     """
     try:
-        from vmio.lab import lesson02
+        from vmio.lessons.emulate_a_device import panel as lesson02
     except ModuleNotFoundError as missing:
         if missing.name.startswith("vmio"):
             raise
@@ -54,7 +54,7 @@ def measure():
 
 
 def _first_move():
-    from vmio.lab import lesson02
+    from vmio.lessons.emulate_a_device import panel as lesson02
     lesson02.read_once.cache_clear()
     start = perf_counter()
     lesson02._read(8, "pio", "string I/O", True, "server-2022")

@@ -19,7 +19,7 @@ def measure():
             start = perf_counter()
             subprocess.run([sys.executable, "-c", code], check=True, env=environment)
             return (perf_counter() - start) * 1000
-        everything = "import vmio, vmio.devices.board, vmio.hypervisor.host, vmio.drivers.ata, vmio.workloads.disk"
+        everything = "import vmio, vmio.devices.board, vmio.hypervisor.host, vmio.drivers.ata, vmio.experiments.disk"
         empty = best(lambda: process("pass"), 5)
         bare, all_of_it = (best(lambda c=code: process(c), 5) for code in ("import vmio", everything))
     return [("import vmio, ms", bare - empty, "at most 150"),

@@ -4,17 +4,17 @@ The layout is QEMU's `pc` machine (an i440FX with a PIIX3), which is the layout
 that every PC operating system's drivers look for.
 """
 
-from vmio.devices.ata import AtaChannel
-from vmio.devices.bmide import BusMaster
-from vmio.devices.i8042 import I8042
-from vmio.devices.pci import PciHost
-from vmio.devices.pic import PicPair
-from vmio.devices.piix import IsaBridge, host_bridge, ide_function, power_management
-from vmio.devices.pit import Pit
-from vmio.devices.port61 import Port61
-from vmio.devices.port92 import Port92
-from vmio.devices.rtc import Rtc
-from vmio.devices.uart import Uart
+from vmio.devices.ata.bmide import BusMaster
+from vmio.devices.ata.channel import AtaChannel
+from vmio.devices.pc.i8042 import I8042
+from vmio.devices.pc.pic import PicPair
+from vmio.devices.pc.pit import Pit
+from vmio.devices.pc.port61 import Port61
+from vmio.devices.pc.port92 import Port92
+from vmio.devices.pc.rtc import Rtc
+from vmio.devices.pc.uart import Uart
+from vmio.devices.pci.config import PciHost
+from vmio.devices.pci.piix import IsaBridge, host_bridge, ide_function, power_management
 from vmio.machine.lines import Line
 
 RTC_BASE = "2024-02-29T23:59:58"

@@ -21,9 +21,9 @@ from collections import deque
 from vmio.drivers.errors import DriverError, DriverTimeout
 from vmio.drivers.scsi_probe import ScsiError, probe
 from vmio.drivers.vmbus import Rescinded
-from vmio.vmbus import vstor as v
-from vmio.vmbus.packets import COMPLETION, COMPLETION_REQUESTED, GPA_DIRECT, INBAND, RingCorrupt
-from vmio.vmbus.ring import RingFull
+from vmio.vmbus.bus.packets import COMPLETION, COMPLETION_REQUESTED, GPA_DIRECT, INBAND, RingCorrupt
+from vmio.vmbus.bus.ring import RingFull
+from vmio.vmbus.storage import vstor as v
 
 TIMEOUT_NS = 60_000_000_000    # for any request, as Linux has it
 PAGE, SECTOR = 4096, 512

@@ -7,7 +7,7 @@ interrupt drivers/hv/vmbus_drv.c (vmbus_isr).
 
 from vmio.drivers.errors import DriverError
 from vmio.hypervisor.apic import X2APIC_EOI
-from vmio.vmbus import tlfs
+from vmio.hypervisor.hyperv import tlfs
 
 VECTOR = 0xF3                    # Linux's HYPERVISOR_CALLBACK_VECTOR
 OS_ID = 0x8100 << 48 | 6 << 32 | 8 << 24  # open source, Linux, 6.8.0: as Linux would say it

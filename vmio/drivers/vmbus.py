@@ -13,12 +13,12 @@ connection.c, channel.c, channel_mgmt.c, vmbus_drv.c.
 from vmio.drivers import synic
 from vmio.drivers.errors import DriverError, DriverTimeout
 from vmio.drivers.pages import PAGE
-from vmio.vmbus import messages as m
-from vmio.vmbus import tlfs
-from vmio.vmbus.channel import ChannelEnd
-from vmio.vmbus.ring import RingReader, RingWriter, format_ring
-from vmio.vmbus.ringmemory import PagedMemory
-from vmio.vmbus.wire import ShortMessage
+from vmio.hypervisor.hyperv import tlfs
+from vmio.machine.layout import ShortMessage
+from vmio.vmbus.bus import messages as m
+from vmio.vmbus.bus.channel import ChannelEnd
+from vmio.vmbus.bus.ring import RingReader, RingWriter, format_ring
+from vmio.vmbus.bus.ringmemory import PagedMemory
 
 TIMEOUT_NS = 10_000_000_000   # for any answer of the host
 _TRIES, _DOUBLINGS = 100, 21  # of a post that found no buffer: 1 us, 2 us, 4 us ... (Linux vmbus_post_msg)

@@ -14,10 +14,10 @@ drivers/pci/controller/pci-hyperv.c (hv_pci_probe).
 from vmio.drivers.errors import DriverError, DriverTimeout
 from vmio.drivers.vmbus import Rescinded
 from vmio.hypervisor.apic import X2APIC_EOI
-from vmio.vmbus import vpci as v
-from vmio.vmbus.packets import COMPLETION, INBAND, RingCorrupt
-from vmio.vmbus.ring import RingFull
-from vmio.vmbus.wire import ShortMessage
+from vmio.machine.layout import ShortMessage
+from vmio.vmbus.bus.packets import COMPLETION, INBAND, RingCorrupt
+from vmio.vmbus.bus.ring import RingFull
+from vmio.vmbus.pci import vpci as v
 
 TIMEOUT_NS = 10_000_000_000
 MOST_FUNCTIONS = 256

@@ -4,8 +4,8 @@ Source: QEMU, docs/specs/edu; PCI Local Bus Specification 3.0, 6.8.1 "MSI Capabi
 Structure"; what QEMU 7.2 shows in configuration space.
 """
 
-from vmio.devices.pci import CAPABILITIES, Bar
-from vmio.hardware.bus_master import BusMaster
+from vmio.devices.pci.bus_master import BusMaster
+from vmio.devices.pci.config import CAPABILITIES, Bar
 from vmio.hardware.edu import BAR_BYTES
 from vmio.machine.memory import MemoryFault
 from vmio.machine.pagetable import TranslationFault

@@ -9,7 +9,7 @@ E17 by tests/unit/test_papers.py):
   + user_space  on to the host's device-model process and back
 
 Each term comes from a row of data/published.csv, named by its id there.  Under
-KVM the same four rungs can be measured (vmio/kvm/measure.py): data/kvm-recorded.json
+KVM the same four rungs can be measured (vmio/processors/kvm/measure.py): data/kvm-recorded.json
 keeps one host's, and `CostModel.measured` makes prices of any host's.
 """
 
@@ -155,7 +155,7 @@ _offered = {}                                     # name -> CostModel, see `offe
 
 @cache
 def recorded():
-    """data/kvm-recorded.json: `host`, `exits` (rows of vmio.kvm.measure), and what else was recorded there."""
+    """data/kvm-recorded.json: `host`, `exits` (rows of vmio.processors.kvm.measure), and what else was recorded there."""
     return json.loads(data.path("kvm-recorded.json").read_text(encoding="utf-8"))
 
 

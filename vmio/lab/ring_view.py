@@ -1,6 +1,6 @@
 """The ring as a circle, one frame at a time: both cursors, the records, who sleeps, and when a signal is sent.
 
-It takes plain data (frames as `vmio.workloads.ringsteps` makes them) and knows
+It takes plain data (frames as `vmio.experiments.ringsteps` makes them) and knows
 no ring.  Its buttons change `frame` in the page, without asking the kernel; code
 may set `frame` too.  What a frame shows is also said in words (`text`).
 """

@@ -15,8 +15,8 @@ are taken away, and only then has the host it again.
 from vmio.passthrough import retarget
 from vmio.passthrough.guest_config import GuestConfig
 from vmio.passthrough.vpci_vsp import VpciVsp
-from vmio.vmbus.server import NoChannelLeft
-from vmio.vmbus.vpci import EJECT_NS, device_id
+from vmio.vmbus.bus.server import NoChannelLeft
+from vmio.vmbus.pci.vpci import EJECT_NS, device_id
 
 INTERRUPTS = ("injected", "posted")
 PINNED = "a device that moves data by itself can't be stopped and saved, nor told that memory has gone"

@@ -13,8 +13,8 @@ Source: Intel VT-d specification 5.1 "Interrupt Remapping", 5.2 "Interrupt Posti
 from itertools import islice
 
 from vmio.machine.memory import PAGE
-from vmio.passthrough import interrupts
-from vmio.passthrough.posted import DESCRIPTOR_BYTES, PostedDescriptor
+from vmio.passthrough.iommu import interrupts
+from vmio.passthrough.iommu.posted import DESCRIPTOR_BYTES, PostedDescriptor
 
 ENTRIES = PAGE // interrupts.ENTRY_BYTES
 VECTORS = range(0x30, 256)           # of the host, for devices: below are its exceptions and its own

@@ -7,9 +7,9 @@ mastering, INTx and everything from 40h on go to the device.
 Public source of the window: Linux drivers/pci/controller/pci-hyperv.c (hv_pcifront_read_config).
 """
 
-from vmio.devices import pci
+from vmio.devices.pci import config as pci
 from vmio.machine.bus import BadAccess, all_ones
-from vmio.vmbus.vpci import CONFIG_PAGE
+from vmio.vmbus.pci.vpci import CONFIG_PAGE
 
 PASSED = pci.COMMAND_MASTER | pci.COMMAND_SERR | pci.COMMAND_INTX_OFF
 

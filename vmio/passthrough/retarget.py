@@ -4,9 +4,9 @@ Public sources: TLFS, "HvCallRetargetDeviceInterrupt"; Linux
 drivers/pci/controller/pci-hyperv.c (hv_irq_retarget_interrupt).
 """
 
+from vmio.hypervisor.hyperv import tlfs
 from vmio.machine.pagetable import TranslationFault
-from vmio.vmbus import tlfs
-from vmio.vmbus import vpci as v
+from vmio.vmbus.pci import vpci as v
 
 PAGE = 4096
 MOST_BANKS = 64

@@ -14,7 +14,7 @@ from collections import deque
 
 from vmio.machine.memory import PAGE
 from vmio.machine.pagetable import READ, WRITE
-from vmio.passthrough.iova import IovaAllocator
+from vmio.passthrough.iommu.iova import IovaAllocator
 
 STRATEGIES = ("off", "strict", "lazy", "static")
 BATCH, TIMEOUT_NS = 256, 10_000_000     # Linux: IOVA_DEFAULT_FQ_SIZE, IOVA_DEFAULT_FQ_TIMEOUT

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from vmio.hardware import nvme_sriov as s
+from vmio.hardware.nvme import sriov as s
 from vmio.passthrough.assignment import AssignmentRefused
 from vmio.passthrough.function import HostFunction
 

@@ -11,12 +11,12 @@ drivers/pci/controller/pci-hyperv.c (the guest that we serve).
 
 from collections import Counter, deque
 
+from vmio.machine.layout import ShortMessage
 from vmio.passthrough.guest_config import ConfigWindow
-from vmio.vmbus import vpci as v
-from vmio.vmbus.messages import PCI_CLASS
-from vmio.vmbus.packets import INBAND, RingCorrupt
-from vmio.vmbus.ring import RingFull
-from vmio.vmbus.wire import ShortMessage
+from vmio.vmbus.bus.messages import PCI_CLASS
+from vmio.vmbus.bus.packets import INBAND, RingCorrupt
+from vmio.vmbus.bus.ring import RingFull
+from vmio.vmbus.pci import vpci as v
 
 VERSIONS = v.LINUX_VERSIONS
 SLOT = v.slot_number(0)

@@ -1,8 +1,8 @@
 """The bus server's answers to messages about GPADLs; the lists themselves are checked in `gpadl.py`."""
 
-from vmio.vmbus import messages as m
-from vmio.vmbus.gpadl import GpadlIgnored, GpadlRefused
-from vmio.vmbus.host_channel import State
+from vmio.vmbus.bus import messages as m
+from vmio.vmbus.bus.gpadl import GpadlIgnored, GpadlRefused
+from vmio.vmbus.bus.host_channel import State
 
 FAILED = 0xC0000001    # NTSTATUS STATUS_UNSUCCESSFUL, in results and GPADL_CREATED
 

@@ -1,5 +1,5 @@
-from vmio.devices.ata import AtaDisk
-from vmio.devices.ata_commands import COMMANDS
+from vmio.devices.ata.channel import AtaDisk
+from vmio.devices.ata.commands import COMMANDS
 from vmio.devices.board import Board
 from vmio.hypervisor.host import Host
 from vmio.lab.check import Wrong, expect

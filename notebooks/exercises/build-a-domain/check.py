@@ -3,7 +3,7 @@ from random import Random
 from vmio.hypervisor.host import Host
 from vmio.lab.check import Wrong
 from vmio.machine.pagetable import TranslationFault
-from vmio.passthrough.iommu import Iommu
+from vmio.passthrough.iommu.iommu import Iommu
 
 REQUESTER = 0x18
 

@@ -2,8 +2,8 @@ from dataclasses import dataclass
 
 from vmio.hypervisor.costs import CostModel
 from vmio.lab.check import Wrong
-from vmio.workloads import compare
-from vmio.workloads.compare_sweep import EXIT_TERMS
+from vmio.experiments import compare
+from vmio.experiments.compare_sweep import EXIT_TERMS
 
 NEEDS = {"emulated": "ata", "split": "storvsc", "passthrough": "nvme"}
 

@@ -1,7 +1,7 @@
 from random import Random
 
 from vmio.lab.check import Wrong
-from vmio.workloads.sharing_result import jain
+from vmio.experiments.sharing_result import jain
 
 
 def check(fairness):

@@ -1,9 +1,9 @@
 from random import Random
 
 from vmio.lab.check import Wrong, expect
-from vmio.vmbus.packets import INBAND
-from vmio.vmbus.ring import OVERHEAD, RingFull, RingWriter, format_ring
-from vmio.vmbus.ringmemory import FlatMemory
+from vmio.vmbus.bus.packets import INBAND
+from vmio.vmbus.bus.ring import OVERHEAD, RingFull, RingWriter, format_ring
+from vmio.vmbus.bus.ringmemory import FlatMemory
 
 
 def fits(write, read, pages, total):

@@ -1,6 +1,6 @@
 from vmio.hypervisor.costs import CostModel
 from vmio.lab.check import expect, expect_at_most
-from vmio.workloads import compare
+from vmio.experiments import compare
 
 HOSTS = (("server-2022", "DMA"), ("server-2022", "PIO strings"), ("kvm-2017", "DMA"))
 READS = 16

@@ -1,9 +1,9 @@
 from itertools import combinations_with_replacement
 
 from vmio.lab.check import Wrong
-from vmio.vmbus.packets import INBAND
-from vmio.vmbus.ring import MASK, RingReader, RingWriter, format_ring, signal_if_it_was_empty
-from vmio.vmbus.ringmemory import FlatMemory
+from vmio.vmbus.bus.packets import INBAND
+from vmio.vmbus.bus.ring import MASK, RingReader, RingWriter, format_ring, signal_if_it_was_empty
+from vmio.vmbus.bus.ringmemory import FlatMemory
 
 RECORDS = 3   # the first is there when the consumer wakes; the others come at every possible time
 PLACES = 12   # calls of the consumer before which they may come; later is after it sleeps

@@ -1,6 +1,6 @@
 from vmio.lab.check import Wrong
 from vmio.machine.pagetable import TranslationFault
-from vmio.workloads.iotlb import machine
+from vmio.experiments.iotlb import machine
 
 
 def check(release):

@@ -1,7 +1,7 @@
 from random import Random
 
 from vmio.lab.check import expect
-from vmio.workloads.sharing import SharedGuest, SharingParams, run_sharing
+from vmio.experiments.sharing import SharedGuest, SharingParams, run_sharing
 
 
 def check(culprit):

@@ -2,9 +2,9 @@ from vmio.hypervisor.host import Host
 from vmio.lab.check import Wrong
 from vmio.machine.storage import Image
 from vmio.passthrough.assignment import assign
-from vmio.vmbus.hypercalls import enable_enlightenments
-from vmio.vmbus.server import VmbusServer
-from vmio.workloads.passthrough import Machine
+from vmio.hypervisor.hyperv.hypercalls import enable_enlightenments
+from vmio.vmbus.bus.server import VmbusServer
+from vmio.experiments.passthrough import Machine
 
 
 def check(hand_over):

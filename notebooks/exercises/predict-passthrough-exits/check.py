@@ -1,6 +1,6 @@
 from vmio.lab.check import expect
-from vmio.workloads import disk
-from vmio.workloads.disk import DiskParams
+from vmio.experiments import disk
+from vmio.experiments.disk import DiskParams
 
 
 def check(exits):

@@ -1,6 +1,6 @@
 from random import Random
 
-from vmio.kvm import recorded, steps
+from vmio.processors.kvm import recorded, steps
 from vmio.lab.check import expect
 
 

@@ -1,6 +1,6 @@
 from vmio.lab.check import Wrong, expect_at_most
-from vmio.workloads import disk
-from vmio.workloads.disk import DiskParams
+from vmio.experiments import disk
+from vmio.experiments.disk import DiskParams
 
 
 def check(at_most_exits):

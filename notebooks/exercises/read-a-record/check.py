@@ -1,9 +1,9 @@
 from random import Random
 
 from vmio.lab.check import expect
-from vmio.vmbus.packets import COMPLETION, GPA_DIRECT, INBAND, GpaRange
-from vmio.vmbus.ring import DATA, WRITE, RingReader, RingWriter, format_ring
-from vmio.vmbus.ringmemory import FlatMemory
+from vmio.vmbus.bus.packets import COMPLETION, GPA_DIRECT, INBAND, GpaRange
+from vmio.vmbus.bus.ring import DATA, WRITE, RingReader, RingWriter, format_ring
+from vmio.vmbus.bus.ringmemory import FlatMemory
 
 
 def check(read_record):

@@ -1,6 +1,6 @@
 from random import Random
 
-from vmio.devices.ata import AtaDisk
+from vmio.devices.ata.channel import AtaDisk
 from vmio.devices.board import Board
 from vmio.hypervisor.host import Host
 from vmio.lab.check import Wrong, expect_at_most

@@ -1,10 +1,10 @@
 from random import Random
 
 from vmio.lab.check import Wrong, expect, expect_at_most
-from vmio.vmbus.channel import ChannelEnd
-from vmio.vmbus.ring import RingReader, RingWriter, format_ring
-from vmio.vmbus.ringmemory import FlatMemory
-from vmio.workloads.kv import KvDevice
+from vmio.vmbus.bus.channel import ChannelEnd
+from vmio.vmbus.bus.ring import RingReader, RingWriter, format_ring
+from vmio.vmbus.bus.ringmemory import FlatMemory
+from vmio.experiments.kv import KvDevice
 
 
 class Channel:

@@ -1,6 +1,6 @@
-from vmio.vmbus.packets import COMPLETION_REQUESTED, INBAND
-from vmio.vmbus.ring import RingFull
-from vmio.workloads.kv import ANSWER, GET, PUT, REQUEST
+from vmio.vmbus.bus.packets import COMPLETION_REQUESTED, INBAND
+from vmio.vmbus.bus.ring import RingFull
+from vmio.experiments.kv import ANSWER, GET, PUT, REQUEST
 
 
 class KeyValueVsc:

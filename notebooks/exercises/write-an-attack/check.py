@@ -2,7 +2,7 @@ from random import Random
 
 from vmio.hypervisor.host import Host
 from vmio.lab.check import expect
-from vmio.passthrough.iommu import Iommu
+from vmio.passthrough.iommu.iommu import Iommu
 
 DEVICE = 0x18
 

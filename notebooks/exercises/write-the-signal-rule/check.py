@@ -2,8 +2,8 @@ from dataclasses import replace
 from random import Random
 
 from vmio.lab.check import Wrong, expect, expect_at_most
-from vmio.vmbus.ring import signal_if_it_was_empty
-from vmio.workloads.ringsteps import SCRIPTS, play
+from vmio.vmbus.bus.ring import signal_if_it_was_empty
+from vmio.experiments.ringsteps import SCRIPTS, play
 
 CASES = [  # old_write, new_write, read, mask
     (0, 32, 0, 0), (0, 32, 0, 1), (32, 64, 0, 0), (4064, 24, 4064, 0), (4064, 24, 8, 0), (4064, 24, 24, 0),

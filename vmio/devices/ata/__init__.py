@@ -1,0 +1,1 @@
+"""An ATA disk and its channel, by programmed I/O and by bus master."""

@@ -1,0 +1,1 @@
+"""PCI: configuration space and the parts that any function is made of."""

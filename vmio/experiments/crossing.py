@@ -1,0 +1,184 @@
+"""One read on its way from a guest's driver to the hardware and back, each structure as it lies in memory.
+
+The machine is the one of `split.run_split`, with one request.  What is shown is
+copied out of guest memory, rings and queues at the moment it happens, and drawn
+from the declarations that the drivers pack it with.
+"""
+
+from typing import NamedTuple
+
+from vmio.experiments.disk import DiskParams
+from vmio.experiments.split import SplitRun
+from vmio.experiments.trace import Request
+from vmio.hardware.nvme.wire import CQE_BYTES, SQE_BYTES
+from vmio.host.physical import PhysicalDisk
+from vmio.hypervisor.costs import CostModel
+from vmio.hypervisor.host import Host
+from vmio.machine.layout import Layout, raw, u8, u16, u32, u64
+from vmio.machine.overlay import Overlay
+from vmio.vmbus.bus.packets import DESCRIPTOR, GPA_HEADER, GPA_RANGE, TRAILER
+from vmio.vmbus.bus.ring import READ, WRITE
+from vmio.vmbus.storage import vstor
+
+RAM_MIB = 20
+
+# For drawing: the same bytes as hardware.nvme_wire's SQE_RW and CQE (NVMe 1.4, 4.2, 6.9, 4.6).
+NVME_READ = Layout(
+    "NVME_READ", u8("opcode", names={2: "READ"}), u8("flags"), u16("command_id"), u32("namespace"), raw("reserved", 16),
+    u64("prp1", "host-physical page"), u64("prp2"), u64("lba"), u32("count", "blocks less 1"), raw("rest", 12))
+NVME_COMPLETION = Layout(
+    "NVME_COMPLETION", u32("result"), u32("reserved"), u16("sq_head"), u16("sq_id"), u16("command_id"),
+    u16("status", "status code << 1 | phase"))
+CDB_READ10 = Layout("CDB_READ10", u8("operation", names={0x28: "READ(10)"}), u8("flags"), u32("lba"), u8("group"),
+                    u16("blocks"), u8("control"), order=">")
+
+
+class Step(NamedTuple):
+    """`ns` since the request began (virtual time), who did `what`, and the bytes with their drawing."""
+
+    ns: int
+    who: str
+    what: str
+    structures: tuple = ()   # (Layout, bytes)
+
+    def draw(self):
+        """The structures, one under the other."""
+        return "\n\n".join(layout.draw(data) for layout, data in self.structures)
+
+
+class Crossing(NamedTuple):
+    """`steps` in order of time, `exits` of the request and of the bring-up before it ({instruction: n})."""
+
+    steps: list
+    exits: dict
+    setup_exits: dict
+    data: bytes
+
+
+def cross(lba=2, sectors=8, image=None, costs="server-2022"):
+    """Read `sectors` (1 to 256) at `lba` of `image` through a split driver; a `Crossing`."""
+    if not 1 <= sectors <= 256:
+        raise ValueError(f"sectors {sectors}: 1 to 256")
+    params = DiskParams(mode="split", costs=costs).check()
+    host = Host(memory_mib=RAM_MIB + 24, costs=CostModel.preset(costs))
+    medium = Overlay(image)
+    physical = PhysicalDisk(host, [medium])
+    run = SplitRun(host, params, medium, [Request("R", lba, sectors)], RAM_MIB, physical.slices[0], 1, 512 * sectors)
+    watch = _Watch(run, physical)
+    host.run((run.cpu, run.program))
+    begin = watch.steps[0].ns
+    steps = sorted((step._replace(ns=step.ns - begin) for step in watch.steps), key=lambda step: step.ns)
+    setup = {}
+    for row in run.cpu.exits.rows:
+        count = run.setup.get(id(row), (0, 0))[0]
+        if count:
+            setup[row.instruction] = setup.get(row.instruction, 0) + count
+    return Crossing(steps, run.counted(lambda row: row.instruction), setup, medium.read(lba, sectors))
+
+
+class _Watch:
+    """Looks over the shoulders of all four: the rings' recorders, the doorbell, the controller's medium."""
+
+    def __init__(self, run, physical):
+        self.run, self.physical, self.steps = run, physical, []
+        start, self.env = run.start, run.cpu.env
+
+        def started(cpu):
+            start(cpu)
+            self._install()
+        run.start = started
+
+    def note(self, ns, who, what, *structures):
+        """One more step."""
+        self.steps.append(Step(ns, who, what, structures))
+
+    def _install(self):
+        run, cpu, env = self.run, self.run.cpu, self.env
+        guest, host = run.disk.end, run.vsp.worker.end
+        run._record_rings = lambda cpu: {}
+        guest.outgoing.recorder = self._published(guest.outgoing.memory, cpu, "guest", "StorVSC writes a request")
+        host.outgoing.recorder = self._published(host.outgoing.memory, env, "host", "StorVSP writes the completion")
+        host.incoming.recorder = self._taken(host.incoming.memory, env, "host", "StorVSP has taken the request")
+        guest.incoming.recorder = self._taken(guest.incoming.memory, cpu, "guest", "StorVSC has taken the completion")
+        channel = run.disk.channel
+        signal, look = channel.signal, channel.on_signal
+
+        def signals():
+            self.note(cpu.now, "guest", "HvCallSignalEvent: the doorbell, a VM exit")
+            signal()
+
+        def looks(cpu):
+            self.note(cpu.now, "guest", "interrupt on SINT2: the event flag of the channel is set")
+            look(cpu)
+        guest.signal = channel.signal = signals
+        channel.on_signal = looks
+        controller = self.physical.controller
+        service = controller.service
+
+        def serve(kind, sectors, done):
+            self._device(kind, sectors)
+
+            def over():
+                slot = self.physical.driver.pairs[0].head   # where the host's driver will look
+                done()
+                self._completed(slot)
+            service(kind, sectors, over)
+        controller.service = serve
+
+    def _published(self, memory, clock, who, what):
+        last = memory.load32(WRITE)
+
+        def record(_used):
+            nonlocal last
+            at = memory.load32(WRITE)
+            if at != last:
+                length = (at - last) % memory.size
+                self.note(clock.now, who, what, *_record(_ring_bytes(memory, last, length)))
+                last = at
+        return record
+
+    def _taken(self, memory, clock, who, what):
+        last = memory.load32(READ)
+
+        def record(_used):
+            nonlocal last
+            at = memory.load32(READ)
+            if at != last:
+                self.note(clock.now, who, what)
+                last = at
+        return record
+
+    def _device(self, kind, sectors):
+        pair, memory = self.physical.driver.pairs[0], self.physical.cpu
+        slot = (pair.tail - 1) % pair.entries
+        self.note(self.env.now, "host", "the host's NVMe driver rings the controller's doorbell",
+                  (NVME_READ, memory.read(pair.sq + SQE_BYTES * slot, SQE_BYTES)))
+
+    def _completed(self, slot):
+        pair, memory = self.physical.driver.pairs[0], self.physical.cpu
+        self.note(self.env.now, "device", "the controller has moved the data and completes",
+                  (NVME_COMPLETION, memory.read(pair.cq + CQE_BYTES * slot, CQE_BYTES)))
+
+
+def _ring_bytes(memory, start, length):
+    """`length` bytes of a ring's data from index `start`, around its end."""
+    first = min(length, memory.size - start)
+    data = memory.read(4096 + start, first)
+    return data + memory.read(4096, length - first) if first < length else data
+
+
+def _record(raw_bytes):
+    """A record taken apart: (Layout, bytes) for each structure in it."""
+    descriptor = DESCRIPTOR.parse(raw_bytes)
+    payload_at, end = descriptor.offset8 * 8, descriptor.length8 * 8
+    parts = [(DESCRIPTOR, raw_bytes[:DESCRIPTOR.size])]
+    if payload_at > DESCRIPTOR.size:
+        parts.append((GPA_HEADER, raw_bytes[DESCRIPTOR.size:DESCRIPTOR.size + GPA_HEADER.size]))
+        parts.append((GPA_RANGE, raw_bytes[DESCRIPTOR.size + GPA_HEADER.size:payload_at]))
+    payload = raw_bytes[payload_at:end]
+    parts.append((vstor.SRB, payload))
+    srb = vstor.SRB.parse(payload)
+    if srb.cdb[0] == 0x28:
+        parts.append((CDB_READ10, srb.cdb[:10]))
+    parts.append((TRAILER, raw_bytes[end:end + 8]))
+    return parts

@@ -1,0 +1,1 @@
+"""An NVMe controller: registers, queues, commands, and its virtual functions."""

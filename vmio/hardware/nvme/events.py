@@ -1,0 +1,60 @@
+"""Asynchronous events: requests that wait until the controller has something to say.
+
+One event of a type is told; further ones of that type wait until the host has
+read the log page that goes with it.  Source: NVMe 1.4, 5.2.
+"""
+
+from vmio.hardware.nvme.identify import EVENT_REQUESTS
+from vmio.hardware.nvme.wire import TOO_MANY_EVENTS, Failed
+
+MOST_QUEUED = 64
+
+
+class Events:
+    """Events of one controller; `complete(request)` ends a request that has waited."""
+
+    def __init__(self, complete):
+        self.complete = complete
+        self.reset()
+
+    def reset(self):
+        """A controller reset forgets requests and events (7.3.2)."""
+        self.requests, self.queued, self.told = [], [], 0
+
+    def wait(self, request):
+        """ASYNCHRONOUS EVENT REQUEST: keep it; `Failed` if too many wait."""
+        if len(self.requests) >= EVENT_REQUESTS:
+            raise Failed(TOO_MANY_EVENTS)
+        self.requests.append(request)
+        self._tell()
+
+    def add(self, kind, information, log_page):
+        """Something happened: event type, information and the log page to read (figure 146)."""
+        if len(self.queued) < MOST_QUEUED:
+            self.queued.append((kind, information, log_page))
+            self._tell()
+
+    def seen(self, kind):
+        """The host read the log page of this type."""
+        self.told &= ~(1 << kind)
+        self._tell()
+
+    def _tell(self):
+        for event in tuple(self.queued):
+            kind, information, log_page = event
+            if not self.requests:
+                return
+            if not self.told >> kind & 1:
+                self.queued.remove(event)
+                self.told |= 1 << kind
+                request = self.requests.pop()
+                request.result = log_page << 16 | information << 8 | kind
+                self.complete(request)
+
+    def save(self):
+        """What happened; the requests are the controller's to save."""
+        return {"queued": [list(event) for event in self.queued], "told": self.told}
+
+    def restore(self, state):
+        """Take back what `save` gave."""
+        self.queued, self.told = [tuple(event) for event in state["queued"]], state["told"]

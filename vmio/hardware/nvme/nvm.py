@@ -1,0 +1,144 @@
+"""The NVM commands: what a disk does.
+
+A command is checked when it is fetched, then takes the medium's time, then
+moves its data.  Source: NVMe 1.4, 6 "NVM Command Set".
+"""
+
+import struct
+
+from vmio.hardware.nvme import prp as nvme_prp
+from vmio.hardware.nvme import wire as w
+from vmio.hardware.nvme.wire import DNR, SECTOR, SQE_RW, Failed
+
+PENDING = True
+DEALLOCATE = 4                         # 6.7: dword 11 bit 2
+DSM_RANGE = struct.Struct("<IIQ")      # attributes, blocks, first block
+COPY_RANGE_BYTES = 32
+
+
+class NvmCommands:
+    """Runs the commands of the I/O queues for `controller`; each may raise `Failed` with its status."""
+
+    def __init__(self, controller):
+        self.controller, self.image = controller, controller.image
+        self.commands = {w.READ: self._read, w.WRITE: self._write, w.COMPARE: self._compare,
+                         w.WRITE_ZEROES: self._write_zeroes, w.DATASET: self._dataset, w.VERIFY: self._verify,
+                         w.COPY: self._copy}
+
+    def start(self, request):
+        """Begin a command; true if its answer comes later."""
+        opcode, flags, _, nsid, prp1, prp2, lba, dword12 = SQE_RW.unpack(request.command)
+        if opcode == w.FLUSH:
+            return self._flush(request, nsid)
+        if nsid != 1:
+            absent = 1 < nsid <= w.NAMESPACES or nsid == w.EVERY_NAMESPACE
+            raise Failed((w.INVALID_FIELD if absent else w.INVALID_NAMESPACE) | DNR)
+        command = self.commands.get(opcode)
+        if command is None:
+            raise Failed(w.INVALID_OPCODE | DNR)
+        if flags & w.FUSED:
+            raise Failed(w.INVALID_FIELD)
+        request.lba, request.count = lba, (dword12 & 0xFFFF) + 1
+        return command(request, prp1, prp2)
+
+    def _check(self, request, transfers=True):
+        """Range, and the size of what moves between memory and controller."""
+        if transfers and request.count * SECTOR > self.controller.most_bytes:
+            raise Failed(w.INVALID_FIELD | DNR)
+        if request.lba + request.count > self.image.sectors:
+            raise Failed(w.LBA_OUT_OF_RANGE | DNR)
+
+    # -- READ (6.9), WRITE (6.15) ------------------------------------------------------------
+
+    def _read(self, request, prp1, prp2):
+        self._check(request)
+        controller = self.controller
+        request.pieces = controller.pieces(request, prp1, prp2, request.count * SECTOR)
+        controller.medium(request, "read", request.count, self._has_read)
+        return PENDING
+
+    def _has_read(self, request):
+        controller = self.controller
+        nvme_prp.store(controller.memory, request.pieces, self.image.read(request.lba, request.count))
+        counters = controller.counters
+        counters["reads"] += 1
+        counters["sectors_read"] += request.count
+
+    def _write(self, request, prp1, prp2):
+        self._check(request)
+        controller = self.controller
+        request.pieces = controller.pieces(request, prp1, prp2, request.count * SECTOR)
+        controller.medium(request, "write", request.count, self._has_written)
+        return PENDING
+
+    def _has_written(self, request):
+        controller = self.controller
+        self.image.write(request.lba, nvme_prp.fetch(controller.memory, request.pieces))
+        self._count_write(request.count)
+
+    def _count_write(self, sectors):
+        counters = self.controller.counters
+        counters["writes"] += 1
+        counters["sectors_written"] += sectors
+
+    # -- the others --------------------------------------------------------------------------
+
+    def _flush(self, request, nsid):
+        """6.8: all that was answered before is on the medium.  Every namespace may be named at once."""
+        if nsid not in (1, w.EVERY_NAMESPACE):
+            raise Failed((w.INVALID_FIELD if 1 < nsid <= w.NAMESPACES else w.INVALID_NAMESPACE) | DNR)
+        self.controller.medium(request, "flush", 0, self._flushed)
+        return PENDING
+
+    def _flushed(self, request):
+        self.image.flush()
+
+    def _compare(self, request, prp1, prp2):
+        """6.6: a difference between memory and medium is an error status."""
+        self._check(request)
+        request.pieces = self.controller.pieces(request, prp1, prp2, request.count * SECTOR)
+        self.controller.medium(request, "read", request.count, self._compared)
+        return PENDING
+
+    def _compared(self, request):
+        if nvme_prp.fetch(self.controller.memory, request.pieces) != self.image.read(request.lba, request.count):
+            raise Failed(w.COMPARE_FAILED)
+
+    def _write_zeroes(self, request, prp1, prp2):
+        """6.17: no data moves, so no limit but the namespace's end."""
+        self._check(request, transfers=False)
+        self.controller.medium(request, "write", request.count, self._zeroed)
+        return PENDING
+
+    def _zeroed(self, request):
+        self.image.discard(request.lba, request.count)
+        self._count_write(request.count)
+
+    def _verify(self, request, prp1, prp2):
+        """6.14: the medium is read, nothing moves."""
+        self._check(request)
+        self.controller.medium(request, "read", request.count, _nothing)
+        return PENDING
+
+    def _dataset(self, request, prp1, prp2):
+        """6.7: deallocation is advice; the list is fetched, the blocks keep what they hold."""
+        count, attributes = struct.unpack_from("<II", request.command, 40)
+        if attributes & DEALLOCATE:
+            self.controller.from_host(request, ((count & 0xFF) + 1) * DSM_RANGE.size)
+
+    def _copy(self, request, prp1, prp2):
+        """TP 4065: one range of 0 blocks is all that the namespace's limits (MSRC, MSSRL) allow, so none is."""
+        dword12, = struct.unpack_from("<I", request.command, 48)
+        format = dword12 >> 8 & 0xF
+        if format > 1:
+            raise Failed(w.INVALID_FIELD | DNR)
+        if dword12 & 0xFF:
+            raise Failed(w.SIZE_LIMIT | DNR)
+        if format:
+            raise Failed(w.INVALID_FORMAT | DNR)
+        self.controller.from_host(request, COPY_RANGE_BYTES)
+        raise Failed(w.SIZE_LIMIT | DNR)
+
+
+def _nothing(request):
+    pass

@@ -1,0 +1,71 @@
+"""The host's NVMe disk as a PCI function behind the IOMMU: used by the host's own driver, or given to a guest."""
+
+from vmio.devices.pci.config import COMMAND, COMMAND_MASTER, COMMAND_MEMORY
+from vmio.drivers.nvme import NvmeDriver, memory_needed
+from vmio.hardware.nvme.controller import BAR_BYTES, MSIX_TABLE, NvmeController
+from vmio.hardware.nvme.pci import MSIX_CONTROL
+from vmio.hardware.nvme.sriov import PhysicalFunction
+from vmio.host.block import BlockLayer
+from vmio.host.physical import BAR, MediumTime
+from vmio.hypervisor.hostcpu import HostCpu
+from vmio.machine.bus import Bus
+from vmio.machine.clock import Clock
+from vmio.machine.memory import PAGE
+from vmio.passthrough.function import HostFunction
+from vmio.passthrough.iommu.requester import requester_id
+
+
+class HostNvme:
+    """An NVMe disk of `host` over `image`, at `slot` of bus 0.  `function` is what `assign` takes.
+
+    `iommu` and `router` are the host's.  Unless `used` is False the host has a domain
+    and a driver for it; `layer` is its block layer.  `parts` is how virtual
+    functions share the medium (`nvme_sriov.PhysicalFunction`).
+    """
+
+    def __init__(self, host, image, iommu, router, slot=3, used=True, entries=256, total=64, parts=None):
+        self.host, self.router, self.entries, self.used = host, router, entries, used
+        self.layer = BlockLayer(host, None)
+        self.layer.close("the host has no driver for it")
+        self._starting = False
+        bus = Bus("host MMIO", 1 << 48)
+        self.cpu = HostCpu(host, bus)
+        medium = MediumTime(host)
+        self.controller = NvmeController(Clock(host.env.now), host.memory, image, lambda vector: None, medium.service)
+        pci = PhysicalFunction(self.controller, total, parts=parts, window=medium.window(), at=medium.at)
+        bus.attach(BAR, BAR_BYTES, self.controller, "nvme", width=4)
+        self.function = HostFunction("nvme0", requester_id(0, slot), pci, self.controller, iommu, self,
+                                     arrived=medium.arrived)
+        self._memory = None
+        if used:
+            everything = iommu.domain()
+            everything.map(0, 0, host.memory.size)
+            iommu.attach(self.function.requester, everything)
+            host.env.run(until=self.take_up())
+
+    def let_go(self, reason):
+        """The host's driver stops, and the block layer refuses.  ValueError while it has requests, or the driver starts."""
+        if self._starting:
+            raise ValueError("its driver is starting; let it end first")
+        self.layer.close(reason)
+
+    def take_up(self):
+        """The host's driver, if there is one, takes the device again; the event when `layer` takes requests."""
+        self._starting = self.used
+        self.layer.close("the host's driver is starting" if self.used else "the host has no driver for it")
+        return self.host.env.process(self._bring_up()) if self.used else None
+
+    def _bring_up(self):
+        """Configuration, two interrupts, queues."""
+        function, needed = self.function, memory_needed(self.entries)
+        function.pci.write(COMMAND, 2, COMMAND_MEMORY | COMMAND_MASTER)
+        for entry, call in enumerate((self.cpu.interrupt, self.layer.interrupt)):
+            address, data = self.router.create_for(function.requester, call)
+            for at, value in ((0, address & 0xFFFF_FFFF), (4, address >> 32), (8, data), (12, 0)):
+                self.cpu.store(BAR + MSIX_TABLE + 16 * entry + at, 4, value)
+        function.pci.write(MSIX_CONTROL, 1, 0x80)
+        self._memory = self._memory or self.host.memory.allocate(needed // PAGE)
+        driver = NvmeDriver(self.cpu, BAR, self._memory, needed, self.entries, vectors=[1])
+        yield from driver.init()
+        self._starting = False
+        self.layer.reopen(driver)

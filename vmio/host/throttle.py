@@ -1,0 +1,122 @@
+"""Token buckets: a guest pays for each request before the scheduler sees it.
+
+A bucket fills at a rate and holds so much.  A limit is not a share: a device
+that is idle stays idle while the buckets are empty.  Linux's blk-throttle,
+QEMU's throttle groups, Firecracker and Cloud Hypervisor limit disks so.
+"""
+
+from heapq import heapify, heappop, heappush
+
+from vmio.host.scheduler import SECOND, Fifo, Scheduler, Share, cost
+
+
+class Bucket:
+    """Fills with `rate` tokens a second, holds `size`, and begins full.
+
+    What costs more than it holds needs a full bucket, and leaves it in debt.  Once
+    found wanting, it isn't looked at for `cooldown_ns`.
+    """
+
+    def __init__(self, rate, size, cooldown_ns=0, now=0):
+        self.rate, self.size, self.cooldown_ns = rate, size, cooldown_ns
+        self._level, self._at = size * SECOND, now     # in tokens * 1e9, so that integers do
+        self._closed_until = now
+
+    def ready(self, amount, now):
+        """When `amount` can be taken if nobody takes any before: `now` or later, in ns."""
+        self._level = min(self.size * SECOND, self._level + self.rate * (now - self._at))
+        self._at = now
+        missing = min(amount, self.size) * SECOND - self._level
+        if missing <= 0 and now >= self._closed_until:
+            return now
+        if now >= self._closed_until:
+            self._closed_until = now + self.cooldown_ns
+        return max(self._closed_until, now + max(0, -(-missing // self.rate)))
+
+    def take(self, amount):
+        """Take it; `ready` has said that it may be."""
+        self._level -= amount * SECOND
+
+
+class Throttle(Scheduler):
+    """Limits of bytes and requests (`cap`, `iops`, `burst_ns`) in front of `inner`, which does the rest.
+
+    O(log guests) a request.
+    """
+
+    def __init__(self, inner=None):
+        super().__init__()
+        self.inner = Fifo() if inner is None else inner
+        self._closed = []          # (when it may go on, order, flow) of each guest that has to wait
+
+    def __len__(self):
+        return self._waiting + len(self.inner)
+
+    def add(self, guest, share=Share(), now=0):
+        """As every scheduler, here and in `inner`."""
+        super().add(guest, share, now)
+        self.inner.add(guest, share, now)
+
+    def change(self, guest, share, now=0):
+        """Its buckets begin anew, full."""
+        self.inner.change(guest, share, now)
+        super().change(guest, share, now)
+
+    def remove(self, guest, now=0):
+        """What has paid comes first."""
+        return self.inner.remove(guest, now) + super().remove(guest, now)
+
+    def enqueue(self, request, now):
+        """Straight to `inner` if it can be paid for."""
+        flow = self.flows[request.guest]
+        if not flow.waiting and self._pay(flow, request, now):
+            self.inner.enqueue(request, now)
+            return
+        flow.waiting.append(request)
+        self._waiting += 1
+        if len(flow.waiting) == 1:
+            self._close(flow, now)
+
+    def next(self, now):
+        """Let through what can be paid for by now; then as `inner` says."""
+        closed = self._closed
+        while closed and closed[0][0] <= now:
+            _, _, flow = heappop(closed)
+            while flow.waiting and self._pay(flow, flow.waiting[0], now):
+                self.inner.enqueue(flow.waiting.popleft(), now)
+                self._waiting -= 1
+            if flow.waiting:
+                self._close(flow, now)
+        request, when = self.inner.next(now)
+        if request is None and closed:
+            when = closed[0][0] if when is None else min(when, closed[0][0])
+        return request, when
+
+    def _pay(self, flow, request, now):
+        """Take the request's tokens from all buckets of its guest, or from none."""
+        amounts = (cost(request), 1)
+        for bucket, which in flow.buckets:
+            if bucket.ready(amounts[which], now) > now:
+                return False
+        for bucket, which in flow.buckets:
+            bucket.take(amounts[which])
+        return True
+
+    def _close(self, flow, now):
+        amounts = (cost(flow.waiting[0]), 1)
+        when = max((bucket.ready(amounts[which], now) for bucket, which in flow.buckets), default=now)
+        heappush(self._closed, (when, flow.order, flow))
+
+    def _joined(self, flow, now):
+        share = flow.share
+        flow.buckets = [(Bucket(rate, max(1, rate * share.burst_ns // SECOND), now=now), which)
+                        for which, rate in enumerate((share.cap, share.iops)) if rate]
+
+    def _changed(self, flow, old, now):
+        self._joined(flow, now)
+        self._left(flow, now)
+
+    def _left(self, flow, now):
+        """Look anew at all who wait."""
+        self._closed = [(now, each.order, each) for each in self.flows.values() if each.waiting]
+        heapify(self._closed)

@@ -1,0 +1,249 @@
+"""What the hypervisor adds to a guest that knows it: CPUID leaves, synthetic MSRs, pages of its own, two hypercalls.
+
+    guest.enlightened = enable_enlightenments(guest)
+
+Source: TLFS, "Feature and Interface Discovery", "Hypercall Interface" and
+"Inter-Partition Communication"; OpenVMM vm/hv1/hv1_emulator.
+"""
+
+from collections import deque
+
+from vmio.hypervisor.guest import GuestFault
+from vmio.hypervisor.hyperv import tlfs
+from vmio.hypervisor.hyperv.synic import Synic
+from vmio.machine.memory import PAGE, OutOfMemory
+from vmio.machine.pagetable import EXECUTE, READ, WRITE, TranslationFault
+
+PORT_BUFFERS = 16  # messages a port holds (TLFS, "Ports")
+X2APIC_BIT = 1 << 21  # CPUID 1, ECX
+HYPERCALL_CODE = bytes.fromhex("0f01c1c3")  # VMCALL; RET.  The rest of the page is INT3, so a stray jump stops.
+
+
+class Overlays:
+    """Pages of the hypervisor's own that lie over guest RAM: what is beneath comes back when they go."""
+
+    def __init__(self, guest):
+        self._guest, self._pages, self._shown = guest, [], {}   # _shown: SPA -> (GPA, permissions), oldest first
+
+    def page(self):
+        """The SPA of a new page, zeroed."""
+        self._pages.append(self._guest.host.memory.allocate(1))
+        return self._pages[-1]
+
+    def show(self, name, spa, gpa, permissions=READ | WRITE):
+        """Put the page over `gpa` (a multiple of 4,096).  #GP outside RAM."""
+        if gpa + PAGE > self._guest.ram:
+            raise GuestFault(f"{self._guest.name}: #GP, {name}: page at {gpa:#x}; RAM ends at {self._guest.ram:#x}")
+        self.hide(spa)
+        try:
+            self._guest.slat.map(gpa, spa, PAGE, permissions)
+        except OutOfMemory as error:      # a large page must be split for it
+            raise GuestFault(f"{self._guest.name}: #GP, {name}: page at {gpa:#x}: {error}") from None
+        self._shown[spa] = gpa, permissions
+
+    def hide(self, spa):
+        """Take the page away: RAM, or another overlay at the same address, is seen again."""
+        gpa, _ = self._shown.pop(spa, (None, None))
+        if gpa is None:
+            return
+        self._guest.slat.map(gpa, self._guest.ram_spa(gpa), PAGE, READ | WRITE | EXECUTE)
+        for other, (at, permissions) in self._shown.items():
+            if at == gpa:
+                self._guest.slat.map(gpa, other, PAGE, permissions)
+
+    def covers(self, gpa):
+        """Is there an overlay at this page?"""
+        return any(at == gpa for at, _ in self._shown.values())
+
+    def release(self):
+        """Give the pages back to the host; the guest is gone."""
+        for spa in self._pages:
+            self._guest.host.memory.free(spa, 1)
+        self._pages.clear()
+        self._shown.clear()
+
+
+class MessagePort:
+    """Where HvCallPostMessage puts messages: `queue` of (time in ns, connection id, message type, payload)."""
+
+    def __init__(self, arrived):
+        self.queue, self.arrived = deque(), arrived   # arrived(time in ns) tells the owner
+
+
+class Enlightenments:
+    """The state behind them.  `synics[n]` is vCPU n's; `message_ports` and `event_ports` are by connection id.
+
+    An event port is a function(time in ns).  `auto_eoi` False recommends against
+    AutoEOI, as Hyper-V does on processors that virtualize the APIC.  `virtual_apic`: this
+    one does, for every vector, so no interrupt and no EOI by the architecture's MSR exits
+    (SDM vol. 3C, "EOI Virtualization"); the guest is shown an x2APIC.
+    """
+
+    def __init__(self, guest, auto_eoi=False, virtual_apic=False):
+        self.guest, self.auto_eoi = guest, auto_eoi
+        for cpu in guest.vcpus:
+            cpu.posted = cpu.posted or virtual_apic
+        self.overlays = Overlays(guest)
+        self.synics = [Synic(cpu, self.overlays) for cpu in guest.vcpus]
+        self._code = self.overlays.page()
+        guest.host.memory.write(self._code, HYPERCALL_CODE.ljust(PAGE, b"\xCC"))
+        self.guest_os_id = self.hypercall_msr = 0
+        self.message_ports, self.event_ports = {}, {}
+        self.on_reset = []   # function() of whoever holds state about this guest
+        self.posted = self.signalled = 0
+        self._assist = {}    # vCPU number -> SPA of its VP assist page, from the first time that it is shown
+        self.assist_msrs = [0] * len(guest.vcpus)
+        guest.cpuid_leaves.update(self._leaves())
+        if virtual_apic:
+            eax, ebx, ecx, edx = guest.cpuid(1)
+            guest.cpuid_leaves[1] = eax, ebx, ecx | X2APIC_BIT, edx
+        guest.msrs.update(self._msrs())
+        guest.hypercalls.update({tlfs.POST_MESSAGE: self._post_message, tlfs.SIGNAL_EVENT: self._signal_event})
+        guest.on_destroy.append(self.overlays.release)
+
+    def reset(self):
+        """The guest was reset (power button): MSRs, pages and whatever the bus knew are as at the start."""
+        for synic in self.synics:
+            synic.reset()
+            apic = synic.cpu.apic
+            while apic.eoi() is not None:
+                pass
+            while apic.ready:
+                apic.acknowledge(auto_eoi=True)
+        for spa in (self._code, *self._assist.values()):
+            self.overlays.hide(spa)
+        self.guest_os_id = self.hypercall_msr = 0
+        self.assist_msrs = [0] * len(self.guest.vcpus)
+        for tell in self.on_reset:
+            tell()
+
+    def _leaves(self):
+        """CPUID 40000000h to 40000006h: (EAX, EBX, ECX, EDX)."""
+        name = [int.from_bytes(b"Microsoft Hv"[i:i + 4], "little") for i in (0, 4, 8)]
+        msrs = tlfs.TIME_COUNT_BIT | tlfs.SYNIC_BIT | tlfs.HYPERCALL_BIT | tlfs.VP_INDEX_BIT
+        hints = tlfs.RELAXED_TIMING_HINT | (0 if self.auto_eoi else tlfs.NO_AUTO_EOI_HINT)
+        vps = len(self.guest.vcpus)
+        return {0x4000_0000: (0x4000_0006, *name), 0x4000_0001: (tlfs.INTERFACE, 0, 0, 0),
+                0x4000_0002: (0, 0, 0, 0),
+                0x4000_0003: (msrs, tlfs.POST_MESSAGES_BIT | tlfs.SIGNAL_EVENTS_BIT, 0, 0),
+                0x4000_0004: (hints, 0xFFFFFFFF, 0, 0), 0x4000_0005: (vps, vps, 0, 0), 0x4000_0006: (0, 0, 0, 0)}
+
+    def _msrs(self):
+        """{MSR: (read(cpu), write(cpu, value))}; a missing half is #GP."""
+        synics = self.synics
+
+        def of(name, write):
+            return (lambda cpu: getattr(synics[cpu.index], name),
+                    lambda cpu, value: getattr(synics[cpu.index], write)(value))
+
+        msrs = {tlfs.GUEST_OS_ID: (lambda cpu: self.guest_os_id, self._write_guest_os_id),
+                tlfs.HYPERCALL: (lambda cpu: self.hypercall_msr, self._write_hypercall),
+                tlfs.EOI: (None, self._write_eoi),
+                tlfs.VP_ASSIST_PAGE: (lambda cpu: self.assist_msrs[cpu.index], self._write_assist),
+                tlfs.SCONTROL: of("control", "write_control"), tlfs.SVERSION: (lambda cpu: 1, None),
+                tlfs.SIEFP: of("siefp", "write_siefp"), tlfs.SIMP: of("simp", "write_simp"),
+                tlfs.EOM: (lambda cpu: 0, lambda cpu, value: synics[cpu.index].end_of_message())}
+        for n in range(tlfs.SINTS):
+            msrs[tlfs.SINT0 + n] = (lambda cpu, n=n: synics[cpu.index].sints[n],
+                                    lambda cpu, value, n=n: synics[cpu.index].write_sint(n, value))
+        return msrs
+
+    def _write_guest_os_id(self, cpu, value):
+        self.guest_os_id = value
+        if value == 0:
+            self.overlays.hide(self._code)
+            self.hypercall_msr &= ~tlfs.ENABLE
+
+    def _write_hypercall(self, cpu, value):
+        """Where the guest sees the page with the trapping instruction, readable and executable only."""
+        if self.hypercall_msr & tlfs.LOCKED:
+            raise GuestFault(f"{self.guest.name}: #GP, the hypercall page is locked")
+        if not self.guest_os_id:
+            value &= ~tlfs.ENABLE   # who doesn't say who it is gets no hypercalls
+        if value & tlfs.ENABLE:
+            self.overlays.show("hypercall page", self._code, value & tlfs.PAGE_MASK, READ | EXECUTE)
+        else:
+            self.overlays.hide(self._code)
+        self.hypercall_msr = value
+
+    def _write_eoi(self, cpu, value):
+        """Bits 63:32 are RsvdZ (TLFS, "Virtual Interrupt Control": EOI Register)."""
+        if value >> 32:
+            raise GuestFault(f"{self.guest.name}: #GP, EOI: {value:#x}; bits 63 to 32 are reserved")
+        self.synics[cpu.index].end_of_interrupt()
+
+    def _write_assist(self, cpu, value):
+        """Show the vCPU's assist page at bits 63:12.  Its "No EOI required" stays 0: each EOI is wanted (TLFS, "EOI Assist")."""
+        number = cpu.index
+        if value & tlfs.ENABLE:
+            if number not in self._assist:
+                try:
+                    self._assist[number] = self.overlays.page()
+                except OutOfMemory as error:
+                    raise GuestFault(f"{self.guest.name}: #GP, VP assist page: {error}") from None
+            self.overlays.show("VP assist page", self._assist[number], value & tlfs.PAGE_MASK)
+        elif number in self._assist:
+            self.overlays.hide(self._assist[number])
+        self.assist_msrs[number] = value
+
+    # Hypercalls: function(guest, cpu, control, input, output) -> status.
+
+    def _input(self, control, gpa, size):
+        """(status, the input parameters): from registers if `gpa` holds them (fast), else from guest memory."""
+        if not self.hypercall_msr & tlfs.ENABLE:
+            raise GuestFault(f"{self.guest.name}: #UD, a hypercall before the hypercall page is enabled")
+        if control & (tlfs.RESERVED_CONTROL | tlfs.SIZES_CONTROL):
+            return tlfs.INVALID_INPUT, b""
+        if control & tlfs.FAST:
+            return (tlfs.SUCCESS, gpa.to_bytes(8, "little")) if size == 8 else (tlfs.INVALID_INPUT, b"")
+        if gpa % 8 or gpa % PAGE + size > PAGE:
+            return tlfs.INVALID_ALIGNMENT, b""
+        try:
+            return tlfs.SUCCESS, self.guest.memory.read(gpa, size)
+        except TranslationFault:
+            return tlfs.INVALID_ALIGNMENT, b""
+
+    def _post_message(self, guest, cpu, control, gpa, _output):
+        """HvCallPostMessage, slow form: 256 bytes of input.  Success means "queued", not "processed"."""
+        status, data = self._input(control, gpa, tlfs.POST_INPUT_BYTES)
+        if status:
+            return status
+        connection, reserved, message_type, size, payload = tlfs.POST_INPUT.parse(data)
+        if reserved or size > tlfs.MAX_PAYLOAD or not 0 < message_type < 1 << 31:
+            return tlfs.INVALID_PARAMETER
+        port = self.message_ports.get(connection)
+        if port is None:
+            return tlfs.INVALID_CONNECTION_ID
+        if len(port.queue) >= PORT_BUFFERS:
+            return tlfs.INSUFFICIENT_BUFFERS
+        port.queue.append((cpu.now, connection, message_type, payload[:size]))
+        self.posted += 1
+        port.arrived(cpu.now)
+        return tlfs.SUCCESS
+
+    def _signal_event(self, guest, cpu, control, gpa, _output):
+        """HvCallSignalEvent: 8 bytes of input, in RDX (fast) or in memory."""
+        if control == tlfs.FAST_SIGNAL_EVENT and gpa in self.event_ports and self.hypercall_msr & tlfs.ENABLE:
+            self.signalled += 1   # what Linux does all the time, without the detours
+            self.event_ports[gpa](cpu.now)
+            return tlfs.SUCCESS
+        status, data = self._input(control, gpa, tlfs.SIGNAL_INPUT.size)
+        if status:
+            return status
+        connection, flag, reserved = tlfs.SIGNAL_INPUT.parse(data)
+        port = self.event_ports.get(connection)
+        if port is None:
+            return tlfs.INVALID_CONNECTION_ID
+        if flag or reserved:   # each of our ports has one flag
+            return tlfs.INVALID_PARAMETER
+        self.signalled += 1
+        port(cpu.now)
+        return tlfs.SUCCESS
+
+
+def enable_enlightenments(guest, auto_eoi=False, virtual_apic=False):
+    """Give `guest` the interface; returns its `Enlightenments`, which is also `guest.enlightened`."""
+    if guest.enlightened is not None:
+        raise ValueError(f"guest {guest.name}: is enlightened already")
+    guest.enlightened = Enlightenments(guest, auto_eoi, virtual_apic)
+    return guest.enlightened

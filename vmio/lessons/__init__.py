@@ -1,0 +1,1 @@
+"""The lessons: tables, panels and pictures of each, over the kit of `vmio.lab`."""

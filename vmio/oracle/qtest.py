@@ -1,0 +1,343 @@
+"""The oracle door: this board behind QEMU's qtest text protocol.
+
+A qtest client that drives a QEMU (`qemu-system-x86_64 -machine pc -qtest ...`)
+can drive this board with the same lines, and the answers can be compared.
+Source of the protocol: QEMU, docs/devel/testing/qtest.rst and system/qtest.c.
+
+Time stands still but for `clock_step` and `clock_set`.  A disk access ends after
+the command that follows it: QEMU's ends in its own time, and a driver that
+looks at once sees BSY there too.
+"""
+
+import base64
+import os
+import sys
+from contextlib import nullcontext
+
+from vmio import console
+from vmio.devices.ata.channel import AtaDisk
+from vmio.devices.board import RTC_BASE, Board
+from vmio.devices.pci.piix import pirq_of
+from vmio.hardware import edu
+from vmio.hardware.edu_pci import EduFunction
+from vmio.hardware.nvme.controller import BAR_BYTES, NvmeController
+from vmio.hardware.nvme.pci import pci_function
+from vmio.hypervisor.host import Host
+from vmio.machine.clock import NEVER
+from vmio.machine.lines import Line
+from vmio.machine.log import Log
+from vmio.machine.pagetable import TranslationFault
+from vmio.machine.storage import Image
+from vmio.passthrough.iommu.remapper import Remapper
+from vmio.passthrough.iommu.requester import requester_id
+from vmio.passthrough.iommu.space import DmaSpace
+from vmio.passthrough.iommu.vtd import REGISTER_BYTES, VtdRegisters
+from vmio.unixsocket import connection
+
+MOST_BYTES = 16 << 20  # of one read or write command
+IOMMU_BASE = 0xFED9_0000
+PLUGGABLE = ("edu", "intel-iommu")
+SIZES = {"b": 1, "w": 2, "l": 4, "q": 8}
+
+
+class BadCommand(ValueError):
+    """A line that the protocol does not allow; the answer is FAIL and a reason."""
+
+
+class Door:
+    """One board, driven by qtest lines: `answer(line)` returns the lines to send back.
+
+    `devices` names what else is plugged in: `edu` (PCI slot 3, or 4 beside a drive's
+    NVMe controller), `intel-iommu` (registers at FED90000h; DMA of what is in
+    the PCI slots goes through it, the chipset's own IDE function's does not).
+    `most_timers` may ring in one command: 7 hours of the PC's timer, seconds of ours.
+    """
+
+    most_timers = 1_000_000
+
+    def __init__(self, drive=None, serial=None, memory_mib=16, rtc_base=RTC_BASE, devices=()):
+        unknown = [name for name in devices if name not in PLUGGABLE]
+        if unknown:
+            raise ValueError(f"device {unknown[0]}: choose from {', '.join(PLUGGABLE)}")
+        if not 1 <= memory_mib <= 1024:
+            raise ValueError(f"memory {memory_mib}: 1 to 1,024 MiB")
+        host = Host(memory_mib=memory_mib + 8)
+        self.guest = host.guest("board", ram_mib=memory_mib)
+        self._unfinished = []
+        self.image = Image.open(drive) if drive else None
+        disks = (AtaDisk(self.image),) if drive else ()
+        self.board = Board(self.guest, disks, self._disk_access, serial=serial, rtc_base=rtc_base)
+        self.iommu = self._plug_iommu() if "intel-iommu" in devices else None
+        if drive:
+            self._plug_nvme(self.image)
+        if "edu" in devices:
+            self._plug_edu(4 if drive else 3)
+        self._events = []
+        self._levels = {}
+        commands = {"read": self._read, "write": self._write, "b64read": self._b64read, "b64write": self._b64write,
+                    "memset": self._memset, "clock_step": self._clock_step, "clock_set": self._clock_set,
+                    "irq_intercept_in": self._intercept_in, "irq_intercept_out": self._intercept_out,
+                    "endianness": lambda: "little"}
+        for letter, size in SIZES.items():
+            if size < 8:
+                commands["in" + letter] = lambda port, size=size: self._in(port, size)
+                commands["out" + letter] = lambda port, value, size=size: self._out(port, value, size)
+            commands["read" + letter] = lambda at, size=size: self._load(at, size)
+            commands["write" + letter] = lambda at, value, size=size: self._store(at, value, size)
+        self._commands = commands
+
+    def _plug_iommu(self):
+        """VT-d registers; the tables are in this board's RAM.  Caches and faults as QEMU's device has them."""
+        remapper = Remapper(self.guest.memory, width=39, iotlb_entries=1024, hits_fault=False)
+        registers = VtdRegisters(remapper)
+        self.guest.mmio.attach(IOMMU_BASE, REGISTER_BYTES, registers, "intel-iommu", width=8)
+        return registers
+
+    def _dma(self, slot):
+        """What a function's DMA reaches: RAM, through the IOMMU if there is one."""
+        if self.iommu is None:
+            return self.guest.memory
+        return DmaSpace(self.iommu.remapper, self.iommu.interrupts, requester_id(0, slot))
+
+    def _plug_nvme(self, image, slot=3):
+        """The same disk once more, as an NVMe controller in a PCI slot: a client takes the one it has a driver for."""
+        controller = NvmeController(self.guest.clock, self._dma(slot), image, service=self._disk_access, fetch_ns=0)
+        pin, on_bar = self._slot(slot, "nvme", controller, BAR_BYTES, 4)
+        self.board.pci.add(slot, 0, pci_function(controller, pin, on_bar))
+
+    def _plug_edu(self, slot):
+        """QEMU's teaching device."""
+        memory = self._dma(slot)
+        device = edu.Edu(self.guest.clock, memory)
+        pin, on_bar = self._slot(slot, "edu", device, edu.BAR_BYTES, 8)
+        self.board.pci.add(slot, 0, EduFunction(device, pin, on_bar, getattr(memory, "message", None)))
+
+    def _slot(self, slot, name, device, length, width):
+        """INTA# of a PCI slot, and the call-back that puts BAR 0 on the bus."""
+        mmio, regions = self.guest.mmio, []
+
+        def on_bar(index, base):
+            while regions:
+                mmio.detach(regions.pop())
+            if base is not None and mmio.is_free(base, length):
+                regions.append(mmio.attach(base, length, device, name, width=width))
+        pin, bridge = Line(f"slot {slot} INTA#"), self.board.pci.functions[1, 0]
+        pin.connect(lambda level: bridge.set_pirq(pirq_of(slot, 0), level))
+        return pin, on_bar
+
+    def _disk_access(self, kind, sectors, done):
+        self._unfinished.append(done)
+
+    def answer(self, line):
+        """The lines that answer one command: `IRQ raise|lower N` for its effects, then OK or FAIL."""
+        words = line.split()
+        if not words:
+            return []
+        under_way, self._unfinished = self._unfinished, []
+        self.guest.clock.advance_to(self.guest.clock.now)  # what was asked for "as soon as you are done"
+        try:
+            command = self._commands.get(words[0])
+            if command is None:
+                raise BadCommand(f"Unknown command '{words[0]}'")
+            try:
+                result = command(*words[1:])
+            except TypeError:
+                raise BadCommand(f"{words[0]}: wrong number of arguments ({len(words) - 1})") from None
+            verdict = "OK" if result is None else f"OK {result}"
+        except BadCommand as error:
+            verdict = f"FAIL {error}"
+        for finish in under_way:
+            finish()
+        events, self._events = self._events, []
+        return [*events, verdict]
+
+    # Ports.
+
+    def _in(self, port, size):
+        return f"0x{self.guest.io.read(_number(port, 'port', 0xFFFF), size):04x}"
+
+    def _out(self, port, value, size):
+        port, value = _number(port, "port", 0xFFFF), _number(value, "value")
+        self.guest.io.write(port, size, value & (1 << 8 * size) - 1)
+
+    # Memory, by guest-physical address.
+
+    def _load(self, at, size):
+        at = _number(at, "address")
+        region = self.guest.mmio.find(at)
+        value = self.guest.mmio.read(at, size) if region else int.from_bytes(self._get(at, size), "little")
+        return f"0x{value:016x}"
+
+    def _store(self, at, value, size):
+        value = _number(value, "value") & (1 << 8 * size) - 1
+        at = _number(at, "address")
+        if self.guest.mmio.find(at):
+            self.guest.mmio.write(at, size, value)
+        else:
+            self._put(at, value.to_bytes(size, "little"))
+
+    def _read(self, at, length):
+        return "0x" + self._get(_number(at, "address"), _length(length)).hex()
+
+    def _write(self, at, length, data):
+        length = _length(length)
+        try:
+            raw = bytes.fromhex(data.removeprefix("0x"))
+        except ValueError:
+            raise BadCommand(f"write: data {data[:40]!r} is not hexadecimal") from None
+        self._put(_number(at, "address"), raw[:length].ljust(length, b"\0"))
+
+    def _b64read(self, at, length):
+        return base64.b64encode(self._get(_number(at, "address"), _length(length))).decode()
+
+    def _b64write(self, at, length, data):
+        length = _length(length)
+        try:
+            raw = base64.b64decode(data, validate=True)
+        except ValueError:
+            raise BadCommand(f"b64write: data {data[:40]!r} is not base64") from None
+        if len(raw) != length:
+            raise BadCommand(f"b64write: {len(raw)} bytes of data, {length} announced")
+        self._put(_number(at, "address"), raw)
+
+    def _memset(self, at, length, value):
+        at, length = _number(at, "address"), _length(length)
+        self._put(at, bytes([_number(value, "value") & 0xFF]) * length)
+
+    def _get(self, at, length):
+        """RAM, or all ones where there is none."""
+        try:
+            return self.guest.memory.read(at, length)
+        except TranslationFault:
+            return b"".join(self._page(a, n) for a, n in _pages(at, length))
+
+    def _page(self, at, length):
+        try:
+            return self.guest.memory.read(at, length)
+        except TranslationFault:
+            return b"\xff" * length
+
+    def _put(self, at, data):
+        for address, length in _pages(at, len(data)):
+            try:
+                self.guest.memory.write(address, data[address - at:address - at + length])
+            except TranslationFault:
+                pass  # nobody there to keep it
+
+    # Time and interrupts.
+
+    def _clock_step(self, ns=None):
+        clock = self.guest.clock
+        if ns is None:
+            deadline = clock.deadline()
+            return self._advance_to(deadline if deadline < NEVER else clock.now)
+        return self._advance_to(clock.now + _number(ns, "ns", NEVER - clock.now - 1))
+
+    def _clock_set(self, ns):
+        clock, when = self.guest.clock, _number(ns, "ns", NEVER - 1)
+        if when < clock.now:
+            raise BadCommand(f"clock_set {when}: the clock stands at {clock.now} and does not go back")
+        return self._advance_to(when)
+
+    def _advance_to(self, when):
+        """Move the clock, and say where it stands; it halts on the way when the timers have rung too often."""
+        clock = self.guest.clock
+        for _ in range(self.most_timers):
+            due = clock.deadline()
+            if due >= when:
+                clock.advance_to(when)
+                return clock.now
+            clock.advance_to(due)
+        raise BadCommand(f"clock: timers rang {self.most_timers} times before {when}; it stands at {clock.now}, step on")
+
+    def _intercept_in(self, name):
+        if "ioapic" not in name and "i8259" not in name:
+            raise BadCommand(f"irq_intercept_in {name}: 'ioapic' is the device here, its inputs 0 to 15 the ISA lines")
+        for n, line in enumerate(self.guest.lines):
+            self._watch(n, line)
+
+    def _intercept_out(self, name):
+        if "i8259" not in name:
+            raise BadCommand(f"irq_intercept_out {name}: 'i8259' is the device here, its output 0 the INT line")
+        self._watch(0, self.board.int_line)
+
+    def _watch(self, n, line):
+        if line in self._levels:
+            return
+        self._levels[line] = 0
+
+        def edge(level):
+            if level != self._levels[line]:
+                self._levels[line] = level
+                self._events.append(f"IRQ {'raise' if level else 'lower'} {n}")
+        line.connect(edge)
+
+
+def _number(text, name, most=(1 << 64) - 1):
+    try:
+        value = int(text, 0)
+    except ValueError:
+        raise BadCommand(f"{name} {text!r} is not a number") from None
+    if not 0 <= value <= most:
+        raise BadCommand(f"{name} {text}: 0 to {most:#x}")
+    return value
+
+
+def _length(text):
+    length = _number(text, "length")
+    if not 0 < length <= MOST_BYTES:
+        raise BadCommand(f"length {length}: 1 to {MOST_BYTES}")
+    return length
+
+
+def _pages(at, length):
+    end = at + length
+    while at < end:
+        step = min(4096 - at % 4096, end - at)
+        yield at, step
+        at += step
+
+
+def serve(door, lines, send):
+    """Answer each line of `lines`; `send(text)` writes back."""
+    for line in lines:
+        answer = door.answer(line)
+        if answer:
+            send("\n".join(answer) + "\n")
+
+
+def main(drive=None, serial=None, memory_mib=16, rtc_base=RTC_BASE, unix=None, devices=()):
+    """Serve on standard input and output, or on the Unix socket `unix`.
+
+    If somebody listens at `unix` already (as libqtest does before it starts its
+    QEMU), connect there; else listen, and serve the first client.  COM1's bytes
+    go to `serial` as `Log` has it.
+    """
+    if serial is not None and unix is not None and os.path.realpath(serial) == os.path.realpath(unix):
+        raise ValueError(f"output {serial}: the socket is to be there; choose another name")
+    inputs = {"--drive": drive}
+    log = Log(serial, inputs, () if unix is not None else (0, 1)) if serial is not None else None
+    door = Door(drive, (lambda byte: log.write(bytes([byte]))) if log else None, memory_mib, rtc_base, devices)
+    if door.image is not None:
+        inputs |= door.image.inputs("--drive")      # with its parents; the log looks again when it begins
+    with log or nullcontext():
+        if unix is not None:
+            _serve_at(door, unix)
+            return
+        if hasattr(sys.stdin, "reconfigure"):
+            sys.stdin.reconfigure(errors="replace")    # such a command is unknown, and that is the answer
+        try:
+            serve(door, sys.stdin, console.answer)
+        except BrokenPipeError as error:
+            gone = error
+        else:
+            return
+    raise gone          # the log is whole: that its client goes is how a session ends
+
+
+def _serve_at(door, unix):
+    with connection(unix) as peer, peer.makefile("r", encoding="utf-8", errors="replace") as lines:
+        try:
+            serve(door, lines, lambda text: peer.sendall(text.encode()))
+        except (BrokenPipeError, ConnectionResetError):
+            pass        # the client has gone; there is nobody to tell

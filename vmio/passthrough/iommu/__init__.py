@@ -1,0 +1,1 @@
+"""The IOMMU (VT-d): domains, translation, its caches, interrupt remapping and posting."""

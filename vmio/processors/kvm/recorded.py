@@ -1,0 +1,133 @@
+"""What a real processor said, for hosts that have none to ask: data/kvm-recorded.json.
+
+    python -m vmio.processors.kvm.recorded        on a host with a usable /dev/kvm: replaces that file
+
+Lessons ask here.  Where /dev/kvm is usable the answer is a live one, elsewhere
+the recorded one.  Counts are the same on every host, so text made of them
+is too; times are not.
+"""
+
+import json
+import sys
+from functools import cache
+
+from vmio import console, data
+from vmio.hypervisor.costs import CostModel, recorded
+from vmio.machine import files
+from vmio.processors.kvm import probe, steps
+from vmio.processors.kvm.programs import CASES
+
+NEVER_MAPPED = 0xD000_0000                       # guest-physical: no slot, no device
+# What a guest may do to itself, and how it ends: machine code that no driver has.
+FAULTS = {
+    "HLT, which ring 3 may not": b"\xf4",
+    "UD2, no instruction": b"\x0f\x0b",
+    "a jump to where no memory is": b"\x48\xb8" + NEVER_MAPPED.to_bytes(8, "little") + b"\xff\xe0",   # MOV RAX; JMP RAX
+    "a jump to itself, for ever": b"\xeb\xfe",
+}
+INTERRUPTS = 20
+COUNTS = tuple(1 << n for n in range(10))        # how often a program of each kind is repeated: 1 to 512
+_ROUNDS, _FEWER = 151, 15                        # of measuring: the smallest time is to be a quiet one
+
+
+@cache
+def live():
+    """(True, "") where /dev/kvm can be asked, or (False, why not)."""
+    return probe.usable()
+
+
+@cache
+def counts(kind, n):
+    """(exits to user space, rings) of `n` accesses of a kind in `steps.KINDS`."""
+    if live()[0]:
+        seen = steps.on_kvm(steps.KINDS[kind](n))
+        return len(seen.exits), seen.rings
+    return tuple(recorded()["counts"][kind][str(n)])
+
+
+def seen(program):
+    """Exits of a program as `steps` has them; where none can be run, what the rules say (a test holds both together)."""
+    return steps.on_kvm(program) if live()[0] else steps.expected(program)
+
+
+@cache
+def end(fault):
+    """How a guest ends that does what FAULTS says; it has 0.1 s."""
+    if not live()[0]:
+        return recorded()["ends"][fault]
+    from vmio.processors.kvm.code import Code
+    from vmio.processors.kvm.guest import Guest
+    with Guest() as guest:
+        return str(guest.run(Code().raw(FAULTS[fault]), seconds=0.1).end)
+
+
+@cache
+def interrupts(n):
+    """(handler runs, exits to user space) of a guest that executes OUT `n` times and is interrupted by irqfd at each.
+
+    Recorded also where KVM is usable and has no interrupt controller in the kernel.
+    """
+    if live()[0]:
+        from vmio.processors.kvm import irq
+        from vmio.processors.kvm.guest import DATA, Guest
+        try:
+            with Guest(interrupts=True) as guest:
+                interrupt = irq.Interrupt(guest, 0x40, DATA)
+                code = irq.enable(steps.Code())
+                for _ in range(n):
+                    code.out(steps.PORT, 1)
+                run = guest.run(code, lambda exit: interrupt.signal())
+                return interrupt.taken(), len(run.exits) - 1
+        except OSError:
+            pass
+    return tuple(recorded()["interrupts"][str(n)])
+
+
+@cache
+def replay(name):
+    """The replay of a case in `programs.CASES`: {"model", "kvm", "rings": exits by instruction, "differences": [...], ...}."""
+    if live()[0]:
+        from vmio.processors.kvm.replay import replay as run
+        case = CASES[name]
+        return run(case.record(), case.doorbells, case.signals).to_dict()
+    return recorded()["replays"][name]
+
+
+@cache
+def times():
+    """(host, {access: row of `measure`, as a dict}); measured once in a process."""
+    if live()[0]:
+        from vmio.processors.kvm import measure
+        return measure.host(), {row.name: row._asdict() for row in measure.measure(rounds=_FEWER)}
+    return recorded()["host"], {row["name"]: row for row in recorded()["exits"]}
+
+
+@cache
+def offer_this_host():
+    """Measure, and put "this-host" beside the cost presets.  The model, or None where nothing can be measured."""
+    if not live()[0]:
+        return None
+    host, rows = times()
+    model = CostModel.measured({name: row["low"] for name, row in rows.items()}, "this-host")
+    model.offer(f"this host ({host['cpu']})")
+    return model
+
+
+def main():
+    """Record everything that lessons ask for; ValueError where nothing can be recorded."""
+    works, reason = live()
+    if not works:
+        raise ValueError(f"nothing can be recorded: {reason}")
+    from vmio.processors.kvm import measure
+    kept = ("end", "differences", "model", "kvm", "rings", "bytes_read")
+    files.write_text(data.checkout("data/kvm-recorded.json"), json.dumps({
+        "host": measure.host(),
+        "exits": measure.to_dict(measure.measure(rounds=_ROUNDS)),
+        "counts": {kind: {n: counts(kind, n) for n in COUNTS} for kind in steps.KINDS},
+        "ends": {fault: end(fault) for fault in FAULTS},
+        "interrupts": {INTERRUPTS: interrupts(INTERRUPTS)},
+        "replays": {name: {key: replay(name)[key] for key in kept} for name in CASES}}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(console.run("vmio.processors.kvm.recorded", main))
