@@ -15,18 +15,18 @@ from vmio import console, data
 from vmio.machine import files
 
 FOLDER = "docs/pictures"
-PICTURES = {  # name: lesson's module, its function that makes the panel, what is set, which figure
-    "time-of-a-request": ("lesson06", "panel", {}, 0),
-    "bytes-in-the-rings": ("lesson04", "load_panel", {"queue_depth": 32}, 0),
-    "break-even": ("lesson06", "break_even_panel", {"against": "exits"}, 0),
-    "shares": ("lesson08", "live_panel", {}, 0),
+PICTURES = {  # name: lesson, its function that makes the panel, what is set, which figure
+    "time-of-a-request": ("compare_modes", "panel", {}, 0),
+    "bytes-in-the-rings": ("fill_a_ring", "load_panel", {"queue_depth": 32}, 0),
+    "break-even": ("compare_modes", "break_even_panel", {"against": "exits"}, 0),
+    "shares": ("share_a_device", "live_panel", {}, 0),
 }
 
 
 def draw(name):
     """The picture as SVG text and, in its <desc>, the panel's readout, which says the same in words."""
-    module, maker, settings, which = PICTURES[name]
-    panel = getattr(import_module(f"vmio.lab.{module}"), maker)()
+    lesson, maker, settings, which = PICTURES[name]
+    panel = getattr(import_module(f"vmio.lessons.{lesson}.panel"), maker)()
     panel.set(**settings)
     text = panel.figures[which].svg()
     panel.close()
