@@ -7,7 +7,7 @@ from vmio.drivers.nvme_disk import NvmeDisk
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.vmbus import VmBusClient
 from vmio.drivers.vpci import VpciBus
-from vmio.experiments.passthrough import Machine
+from vmio.host.nvme import AssignableNvme
 from vmio.hypervisor.host import Host
 from vmio.hypervisor.hyperv.hypercalls import enable_enlightenments
 from vmio.machine.pagetable import TranslationFault
@@ -28,7 +28,7 @@ class Rig:
     def __init__(self, guests=2, used=False, ram_mib=4, vcpus=1, enabled=True, image=None):
         self.host = Host(memory_mib=32)
         self.image = image or Image.open(DISK)
-        self.machine = Machine(self.host, [self.image], used)
+        self.machine = AssignableNvme(self.host, [self.image], used)
         self.iommu, self.router = self.machine.iommu, self.machine.router
         self.disk, self.function = self.machine.disk, self.machine.disk.function
         if enabled:

@@ -8,7 +8,8 @@ ROOT = Path(__file__).resolve().parents[2]
 # Lowest first, as README's layout lists them; rooms in one line may not import each other.
 FLOORS = (
     ("table", "data"), ("machine",), ("hypervisor",), ("devices",), ("hardware", "vmbus"), ("passthrough", "drivers"),
-    ("host",), ("experiments",), ("processors", "attacks", "oracle"), ("lab",), ("lessons",), ("bench",), ("__main__",),
+    ("host",), ("modes",), ("experiments",), ("processors", "attacks", "oracle"), ("lab",), ("lessons",), ("bench",),
+    ("__main__",),
 )
 HEIGHT = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 

@@ -10,7 +10,7 @@ from vmio.drivers import pic
 from vmio.drivers.ata import AtaDriver, AtaError
 from vmio.drivers.errors import DriverError, DriverTimeout
 from vmio.drivers.uart import UartDriver
-from vmio.experiments.disk import BUS_MASTER, _map_bus_master
+from vmio.modes.disk_emulated import BUS_MASTER, map_bus_master
 from vmio.hypervisor.host import Host
 from vmio.machine.storage import Image
 
@@ -26,7 +26,7 @@ def machine(disks=None, **board):
 
 def run(board, program):
     def whole(cpu):
-        _map_bus_master(cpu)
+        map_bus_master(cpu)
         pic.init(cpu)
         return (yield from program(cpu))
     return board.guest.host.run((board.guest.cpu, whole))[0]

@@ -119,10 +119,10 @@ def test_probe_says_why_a_linux_host_cannot(monkeypatch, tmp_path):
 
 
 @on_linux
-def test_the_environment_may_name_another_device(monkeypatch):
+def test_the_environment_may_name_another_device(monkeypatch, tmp_path):
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    monkeypatch.setenv("VMIO_KVM", "/nonexistent")
-    assert probe.usable()[0] is False and "there is no /nonexistent" in probe.usable()[1]
+    monkeypatch.setenv("VMIO_KVM", str(tmp_path / "kvm"))
+    assert probe.usable()[0] is False and f"there is no {tmp_path / 'kvm'}" in probe.usable()[1]
     with pytest.raises(FileNotFoundError):
         Vm()
     monkeypatch.setenv("VMIO_KVM", "none")

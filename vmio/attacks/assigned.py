@@ -5,7 +5,7 @@ from vmio.drivers.nvme import NvmeDriver, memory_needed
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.vmbus import VmBusClient
 from vmio.drivers.vpci import VpciBus
-from vmio.experiments.passthrough import Machine
+from vmio.host.nvme import AssignableNvme
 from vmio.hypervisor.hyperv.hypercalls import enable_enlightenments
 from vmio.machine.storage import Image
 from vmio.passthrough import virtual
@@ -32,7 +32,7 @@ class AssignedWorld(World):
         super().__init__()
         media = [self.own, self.theirs, *(Image.open(pages_of(owner, SECTORS * 512))
                                           for owner in [NEIGHBOUR_DISK] + self.more * [OWN_DISK])]
-        self.machine = Machine(self.host, media)
+        self.machine = AssignableNvme(self.host, media)
         self.iommu, self.router = self.machine.iommu, self.machine.router
         self.iommu.enable()
         self.physical = self.machine.disk.function.pci

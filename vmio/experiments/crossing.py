@@ -1,14 +1,13 @@
 """One read on its way from a guest's driver to the hardware and back, each structure as it lies in memory.
 
-The machine is the one of `split.run_split`, with one request.  What is shown is
+The machine is the one of `disk.run` in split mode, with one request.  What is shown is
 copied out of guest memory, rings and queues at the moment it happens, and drawn
 from the declarations that the drivers pack it with.
 """
 
 from typing import NamedTuple
 
-from vmio.experiments.disk import DiskParams
-from vmio.experiments.split import SplitRun
+from vmio.experiments.disk_run import DiskRun, needed
 from vmio.experiments.trace import Request
 from vmio.hardware.nvme.wire import CQE_BYTES, SQE_BYTES
 from vmio.host.physical import PhysicalDisk
@@ -16,11 +15,10 @@ from vmio.hypervisor.costs import CostModel
 from vmio.hypervisor.host import Host
 from vmio.machine.layout import Layout, raw, u8, u16, u32, u64
 from vmio.machine.overlay import Overlay
+from vmio.modes.disk_split import SplitDisk
 from vmio.vmbus.bus.packets import DESCRIPTOR, GPA_HEADER, GPA_RANGE, TRAILER
 from vmio.vmbus.bus.ring import READ, WRITE
 from vmio.vmbus.storage import vstor
-
-RAM_MIB = 20
 
 # For drawing: the same bytes as hardware.nvme_wire's SQE_RW and CQE (NVMe 1.4, 4.2, 6.9, 4.6).
 NVME_READ = Layout(
@@ -59,12 +57,13 @@ def cross(lba=2, sectors=8, image=None, costs="server-2022"):
     """Read `sectors` (1 to 256) at `lba` of `image` through a split driver; a `Crossing`."""
     if not 1 <= sectors <= 256:
         raise ValueError(f"sectors {sectors}: 1 to 256")
-    params = DiskParams(mode="split", costs=costs).check()
-    host = Host(memory_mib=RAM_MIB + 24, costs=CostModel.preset(costs))
+    requests, disk = [Request("R", lba, sectors)], SplitDisk()
+    room = needed(disk, requests, 1)
+    host = Host(memory_mib=room[2] + 24, costs=CostModel.preset(costs))
     medium = Overlay(image)
     physical = PhysicalDisk(host, [medium])
-    run = SplitRun(host, params, medium, [Request("R", lba, sectors)], RAM_MIB, physical.slices[0], 1, 512 * sectors)
-    watch = _Watch(run, physical)
+    run = _WatchedRun(host, disk, physical.slices[0], medium, requests, room)
+    watch = run.watch = _Watch(run, physical)
     host.run((run.cpu, run.program))
     begin = watch.steps[0].ns
     steps = sorted((step._replace(ns=step.ns - begin) for step in watch.steps), key=lambda step: step.ns)
@@ -76,26 +75,30 @@ def cross(lba=2, sectors=8, image=None, costs="server-2022"):
     return Crossing(steps, run.counted(lambda row: row.instruction), setup, medium.read(lba, sectors))
 
 
+class _WatchedRun(DiskRun):
+    """The guest; set-up over, the watch begins."""
+
+    def serve(self, cpu):
+        """The one request."""
+        self.watch.begin()
+        yield from super().serve(cpu)
+
+
 class _Watch:
     """Looks over the shoulders of all four: the rings' recorders, the doorbell, the controller's medium."""
 
     def __init__(self, run, physical):
         self.run, self.physical, self.steps = run, physical, []
-        start, self.env = run.start, run.cpu.env
-
-        def started(cpu):
-            start(cpu)
-            self._install()
-        run.start = started
+        self.env = run.cpu.env
 
     def note(self, ns, who, what, *structures):
         """One more step."""
         self.steps.append(Step(ns, who, what, structures))
 
-    def _install(self):
+    def begin(self):
+        """Look from now on."""
         run, cpu, env = self.run, self.run.cpu, self.env
-        guest, host = run.disk.end, run.vsp.worker.end
-        run._record_rings = lambda cpu: {}
+        guest, host = run.disk.end, run.attachment.vsp.worker.end
         guest.outgoing.recorder = self._published(guest.outgoing.memory, cpu, "guest", "StorVSC writes a request")
         host.outgoing.recorder = self._published(host.outgoing.memory, env, "host", "StorVSP writes the completion")
         host.incoming.recorder = self._taken(host.incoming.memory, env, "host", "StorVSP has taken the request")

@@ -9,9 +9,8 @@ disk could do more than they ask of it.
 
 from dataclasses import dataclass, replace
 
-from vmio.experiments import trace
-from vmio.experiments.disk import DiskResult, pattern
-from vmio.experiments.split import run_split
+from vmio.experiments import disk
+from vmio.experiments.disk import DiskResult
 from vmio.table import table
 
 WARM_UP_NS = 1_000_000     # until every guest has all its requests on the way
@@ -58,6 +57,5 @@ def run_hot_cores(params, cores, ns=1_000_000):
             before = sum(run.bytes_read for run in runs)
             yield host.env.timeout(ns)
             stretches.append((number, ns, sum(run.bytes_read for run in runs) - before))
-    requests = trace.sequential(params.bytes, params.block)
-    result = run_split(params, requests, pattern((params.bytes - 1 >> 20) + 1), change)
+    result = disk.run(params, meanwhile=change)
     return HotCores(result, tuple(stretches))

@@ -6,13 +6,31 @@ from vmio.hardware.nvme.controller import BAR_BYTES, MSIX_TABLE, NvmeController
 from vmio.hardware.nvme.pci import MSIX_CONTROL
 from vmio.hardware.nvme.sriov import PhysicalFunction
 from vmio.host.block import BlockLayer
-from vmio.host.physical import BAR, MediumTime
+from vmio.host.physical import BAR, MediumTime, Volumes
 from vmio.hypervisor.hostcpu import HostCpu
 from vmio.machine.bus import Bus
 from vmio.machine.clock import Clock
 from vmio.machine.memory import PAGE
+from vmio.passthrough.delivery import InterruptRouter
 from vmio.passthrough.function import HostFunction
+from vmio.passthrough.iommu.iommu import Iommu
 from vmio.passthrough.iommu.requester import requester_id
+
+MOST_FUNCTIONS = 64     # virtual functions that the disk can make
+
+
+class AssignableNvme:
+    """An IOMMU on `host`, off until `iommu.enable()`, and behind it an NVMe disk that holds `media`.
+
+    `disk` is the `HostNvme`; unless `used` no driver of the host's drives it.
+    """
+
+    def __init__(self, host, media, used=False):
+        self.host, self.iommu = host, Iommu(host.memory)
+        self.router = InterruptRouter(host, self.iommu)
+        medium = media[0] if len(media) == 1 else Volumes(media)
+        self.disk = HostNvme(host, medium, self.iommu, self.router, used=used, total=MOST_FUNCTIONS,
+                             parts=lambda image, count: media[:count])
 
 
 class HostNvme:

@@ -4,14 +4,14 @@ from vmio.machine.storage import Image
 from vmio.passthrough.assignment import assign
 from vmio.hypervisor.hyperv.hypercalls import enable_enlightenments
 from vmio.vmbus.bus.server import VmbusServer
-from vmio.experiments.passthrough import Machine
+from vmio.host.nvme import AssignableNvme
 
 
 def check(hand_over):
     for sector in (0, 77):
         host = Host(memory_mib=64)
         medium = Image.open(bytes(512 * 128))
-        machine = Machine(host, [medium])
+        machine = AssignableNvme(host, [medium])
         machine.iommu.enable()
         guests = [host.guest(name, ram_mib=4) for name in ("A", "B")]
         servers = []

@@ -2,13 +2,13 @@
 
 from vmio.experiments import disk
 from vmio.experiments.disk import DiskParams
+from vmio.experiments.disk_run import DiskRun, needed
 from vmio.experiments.papers.result import Result, Row, figure
-from vmio.experiments.passthrough import Machine, PassthroughRun
-from vmio.experiments.queued import room
 from vmio.experiments.trace import sequential
 from vmio.hypervisor.costs import CostModel
 from vmio.hypervisor.host import Host
 from vmio.machine.overlay import Overlay
+from vmio.modes.disk_assigned import AssignedDisk
 
 READS, BLOCK = 8, 4096
 
@@ -24,13 +24,12 @@ def passthrough():
     """(register accesses, interrupts) a read of an NVMe disk: none exits, so its registers are asked."""
     totals = []
     for reads in (READS, 2 * READS):
-        params, requests = DiskParams(mode="passthrough"), sequential(reads * BLOCK, BLOCK)
-        size, depth, ram_mib = room(params, requests)
-        host = Host(memory_mib=ram_mib + 36, costs=CostModel.preset())
+        requests, assigned = sequential(reads * BLOCK, BLOCK), AssignedDisk()
+        room = needed(assigned, requests, 1)
+        host = Host(memory_mib=room[2] + 36, costs=CostModel.preset())
         medium = Overlay(disk.pattern(1))
-        machine = Machine(host, [medium])
-        run = PassthroughRun(machine, params, medium, requests, ram_mib, machine.disk.function, depth, size)
-        machine.iommu.enable()
+        backend, = assigned.backends(host, [medium])
+        run = DiskRun(host, assigned, backend, medium, requests, room)
         host.run((run.cpu, run.program))
         regions = run.guest.direct.regions
         totals.append((sum(region.reads + region.writes for region in regions), run.cpu.interrupts))

@@ -12,13 +12,14 @@ from vmio.drivers.pages import PAGE, GuestPages
 from vmio.drivers.storvsc import StorVsc
 from vmio.drivers.uart import FIFO, UartDriver
 from vmio.drivers.vmbus import VmBusClient
-from vmio.experiments.disk import BUS_MASTER, pattern
+from vmio.experiments.disk import pattern
 from vmio.hardware.nvme.controller import BAR_BYTES, NvmeController
 from vmio.host.physical import PhysicalDisk
 from vmio.hypervisor.hyperv.hypercalls import enable_enlightenments
 from vmio.machine.overlay import Overlay
 from vmio.machine.storage import SECTOR
 from vmio.processors.kvm.record import record
+from vmio.modes.disk_emulated import BUS_MASTER, map_bus_master
 from vmio.vmbus.bus.server import VmbusServer
 from vmio.vmbus.storage.scsi import ScsiTarget
 from vmio.vmbus.storage.storvsp import StorVsp

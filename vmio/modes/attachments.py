@@ -1,0 +1,61 @@
+"""The registry of attachments, and what each of them is.
+
+A new device, or a new way to reach one, is a class with the methods of
+`Attachment` and a line in `ATTACHMENTS`.
+"""
+
+from typing import Protocol
+
+from vmio.modes.disk_assigned import AssignedDisk
+from vmio.modes.disk_emulated import EmulatedDisk
+from vmio.modes.disk_split import SplitDisk
+
+
+class Attachment(Protocol):
+    """One device of one guest, in one mode: the host's part and the guest's part of the way to it.
+
+    `driver_memory` is the guest-physical address behind the memory that the guest's
+    drivers need: data may be anywhere from there on.  `in_memory`: requests lie in
+    memory, where the other side must not find them before the guest's time has come.  `device_spans` and
+    `copy_spans` hold (from, until) in ns for each request that the device had and
+    for each piece of data that the host's software moved.
+    """
+
+    driver_memory: int
+    in_memory: bool
+    device_spans: list
+    copy_spans: list
+
+    @staticmethod
+    def backends(host, media):
+        """Return one backend on `host` for each of the `media`: what `plug` takes."""
+
+    def plug(self, platform, backend):
+        """Build the host's half, and what the guest will find, into `platform`; the guest does not run yet."""
+
+    def boot(self, cpu, pages):
+        """Bring the driver up; a generator that returns it.  `pages` (a `GuestPages`) are memory for drivers.
+
+        The driver takes `submit(kind, lba, sectors, gpa, tag)`, `flush_ring()`,
+        `yield from wait()` and `reap()`, and answers in (tag, error or None).
+        """
+
+
+ATTACHMENTS = {
+    ("disk", "emulated"): EmulatedDisk,
+    ("disk", "split"): SplitDisk,
+    ("disk", "passthrough"): AssignedDisk,
+}
+
+
+def attachment(device, mode, **options):
+    """Return a new attachment of `device` in `mode`; `options` are those of its class.
+
+    ValueError names the device and the mode, and lists what there is.
+    """
+    try:
+        kind = ATTACHMENTS[device, mode]
+    except KeyError:
+        known = ", ".join(" ".join(key) for key in ATTACHMENTS)
+        raise ValueError(f"attachment {device} {mode}: choose one of {known}") from None
+    return kind(**options)

@@ -1,0 +1,96 @@
+"""A disk passed through: the guest's own NVMe driver on a function of the host's disk, behind an IOMMU domain."""
+
+from typing import NamedTuple
+
+from vmio.drivers.nvme import NvmeDriver, memory_needed
+from vmio.drivers.nvme_disk import NvmeDisk
+from vmio.drivers.vpci import VpciBus
+from vmio.host.nvme import MOST_FUNCTIONS, AssignableNvme
+from vmio.machine.clock import NEVER
+from vmio.machine.memory import PAGE
+from vmio.passthrough import guest_iommu, virtual
+from vmio.passthrough.assignment import assign
+from vmio.passthrough.function import HostFunction
+from vmio.passthrough.strategies import Lazy, Static, Strict
+
+ENTRIES = 256                       # of the guest's queue
+ADMIN_VECTOR, IO_VECTOR = 0x40, 0x50    # of the guest's first device; the next one has the next two
+
+
+class Assignable(NamedTuple):
+    """A `function` that can be given to a guest, the `iommu` before it, and the `router` of its interrupts."""
+
+    function: HostFunction
+    machine: AssignableNvme
+
+    @property
+    def sectors(self):
+        """The size of its medium."""
+        return self.function.registers.image.sectors
+
+
+class AssignedDisk:
+    """`iommu` "off", "strict", "lazy" or "static"; `delivery` of interrupts "injected" or "posted"; or `polled`."""
+
+    driver_memory = 16 << 20
+    in_memory = True
+
+    def __init__(self, iommu="static", delivery="injected", polled=False):
+        self.iommu_mode, self.delivery, self.polled = iommu, delivery, polled
+        self.device_spans, self.copy_spans = [(0, NEVER)], []     # nobody else lets this guest wait
+
+    @staticmethod
+    def backends(host, media):
+        """Return a function for each of the `media`: the physical one if it is alone, else virtual ones.
+
+        ValueError for more media than there are virtual functions.
+        """
+        if len(media) > MOST_FUNCTIONS:
+            raise ValueError(f"guests {len(media)}: passthrough has a virtual function for each, 1 to {MOST_FUNCTIONS}")
+        machine = AssignableNvme(host, media)
+        physical = machine.disk.function
+        functions = [physical] if len(media) == 1 else virtual.enable(physical, len(media))
+        return [Assignable(function, machine) for function in functions]
+
+    def plug(self, platform, backend):
+        """Assign the function to the guest, in a domain of the guest's own."""
+        self.platform, guest = platform, platform.guest
+        self.function, self.iommu = backend.function, backend.machine.iommu
+        bus, self.number = platform.bus, platform.number()
+        self.domain = self.iommu.domain(allowed=[(guest.ram_spa(0), guest.ram)])
+        if self.iommu_mode == "static":
+            self.domain.map_guest(guest)
+        guest_iommu.serve(guest, self.iommu, self.domain)
+        self.lent = assign(self.function, guest, bus, backend.machine.router, self.domain, self.delivery,
+                           self.number)
+        if self.iommu_mode != "off":
+            self.iommu.enable()
+
+    def boot(self, cpu, pages):
+        """Bus, function, BAR, interrupts, queues, where nearly all exits of this mode are; returns an `NvmeDisk`."""
+        client, channel = yield from self.platform.channel(cpu, pages, self.lent.vsp)
+        bus = VpciBus(client, channel, self.platform.mmio)
+        yield from bus.init()
+        function, = bus.functions
+        function.enable()
+        if not self.polled:
+            yield from function.connect(0, ADMIN_VECTOR + self.number - 1, lambda cpu: None)
+            yield from function.connect(1, IO_VECTOR + self.number - 1, lambda cpu: disk.interrupt(cpu))
+        self.dma = self._strategy(cpu)
+        size = memory_needed(ENTRIES)
+        base = pages.take(size // PAGE)
+        offset = self.dma.map(base, size) - base
+        driver = NvmeDriver(cpu, function.bar(0), base, size, ENTRIES, vectors=None if self.polled else [1],
+                            address=lambda at: at + offset)
+        disk = NvmeDisk(driver, self.dma, self.polled)
+        yield from driver.init()
+        return disk
+
+    def _strategy(self, cpu):
+        """Return how buffers come into the domain."""
+        if self.iommu_mode == "off":
+            return guest_iommu.Untranslated(self.platform.guest)
+        if self.iommu_mode == "static":
+            return Static(self.iommu_mode)
+        kind = Strict if self.iommu_mode == "strict" else Lazy
+        return kind(guest_iommu.GuestIommu(cpu), self.domain, self.platform.guest, cpu.compute)

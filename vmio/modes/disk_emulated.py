@@ -1,0 +1,60 @@
+"""A disk by full emulation: a PC's board with an ATA disk, and the guest's ATA driver."""
+
+from vmio.devices.ata.disk import AtaDisk
+from vmio.devices.board import Board
+from vmio.drivers import pic
+from vmio.drivers.ata import AtaDriver
+from vmio.drivers.ata_queue import AtaQueue
+from vmio.machine.storage import SECTOR
+
+BUS_MASTER = 0xC000    # where this guest's firmware maps the IDE function's BAR 4
+
+
+class EmulatedDisk:
+    """`transfer` "pio", "multiple" or "dma"; the options are those of `AtaDriver`."""
+
+    driver_memory = 1 << 20
+    in_memory = False        # each access of a register exits, at its time
+
+    def __init__(self, transfer="pio", string=True, width=2, interrupts=True):
+        self.options = {"transfer": transfer, "string": string, "width": width, "interrupts": interrupts}
+        self.dma = transfer == "dma"
+        self.device_spans, self.copy_spans = [], []
+
+    @staticmethod
+    def backends(host, media):
+        """Return the media themselves: an emulated disk has its image to itself."""
+        return media
+
+    def plug(self, platform, backend):
+        """Build a board with this disk as primary master.  ValueError for a guest that has a board already."""
+        if platform.board is not None:
+            raise ValueError(f"guest {platform.guest.name}: has an emulated disk already; its board takes one here")
+        clock, costs = platform.guest.clock, platform.host.costs
+
+        def service(kind, sectors, done):
+            if kind in ("buffer", "reset"):
+                done()                   # the medium has no part in it
+                return
+            ready = over = clock.now + costs.disk_ns(kind, sectors)
+            self.device_spans.append((clock.now, ready))
+            if self.dma:
+                over += costs.copy_ns(sectors * SECTOR)   # the emulator moves what a DMA engine would
+                self.copy_spans.append((ready, over))
+            clock.call_at(over, done)
+        platform.board = Board(platform.guest, (AtaDisk(backend),), service)
+
+    def boot(self, cpu, pages):
+        """Firmware's part, the interrupt controller, the driver; a generator that returns an `AtaQueue`."""
+        map_bus_master(cpu)
+        pic.init(cpu)
+        driver = AtaDriver(cpu, **self.options, bus_master=BUS_MASTER if self.dma else None)
+        yield from driver.init()
+        return AtaQueue(driver)
+
+
+def map_bus_master(cpu):
+    """Do firmware's part: give BAR 4 of function 0:1.1 its address, switch I/O and bus mastering on."""
+    for register, value in ((0x20, BUS_MASTER | 1), (0x04, 0x0005)):
+        cpu.outl(0xCF8, 0x8000_0900 | register)
+        cpu.outl(0xCFC, value)
