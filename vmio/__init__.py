@@ -4,6 +4,56 @@ Three ways for a guest to reach a device (`emulated`, `split`, `passthrough`)
 over one machine, with every VM exit counted in one place.  The package has
 floors, from `machine` up to `lessons`, and an import never goes up; README lists
 them, docs/architecture.md shows the way of one read.
+
+What lessons and exercises use can be had from here, whatever file it lies in:
+
+    from vmio import Host, Machine, attachment, ring
+
+Nothing is imported before it is asked for, so `import vmio` costs next to nothing.
 """
 
+from importlib import import_module
+
 __version__ = "0.1.0"
+
+_PUBLIC = {
+    # machines
+    "Machine": "vmio.modes.machine", "attachment": "vmio.modes.attachments", "Host": "vmio.hypervisor.host",
+    "CostModel": "vmio.hypervisor.costs", "Board": "vmio.devices.board", "AtaDisk": "vmio.devices.ata.disk",
+    "Image": "vmio.machine.storage", "TranslationFault": "vmio.machine.pagetable", "UartDriver": "vmio.drivers.uart",
+    # split drivers
+    "ChannelEnd": "vmio.vmbus.bus.channel", "FlatMemory": "vmio.vmbus.bus.ringmemory", "GpaRange": "vmio.vmbus.bus.packets",
+    "RingFull": "vmio.vmbus.bus.ring", "RingReader": "vmio.vmbus.bus.ring", "RingWriter": "vmio.vmbus.bus.ring",
+    "format_ring": "vmio.vmbus.bus.ring", "signal_if_it_was_empty": "vmio.vmbus.bus.ring",
+    "VmbusServer": "vmio.vmbus.bus.server", "enable_enlightenments": "vmio.hypervisor.hyperv.hypercalls",
+    # passthrough
+    "AssignableNvme": "vmio.host.nvme", "Iommu": "vmio.passthrough.iommu.iommu", "assign": "vmio.passthrough.assignment",
+    # experiments
+    "DiskParams": "vmio.experiments.disk_params", "KvDevice": "vmio.experiments.kv",
+    "SharedGuest": "vmio.experiments.sharing", "SharingParams": "vmio.experiments.sharing",
+    "run_sharing": "vmio.experiments.sharing", "jain": "vmio.experiments.sharing_result",
+}
+_MODULES = {   # for their constants and functions
+    "ata_commands": "vmio.devices.ata.commands", "compare": "vmio.experiments.compare",
+    "compare_sweep": "vmio.experiments.compare_sweep", "disk": "vmio.experiments.disk", "iotlb": "vmio.experiments.iotlb",
+    "kv": "vmio.experiments.kv", "packets": "vmio.vmbus.bus.packets", "pic": "vmio.drivers.pic",
+    "recorded": "vmio.processors.kvm.recorded", "ring": "vmio.vmbus.bus.ring", "ringsteps": "vmio.experiments.ringsteps",
+    "steps": "vmio.processors.kvm.steps", "trace": "vmio.experiments.trace",
+}
+__all__ = sorted([*_PUBLIC, *_MODULES])
+
+
+def __getattr__(name):
+    """Import the module behind a public name when the name is first used (PEP 562)."""
+    if name in _PUBLIC:
+        found = getattr(import_module(_PUBLIC[name]), name)
+    elif name in _MODULES:
+        found = import_module(_MODULES[name])
+    else:
+        raise AttributeError(f"module 'vmio' has no attribute {name!r}")
+    globals()[name] = found
+    return found
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

@@ -10,7 +10,7 @@
 #
 # **What you'll need.** [01 · Trap an instruction](01_trap_an_instruction.ipynb). About 45 minutes.
 # %%
-from vmio.drivers.uart import UartDriver
+from vmio import UartDriver, disk, trace
 from vmio.lab import exercise, predict
 from vmio.lessons.emulate_a_device import panel as lesson
 # %% [markdown]
@@ -122,7 +122,6 @@ panel
 # must be the image's, whatever the way.
 # %%
 from vmio import data
-from vmio.experiments import disk, trace
 
 requests = trace.load(data.path("traces/read_all_files.csv"))
 for transfer in ("pio", "multiple", "dma"):

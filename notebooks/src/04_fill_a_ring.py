@@ -14,7 +14,7 @@
 # %%
 from vmio.lab import exercise, predict
 from vmio.lessons.fill_a_ring import panel as lesson
-from vmio.vmbus.bus.packets import COMPLETION, COMPLETION_REQUESTED, INBAND
+from vmio import packets, ringsteps
 # %% [markdown]
 # ## Who touches what
 #
@@ -40,7 +40,7 @@ ask
 # %% [markdown]
 # ## Run
 # %%
-signal = writer.send(INBAND, b"hello, host", transaction_id=0x42, flags=COMPLETION_REQUESTED)
+signal = writer.send(packets.INBAND, b"hello, host", transaction_id=0x42, flags=packets.COMPLETION_REQUESTED)
 print("must signal:", signal)
 print(lesson.draw_record(memory, 0))
 # %% [markdown]
@@ -50,7 +50,7 @@ print(lesson.draw_record(memory, 0))
 # the trailer out: leaving it out when moving on is the classical mistake.
 # %%
 ask.compare(writer.state()["used"])
-print("a second record, must signal:", writer.send(COMPLETION, b"done", transaction_id=0x41))
+print("a second record, must signal:", writer.send(packets.COMPLETION, b"done", transaction_id=0x41))
 print(reader.receive())
 print(reader.receive())
 print("both read, not given back: used", writer.state()["used"])
@@ -81,9 +81,8 @@ panel
 ask = predict("lost-wakeups", "In how many of 1,000 orders does it hang?", "orders")
 ask
 # %%
-from vmio.experiments.ringsteps import SCRIPTS, hangs
 
-ask.compare(hangs(SCRIPTS["no second look"]))
+ask.compare(ringsteps.hangs(ringsteps.SCRIPTS["no second look"]))
 print()
 print(lesson.hang_table())
 # %% [markdown]
@@ -161,8 +160,7 @@ ex = exercise("find-the-lost-wakeup")
 ex.check(consume)
 # %% [exercise] write-a-key-value-vsc
 # %%
-from vmio.vmbus.bus.ring import RingFull
-from vmio.experiments.kv import ANSWER, GET, PUT, REQUEST
+from vmio import RingFull, kv, packets
 # %% [stub] write-a-key-value-vsc
 # %%
 ex = exercise("write-a-key-value-vsc")

@@ -1,8 +1,5 @@
-from vmio.devices.ata.channel import AtaDisk
-from vmio.devices.ata.commands import COMMANDS
-from vmio.devices.board import Board
-from vmio.hypervisor.host import Host
-from vmio.lab.check import Wrong, expect
+from vmio import AtaDisk, Board, Host, ata_commands
+from vmio.lab import Wrong, expect
 
 OPCODE = 0xF8
 
@@ -17,7 +14,7 @@ class Size:
 
 
 def check(read_native_max):
-    known = COMMANDS[OPCODE]
+    known = ata_commands.COMMANDS[OPCODE]
     for sectors in (100, 65_536, 3_000_001, (1 << 28) - 5):
         for unit in (0, 1):
             guest = Host(memory_mib=8).guest(ram_mib=1)
@@ -25,12 +22,12 @@ def check(read_native_max):
             board = Board(guest, (disk, disk) if unit else (disk,))
             cpu, given = guest.cpu, f"a disk of {sectors:,} sectors as {'slave' if unit else 'master'}"
             answered = []
-            COMMANDS[OPCODE] = lambda *arguments: answered.append(read_native_max(*arguments)) or answered[-1]
+            ata_commands.COMMANDS[OPCODE] = lambda *arguments: answered.append(read_native_max(*arguments)) or answered[-1]
             try:
                 cpu.outb(0x1F6, 0xE0 | unit << 4)
                 cpu.outb(0x1F7, OPCODE)
             finally:
-                COMMANDS[OPCODE] = known
+                ata_commands.COMMANDS[OPCODE] = known
             if answered == [None] or answered == [...]:
                 raise NotImplementedError
             expect(board.ata[0].line.level, 1, given=f"{given}: interrupt line after the command")

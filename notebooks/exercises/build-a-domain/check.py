@@ -1,9 +1,7 @@
 from random import Random
 
-from vmio.hypervisor.host import Host
-from vmio.lab.check import Wrong
-from vmio.machine.pagetable import TranslationFault
-from vmio.passthrough.iommu.iommu import Iommu
+from vmio import Host, Iommu, TranslationFault
+from vmio.lab import Wrong
 
 REQUESTER = 0x18
 

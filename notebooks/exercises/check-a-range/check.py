@@ -1,6 +1,6 @@
 from random import Random
 
-from vmio.lab.check import expect
+from vmio.lab import expect
 
 RAM = 256
 

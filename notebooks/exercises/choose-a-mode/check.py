@@ -1,9 +1,7 @@
 from dataclasses import dataclass
 
-from vmio.hypervisor.costs import CostModel
-from vmio.lab.check import Wrong
-from vmio.experiments import compare
-from vmio.experiments.compare_sweep import EXIT_TERMS
+from vmio import CostModel, compare, compare_sweep
+from vmio.lab import Wrong
 
 NEEDS = {"emulated": "ata", "split": "storvsc", "passthrough": "nvme"}
 
@@ -25,7 +23,7 @@ class Case:
         if mode not in NEEDS:
             raise ValueError(f"mode {mode!r}: emulated, split or passthrough")
         costs = CostModel.preset()
-        costs = costs.with_(**{term: round(getattr(costs, term) / self.cheap) for term in EXIT_TERMS})
+        costs = costs.with_(**{term: round(getattr(costs, term) / self.cheap) for term in compare_sweep.EXIT_TERMS})
         one = compare.run(compare.params_of(mode, costs=costs), compare.requests(self.workload)[:16])
         return (one.virtual_ns if self.figure == "time" else one.host_cpu_ns) / one.requests / 1000
 

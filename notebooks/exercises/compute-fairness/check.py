@@ -1,7 +1,7 @@
 from random import Random
 
-from vmio.lab.check import Wrong
-from vmio.experiments.sharing_result import jain
+from vmio import jain
+from vmio.lab import Wrong
 
 
 def check(fairness):

@@ -1,9 +1,7 @@
 from random import Random
 
-from vmio.lab.check import Wrong, expect
-from vmio.vmbus.bus.packets import INBAND
-from vmio.vmbus.bus.ring import OVERHEAD, RingFull, RingWriter, format_ring
-from vmio.vmbus.bus.ringmemory import FlatMemory
+from vmio import FlatMemory, RingFull, RingWriter, format_ring, packets, ring
+from vmio.lab import Wrong, expect
 
 
 def fits(write, read, pages, total):
@@ -13,7 +11,7 @@ def fits(write, read, pages, total):
     memory.store32(0, write)
     memory.store32(4, read)
     try:
-        RingWriter(memory).send(INBAND, bytes(total - OVERHEAD))
+        RingWriter(memory).send(packets.INBAND, bytes(total - ring.OVERHEAD))
     except (RingFull, ValueError):
         return False
     return True
@@ -29,7 +27,7 @@ def check(largest_record):
         size, given = (pages - 1) * 4096, f"write {write}, read {read}, size {(pages - 1) * 4096}"
         used = (write - read) % size
         got, most = largest_record(write, read, size), size - used - 8
-        expect(got, most if most >= OVERHEAD else 0, given=given)
-        if got and not fits(write, read, pages, got) or fits(write, read, pages, max(got + 8, OVERHEAD)):
+        expect(got, most if most >= ring.OVERHEAD else 0, given=given)
+        if got and not fits(write, read, pages, got) or fits(write, read, pages, max(got + 8, ring.OVERHEAD)):
             raise Wrong(given, "what a RingWriter says", got)
     return f"{len(cases)} rings: wrapped, empty, and full but for 8 bytes."

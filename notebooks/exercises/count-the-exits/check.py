@@ -1,8 +1,7 @@
 from random import Random
 
-from vmio.devices.board import Board
-from vmio.hypervisor.host import Host
-from vmio.lab.check import expect
+from vmio import Board, Host
+from vmio.lab import expect
 
 RAM = 1 << 20
 

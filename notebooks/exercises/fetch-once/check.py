@@ -1,4 +1,4 @@
-from vmio.lab.check import Wrong, expect
+from vmio.lab import Wrong, expect
 
 
 class Shared:

@@ -1,6 +1,5 @@
-from vmio.hypervisor.costs import CostModel
-from vmio.lab.check import expect, expect_at_most
-from vmio.experiments import compare
+from vmio import CostModel, compare
+from vmio.lab import expect, expect_at_most
 
 HOSTS = (("server-2022", "DMA"), ("server-2022", "PIO strings"), ("kvm-2017", "DMA"))
 READS = 16

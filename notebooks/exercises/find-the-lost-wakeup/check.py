@@ -1,9 +1,7 @@
 from itertools import combinations_with_replacement
 
-from vmio.lab.check import Wrong
-from vmio.vmbus.bus.packets import INBAND
-from vmio.vmbus.bus.ring import MASK, RingReader, RingWriter, format_ring, signal_if_it_was_empty
-from vmio.vmbus.bus.ringmemory import FlatMemory
+from vmio import FlatMemory, RingReader, RingWriter, format_ring, packets, ring, signal_if_it_was_empty
+from vmio.lab import Wrong
 
 RECORDS = 3   # the first is there when the consumer wakes; the others come at every possible time
 PLACES = 12   # calls of the consumer before which they may come; later is after it sleeps
@@ -24,7 +22,7 @@ class Ring:
     def _produce(self):
         for number in range(RECORDS):
             old = self._memory.load32(0)
-            self._writer.send(INBAND, bytes(8), number)
+            self._writer.send(packets.INBAND, bytes(8), number)
             yield                                       # published; now the look
             _, read, mask, _ = self._memory.indices()
             self.rung |= signal_if_it_was_empty(old, self._memory.load32(0), read, mask)
@@ -46,7 +44,7 @@ class Ring:
 
     def unmask(self):
         self._call("unmask")
-        self._memory.store32(MASK, 0)
+        self._memory.store32(ring.MASK, 0)
 
     def receive(self):
         self._call("receive")
@@ -64,7 +62,7 @@ class Ring:
     def handle(self, record):
         """What the learner gives records to."""
         self.handled.append(record)
-        if not self._memory.load32(MASK):
+        if not self._memory.load32(ring.MASK):
             raise Wrong(f"record {record}", "mask 1 while records are handled", "mask 0",
                         "Each record that comes meanwhile may cost a signal.")
 

@@ -1,11 +1,10 @@
-from vmio.lab.check import Wrong
-from vmio.machine.pagetable import TranslationFault
-from vmio.experiments.iotlb import machine
+from vmio import TranslationFault, iotlb
+from vmio.lab import Wrong
 
 
 def check(release):
     for pages in (1, 2, 4):
-        guest, iommu, domain, dma = machine()
+        guest, iommu, domain, dma = iotlb.machine()
         for page in range(32):
             domain.map(page * 4096, guest.ram_spa(page * 4096), 4096)
             dma.read(page * 4096, 1)

@@ -1,7 +1,7 @@
 from random import Random
 
-from vmio.lab.check import expect
-from vmio.experiments.sharing import SharedGuest, SharingParams, run_sharing
+from vmio import SharedGuest, SharingParams, run_sharing
+from vmio.lab import expect
 
 
 def check(culprit):

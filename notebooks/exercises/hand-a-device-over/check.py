@@ -1,10 +1,5 @@
-from vmio.hypervisor.host import Host
-from vmio.lab.check import Wrong
-from vmio.machine.storage import Image
-from vmio.passthrough.assignment import assign
-from vmio.hypervisor.hyperv.hypercalls import enable_enlightenments
-from vmio.vmbus.bus.server import VmbusServer
-from vmio.host.nvme import AssignableNvme
+from vmio import AssignableNvme, Host, Image, VmbusServer, assign, enable_enlightenments
+from vmio.lab import Wrong
 
 
 def check(hand_over):

@@ -1,6 +1,6 @@
 from random import Random
 
-from vmio.lab.check import Wrong
+from vmio.lab import Wrong
 
 RATE = 10**9                    # bytes/s that the disk gives
 MB = 10**6

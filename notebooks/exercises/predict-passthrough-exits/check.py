@@ -1,6 +1,5 @@
-from vmio.lab.check import expect
-from vmio.experiments import disk
-from vmio.experiments.disk import DiskParams
+from vmio import DiskParams, disk
+from vmio.lab import expect
 
 
 def check(exits):

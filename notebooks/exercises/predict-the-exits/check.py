@@ -1,7 +1,7 @@
 from random import Random
 
-from vmio.processors.kvm import recorded, steps
-from vmio.lab.check import expect
+from vmio import recorded, steps
+from vmio.lab import expect
 
 
 def programs():

@@ -1,6 +1,5 @@
-from vmio.lab.check import Wrong, expect_at_most
-from vmio.experiments import disk
-from vmio.experiments.disk import DiskParams
+from vmio import DiskParams, disk
+from vmio.lab import Wrong, expect_at_most
 
 
 def check(at_most_exits):

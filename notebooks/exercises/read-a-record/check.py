@@ -1,9 +1,7 @@
 from random import Random
 
-from vmio.lab.check import expect
-from vmio.vmbus.bus.packets import COMPLETION, GPA_DIRECT, INBAND, GpaRange
-from vmio.vmbus.bus.ring import DATA, WRITE, RingReader, RingWriter, format_ring
-from vmio.vmbus.bus.ringmemory import FlatMemory
+from vmio import FlatMemory, GpaRange, RingReader, RingWriter, format_ring, packets, ring
+from vmio.lab import expect
 
 
 def check(read_record):
@@ -12,16 +10,16 @@ def check(read_record):
     writer, reader = RingWriter(memory), RingReader(memory)
     records = wrapped = 0
     while wrapped < 3:
-        index = memory.load32(WRITE)
-        kind = random.choice((INBAND, GPA_DIRECT, COMPLETION))
+        index = memory.load32(ring.WRITE)
+        kind = random.choice((packets.INBAND, packets.GPA_DIRECT, packets.COMPLETION))
         payload = random.randbytes(8 * random.randrange(1, 20))
-        ranges = (GpaRange(4096, 0, (random.randrange(1, 1 << 20),)),) if kind == GPA_DIRECT else ()
+        ranges = (GpaRange(4096, 0, (random.randrange(1, 1 << 20),)),) if kind == packets.GPA_DIRECT else ()
         writer.send(kind, payload, transaction_id=random.randrange(1 << 64), ranges=ranges)
-        after = memory.load32(WRITE)
+        after = memory.load32(ring.WRITE)
         wrapped += after < index
         sent = reader.receive()
         reader.commit()
-        data = memory.read(DATA, memory.size)
+        data = memory.read(ring.DATA, memory.size)
         expect(tuple(read_record(data, index)), (kind, sent.transaction_id, payload, after),
                given=f"a record of type {kind:#x} at index {index} of {memory.size}")
         records += 1

@@ -1,10 +1,7 @@
 from random import Random
 
-from vmio.devices.ata.channel import AtaDisk
-from vmio.devices.board import Board
-from vmio.hypervisor.host import Host
-from vmio.lab.check import Wrong, expect_at_most
-from vmio.machine.storage import Image
+from vmio import AtaDisk, Board, Host, Image
+from vmio.lab import Wrong, expect_at_most
 
 CONTENT = Random(5).randbytes(512 * 4096)
 

@@ -1,6 +1,5 @@
-from vmio.devices.board import Board
-from vmio.hypervisor.host import Host
-from vmio.lab.check import expect, expect_at_most
+from vmio import Board, Host
+from vmio.lab import expect, expect_at_most
 
 
 def check(send):

@@ -1,7 +1,5 @@
-from vmio.devices.board import Board
-from vmio.drivers import pic
-from vmio.hypervisor.host import Host
-from vmio.lab.check import Wrong, expect_at_most
+from vmio import Board, Host, pic
+from vmio.lab import Wrong, expect_at_most
 
 
 def check(wait_for):

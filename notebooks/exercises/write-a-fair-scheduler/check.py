@@ -1,6 +1,6 @@
 from random import Random
 
-from vmio.lab.check import Wrong
+from vmio.lab import Wrong
 
 
 def check(pick):

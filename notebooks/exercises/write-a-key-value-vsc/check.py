@@ -1,10 +1,7 @@
 from random import Random
 
-from vmio.lab.check import Wrong, expect, expect_at_most
-from vmio.vmbus.bus.channel import ChannelEnd
-from vmio.vmbus.bus.ring import RingReader, RingWriter, format_ring
-from vmio.vmbus.bus.ringmemory import FlatMemory
-from vmio.experiments.kv import KvDevice
+from vmio import ChannelEnd, FlatMemory, KvDevice, RingReader, RingWriter, format_ring
+from vmio.lab import Wrong, expect, expect_at_most
 
 
 class Channel:

@@ -1,8 +1,7 @@
 from random import Random
 
-from vmio.hypervisor.host import Host
-from vmio.lab.check import expect
-from vmio.passthrough.iommu.iommu import Iommu
+from vmio import Host, Iommu
+from vmio.lab import expect
 
 DEVICE = 0x18
 

@@ -1,4 +1,4 @@
-from vmio.machine.pagetable import TranslationFault as _TranslationFault
+from vmio import TranslationFault as _TranslationFault
 
 
 def steal(dma, limit):

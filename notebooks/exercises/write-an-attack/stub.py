@@ -1,4 +1,3 @@
-from vmio.machine.pagetable import TranslationFault as _TranslationFault
 
 
 def steal(dma, limit):

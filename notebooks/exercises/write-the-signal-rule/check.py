@@ -1,9 +1,8 @@
 from dataclasses import replace
 from random import Random
 
-from vmio.lab.check import Wrong, expect, expect_at_most
-from vmio.vmbus.bus.ring import signal_if_it_was_empty
-from vmio.experiments.ringsteps import SCRIPTS, play
+from vmio import ringsteps, signal_if_it_was_empty
+from vmio.lab import Wrong, expect, expect_at_most
 
 CASES = [  # old_write, new_write, read, mask
     (0, 32, 0, 0), (0, 32, 0, 1), (32, 64, 0, 0), (4064, 24, 4064, 0), (4064, 24, 8, 0), (4064, 24, 24, 0),
@@ -11,12 +10,12 @@ CASES = [  # old_write, new_write, read, mask
 
 
 def check(should_signal):
-    random, scripts = Random(4), (SCRIPTS["all rules kept"], SCRIPTS["ring full"])
+    random, scripts = Random(4), (ringsteps.SCRIPTS["all rules kept"], ringsteps.SCRIPTS["ring full"])
     signals = 0
     for number in range(300):
         order = "".join("pc"[random.getrandbits(1)] for _ in range(40))
         script = replace(scripts[number % 2], order=order)
-        story, best = play(replace(script, should_signal=should_signal)), play(script)
+        story, best = ringsteps.play(replace(script, should_signal=should_signal)), ringsteps.play(script)
         given = f"{len(script.sizes)} records, order of steps {order[:20]}..."
         if any(should_signal(*case) is ... for case in CASES):
             raise NotImplementedError
