@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 
+from tests.disk_files import seal_vhdx
 from vmio.machine.storage import SECTOR, Image
 
 PROGRAMS = ("qemu-img", "qemu-io")
@@ -80,6 +81,24 @@ def test_many_chunks_of_a_large_disk(tmp_path):
         assert image.sectors == size // SECTOR
         for n, at in enumerate(places):
             assert image.read(at // SECTOR - 1, 3) == bytes(SECTOR) + bytes([n + 1]) * SECTOR + bytes(SECTOR)
+
+
+def test_a_log_that_was_not_replayed_is_refused_and_its_cure_works(tmp_path):
+    """QEMU leaves its log's entries in the file; a header that names them again is that of a file which was not closed."""
+    path, _ = make(tmp_path, "vhdx", "subformat=dynamic,block_size=1M", 8 * MIB, 6, 3)
+    with open(path, "r+b") as file:
+        head = file.read(2 * MIB)
+        assert head[MIB:MIB + 4] == b"loge"
+        header = max((head[at:at + 4096] for at in (65536, 131072)), key=lambda raw: raw[8:16][::-1])
+        for at in (65536, 131072):
+            file.seek(at)
+            file.write(seal_vhdx(header[:48] + head[MIB + 32:MIB + 48] + header[64:]))
+    with pytest.raises(ValueError, match=r"disk\.vhdx: VHDX: it was not closed in order.*qemu-img check -r all"):
+        Image.open(path)
+    run("qemu-img", "check", "-r", "all", path)
+    run("qemu-img", "convert", "-f", "vhdx", "-O", "raw", path, tmp_path / "replayed")
+    with Image.open(path) as image:
+        assert image.read(0, image.sectors) == (tmp_path / "replayed").read_bytes()
 
 
 @pytest.mark.parametrize("kind, name", [("qcow2", "qcow2"), ("vmdk", "VMDK"), ("vdi", "VDI"), ("qed", "QED"),
