@@ -79,12 +79,12 @@ def endless_lists(world):
     def add(*arguments):
         dog.tick()
         return real(*arguments)
-    with without(nvme_sgl, "MOST_SEGMENTS", 1 << 60), without(nvme_sgl, "_add", add) as real:
+    with without(nvme_sgl, "MOST_DESCRIPTORS", 1 << 60), without(nvme_sgl, "_add", add) as real:
         yield
 
 
 @attack("dma-list-in-a-circle", "A scatter gather list whose last entry leads back to it", "a list of descriptors ends",
-        "NVMe 1.4, 4.4 \"Scatter Gather List\"", "the controller follows so many segments and no more", endless_lists,
+        "NVMe 1.4, 4.4 \"Scatter Gather List\"", "the controller follows so many descriptors and no more", endless_lists,
         REJECT, WEDGED)
 def circle(world, cpu):
     driver = yield from world.drive(cpu)
