@@ -62,6 +62,9 @@ def _parser():
                      help="requests of a real disk: CSV time_us,op,lba,sectors, or (recognised by content) blkparse, biosnoop, "
                           "fio iolog 2 and 3, MSR Cambridge, Alibaba, Tencent CBS, SYSTOR '17, SPC; gzip or not")
     run.add_argument("--volume", metavar="NAME", help="the trace's volume to take, if it has several (without: they are listed)")
+    run.add_argument("--timed", action="store_true",
+                     help="requests come at the trace's times and wait if the disk isn't ready; latency counts from then "
+                          "(without it the times are not used: the next request follows as soon as it may)")
     run.add_argument("--image", metavar="FILE", help="disk: raw, gzip, VHD, VHDX, block device; it is not changed")
     run.add_argument("--save", metavar="FILE", help="write the first guest's disk here at the end; the file is replaced when all is written")
     run.add_argument("--json", action="store_true", help="one JSON object on standard output")
@@ -96,7 +99,7 @@ def _run(args):
                              transfer="dma" if args.dma else "pio", interrupts=not args.polled,
                              guests=args.guests, queue_depth=args.queue_depth, costs=args.costs, ring_kib=args.ring_kib,
                              batch=args.batch, signals=args.signals, host_cores=args.host_cores,
-                             iommu=args.iommu, delivery=args.interrupts)
+                             iommu=args.iommu, delivery=args.interrupts, timed=args.timed)
     if args.mode == "emulated" and args.interrupts == "posted":
         raise ValueError("--interrupts posted: not in this mode, emulated: its interrupts come by way of a PIC")
     requests = trace.load(args.trace, args.volume) if args.trace is not None else None

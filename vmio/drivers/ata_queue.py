@@ -7,6 +7,7 @@ The command block has room for one command, so the depth is 1; `StorVsc` and
 from collections import deque
 
 from vmio.drivers.ata import AtaError
+from vmio.machine.clock import NEVER
 
 
 class AtaQueue:
@@ -23,9 +24,13 @@ class AtaQueue:
     def flush_ring(self):
         """Do nothing: there is no ring, and `wait` carries the requests out."""
 
-    def wait(self):
-        """Carry out the next request, if none is waiting to be reaped."""
-        if self._finished or not self._waiting:
+    def wait(self, until=NEVER):
+        """Carry out the next request, if none is waiting to be reaped; without one, sleep until `until`."""
+        if self._finished:
+            return
+        if not self._waiting:
+            while self.cpu.now < until < NEVER:
+                yield from self.cpu.hlt(until - self.cpu.now)
             return
         kind, lba, sectors, gpa, tag = self._waiting.popleft()
         error = None

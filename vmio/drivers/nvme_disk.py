@@ -14,6 +14,7 @@ from collections import deque
 
 from vmio.drivers.errors import DriverTimeout
 from vmio.drivers.nvme import SECTOR, NvmeError, page_list
+from vmio.machine.clock import NEVER
 from vmio.machine.pagetable import READ, WRITE
 
 TIMEOUT_NS = 60_000_000_000
@@ -92,17 +93,20 @@ class NvmeDisk:
         self.finished.clear()
         return over
 
-    def wait(self):
-        """Until there is something to reap: asleep, or by looking again and again."""
+    def wait(self, until=NEVER):
+        """Until there is something to reap, or the time is `until`: asleep, or by looking again and again."""
         deadline = self.cpu.now + TIMEOUT_NS
         if self.polled:
             self.interrupt(self.cpu)
-        while not self.finished:
+        while not self.finished and self.cpu.now < until:
+            if not self.in_flight and until < NEVER:
+                yield from self.cpu.hlt(until - self.cpu.now)
+                continue
             if self.polled:
                 yield from self.cpu.spin()
                 self.interrupt(self.cpu)
             else:
-                yield from self.cpu.hlt(deadline - self.cpu.now)
+                yield from self.cpu.hlt(min(deadline, until) - self.cpu.now)
             if self.cpu.now >= deadline and not self.finished:
                 raise DriverTimeout(f"NVMe: {self.in_flight} requests, no answer")
             if self._waiting:

@@ -21,6 +21,7 @@ from collections import deque
 from vmio.drivers.errors import DriverError, DriverTimeout
 from vmio.drivers.scsi_probe import ScsiError, probe
 from vmio.drivers.vmbus import Rescinded
+from vmio.machine.clock import NEVER
 from vmio.vmbus.bus.packets import COMPLETION, COMPLETION_REQUESTED, GPA_DIRECT, INBAND, RingCorrupt
 from vmio.vmbus.bus.ring import RingFull
 from vmio.vmbus.storage import vstor as v
@@ -167,9 +168,9 @@ class StorVsc:
         self.finished.clear()
         return over
 
-    def wait(self):
-        """Until there is something to reap (`yield from disk.wait()`)."""
-        yield from self._until(lambda: self.finished, "request")
+    def wait(self, until=NEVER):
+        """Until there is something to reap, or the time is `until` (`yield from disk.wait()`)."""
+        yield from self._until(lambda: self.finished or self.cpu.now >= until, "request", until)
 
     def read(self, lba, sectors, gpa):
         """Read to memory at `gpa`; `ScsiError` if it fails."""
@@ -206,25 +207,26 @@ class StorVsc:
         if request.error is not None:
             raise request.error
 
-    def _until(self, ready, what):
-        """Sleep until `ready()`; each time we are awake, what waits for room is sent."""
+    def _until(self, ready, what, alarm=NEVER):
+        """Sleep until `ready()`, or `alarm` at the latest if nothing is under way; awake, we send what waits for room."""
         cpu = self.cpu
         while not ready():
             if self._waiting:
                 yield from cpu.pay()
                 self.flush_ring()
-            if self.polled:
-                yield from self._spin(what)
-            elif not (yield from cpu.hlt(TIMEOUT_NS)) and not ready():
+            idle = not self._sent and alarm < NEVER
+            if self.polled and not idle:
+                yield from self._spin(what, alarm)
+            elif not (yield from cpu.hlt(alarm - cpu.now if idle else min(TIMEOUT_NS, alarm - cpu.now))) and not ready():
                 raise DriverTimeout(f"StorVSC {what}: no answer")
             if self.error is not None:
                 raise self._failure()
 
-    def _spin(self, what):
-        """Look until something has come."""
+    def _spin(self, what, alarm):
+        """Look until something has come, or the time is `alarm`."""
         deadline = self.cpu.now + TIMEOUT_NS
         while not self._look(self.cpu):
-            if self.error is not None:
+            if self.error is not None or self.cpu.now >= alarm:
                 return
             if self.cpu.now >= deadline:
                 raise DriverTimeout(f"StorVSC {what}: no answer")

@@ -28,6 +28,8 @@ def run(params, requests=None, image=None, name="trace", meanwhile=None):
     if image is None:
         image = pattern((max((r.lba + r.sectors for r in requests), default=0) - 1 >> 11) + 1 or 1)
     trace.check_fits(requests, image.sectors, name)
+    if params.timed:
+        trace.check_times(requests, name)
     if any(request.op == "D" for request in requests):
         raise ValueError(f"{name}: it discards sectors, which no mode's guest does")
     attachments = [_attachment(params) for _ in range(params.guests)]
@@ -37,6 +39,8 @@ def run(params, requests=None, image=None, name="trace", meanwhile=None):
     media = [Overlay(image) for _ in attachments]
     runs = [_Run(host, each, backend, medium, requests, room, params.signals != "batch")
             for each, backend, medium in zip(attachments, attachments[0].backends(host, media), media)]
+    for one in runs:
+        one.times_ns = requests.times_ns if params.timed else None
     if meanwhile is not None:
         host.env.process(meanwhile(host, runs))
     host.run(*[(run.cpu, run.program) for run in runs])

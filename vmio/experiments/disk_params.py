@@ -29,6 +29,9 @@ class DiskParams:
     reaches all of the host's memory), "strict" (a buffer is mapped for one request and
     the IOTLB told at once), "lazy" (told later) or "static" (all of the guest's RAM, once).
 
+    `timed`: requests come when their trace says, whether the disk is ready or not (an open
+    loop), and wait in the guest if they must; else the next follows as soon as it may.
+
     `costs` is the name of a preset, or a `CostModel` with prices of your own.
     """
 
@@ -48,6 +51,7 @@ class DiskParams:
     host_cores: int = 2
     iommu: str = "static"
     delivery: str = "injected"
+    timed: bool = False
 
     def check(self):
         """ValueError names the parameter, its value and what is allowed."""

@@ -13,8 +13,8 @@ class DiskResult:
     """Counts of the requests alone, set-up left out.  Times in ns of virtual time.
 
     `parts` says where the guests' time went (`times.parts`), summed over guests.
-    `latencies` has each request's time, from the guest's own work for it until the guest
-    knows that it is over.  `host_cpu_ns` is what the host's own code took of its cores:
+    `latencies` has each request's time, from the guest's own work for it (timed: from when it
+    came) until the guest knows that it is over.  `host_cpu_ns` is what the host's own code took of its cores:
     handling exits, workers, an emulator's copying.
     """
 
@@ -68,6 +68,10 @@ class DiskResult:
             counts += [(f"{name} ring, most bytes used", max(used for _, used in steps), None)
                        for name, steps in self.rings.items()]
             tables.append(table(counts, ("rings", "count", "per request")))
+        if self.params.timed and self.latencies:
+            rows = [(name, self.latency(percent) / 1000) for name, percent in
+                    (("p50", 50), ("p90", 90), ("p99", 99), ("largest", 100))]
+            tables.append(table(rows, ("latency since a request came", "us")))
         return "\n\n".join(tables)
 
     def to_dict(self):
@@ -75,7 +79,7 @@ class DiskResult:
         left_out = ("params", "images", "rings", "latencies")
         plain = {name: value for name, value in self.__dict__.items() if name not in left_out}
         return {**plain, "latency_p50_ns": self.latency(50), "latency_p99_ns": self.latency(99),
-                "exits_total": self.exits_total, "params": asdict(self.params)}
+                "latency_max_ns": self.latency(100), "exits_total": self.exits_total, "params": asdict(self.params)}
 
 
 def _merge(dicts):

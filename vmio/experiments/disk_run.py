@@ -11,6 +11,7 @@ from collections import deque
 from vmio.drivers.pages import GuestPages
 from vmio.experiments import times, trace
 from vmio.experiments.inflight import Ranges
+from vmio.machine.clock import NEVER
 from vmio.machine.memory import PAGE
 from vmio.machine.storage import SECTOR
 from vmio.modes.machine import DRIVER_PAGES
@@ -42,6 +43,7 @@ class DiskRun:
         self.digest = hashlib.sha256()
         self.bytes = self.bytes_read = 0
         self.latencies = []
+        self.times_ns = None           # when each request comes after the set-up, or None: as soon as it may
         first = attachment.driver_memory
         self._free = [first + n * size for n in range(depth)]
         self._active = {}              # row -> (first sector, end, is it a write, buffer)
@@ -112,9 +114,12 @@ class DiskRun:
     def serve(self, cpu):
         """All requests."""
         for row, request in enumerate(self.requests):
+            came = None if self.times_ns is None else self.started + self.times_ns[row]
+            while came is not None and cpu.now < came:
+                yield from self._wait(cpu, came)
             while not self._may_start(request):
                 yield from self._wait(cpu)
-            self._asked[row] = cpu.now
+            self._asked[row] = cpu.now if came is None else came
             cpu.compute(self.costs.guest_request_ns)
             if self.one_by_one:
                 yield from cpu.pay()      # let the others be where we are
@@ -150,12 +155,12 @@ class DiskRun:
         else:
             self.disk.submit("flush", 0, 0, 0, row)
 
-    def _wait(self, cpu):
-        """Publish what was submitted, sleep, and take what is over."""
+    def _wait(self, cpu, until=NEVER):
+        """Publish what was submitted, sleep until something is over or the time is `until`, and take what is over."""
         if self.attachment.in_memory:
             yield from cpu.pay()
         self.disk.flush_ring()
-        yield from self.disk.wait()
+        yield from self.disk.wait(until)
         for row, error in self.disk.reap():
             if error is not None:
                 raise error

@@ -57,6 +57,17 @@ def check_fits(requests, sectors, name="trace"):
                              f"the disk ends at {sectors}")
 
 
+def check_times(requests, name="trace"):
+    """ValueError unless the requests have times, and in order."""
+    times = getattr(requests, "times_ns", None)
+    if times is None:
+        raise ValueError(f"timed: {name} have no times; only a trace has")
+    for row in range(1, len(times)):
+        if times[row] < times[row - 1]:
+            raise ValueError(f"{name}, line {requests.lines[row]}: it comes {times[row - 1] - times[row]} ns before the line "
+                             "above; with --timed a trace is in order of time")
+
+
 def payload(row, sectors):
     """What write request `row` (0-based) stores: its number, 64-bit little-endian, 64 times in each sector."""
     return row.to_bytes(8, "little") * (64 * sectors)

@@ -37,7 +37,7 @@ class Attachment(Protocol):
         """Bring the driver up; a generator that returns it.  `pages` (a `GuestPages`) are memory for drivers.
 
         The driver takes `submit(kind, lba, sectors, gpa, tag)`, `flush_ring()`,
-        `yield from wait()` and `reap()`, and answers in (tag, error or None).
+        `yield from wait(until)` (ns) and `reap()`, and answers in (tag, error or None).
         """
 
 
