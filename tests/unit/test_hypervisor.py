@@ -60,8 +60,8 @@ def test_bulk_access_across_the_end_of_ram(board):
 
 
 @pytest.mark.parametrize("call", [lambda c: c.outb(0x80, 256), lambda c: c.outw(0x80, -1), lambda c: c.outb(70000, 1),
-                                  lambda c: c.inb(-1), lambda c: c.store(0, 1, 256), lambda c: c.insw(0x80, 0, 0),
-                                  lambda c: c.outsw(0x80, 0, 70000), lambda c: c.compute(-1)])
+                                  lambda c: c.inb(-1), lambda c: c.store(0, 1, 256), lambda c: c.insw(0x80, 0, -1),
+                                  lambda c: c.outsw(0x80, 0, 1 << 64), lambda c: c.compute(-1)])
 def test_programming_errors_name_the_value(board, call):
     with pytest.raises(ValueError):
         call(board.guest.cpu)

@@ -35,8 +35,11 @@ class Cores:
                 yield turn
             slice_ns = self.slice_ns
             while ns > slice_ns:
-                yield self.env.timeout(slice_ns)
-                ns -= slice_ns
+                slices = 1
+                if not self._line:             # nobody can come before the next event
+                    slices = max(1, int(min(ns - 1, self.env.peek() - self.env.now) // slice_ns))
+                yield self.env.timeout(slices * slice_ns)
+                ns -= slices * slice_ns
                 if self._line or self._free < 0:
                     turn = self._turn()
                     self._give_back()

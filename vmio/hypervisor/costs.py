@@ -55,6 +55,7 @@ class CostModel:
     wakeup_ns: int = _source("ns", "N07.1a, N07.1b: time per I/O, 4 jobs, interrupt less polling")
     worker_wakeup_ns: int = _source("ns", "N08.1a - N08.1b: a worker that waits for the kick, less one that polls")
     slice_ns: int = _source("ns", "S01.1: as long as one may hold a core while others wait")
+    poll_ns: int = _source("ns", "S03.1: a look at a queue by who polls it, and the PAUSE before the next")
     guest_request_ns: int = _source("ns", "D02.4: the guest's own system call for each request")
     host_request_ns: int = _source("ns", "D02.4: the host worker's system call for each request")
     copy_rate: int = _source("bytes/s", "D02.1")
@@ -178,6 +179,7 @@ def _preset(name):
         wakeup_ns=round(4e9 / _value("N07.1a") - 4e9 / _value("N07.1b")),
         worker_wakeup_ns=round(_value("N08.1a") - _value("N08.1b")),
         slice_ns=round(_value("S01.1")),
+        poll_ns=round(_value("S03.1")),
         guest_request_ns=round(_value("D02.4")),
         host_request_ns=round(_value("D02.4")),
         copy_rate=round(_value("D02.1")),

@@ -48,21 +48,26 @@ class Exit(NamedTuple):
     cost: int = 0
 
 
+OTHER = -1   # no address: of a row that stands for many
+
+
 class Intercept:
     """What a vCPU knows of one kind of access, and how often it has happened.
 
     `cost` ns each, plus `extra_ns` in all for what string I/O moved (`moved`
-    units).  `read`/`write` reach the device at `offset`, an address less `base`.
+    units).  `read`/`write` reach the device at `offset`, an address less `base`; it
+    belongs to `owner`, a region of a bus.  A row at address `OTHER` is the sum of
+    many that are not kept one by one.
     """
 
     __slots__ = ("reason", "address", "size", "is_write", "string", "device", "handler", "cost", "count",
-                 "extra_ns", "moved", "read", "write", "offset", "base", "region")
+                 "extra_ns", "moved", "read", "write", "offset", "base", "region", "owner")
 
     def __init__(self, reason, address, size, is_write, device, handler, cost, string=False):
         self.reason, self.address, self.size, self.is_write = reason, address, size, is_write
         self.device, self.handler, self.cost, self.string = device, handler, cost, string
         self.count = self.extra_ns = self.moved = self.offset = self.base = 0
-        self.read = self.write = self.region = None
+        self.read = self.write = self.region = self.owner = None
 
     @property
     def total_ns(self):

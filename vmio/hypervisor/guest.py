@@ -1,7 +1,8 @@
 """A guest (Hyper-V: child partition; KVM: VM): RAM behind a SLAT table, two buses, lines, vCPUs."""
 
 from vmio.hypervisor.apic import X2APIC_EOI
-from vmio.hypervisor.vcpu import GuestFault, VCpu
+from vmio.hypervisor.faults import GuestFault
+from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.bus import Bus
 from vmio.machine.clock import Clock
 from vmio.machine.lines import Line
@@ -46,6 +47,7 @@ class Guest:
         self.cpuid_leaves = {}         # leaf -> (eax, ebx, ecx, edx): what is said instead of `cpuid`'s own answers
         self.enlightened = None        # vmbus.hypercalls.Enlightenments, for a guest that knows the hypervisor
         self.on_destroy = []           # function() of whoever holds host memory for this guest
+        self.destroyed = False
         self.interrupt_controller = None
         self.vcpus = [VCpu(self, index) for index in range(vcpus)]
 
@@ -123,11 +125,12 @@ class Guest:
         return None
 
     def destroy(self):
-        """Give RAM and tables back to the host, scrubbed."""
+        """Give RAM and tables back to the host, scrubbed; no address of the guest leads to memory any more."""
         for release in self.on_destroy:
             release()
         self.slat.free()
         self.host.memory.free(self._ram_spa, self.ram // PAGE)
+        self.destroyed = True
 
 
 def _text_registers(text):

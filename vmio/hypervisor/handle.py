@@ -8,8 +8,10 @@ rows directly, which is the same story without the detective work.
 
 from collections import deque
 
-from vmio.hypervisor.exits import Exit, ExitCounts, ExitReason, Intercept
+from vmio.hypervisor.exits import OTHER, Exit, ExitCounts, ExitReason, Intercept
 from vmio.machine.bus import BadAccess, all_ones
+
+MOST_ROWS = 4096   # kinds of access that are told apart; a guest may try more
 
 
 class Nobody:
@@ -20,7 +22,11 @@ class Nobody:
 
 
 class InterceptTable:
-    """A vCPU's intercepts: `ins`/`outs` by port + size * 65,536 for the register instructions, `others` by key."""
+    """A vCPU's intercepts: `ins`/`outs` by port + size * 65,536 for the register instructions, `others` by key.
+
+    `rows` counts: at most `MOST_ROWS`, and one more for each device and instruction,
+    at address `OTHER`, for all that came later or whose device has moved away.
+    """
 
     def __init__(self, guest, vcpu_index):
         self.guest, self.vcpu_index = guest, vcpu_index
@@ -35,6 +41,21 @@ class InterceptTable:
         self.ins.clear()
         self.outs.clear()
         self.others.clear()
+        for key, row in list(self.rows.items()):
+            if row.owner is not None and self._bus(row.reason).find(row.owner.base) is not row.owner:
+                del self.rows[key]
+                self._sum_up(row)
+
+    def _sum_up(self, row):
+        """The device of this row has gone (a BAR that moves, thousands of times): its counts stay, in the row of all such."""
+        if row.count:
+            total = self._row(row.reason, OTHER, row.size, row.is_write, row.device, row.handler, row.cost, row.string)
+            total.count += row.count
+            total.extra_ns += row.extra_ns
+            total.moved += row.moved
+
+    def _bus(self, reason):
+        return self.guest.mmio if reason is ExitReason.EPT_VIOLATION else self.guest.io
 
     def keep_trace(self, last):
         """Record exits from now on, the last `last` of them."""
@@ -53,26 +74,31 @@ class InterceptTable:
     def register(self, reason, address, size, is_write, string=False):
         """The row of an access to a port or to memory that is no RAM."""
         memory = reason is ExitReason.EPT_VIOLATION
-        region = (self.guest.mmio if memory else self.guest.io).find(address)
-        whole = bool(region) and size <= region.width and address + size <= region.base + region.length
+        region = self._bus(reason).find(address)
+        whole = bool(region) and region.takes(size) and address + size <= region.base + region.length
         # There are 65,536 ports but 2^48 memory addresses, and a guest may try them all: those share a row by device.
         key = (reason, region if memory else address, size, is_write, string, whole)
         row = self.others.get(key)
         if row is None:
-            row = self.others[key] = self._find_out(reason, address, size, is_write, string, region, whole)
+            row = self._find_out(reason, address, size, is_write, string, region, whole)
+            if row.address == OTHER:
+                return row
+            self.others[key] = row
             if not (memory or string):
                 (self.outs if is_write else self.ins)[address + (size << 16)] = row
         return row
 
     def _find_out(self, reason, address, size, is_write, string, region, whole):
         memory = reason is ExitReason.EPT_VIOLATION
-        bus = self.guest.mmio if memory else self.guest.io
+        bus = self._bus(reason)
         device, handler = (region.name, region.handler) if region else ("nobody", "worker")
         cost = self.guest.host.costs.access_ns(handler, decode=memory or string or not is_write)
         if memory:
             address = region.base if region else 0
-        row = self._row(reason, address, size, is_write, device, handler, cost, string)
-        if whole:
+        row = self._row(reason, address, size, is_write, device, handler, cost, string, whole)
+        if row.address != OTHER:
+            row.owner = region
+        if whole and row.owner is not None:
             row.region, row.base, row.offset = region, region.base, address - region.base
             read, write = region.device.read, region.device.write
             if row not in region.shortcuts:
@@ -85,10 +111,12 @@ class InterceptTable:
         row.read, row.write = read, write
         return row
 
-    def _row(self, reason, address, size, is_write, device, handler, cost, string=False):
-        key = (reason, address, size, is_write, string, device, handler)
+    def _row(self, reason, address, size, is_write, device, handler, cost, string=False, whole=False):
+        key = (reason, address, size, is_write, string, device, handler, whole)
         row = self.rows.get(key)
         if row is None:
+            if len(self.rows) >= MOST_ROWS and address != OTHER:
+                return self._row(reason, OTHER, size, is_write, device, handler, cost, string)
             row = self.rows[key] = Intercept(reason, address, size, is_write, device, handler, cost, string)
         return row
 

@@ -4,13 +4,12 @@ import simpy
 
 from vmio.hypervisor.cores import Cores
 from vmio.hypervisor.costs import CostModel
+from vmio.hypervisor.faults import GuestTimeout
 from vmio.hypervisor.guest import Guest
-from vmio.hypervisor.vcpu import GuestFault
+from vmio.hypervisor.runs import Run
 from vmio.machine.memory import HostMemory
 
-
-class GuestTimeout(GuestFault):
-    """A guest's program used more virtual time than it was given."""
+__all__ = ["GuestTimeout", "Host"]
 
 
 class Host:
@@ -30,6 +29,7 @@ class Host:
         self.guests = []
         self.cores = Cores(self.env, cores, self.costs.slice_ns)
         self.busy_ns = 0   # core time used by workers
+        self._run = None
 
     def set_cores(self, cores):
         """So many cores from now on, whatever runs on them; ValueError unless 1 to 256.  See `Cores.resize`."""
@@ -48,46 +48,43 @@ class Host:
         return guest
 
     def run(self, *programs, limit_ns=None):
-        """Run guest programs, (cpu, generator function or generator) pairs, to their end; returns their results.
+        """Run guest programs, (vCPU, generator function or generator) pairs, to their end; returns their results.
 
         A program that is a plain function runs too (it just never waits).
-        Raises `GuestTimeout` past `limit_ns` of virtual time, and `GuestFault` for a
-        guest that waits for an interrupt which nothing will raise.
+        A guest whose program raises an error is ended, the others go on; then the error
+        leaves with its own type, its attribute `guest` the guest's name, and the errors
+        of further guests in its notes.  `GuestTimeout` is for who needs more than `limit_ns`
+        of virtual time, `GuestFault` for who waits for an interrupt that nothing will raise.
+        ValueError for what can't be run, RuntimeError inside another run.
         """
-        processes = [self.env.process(_program(cpu, program, limit_ns)) for cpu, program in programs]
-        for process in processes:
-            if not process.triggered:
-                self._run_until(process)
-            if not process.ok:
-                raise process.value
-        return [process.value for process in processes]
-
-    def _run_until(self, process):
+        if self._run is not None:
+            raise RuntimeError("host.run: programs are running; one run at a time")
+        self._run = Run(self.env, programs, limit_ns)
         try:
-            self.env.run(until=process)
-        except RuntimeError as error:
-            if process.triggered or "event" not in str(error):
-                raise
-            raise GuestFault("a guest halted and waits for an interrupt that nothing will raise") from None
+            return self._run.to_the_end()
+        finally:
+            self._run = None
+
+    def fault(self, guest, error):
+        """`guest` has failed: its programs end, the others go on, and `run` raises `error` when all have ended.
+
+        Raises it at once if there is no run.
+        """
+        if self._run is None:
+            raise error
+        self._run.fault(guest, error)
+
+    def process(self, guest, steps):
+        """A worker, a generator, that works for `guest`: its error is that guest's fault.  Returns its event."""
+        return self.env.process(self._blamed(guest, steps))
+
+    def _blamed(self, guest, steps):
+        try:
+            return (yield from steps)
+        except Exception as error:
+            self.fault(guest, error)
 
 
 def _check_cores(cores):
     if not 1 <= cores <= 256:
         raise ValueError(f"host: cores {cores}; 1 to 256")
-
-
-def _program(cpu, program, limit_ns):
-    timer = None
-    if limit_ns is not None:
-        timer = cpu.clock.call_at(cpu.now + limit_ns, lambda: _out_of_time(cpu, limit_ns))
-    steps = program(cpu) if callable(program) else program
-    result = (yield from steps) if hasattr(steps, "send") else steps
-    yield from cpu.pay()
-    if timer is not None:
-        timer.cancel()
-    return result
-
-
-def _out_of_time(cpu, limit_ns):
-    cpu.clock.call_later(limit_ns, lambda: _out_of_time(cpu, limit_ns))  # for a guest that swallows the first
-    raise GuestTimeout(f"{cpu.guest.name}: still running after {limit_ns:,} ns of virtual time")

@@ -4,11 +4,13 @@ The two are written out, not shared: this is the path of every access to a regis
 function between them would cost each a call.
 """
 
-from vmio.hypervisor.exits import ExitReason
+from vmio.hypervisor.exits import OTHER, Exit, ExitReason
+from vmio.hypervisor.handle import handle_exit
 from vmio.machine.bus import BadAccess, all_ones
 
 
-def _port(port):
+def check_port(port):
+    """The port, if it is one; ValueError otherwise."""
     if not 0 <= port <= 0xFFFF:
         raise ValueError(f"port {port:#x}: I/O ports are 0 to 0xffff")
     return port
@@ -22,7 +24,10 @@ def register_read(size):
         try:
             row = self._ins[port + kind]
         except KeyError:
-            row = self.table.register(ExitReason.IO_INSTRUCTION, _port(port), size, False)
+            row = self.table.register(ExitReason.IO_INSTRUCTION, check_port(port), size, False)
+            if row.address == OTHER:
+                return handle_exit(self, Exit(self.now, self.guest.name, self.index, ExitReason.IO_INSTRUCTION,
+                                              port, size, 0, False))
         now = self.now = self.now + row.cost
         row.count += 1
         if now < self.clock.due:
@@ -51,7 +56,11 @@ def register_write(size):
         try:
             row = self._outs[port + kind]
         except KeyError:
-            row = self.table.register(ExitReason.IO_INSTRUCTION, _port(port), size, True)
+            row = self.table.register(ExitReason.IO_INSTRUCTION, check_port(port), size, True)
+            if row.address == OTHER:
+                handle_exit(self, Exit(self.now, self.guest.name, self.index, ExitReason.IO_INSTRUCTION,
+                                       port, size, value, True))
+                return
         now = self.now = self.now + row.cost
         row.count += 1
         if now < self.clock.due:

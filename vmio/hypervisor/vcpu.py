@@ -5,23 +5,23 @@ plain call (`cpu.outb(0x3F8, 65)`); only waiting yields (`yield from cpu.hlt()`)
 
 What this model leaves out: guest page tables and paging (addresses are
 guest-physical), caches, pipelines and instruction fetch.  Instructions that do
-not exit are free unless the guest says `compute(ns)`.
+not exit are free unless the guest says `compute(ns)`.  RAM is there from the start: the EPT
+violation of the first store to a page that the host has not yet filled in is left out (guests
+whose RAM is pinned for a device have none on real hosts, either).
 """
 
 from vmio.hypervisor import direct, string_io
+from vmio.hypervisor.alarm import Alarm
 from vmio.hypervisor.apic import X2APIC_EOI, LocalApic
 from vmio.hypervisor.exits import ExitReason
+from vmio.hypervisor.faults import GuestFault
 from vmio.hypervisor.handle import InterceptTable
 from vmio.hypervisor.register_io import register_read, register_write
-from vmio.machine.bus import all_ones
-from vmio.machine.clock import NEVER
+from vmio.machine.clock import NEVER, whole_ns
 from vmio.machine.pagetable import TranslationFault
 
 STORM = 10_000  # interrupts in a row without an instruction between them: the guest is stuck
-
-
-class GuestFault(Exception):
-    """The guest did something that a real processor would stop it for (a stuck interrupt, #GP)."""
+STANDSTILL = 1_000_000  # times in a row that it pays for no time at all: it will never let time pass
 
 
 class VCpu:
@@ -48,7 +48,9 @@ class VCpu:
         self.compute_ns = self.idle_ns = 0
         self.sleeps = None                # a list, for who wants to know: (from, until) of each HLT, the wake-up left out
         self._wake = None
+        self._alarm = Alarm(self.env, self._alarmed)
         self._paid = self.now             # how much of its time has been spent on a core
+        self._unmoved = 0                 # times in a row that there was nothing to pay for
 
     # Port I/O.
 
@@ -83,7 +85,7 @@ class VCpu:
 
     def load(self, gpa, size):
         """MOV from memory, `size` 1, 2, 4 or 8 bytes.  RAM and `guest.direct` don't exit; the rest is an EPT violation."""
-        if gpa < self.guest.ram:      # the SLAT table has nothing above
+        if gpa < self.guest.ram and size in direct.SIZES:      # the SLAT table has nothing above
             try:
                 return int.from_bytes(self.guest.memory.read(gpa, size), "little")
             except TranslationFault:
@@ -92,9 +94,7 @@ class VCpu:
 
     def store(self, gpa, size, value):
         """MOV to memory.  RAM and `guest.direct` don't exit; read-only RAM and the rest are an EPT violation."""
-        if value >> 8 * size:
-            raise ValueError(f"MOV to {gpa:#x}: value {value}; 0 to {all_ones(size)} fits in {size} byte(s)")
-        if gpa < self.guest.ram:
+        if gpa < self.guest.ram and size in direct.SIZES and not value >> 8 * size:
             try:
                 return self.guest.memory.write(gpa, value.to_bytes(size, "little"))
             except TranslationFault:
@@ -103,18 +103,19 @@ class VCpu:
 
     def read(self, gpa, length):
         """`length` bytes of guest memory; what is not RAM exits, 8 bytes at a time."""
-        try:
-            return self.guest.memory.read(gpa, length)
-        except TranslationFault:
-            return b"".join(self.load(at, n).to_bytes(n, "little") for at, n in _pieces(gpa, length))
+        if length >= 0:
+            try:
+                return self.guest.memory.read(gpa, length)
+            except TranslationFault:
+                pass
+        return direct.read(self, gpa, length)
 
     def write(self, gpa, data):
         """Store bytes in guest memory; what is not RAM exits, 8 bytes at a time."""
         try:
             self.guest.memory.write(gpa, data)
         except TranslationFault:
-            for at, n in _pieces(gpa, len(data)):
-                self.store(at, n, int.from_bytes(data[at - gpa:at - gpa + n], "little"))
+            direct.write(self, gpa, data)
 
     # Instructions that the hypervisor answers itself.
 
@@ -149,9 +150,11 @@ class VCpu:
     def hlt(self, timeout_ns=None):
         """HLT: wait for an interrupt (`yield from cpu.hlt()`); its handler has run on return.
 
-        `timeout_ns` stands for the guest's own timer tick.  Returns True for an
-        interrupt, False when the time was up first.
+        `timeout_ns` stands for the guest's own timer tick.  Returns True for an interrupt,
+        False when the time was up first.  ValueError for a time that `compute` refuses.
         """
+        if timeout_ns is not None:
+            timeout_ns = whole_ns("hlt", timeout_ns, self.now)
         self._plain(ExitReason.HLT, 0)
         seen, started = self.interrupts, self.now
         until = NEVER if timeout_ns is None else self.now + timeout_ns
@@ -180,22 +183,23 @@ class VCpu:
 
     def _sleep(self, wake_at):
         """Until `wake_at` (ns), or until the interrupt line rises."""
-        env = self.env
-        wake = self._wake = env.event()
-        if wake_at < NEVER:
-            alarm = env.timeout(max(0, wake_at - env.now))
-            alarm.callbacks.append(lambda _: wake.triggered or wake.succeed())
-        yield wake
+        self._wake = self.env.event()
+        self._alarm.at(wake_at)
+        yield self._wake
         self._wake = None
-        self.now = self._paid = max(self.now, env.now)
+        self._alarm.off()
+        self.now = self._paid = max(self.now, self.env.now)
         self.clock.advance_to(self.now)
+
+    def _alarmed(self):
+        if self._wake is not None and not self._wake.triggered:
+            self._wake.succeed()
 
     # Instructions that do not exit.
 
     def compute(self, ns):
-        """Work that stays inside the guest; a device interrupt on the way stops it (one exit each)."""
-        if ns < 0:
-            raise ValueError(f"compute({ns}): time does not go back; 0 or more ns")
+        """Work that stays inside the guest; a device interrupt on the way stops it.  ValueError for what is no time."""
+        ns = whole_ns("compute", ns, self.now)
         self.compute_ns += ns
         left = ns
         while self.clock.due <= self.now + left:
@@ -217,24 +221,29 @@ class VCpu:
             self.attend()
 
     def on_interrupt(self, vector, handler):
-        """Install `handler(cpu)` for a vector, as an entry of the guest's IDT.  A handler may not wait."""
+        """Install `handler(cpu)` for a vector, 0 to 255, as an entry of the guest's IDT.  A handler may not wait."""
+        if vector not in range(256):
+            raise ValueError(f"interrupt vector {vector}: the IDT has 0 to 255")
         self.handlers[vector] = handler
 
     def pay(self):
         """Let the others catch up with this vCPU's own time, on a host core: `yield from cpu.pay()`.
 
         Free if nothing else happens before that time.  With all cores busy it takes longer.
-        What interrupted meanwhile is delivered at its end.
+        What interrupted meanwhile is delivered at its end.  `GuestFault` for who does nothing else.
         """
+        self._unmoved = 0 if self.now > self._paid else self._unmoved + 1
+        if self._unmoved > STANDSTILL:
+            raise GuestFault(f"{self.guest.name}: {STANDSTILL:,} times pay() in a row at {self.now:,} ns; no time passes")
         yield from self._catch_up()
         self.interrupted()
 
     def spin(self):
-        """Poll (`yield from cpu.spin()`): no exit, until memory may have changed.  `GuestFault` if nothing will do that."""
+        """Poll: no exit, until memory may have changed; a look takes `poll_ns` or more.  `GuestFault` if nothing changes it."""
         until = min(self.env.peek(), self.clock.deadline())
         if until >= NEVER:
             raise GuestFault(f"{self.guest.name}: polls for what nothing will change")
-        self.compute(max(int(until) - self.now, 1))
+        self.compute(max(int(until) - self.now, self.costs.poll_ns, 1))
         yield from self.pay()
 
     def _catch_up(self):
@@ -257,8 +266,8 @@ class VCpu:
     def _interrupts_changed(self):
         """Is there something to inject?  It wakes a halted vCPU."""
         self.attention = bool(self._int_level) or self.apic.ready
-        if self.attention and self._wake is not None and not self._wake.triggered:
-            self._wake.succeed()
+        if self.attention:
+            self._alarmed()
 
     def _acknowledge(self):
         """The vector to inject: the local APIC's first, else the PIC's (the INTA cycle)."""
@@ -336,13 +345,3 @@ class VCpu:
             self.clock.advance_to(self.now)
         self.attend()
 
-
-def _pieces(gpa, length):
-    """(address, bytes) parts of 8, 4, 2 or 1 bytes that cross no 8-byte border."""
-    end = gpa + length
-    while gpa < end:
-        n = 8
-        while gpa % n or gpa + n > end:
-            n //= 2
-        yield gpa, n
-        gpa += n

@@ -37,6 +37,10 @@ class Region:
         self._reads = self._writes = self.bad = 0
         self.shortcuts = []
 
+    def takes(self, size):
+        """Is this the size of an access that the device knows?  Three bytes, the part of one in a page, are not."""
+        return size <= self.width and not size & size - 1
+
     @property
     def reads(self):
         """Accesses that read, whoever made them."""
@@ -113,7 +117,7 @@ class Bus:
     def read(self, address, size):
         """Read `size` bytes little-endian; what nobody drives reads as ones.  Never raises for a guest's access."""
         region = self.find(address)
-        if region is not None and size <= region.width and address + size <= region.base + region.length:
+        if region is not None and region.takes(size) and address + size <= region.base + region.length:
             region._reads += 1
             try:
                 return region.device.read(address - region.base, size)
@@ -125,12 +129,12 @@ class Bus:
             return 0xFF
         part = self._part(region, address, size)
         low = self.read(address, part)
-        return low | self.read((address + part) % self.size, size - part) << 8 * part
+        return low | self.read(self._next(address + part), size - part) << 8 * part
 
     def write(self, address, size, value):
         """Write `size` bytes little-endian; what nobody claims is lost.  Never raises for a guest's access."""
         region = self.find(address)
-        if region is not None and size <= region.width and address + size <= region.base + region.length:
+        if region is not None and region.takes(size) and address + size <= region.base + region.length:
             region._writes += 1
             try:
                 region.device.write(address - region.base, size, value)
@@ -141,7 +145,11 @@ class Bus:
         else:
             part = self._part(region, address, size)
             self.write(address, part, value & all_ones(part))
-            self.write((address + part) % self.size, size - part, value >> 8 * part)
+            self.write(self._next(address + part), size - part, value >> 8 * part)
+
+    def _next(self, address):
+        """What follows the last address is address 0; beyond it there is nothing, and nothing wraps."""
+        return 0 if address == self.size else address
 
     @staticmethod
     def _part(region, address, size):

@@ -9,8 +9,26 @@ runs of the same program are the same run.
 
 import heapq
 from itertools import count
+from operator import index
 
-NEVER = 1 << 63  # later than any time a lesson reaches (292 years)
+NEVER = 1 << 63  # later than any time a lesson reaches (292 years): no clock gets there
+
+LONGEST = 86_400_000_000_000   # a day: chips tick on the way, so a longer wait would keep the host busy for ever
+
+
+def whole_ns(what, ns, now=0):
+    """`ns` as an int; ValueError (`what` says who asked) unless it is whole, 0 to a day, and time does not end before."""
+    try:
+        ns = index(ns)
+    except TypeError:
+        raise ValueError(f"{what}({ns!r}): a whole number of ns") from None
+    if ns < 0:
+        raise ValueError(f"{what}({ns}): time does not go back; 0 or more ns")
+    if ns > LONGEST:
+        raise ValueError(f"{what}({ns}): at most {LONGEST} ns at once, a day")
+    if now + ns >= NEVER:
+        raise ValueError(f"{what}({ns}) at {now} ns: time ends before {NEVER} ns")
+    return ns
 
 
 class Timer:
@@ -39,7 +57,9 @@ class Clock:
         self._sweep_at = 64
 
     def call_at(self, when, callback):
-        """Call `callback()` when the clock reaches `when` (ns; a time past means the next move)."""
+        """Call `callback()` when the clock reaches `when` (ns; a time past means the next move, `NEVER` or later no time)."""
+        if when >= NEVER:
+            return Timer(when, callback)
         if len(self._heap) >= self._sweep_at:
             self._sweep()
         timer = Timer(max(when, self.now), callback)
@@ -66,7 +86,12 @@ class Clock:
         return self.due
 
     def advance_to(self, when):
-        """Move to `when` (ns), firing what is due on the way; a time already past is a no-op."""
+        """Move to `when` (ns), firing what is due on the way; a time already past is a no-op.
+
+        ValueError for `NEVER` and later.
+        """
+        if when >= NEVER:
+            raise ValueError(f"clock at {self.now} ns: it can't move to {when}; time ends before {NEVER} ns")
         while self.due <= when and self.deadline() <= when:
             fire_at, _, timer = heapq.heappop(self._heap)
             self.now = max(self.now, fire_at)

@@ -109,7 +109,8 @@ class PageTable:
         self._tlb.clear()
 
     def free(self):
-        """Give the table's own pages back to the host."""
+        """Give the table's own pages back to the host; nothing is translated any more, they are somebody else's soon."""
+        self.limit = 0
         for spa in self._tables:
             self.memory.free(spa, 1)
         self._tables.clear()

@@ -15,6 +15,7 @@ waiting.  `baud` takes the time of a frame at the programmed rate, both ways.
 from collections import deque
 
 from vmio.devices.pc.alarm import Alarm
+from vmio.devices.pc.tail import Tail
 from vmio.machine.bus import BadAccess
 
 FIFO_DEPTH = 16
@@ -39,7 +40,7 @@ class Uart:
     """A 16550A on `clock`, its INTR pin on `line`; offsets 0 to 7, byte-wide.
 
     clock: the board's `Clock` (ns).  line: a `Line`.
-    sink: called with each transmitted byte (int); without one, they collect in `sent`.
+    sink: called with each transmitted byte (int); without one, they collect in `sent` (the last MiB).
     pace: "instant" or "baud".  base_clock: the crystal, Hz (a bit lasts 16 * divisor / base_clock s).
     modem_inputs: level of DCD, RI, DSR, CTS as MSR bits 7:4 (0xB0: a peer that is ready, no ring).
     loopback_deltas: let loopback set the MSR's delta bits, as the data sheet says.
@@ -62,7 +63,7 @@ class Uart:
         self.clock, self.line = clock, line
         self.pace, self.base_clock, self.loopback_deltas = pace, base_clock, loopback_deltas
         self.modem_inputs = modem_inputs
-        self.sent = bytearray()
+        self.sent = Tail()
         self._emit = sink or self.sent.append
         self._rx, self._tx, self._wire = deque(), deque(), deque()
         self._idle = Alarm(clock, self._character_timeout)
