@@ -79,6 +79,9 @@ print(lesson.trace_table(cpu))
 # *second-level page table* (Intel: EPT, AMD: NPT) has a page there, so the processor found the memory by itself. At
 # FEC00000h it has none: that is an EPT violation, and it is also how a device's registers in memory are emulated.
 #
+# (A real host fills that table in as the guest goes: the first store to each page is an EPT violation, too. Ours is full
+# from the start, as it is on real hosts for a guest whose memory is pinned for a device.)
+#
 # The port where nobody answers was an exit too, and no cheaper: somebody has to find out that nobody is there.
 # What nobody drives reads as ones, as on a PC's bus.
 # %% [markdown]
