@@ -6,7 +6,7 @@ import pytest
 
 from vmio.devices.board import Board
 from vmio.devices.pc import tail
-from vmio.hypervisor import alarm
+from vmio.hypervisor import cores
 from vmio.hypervisor.costs import CostModel, published
 from vmio.hypervisor.exits import OTHER
 from vmio.hypervisor.faults import GuestFault
@@ -168,7 +168,7 @@ def test_a_sleep_that_an_interrupt_ends_leaves_no_event_behind():
 
 def test_an_alarm_rings_at_the_time_that_was_set_last():
     host, rung = Host(memory_mib=16), []
-    bell = alarm.Alarm(host.env, lambda: rung.append(host.env.now))
+    bell = cores.Alarm(host.env, lambda: rung.append(host.env.now))
     bell.at(100)
     bell.at(50)
     bell.at(70)
@@ -182,9 +182,9 @@ def test_an_alarm_rings_at_the_time_that_was_set_last():
     host.env.run(until=600)
     bell.at(0)
     host.env.run(until=700)
-    bell.at(700 + 3 * alarm.HORIZON + 5)
+    bell.at(700 + 3 * cores.HORIZON + 5)
     host.env.run()
-    assert rung == [70, 600, 700 + 3 * alarm.HORIZON + 5] and not host.env._queue
+    assert rung == [70, 600, 700 + 3 * cores.HORIZON + 5] and not host.env._queue
 
 
 # The end of time.

@@ -11,8 +11,8 @@ whose RAM is pinned for a device have none on real hosts, either).
 """
 
 from vmio.hypervisor import direct, string_io
-from vmio.hypervisor.alarm import Alarm
 from vmio.hypervisor.apic import X2APIC_EOI, LocalApic
+from vmio.hypervisor.cores import Alarm
 from vmio.hypervisor.exits import ExitReason
 from vmio.hypervisor.faults import GuestFault
 from vmio.hypervisor.handle import InterceptTable
