@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def sample(root, room, count, seed):
     """[(path, Mutant), ...]: `count` mutants of a room by the seeded dice; the first of more are the same."""
-    everything = [(str(path.relative_to(root)), mutant) for path in sorted((root / "vmio" / room).glob("*.py"))
+    everything = [(str(path.relative_to(root)), mutant) for path in sorted((root / "vmio" / room).rglob("*.py"))
                   for mutant in operators.mutants(path.read_text(encoding="utf-8"))]
     random.Random(f"{seed} {room}").shuffle(everything)
     return list(itertools.islice(((path, mutant) for path, mutant in everything if operators.is_program(mutant.source)), count))
@@ -112,16 +112,20 @@ def _run(options, root, todo, journal, known):
     scratch = worker.Copy(copy)
     for at, (room, path, mutant) in enumerate(todo, 1):
         started = time.monotonic()
-        names, seconds = record.choose(path, mutant.starts, options.seconds)
+        whole, verdict, by, tests = scratch.get(path), worker.SURVIVED, "", 0
         scratch.put(path, mutant.source)
-        verdict, by = worker.judge(copy, names, 30 + 10 * seconds) if names else (worker.SURVIVED, "")
-        scratch.put(path, (root / path).read_text(encoding="utf-8"))
+        for names, seconds in record.choose(path, mutant.starts, options.seconds):
+            verdict, by = worker.judge(copy, names, 30 + 10 * seconds)
+            tests += len(names)
+            if verdict != worker.SURVIVED:
+                break
+        scratch.put(path, whole)
         journal.add({"name": name_of(path, mutant), "room": room, "path": path, "line": mutant.line,
-                     "operator": mutant.operator, "verdict": verdict, "by": by, "tests": len(names),
+                     "operator": mutant.operator, "verdict": verdict, "by": by, "tests": tests,
                      "seconds": round(time.monotonic() - started, 2)})
         print(f"{at} of {len(todo)}: {verdict} {path}:{mutant.line} {by}", file=sys.stderr, flush=True)
         if verdict == worker.SURVIVED and name_of(path, mutant) not in known:
-            _show(path, mutant, len(names))
+            _show(path, mutant, tests)
 
 
 def _show(path, mutant, tests):

@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import itertools
 import json
 import os
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from tests.mutate import worker
 
+PARTS = (2, 6)     # test files that a mutant meets first, and next: to import all of them takes longer than most tests
 FOLDERS = ("tests/unit", "tests/property", "tests/golden", "tests/attacks")
 NOT_OURS = {"tests/unit/test_mutate.py"}    # it runs this tool
 
@@ -91,21 +93,27 @@ class Concern:
                     self.by_module.setdefault(call.rpartition(":")[0], set()).add(name)
 
     def choose(self, path, starts, most_s):
-        """(test names, seconds they took) for a mutant in the function that starts in that line, 0 for none.
+        """[(test names, seconds they took), ...] for a mutant in the function that starts in that line, 0 for none.
 
         Tests that call the function; for a module's own lines, those that call into it or into who imports it.
 
-        Those that call the fewest functions come first: what they say is said about few.  No more than `most_s` seconds.
+        Those that call the fewest functions come first: what they say is said about few.  No more than `most_s` seconds
+        in all; in parts, for most mutants meet a test that notices in the first.
         """
         names = self.by_function.get(f"{path}:{starts}", set()) if starts else set()
         if not names:
             names = set().union(self.by_module.get(path, ()), *(self.by_module.get(user, ()) for user in self._users(path)))
-        chosen, spent = [], 0.0
+        chosen, spent = {}, 0.0
         for name in sorted(names, key=lambda name: (self.tests[name][1] + 100 * self.tests[name][0], name)):
             if spent + self.tests[name][0] <= most_s:
-                chosen.append(name)
+                chosen.setdefault(name.split("::")[0], []).append(name)
                 spent += self.tests[name][0]
-        return chosen, spent
+        files, parts = iter(chosen.values()), []
+        for size in (*PARTS, len(chosen)):
+            part = [name for names in itertools.islice(files, size) for name in names]
+            if part:
+                parts.append((part, sum(self.tests[name][0] for name in part)))
+        return parts
 
     def _users(self, path):
         """The modules that import the one at `path`."""

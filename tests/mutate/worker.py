@@ -56,6 +56,11 @@ class Copy:
     def __init__(self, folder):
         self.folder, self._stamp = folder, int(time.time())
 
+    def get(self, path):
+        """A module's text."""
+        with open(os.path.join(self.folder, path), encoding="utf-8") as file:
+            return file.read()
+
     def put(self, path, source):
         """Store a module's text; the time stamp is new each time, for Python keeps what it compiled by that and the size."""
         self._stamp += 1

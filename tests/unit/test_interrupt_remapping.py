@@ -178,6 +178,19 @@ def test_a_posted_entry_names_a_descriptor(room, host):
     room.refused(*interrupts.message(4), Reason.IR_ENTRY_RESERVED)
 
 
+def test_without_anybody_to_take_it_an_interrupt_ends_quietly(host):
+    """Software may fill the table as it likes: an entry for posting where nobody posts is counted, and harms nobody."""
+    iommu = Iommu(host.memory)
+    remapper = interrupts.InterruptRemapper(host.memory, iommu.faults)
+    table = host.memory.allocate(1)
+    host.memory.write(table, interrupts.posted_entry(DEVICE, 0x1000, 0x77) + interrupts.remapped_entry(DEVICE, 0, 0x78))
+    remapper.set_table(table, 2)
+    remapper.enabled = True
+    for index in (0, 1):
+        remapper.message(DEVICE, *interrupts.message(index))
+    assert (remapper.posted, remapper.delivered, remapper.refused) == (1, 1, 0)
+
+
 def test_posting_sets_a_bit_and_notifies_once(host):
     cpu, mine = descriptor(host)
     mine.suppress()

@@ -214,6 +214,18 @@ def test_attach_detach_and_what_is_refused(iommu):
         iommu.attach(0x10000, iommu.domain())
 
 
+def test_a_destroyed_domain_gives_its_tables_back_once(iommu):
+    domain, space, spa = attached(iommu)
+    space.read(0x10000, 1)
+    iommu.detach(DEVICE)
+    used = len(domain.table._tables)
+    assert used == 4 and len(iommu.memory._free) == 0
+    for _ in range(2):
+        iommu.destroy(domain)
+        assert len(iommu.memory._free) == used and domain.mappings == [] and domain.pages == 0
+    assert iommu.domain().id == domain.id                     # the number is free again
+
+
 def test_mapping_is_checked(iommu):
     spa = iommu.memory.allocate(8)
     domain = iommu.domain(allowed=[(spa, 4 * PAGE)])

@@ -94,6 +94,54 @@ def test_wide_accesses_split_to_the_device(width):
     assert bus.read(0x15, 2) == 0 and bus.read(0x16, 2) == 0xFF00  # the last byte is nobody's
 
 
+class Log:
+    """Keeps (offset, size, value) of each access; reads give the offset."""
+
+    def __init__(self):
+        self.seen = []
+
+    def read(self, offset, size):
+        self.seen.append((offset, size, None))
+        return offset
+
+    def write(self, offset, size, value):
+        self.seen.append((offset, size, value))
+
+
+@pytest.mark.parametrize("options, at, size, parts", [
+    ({}, 0x10, 4, [(0, 1), (1, 1), (2, 1), (3, 1)]), ({"width": 2}, 0x10, 4, [(0, 2), (2, 2)]),
+    ({"width": 2}, 0x11, 4, [(1, 1), (2, 2), (4, 1)]), ({"width": 4}, 0x10, 8, [(0, 4), (4, 4)]),
+    ({"width": 4}, 0x12, 8, [(2, 2), (4, 4), (8, 2)]), ({"width": 4}, 0x11, 4, [(1, 4)]),
+    ({"width": 8}, 0x18, 8, [(8, 8)]), ({"width": 8}, 0x1C, 8, [(12, 4)])])
+def test_each_part_of_a_wide_access(options, at, size, parts):
+    """A device is asked by its own width, 1 byte if it doesn't say, low address first, and nowhere past its end."""
+    bus, device = Bus("memory", 0x100), Log()
+    region = bus.attach(0x10, 16, device, **options)
+    value = int.from_bytes(range(0xA0, 0xA0 + size), "little")
+    bus.write(at, size, value)
+    bus.read(at, size)
+    assert [(offset, length) for offset, length, stored in device.seen if stored is None] == parts
+    assert [(offset, length, stored) for offset, length, stored in device.seen if stored is not None] == [
+        (offset, length, value >> 8 * (0x10 + offset - at) & (1 << 8 * length) - 1) for offset, length in parts]
+    assert (region.reads, region.writes, region.bad) == (len(parts), len(parts), 0)
+    assert bus.unclaimed == 2 * max(at + size - 0x20, 0)
+
+
+@pytest.mark.parametrize("base, length, free", [
+    (0, 0x10, True), (0, 0x11, False), (0x20, 0xE0, True), (0x1F, 1, False), (0x20, 0xE1, False), (0xFF, 1, True),
+    (0xFF, 2, False), (-1, 2, False), (0, 0, True), (0x12, 2, False), (0x08, 0x40, False)])
+def test_what_is_free(base, length, free):
+    bus = Bus("memory", 0x100)
+    bus.attach(0x10, 16, Log())
+    assert bus.is_free(base, length) is free
+    if length:
+        try:
+            bus.attach(base, length, Log())
+            assert free
+        except ValueError:
+            assert not free
+
+
 def test_detached_region_is_gone():
     bus = Bus("ports", 0x100)
     changes = []

@@ -3,7 +3,8 @@
 import pytest
 
 from vmio.machine.memory import PAGE, HostMemory
-from vmio.machine.pagetable import EXECUTE, LARGE, LARGE_PAGE, READ, WRITE, PageTable, TranslationFault
+from vmio.machine.pagetable import EXECUTE, LARGE_PAGE, READ, WRITE, PageTable, TranslationFault
+from vmio.machine.space import AddressSpace
 
 ALL = READ | WRITE | EXECUTE
 AT = 3 * LARGE_PAGE                       # an input address with room on both sides
@@ -33,7 +34,7 @@ def test_what_is_not_aligned_gets_small_pages_and_nothing_more(memory, before, s
     start = AT + before
     table.map(start, target, length, READ | WRITE)
     for offset in (0, PAGE, length // 2 & -PAGE, length - PAGE):
-        assert leaf(table, start + offset) == (0, target + offset | READ | WRITE)
+        assert leaf(table, start + offset) == (0, target + offset | 3)
         assert table.translate(start + offset + 0x123, READ) == target + offset + 0x123
     for outside in (start - 1, start - PAGE, AT - 1, start + length, start + length + PAGE - 1):
         with pytest.raises(TranslationFault, match="not mapped"):
@@ -46,7 +47,7 @@ def test_a_large_leaf_lies_where_both_sides_are_aligned(memory):
     table = PageTable(memory)
     table.map(AT - PAGE, spa + LARGE_PAGE - PAGE, LARGE_PAGE + 2 * PAGE, ALL)
     assert leaf(table, AT - 1) == (0, spa + LARGE_PAGE - PAGE | ALL)
-    assert leaf(table, AT) == leaf(table, AT + LARGE_PAGE - 1) == (1, spa + LARGE_PAGE | LARGE | ALL)
+    assert leaf(table, AT) == leaf(table, AT + LARGE_PAGE - 1) == (1, spa + LARGE_PAGE | 0x87)     # bit 7: a leaf
     assert leaf(table, AT + LARGE_PAGE) == (0, spa + 2 * LARGE_PAGE | ALL)
     assert table.translate(AT + 0x1F_F123, EXECUTE) == spa + LARGE_PAGE + 0x1F_F123
     for outside in (AT - PAGE - 1, AT + LARGE_PAGE + PAGE):
@@ -91,3 +92,36 @@ def test_the_last_page_of_the_address_space(memory, levels, bits):
             table.translate(address, READ)
     with pytest.raises(ValueError, match="input addresses end at"):
         table.map((1 << bits) - PAGE, spa - PAGE, 2 * PAGE, READ)
+
+
+def test_a_table_that_was_given_back_translates_nothing(memory):
+    table = PageTable(memory)
+    table.map(AT, memory.allocate(1), PAGE, READ)
+    table.translate(AT, READ)
+    table.free()
+    with pytest.raises(TranslationFault, match="not mapped"):
+        table.translate(AT, READ)
+
+
+def test_the_hosts_first_page_can_be_a_target(memory):
+    table = PageTable(memory)
+    table.map(AT, 0, PAGE, READ)
+    assert table.translate(AT + 5, READ) == 5
+
+
+@pytest.mark.parametrize("before", [0x2000, 0x3000])
+def test_pages_side_by_side_may_lie_far_apart(memory, before):
+    """An access over a border reaches both pages, wherever they are, and nothing behind the first."""
+    first, between, second = memory.allocate(1), memory.allocate(1), memory.allocate(1)
+    table = PageTable(memory)
+    table.map(before, first, PAGE, READ | WRITE)
+    table.map(before + PAGE, second, PAGE, READ | WRITE)
+    space = AddressSpace(memory, table)
+    for cut in (1, 8, 15):
+        data = bytes(range(cut, cut + 16))
+        space.write(before + PAGE - cut, data)
+        assert space.read(before + PAGE - cut, 16) == data
+        assert memory.read(first + PAGE - cut, cut) + memory.read(second, 16 - cut) == data
+    assert memory.read(between, PAGE) == bytes(PAGE)
+    space.write(before, bytes([7]) * PAGE)                 # a whole page is one piece
+    assert memory.read(first, PAGE) == bytes([7]) * PAGE and memory.read(between, 1) == bytes(1)

@@ -157,7 +157,7 @@ class PageTable:
             return 0
         page = entry & _ADDRESS
         if level:
-            page += address & (LARGE_PAGE - 1) & ~(PAGE - 1)
+            page += address & LARGE_PAGE - PAGE
         cached = self._tlb[address >> 12] = page | entry & _PERMISSIONS
         return cached
 

@@ -19,7 +19,7 @@ class Domain:
     host's memory.  `requesters` are the functions attached to it.
     """
 
-    def __init__(self, memory, id, levels=4, allowed=None):
+    def __init__(self, memory, id, levels, allowed=None):
         self.id, self.levels = id, levels
         self.allowed = None if allowed is None else list(allowed)
         self.table = PageTable(memory, levels)
