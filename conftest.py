@@ -4,5 +4,5 @@ import os
 from pathlib import Path
 
 os.environ.setdefault("VMIO_STRICT", "1")
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    part for part in (str(Path(__file__).resolve().parent), os.environ.get("PYTHONPATH")) if part)
+# In front of nothing: what the user has there is for other Pythons.
+os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parent)

@@ -1,47 +1,86 @@
 """The lab with one command: `python3 lab.py` opens it, `python3 lab.py test` proves it.
 
 Both first make a private Python in .venv beside this file and install into it
-what requirements.txt pins; the second time that takes no time.  This file must
-be readable by old Pythons, so that they can say what is missing: no f-strings.
+what requirements.txt pins; the second time that takes no time.  This file and
+those of labkit must be readable by old Pythons, so that they can say what is
+missing: no f-strings.
 """
 
-import hashlib
 import os
-import subprocess
+import shutil
+import signal
 import sys
+import tempfile
 
-ROOT = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.abspath(__file__) if os.name == "nt" else os.path.realpath(__file__))
+sys.path.insert(0, ROOT)
+
+from labkit import Refusal, child, environment, pip, venv as private_python  # noqa: E402
+
 VENV = os.path.join(ROOT, ".venv")
-STAMP = os.path.join(VENV, "vmio-stamp")
 OLDEST = (3, 11)
 USAGE = """\
 usage: python3 lab.py [--port N] [--no-browser]   open the lab in JupyterLab
-       python3 lab.py test [pytest arguments]     run every test"""
+       python3 lab.py test [pytest arguments]     run every test
+       python3 lab.py wheels DIR                  collect the packages in a folder
+       python3 lab.py --wheels DIR ...            take the packages from it, without a network"""
 
 
-class Refusal(Exception):
-    """What the user must change, in one or two sentences."""
+class Wish(object):
+    """What the user asked for: `what` is lab, test, wheels or help, `passed` goes on, `wheels` replaces the network."""
+
+    def __init__(self, what, passed=(), wheels=None):
+        self.what, self.passed, self.wheels = what, list(passed), wheels
+
+    def __eq__(self, other):
+        return vars(self) == vars(other)
+
+    def __repr__(self):
+        return "Wish(%r, %r, %r)" % (self.what, self.passed, self.wheels)
+
+
+def folder_of_wheels(folder):
+    """Return the full path of a folder that holds wheels; raises Refusal for anything else."""
+    if not os.path.isdir(folder):
+        raise Refusal("--wheels is '%s'; it must be a folder that `python3 lab.py wheels DIR` made." % folder)
+    if not any(name.endswith(".whl") for name in os.listdir(folder)):
+        raise Refusal("--wheels is '%s', and there is no wheel (*.whl) in it." % folder)
+    return os.path.abspath(folder)
 
 
 def parse(arguments):
-    """("test", pytest's arguments), ("help", []) or ("lab", JupyterLab's arguments); raises Refusal."""
-    if arguments[:1] == ["test"]:
-        return "test", arguments[1:]
-    if arguments and arguments[0] in ("-h", "--help", "help"):
-        return "help", []
-    passed, rest = [], list(arguments)
+    """Return the Wish that arguments express; raises Refusal."""
+    what, passed, wheels, rest = "lab", [], None, list(arguments)
+
+    def value(word):
+        """The value of an option, which follows it after a space or an equals sign."""
+        return word.split("=", 1)[1] if "=" in word else (rest.pop(0) if rest else "")
+
     while rest:
         word = rest.pop(0)
-        if word == "--no-browser":
+        name = word.split("=", 1)[0]
+        if word in ("-h", "--help", "help"):
+            return Wish("help")
+        elif name == "--wheels":
+            wheels = folder_of_wheels(value(word))
+        elif word == "test" and not passed:
+            while rest and rest[0].split("=", 1)[0] == "--wheels":
+                wheels = folder_of_wheels(value(rest.pop(0)))
+            return Wish("test", rest, wheels)
+        elif word == "wheels" and not passed:
+            if len(rest) != 1 or rest[0].startswith("-"):
+                raise Refusal("wheels needs the name of one folder.\n" + USAGE)
+            return Wish("wheels", [os.path.abspath(rest[0])], wheels)
+        elif word == "--no-browser":
             passed.append(word)
-        elif word == "--port" or word.startswith("--port="):
-            number = word[len("--port="):] if "=" in word else (rest.pop(0) if rest else "")
+        elif name == "--port":
+            number = value(word)
             if not number.isdigit() or not 1 <= int(number) <= 65535:
                 raise Refusal("--port is '%s'; it must be a number from 1 to 65535." % number)
             passed.append("--ServerApp.port=%d" % int(number))
         else:
             raise Refusal("'%s' is not understood.\n%s" % (word, USAGE))
-    return "lab", passed
+    return Wish(what, passed, wheels)
 
 
 def check_python(version=sys.version_info):
@@ -57,108 +96,75 @@ def check_python(version=sys.version_info):
                       "sudo apt-get install python%d.%d-venv" % tuple(version[:2]))
 
 
-def python_of(venv):
-    """The interpreter of a virtual environment."""
-    if os.name == "nt":
-        return os.path.join(venv, "Scripts", "python.exe")
-    return os.path.join(venv, "bin", "python")
-
-
-def fingerprint(root=ROOT):
-    """What an installation depends on: the pins, the Python, and where the checkout lies."""
-    with open(os.path.join(root, "requirements.txt"), "rb") as file:
-        pins = file.read()
-    where = "%s %s" % (sys.version, os.path.abspath(root))
-    return hashlib.sha256(pins + where.encode()).hexdigest()
-
-
-def ready(venv=VENV, root=ROOT):
-    """Whether `venv` was finished for exactly these pins, this Python and this place."""
-    try:
-        with open(os.path.join(venv, "vmio-stamp")) as file:
-            return file.read() == fingerprint(root) and os.path.exists(python_of(venv))
-    except IOError:
-        return False
-
-
-def say(text):
-    print("lab.py: " + text)
-    sys.stdout.flush()
-
-
-def set_up(venv=VENV, root=ROOT, run=subprocess.check_call):
-    """Make `venv` ready; returns whether there was anything to do.  The stamp is written last, so a half is redone."""
-    if ready(venv, root):
-        return False
-    say("1 of 3: making a private Python in .venv")
-    run([sys.executable, "-m", "venv", "--clear", venv])
-    python = python_of(venv)
-    say("2 of 3: installing the packages of requirements.txt (600 MB; one to three minutes)")
-    run([python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input",
-         "-r", os.path.join(root, "requirements.txt")])
-    say("3 of 3: telling it where vmio is")
-    # A .pth file rather than `pip install -e`: no build, no second download, the same on all systems.
-    run([python, "-c", "import os, sys, sysconfig\n"
-                       "path = os.path.join(sysconfig.get_path('purelib'), 'vmio.pth')\n"
-                       "open(path, 'w', encoding='utf-8').write(sys.argv[1] + '\\n')", os.path.abspath(root)])
-    with open(os.path.join(venv, "vmio-stamp"), "w") as file:
-        file.write(fingerprint(root))
-    return True
-
-
-def no_questions(venv=VENV):
-    """Settings of the private Python's JupyterLab: it asks nobody about news, and looks for no updates."""
-    folder = os.path.join(venv, "share", "jupyter", "lab", "settings")
-    os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, "overrides.json"), "w") as file:
-        file.write('{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}\n')
-
-
-def lab_command(python, passed, root=ROOT):
-    """JupyterLab on the first lesson, for this machine only, with its token."""
-    command = [python, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1",
-               "--ServerApp.root_dir=" + os.path.join(root, "notebooks"),
-               "--LabApp.default_url=/lab/tree/00_start_here.ipynb",
-               "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+def lab_command(python, passed, root=ROOT, venv=VENV):
+    """Return JupyterLab's command: the first lesson, for this machine only, with its token, with .venv's kernel and no other."""
+    command = pip.inside(python, venv, "jupyterlab") + [
+        "--ServerApp.ip=127.0.0.1", "--ServerApp.root_dir=" + os.path.join(root, "notebooks"),
+        "--KernelSpecManager.allowed_kernelspecs=python3",
+        "--LabApp.default_url=/lab/tree/00_start_here.ipynb",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
     return command + passed
 
 
 def test_command(python, passed):
-    """Everything, the notebooks under strict nbval with a limit on each cell."""
+    """Return pytest's command: everything, the notebooks under strict nbval with a limit on each cell."""
     return [python, "-m", "pytest", "--nbval", "--nbval-current-env", "--nbval-cell-timeout=120"] + passed
 
 
-def main(arguments):
+def start(wish):
+    """Run the lab or the tests in the private Python until they end; returns the exit status."""
+    python = private_python.python_of(VENV)
+    run_folder = tempfile.mkdtemp(prefix="vmio-lab-")
     try:
-        what, passed = parse(arguments)
-        if what == "help":
-            print(USAGE)
-            return 0
-        check_python()
-        set_up()
+        keep = environment.own_folder(VENV, run_folder)
+        inner = environment.private(os.environ, VENV, keep, run_folder)
+        with private_python.in_use(VENV):
+            if wish.what == "test":
+                inner["VMIO_STRICT"] = "1"
+                # pytest ends what its tests started when Ctrl-C comes, so that is what it gets; its standard input is ours, for --pdb.
+                return child.call(test_command(python, wish.passed), inner, ROOT, signal.SIGINT, None)
+            private_python.say("opening the first lesson: Run > Run All Cells, then drag a slider; Ctrl-C here stops it")
+            return child.call(lab_command(python, wish.passed), inner, ROOT)
+    finally:
+        shutil.rmtree(run_folder, ignore_errors=True)
+
+
+def do(arguments):
+    """Do what the arguments say; returns the exit status.  Raises Refusal, OSError or Stopped."""
+    wish = parse(arguments)
+    if wish.what == "help":
+        print(USAGE)
+        return 0
+    check_python()
+    private_python.set_up(VENV, ROOT, child.run, wish.what == "test", wish.wheels)
+    if wish.what == "wheels":
+        private_python.make_wheels(VENV, ROOT, wish.passed[0], child.run)
+        return 0
+    return start(wish)
+
+
+def main(arguments):
+    """Run lab.py; what goes wrong is one sentence and an exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a folder's name may not fit the terminal
+    try:
+        return do(arguments)
     except Refusal as refusal:
         sys.stderr.write("lab.py: %s\n" % refusal)
-        return 2
-    except subprocess.CalledProcessError as error:
-        sys.stderr.write("lab.py: the set-up did not finish (exit code %d, see above); "
-                         "check the network and run it again.\n" % error.returncode)
+        return refusal.status
+    except child.Stopped as stopped:
+        return 128 + stopped.number
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 128 + 13
+        sys.stderr.write("lab.py: stopped in %s: %s\n" % (ROOT, error))
         return 1
-    python = python_of(VENV)
-    command = test_command(python, passed) if what == "test" else lab_command(python, passed)
-    environment = dict(os.environ)
-    environment.pop("PYTHONHOME", None)
-    if what == "test":
-        environment["VMIO_STRICT"] = "1"
-    else:
-        no_questions()
-        say("opening the first lesson: Run > Run All Cells, then drag a slider; Ctrl-C here stops it")
-    try:
-        return subprocess.call(command, cwd=ROOT, env=environment)
-    except KeyboardInterrupt:
-        return 0
 
 
 if __name__ == "__main__":
+    child.Signals().listen()
     sys.exit(main(sys.argv[1:]))
