@@ -60,7 +60,7 @@ def wait(child, seconds):
 def kernels_of(child):
     """Return the process numbers of the kernels under a process; they have sessions of their own."""
     try:
-        table = subprocess.check_output(["ps", "-A", "-o", "pid=,ppid=,args="]).decode("utf-8", "replace")
+        table = subprocess.check_output(["ps", "-A", "-ww", "-o", "pid=,ppid=,args="]).decode("utf-8", "replace")
     except (OSError, subprocess.CalledProcessError):
         return []
     rows = [line.split(None, 2) for line in table.splitlines()]

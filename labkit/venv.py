@@ -198,7 +198,7 @@ def build(venv, root, run, tests, wheels):
         say("1 of 3: making a private Python in %s" % os.path.basename(venv))
         step([sys.executable, "-I", "-m", "venv", "--prompt", "vmio", new], run, new)
         say("2 of 3: installing the packages of requirements.txt (%s; one to three minutes)"
-            % ("610 MB with those of the tests" if tests else "430 MB"))
+            % ("590 MB with those of the tests" if tests else "420 MB"))
         pip.install(python_of(new), new, files, os.environ, run, wheels)
         say("3 of 3: compiling them, and telling it where vmio is")
         step(pip.inside(python_of(new), new, "finish"), run, new)
@@ -251,7 +251,7 @@ def add_tests(venv, root, run, wheels):
     """Install what only the tests need into a finished `venv`; a half that was killed is installed over."""
     half = content(venv, TESTS_BEGUN) is not None
     write("", venv, TESTS_BEGUN)
-    say("installing what only the tests need, tests/requirements.txt (180 MB; a minute)")
+    say("installing what only the tests need, tests/requirements.txt (175 MB; a minute)")
     more = ["-c", class_list(root)] + (["--force-reinstall"] if half else [])
     pip.install(python_of(venv), venv, [tests_list(root)], os.environ, run, wheels, more)
     step(pip.inside(python_of(venv), venv, "finish"), run, venv)
