@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 # Lowest first, as README's layout lists them; rooms in one line may not import each other.
 FLOORS = (
-    ("table", "data"), ("machine",), ("hypervisor",), ("devices",), ("hardware", "vmbus"), ("passthrough", "drivers"),
+    ("table", "data", "console"), ("machine",), ("hypervisor",), ("devices",), ("hardware", "vmbus"), ("passthrough", "drivers"),
     ("host",), ("modes",), ("experiments",), ("processors", "attacks", "oracle"), ("lab",), ("lessons",), ("bench",),
     ("__main__",),
 )

@@ -10,7 +10,8 @@ ROOT = Path(__file__).resolve().parents[2]
 NAMED = re.compile(r"(?<![\w/.-])(?:vmio|tests|docs|data|notebooks|bench)/[\w./-]*\w\.(?:py|md|csv|json|ipynb|gz|svg|js|css)\b")
 PATTERN = re.compile(r"[A-Z]{2}")          # NAME, NN_verb_object: to be filled in by the reader
 MODULE = re.compile(r"python -m (vmio(?:\.\w+)*|tests\.\w+)\b")
-HERE = "tests/house/test_paths.py"
+OF_OTHERS = {"docs/io_throttling.md"}       # a document of Cloud Hypervisor's, cited by its name there
+MADE_UP = {"tests/house/test_paths.py", "tests/unit/test_mutate.py"}    # these name files that are nowhere on purpose
 TEXTS = (".md", ".py", ".ipynb", ".yml")
 
 
@@ -19,12 +20,12 @@ def texts():
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
     if listed.returncode:
         pytest.fail(f"git ls-files: {listed.stderr}")
-    return [name for name in listed.stdout.splitlines() if name.endswith(TEXTS) and (ROOT / name).exists() and name != HERE]
+    return [name for name in listed.stdout.splitlines() if name.endswith(TEXTS) and (ROOT / name).exists() and name not in MADE_UP]
 
 
 def missing(text):
     """What this text names and is not there."""
-    paths = {name for name in NAMED.findall(text) if not (ROOT / name).exists() and not PATTERN.search(name)}
+    paths = {name for name in NAMED.findall(text) if not (ROOT / name).exists() and not PATTERN.search(name)} - OF_OTHERS
     modules = {name for name in MODULE.findall(text)
                if not any((ROOT / (name.replace(".", "/") + end)).exists() for end in (".py", "/__main__.py"))}
     return sorted(paths | modules)

@@ -32,7 +32,7 @@ from vmio.passthrough.iommu.remapper import Remapper
 from vmio.passthrough.iommu.requester import requester_id
 from vmio.passthrough.iommu.space import DmaSpace
 from vmio.passthrough.iommu.vtd import REGISTER_BYTES, VtdRegisters
-from vmio.unixsocket import connection
+from vmio.oracle.unixsocket import connection
 
 MOST_BYTES = 16 << 20  # of one read or write command
 IOMMU_BASE = 0xFED9_0000
