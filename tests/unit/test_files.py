@@ -254,6 +254,8 @@ def test_a_log_takes_the_old_ones_place_when_it_ends_and_holds_something(old, wr
             if written:
                 log.write(written)
             assert old.read_bytes() == b"the old result"
+            part, = old.parent.glob(".vmio-*.part")     # who looks finds it, and so does who comes after SIGKILL
+            assert part.read_bytes() == written
             if error:
                 raise error
     except (KeyboardInterrupt, ValueError):
