@@ -10,19 +10,20 @@ An exercise is a folder `notebooks/exercises/<slug>/`:
 
 `Exercise.check(answer)` returns an `Outcome` whose repr is the text a notebook
 shows.  There are no stack traces: a learner's error is one line with the line
-number in their own cell.
+number in their own cell.  The answer runs in a process of its own (`apart`):
+whatever it does, a check ends, and the notebook's own state is what it was.
 """
 
-import dis
-import linecache
 import sys
 import types
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vmio import data
+from vmio.lab import apart, inside
+from vmio.lab.answer import RanTooLong, StepLimit, files_of, reason, same_code, where
 
-NOT_ATTEMPTED, WRONG, ERROR, PASS = "not attempted", "wrong", "error in your code", "pass"
+KINDS = NOT_ATTEMPTED, WRONG, ERROR, PASS = "not attempted", "wrong", "error in your code", "pass"
 STEPS = 3_000_000  # bytecode instructions of the learner's own that one check may run: some seconds at most
 
 
@@ -31,10 +32,6 @@ class Wrong(Exception):
 
     def __init__(self, given, expected, got, why=""):
         super().__init__(f"input {_short(given)}, expected {_short(expected)}, got {_short(got)}{'. ' + why if why else ''}")
-
-
-class RanTooLong(BaseException):
-    """The learner's code did not come to an end.  Not an Exception, so that `except Exception` lets it through."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +77,7 @@ class Exercise:
     folder: Path = field(repr=False)
     title: str = field(init=False)
     steps: int = field(default=STEPS, repr=False)
+    limits: apart.Limits = field(default=apart.Limits(), repr=False)
 
     def __post_init__(self):
         parts = self.read("text.md").split("\n## Hint")
@@ -103,22 +101,37 @@ class Exercise:
 
     def check(self, answer=None):
         """Try `answer` (a function or class); an `Outcome`, never an exception of the learner's."""
-        if answer is None or answer is ... or _same_code(answer, self.load("stub")):
+        if answer is None or answer is ...:
             return self._outcome(NOT_ATTEMPTED, "not attempted yet")
+        stub = self.load("stub")
         check = _load(self.folder / "check.py", f"vmio_exercise_{self.slug.replace('-', '_')}_check").check
-        files = _files(answer)
+        ending = apart.run(lambda: self._try(check, answer, stub), self.limits)
+        if ending.printed:
+            sys.stdout.write(ending.printed)
+        match ending.data:
+            case [str(kind), str(text)] if kind in KINDS:
+                return self._outcome(kind, text)
+        return self._outcome(ERROR, f"error in your code: {ending.why or apart.FORGED}")
+
+    def _try(self, check, answer, stub):
+        """[kind, text] of an answer; whatever it raises or gives, this says it in plain words."""
+        files = frozenset()
+        too_long = [ERROR, f"error in your code: no end after {self.steps:,} steps; is there a loop that never stops?"]
         try:
-            with _StepLimit(files, self.steps):
+            files = files_of(answer)
+            if same_code(answer, stub):
+                raise NotImplementedError
+            with StepLimit(files, self.steps, lambda: inside.leave(too_long)):
                 line = check(answer)
         except Wrong as wrong:
-            return self._outcome(WRONG, f"not right: {wrong}")
+            return [WRONG, f"not right: {wrong}"]
         except NotImplementedError:
-            return self._outcome(NOT_ATTEMPTED, "not attempted yet")
+            return [NOT_ATTEMPTED, "not attempted yet"]
         except RanTooLong:
-            return self._outcome(ERROR, f"error in your code: no end after {self.steps:,} steps; is there a loop that never stops?")
-        except Exception as error:
-            return self._outcome(ERROR, f"error in your code{_where(error, files)}: {_reason(error)}")
-        return self._outcome(PASS, f"right{f'. {line}' if line else '.'}")
+            return too_long
+        except BaseException as error:  # exit(), too, is no way out of a check
+            return [ERROR, f"error in your code{where(error, files)}: {reason(error)}"]
+        return [PASS, f"right{f'. {line}' if line else '.'}"]
 
     def hint(self, step=None):
         """The next hint, or hint number `step` from 1; the ladder ends before the solution."""
@@ -145,94 +158,12 @@ def exercise(slug, folder=None):
     raise ValueError(f"slug is {slug!r}; allowed: {', '.join(known) or 'none are here'}.")
 
 
-class _StepLimit:
-    """Counts the instructions that run in the learner's files, and raises `RanTooLong` at the limit.
-
-    A trace function works on every platform and in generators, needs no
-    thread, and leaves the simulator's own code at full speed.  Instructions
-    rather than lines: a loop on one line may never start a new one.
-    """
-
-    def __init__(self, files, steps):
-        self._files = files
-        self._left = steps
-
-    def _call(self, frame, event, argument):
-        if frame.f_code.co_filename not in self._files:
-            return None
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        return self._step
-
-    def _step(self, frame, event, argument):
-        self._left -= 1
-        if self._left < 0:
-            raise RanTooLong
-        return self._step
-
-    def __enter__(self):
-        self._before = sys.gettrace()
-        if self._files:
-            sys.settrace(self._call)
-
-    def __exit__(self, *what):
-        sys.settrace(self._before)
-
-
 def _load(path, name):
     """Run a file as a module, afresh and without a .pyc beside it."""
     module = sys.modules[name] = types.ModuleType(name)
     module.__file__ = str(path)
     exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), vars(module))
     return module
-
-
-def _codes(answer):
-    """The code objects of a function or of a class's own methods, by name."""
-    if isinstance(answer, type):
-        members = {name: getattr(thing, "__func__", thing) for name, thing in vars(answer).items()}
-    else:
-        members = {"": getattr(answer, "__func__", answer)}
-    return {name: thing.__code__ for name, thing in members.items() if hasattr(thing, "__code__")}
-
-
-def _files(answer):
-    """The files of the learner's own code: the answer's and those of its helpers (each cell counts as a file)."""
-    files = set()
-    for thing in ([answer] if not isinstance(answer, type) else vars(answer).values()):
-        function = getattr(thing, "__func__", thing)
-        if isinstance(function, types.FunctionType):
-            files.add(function.__code__.co_filename)
-            files.update(helper.__code__.co_filename for helper in function.__globals__.values()
-                         if isinstance(helper, types.FunctionType) and helper.__module__ == function.__module__)
-    return files
-
-
-def _same_code(answer, stub):
-    """Whether the learner's code does exactly what the stub does (docstrings and names of files aside)."""
-    def essence(code):
-        return [(one.opname, essence(one.argval) if isinstance(one.argval, types.CodeType) else repr(one.argval))
-                for one in dis.get_instructions(code) if one.opname != "NOP"]
-
-    ours, theirs = ({name: essence(code) for name, code in _codes(thing).items()} for thing in (answer, stub))
-    return bool(ours) and ours == theirs
-
-
-def _where(error, files):
-    """", line N (text)" for the innermost frame in the learner's own files."""
-    found, trace = None, error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename in files:
-            found = trace.tb_frame.f_code.co_filename, trace.tb_lineno
-        trace = trace.tb_next
-    if found is None:
-        return ""
-    text = linecache.getline(*found).strip()
-    return f", line {found[1]}" + (f" ({text})" if text else "")
-
-
-def _reason(error):
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def _short(value, limit=70):
