@@ -6,11 +6,13 @@ import pytest
 
 from vmio.devices.board import Board
 from vmio.drivers.nvme import NvmeError
+from vmio.host.block import BlockLayer
 from vmio.hypervisor.host import GuestTimeout, Host
 from vmio.hypervisor.program import STANDSTILL
 from vmio.hypervisor.vcpu import GuestFault
 from vmio.machine.memory import PAGE
 from vmio.machine.pagetable import TranslationFault
+from vmio.vmbus.bus.worker import RingWorker
 
 
 class Picky(Exception):
@@ -422,3 +424,53 @@ def test_many_faults_leave_nothing_behind():
         return len(gc.get_objects()), len(host.env._queue), len(guest.clock._heap)
     (objects, events, _), (more, later, timers) = kept(), kept()
     assert more <= objects + 100 and later <= events + 1 and timers <= 70
+
+
+class Driver:
+    """A disk's driver with an answer to everything that was asked."""
+
+    def __init__(self):
+        self.pairs, self.asked = [type("Pair", (), {"entries": 8})()], []
+
+    def submit(self, kind, lba, sectors, pages, request):
+        self.asked.append((request, 0))
+        return True
+
+    def ring_doorbell(self):
+        pass
+
+    def reap(self):
+        over, self.asked = self.asked, []
+        return over
+
+
+def test_an_answer_that_fails_is_that_guests_fault_and_the_others_get_theirs():
+    host, hostile, honest = machine("hostile", "honest")
+    layer, answers = BlockLayer(host, Driver()), []
+
+    def buggy(status):
+        raise Picky("answer", where=status)
+    layer.submit("hostile", "read", 0, 8, (4096,), buggy)
+    layer.submit("honest", "read", 0, 8, (4096,), answers.append)
+    host.env.timeout(50_000).callbacks.append(lambda _: layer.interrupt())
+    with pytest.raises(Picky) as caught:
+        host.run((hostile.cpu, steps), (honest.cpu, steps))
+    assert answers == [0] and caught.value.guest == "hostile" and not layer.at_device
+    layer.submit("nobody", "read", 0, 8, (4096,), buggy)
+    layer.interrupt()
+    with pytest.raises(Picky) as caught:                    # nobody to blame: the host's own
+        host.run((honest.cpu, steps))
+    assert not hasattr(caught.value, "guest")
+
+
+def test_a_ring_worker_that_fails_is_its_guests_fault():
+    host, hostile, honest = machine("hostile", "honest")
+
+    class End:
+        def begin_read(self):
+            raise Picky("worker", where=0)
+    RingWorker(host, End(), None, None, guest=hostile)
+    done = []
+    with pytest.raises(Picky) as caught:
+        host.run((hostile.cpu, lambda cpu: cpu.hlt()), (honest.cpu, lambda cpu: steps(cpu, done)))
+    assert caught.value.guest == "hostile" and len(done) == 1

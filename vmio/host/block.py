@@ -57,7 +57,7 @@ class BlockLayer:
     """
 
     def __init__(self, host, driver, scheduler=None, depth=None, window=None):
-        self.env, self.driver, self.costs = host.env, driver, host.costs
+        self.host, self.env, self.driver, self.costs = host, host.env, driver, host.costs
         self.services = {}                 # guest name: Service
         self.queue = DeficitRoundRobin() if scheduler is None else scheduler
         self.depth = 0
@@ -257,7 +257,7 @@ class BlockLayer:
         self._reaping = False
         finished = self.driver.reap()
         self.at_device.difference_update([request for request, _ in finished])
-        now = self.env.now
+        now, failed = self.env.now, []
         for request, status in finished:
             service = self.services[request.guest]
             self._sectors -= request.sectors
@@ -270,8 +270,20 @@ class BlockLayer:
             if request.kind in CHANGES:
                 self._write_ended(service, request)
             self._answered(service, request)
-            request.done(status)
+            try:
+                request.done(status)
+            except Exception as error:          # the others' answers must not be lost for it
+                failed.append((request.guest, error))
         self._start()
+        for name, error in failed:
+            self._blame(name, error)
+
+    def _blame(self, name, error):
+        """The error is a fault of the guest of that name, or the host's own."""
+        for guest in self.host.guests:
+            if guest.name == name:
+                return self.host.fault(guest, error)
+        raise error
 
     def _write_ended(self, service, write):
         """Let go of the flushes that waited for this write last."""

@@ -62,7 +62,7 @@ class VpciVsp:
         """The guest opened the channel: everything starts anew."""
         self.end, self.version = end, None
         self._outgoing.clear()
-        self.host.env.process(self._serve(end))
+        self.host.process(self.guest, self._serve(end))
 
     def signalled(self):
         """There is something to read, or room to write."""

@@ -59,7 +59,7 @@ class VmbusServer(GpadlAnswers):
             synic.room = self._kick
         self.hypervisor.on_reset.append(self._reset)
         guest.on_destroy.insert(0, self._check_unused)
-        self._env.process(self._serve())
+        guest.host.process(guest, self._serve())
 
     # For the host's devices.
 

@@ -38,10 +38,11 @@ class RingWorker:
 
     `batch`: requests taken and completions published at a time (fewer if no
     other is in flight).  `most`: requests in flight; more wait in the ring.
-    `failed(error)` is called once for a `RingCorrupt`, also one that `handle` raises.
+    `failed(error)` is called once for a `RingCorrupt`, also one that `handle` raises;
+    any other error is a fault of `guest`, for whom it works (None: the host's own).
     """
 
-    def __init__(self, host, end, handle, failed, batch=16, most=256):
+    def __init__(self, host, end, handle, failed, batch=16, most=256, guest=None):
         if not 1 <= batch <= 1024:
             raise ValueError(f"batch {batch}: 1 to 1024")
         self.host, self.end, self.batch, self.most = host, end, batch, most
@@ -54,7 +55,7 @@ class RingWorker:
         self._backlog = deque()     # completions that found no room
         self._blocked = False       # asleep, but not for want of requests: there was no room for more
         self._idle = None
-        host.env.process(self._run())
+        host.env.process(self._run()) if guest is None else host.process(guest, self._run())
 
     @property
     def in_flight(self):

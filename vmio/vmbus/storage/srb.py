@@ -124,7 +124,7 @@ class Srb:
             self.bounced = pages
             vsp.bounced += 1
             if self.media.kind == "write":
-                vsp.host.env.process(self._copy(then))
+                vsp.host.process(vsp.guest, self._copy(then))
             else:
                 then()
         if not vsp.bounce.take(number, taken):
@@ -202,7 +202,7 @@ class Srb:
         if not status and self.steps:
             self._submit(*self.steps.pop())
         elif not status and self.bounced and self.media.kind == "read":
-            self.vsp.host.env.process(self._copy(lambda: self._finish(0)))
+            self.vsp.host.process(self.vsp.guest, self._copy(lambda: self._finish(0)))
         else:
             self._finish(status)
 

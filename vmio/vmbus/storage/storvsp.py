@@ -54,7 +54,7 @@ class StorChannel:
         """The guest opened it: serve it."""
         vsp = self.controller
         vsp.begin(self)
-        self.worker = RingWorker(vsp.host, end, vsp.handle, self._failed, vsp.batch, vsp.queue_depth)
+        self.worker = RingWorker(vsp.host, end, vsp.handle, self._failed, vsp.batch, vsp.queue_depth, vsp.guest)
 
     def signalled(self):
         """The guest has signalled."""
