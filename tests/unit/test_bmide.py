@@ -177,9 +177,10 @@ def test_trim_checks_its_ranges():
     rig.memory.write(0x10000, struct.pack("<3Q", 5 | 3 << 48, 0, 2047 | 1 << 48))
     rig.table((0x10000, 0x200 | EOT))
     assert rig.run(0x06, 0, 1, feature=1)[:2] == (0x04, 0x50)
-    assert rig.image.read(5) == pattern(5)  # deterministic: the data stays
-    rig.memory.write(0x10000, struct.pack("<Q", 2047 | 2 << 48))
+    assert rig.image.read(4, 5) == pattern(4) + bytes(3 * 512) + pattern(8) and rig.image.read(2047) == bytes(512)
+    rig.memory.write(0x10000, struct.pack("<2Q", 9 | 1 << 48, 2047 | 2 << 48))
     assert rig.run(0x06, 0, 1, feature=1)[:2] == (0x04, 0x41)
+    assert rig.image.read(9) == pattern(9)  # one bad range: none is discarded
 
 
 def test_registers():

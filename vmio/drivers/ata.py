@@ -21,6 +21,7 @@ OPCODES = {
     ("dma", False): (0xC8, 0xCA), ("dma", True): (0x25, 0x35),
 }
 IDENTIFY, FLUSH_CACHE, FLUSH_CACHE_EXT, SET_MULTIPLE = 0xEC, 0xE7, 0xEA, 0xC6
+DATA_SET_MANAGEMENT = 0x06
 
 
 class AtaError(DriverError):
@@ -41,6 +42,7 @@ class Identity:
     sectors: int
     lba48: bool
     most_multiple: int
+    trim: bool
 
 
 class AtaDriver:
@@ -65,6 +67,7 @@ class AtaDriver:
         self.transfer, self.string, self.width, self.interrupts = transfer, string, width, interrupts
         self.bus_master, self.prd = bus_master, prd
         self.block = 1           # sectors in a DRQ block
+        self.discards = False    # TRIM is a DMA command
         self._interrupted = False
 
     def init(self, multiple=16):
@@ -85,6 +88,7 @@ class AtaDriver:
             pic.connect(cpu, self.irq, self._interrupt)
         words = yield from self._identify()
         identity = _parse_identity(words)
+        self.discards = identity.trim and self.transfer == "dma"
         if self.transfer == "multiple":
             self.block = min(multiple, identity.most_multiple)
             self._command(SET_MULTIPLE, 0, self.block)
@@ -103,6 +107,17 @@ class AtaDriver:
         """FLUSH CACHE: returns when all that was written is on the disk."""
         self._command(FLUSH_CACHE, 0, 0)
         yield from self._wait(FLUSH_CACHE, 0, 0)
+
+    def discard(self, lba, sectors, gpa):
+        """DATA SET MANAGEMENT with TRIM (ACS-2, 7.9); a sector at `gpa` takes the list: 64 ranges of up to 65,535 sectors."""
+        while sectors:
+            entries = []
+            while sectors and len(entries) < 64:
+                step = min(sectors, 0xFFFF)
+                entries.append((step << 48 | lba).to_bytes(8, "little"))
+                lba, sectors = lba + step, sectors - step
+            self.cpu.write(gpa, b"".join(entries).ljust(SECTOR, b"\0"))
+            yield from self._dma(DATA_SET_MANAGEMENT, 0, 1, gpa, True, False, feature=1)
 
     def _transfer(self, lba, sectors, gpa, is_write):
         if not 1 <= sectors <= 65_536 or lba < 0 or lba + sectors > 1 << 48:
@@ -134,14 +149,14 @@ class AtaDriver:
             gpa, sectors, lba = gpa + step * SECTOR, sectors - step, lba + step
             yield from self._wait(opcode, lba, DRQ if sectors else 0)
 
-    def _dma(self, opcode, lba, sectors, gpa, is_write, long):
+    def _dma(self, opcode, lba, sectors, gpa, is_write, long, feature=None):
         cpu, bm = self.cpu, self.bus_master
         self._write_prd(gpa, sectors * SECTOR)
         direction = 0 if is_write else 8
         cpu.outl(bm + 4, self.prd)
         cpu.outb(bm, direction)
         cpu.outb(bm + 2, cpu.inb(bm + 2) | 0x06)          # clear Interrupt and Error, they are write-1-to-clear
-        self._command(opcode, lba, sectors, long)
+        self._command(opcode, lba, sectors, long, feature)
         cpu.outb(bm, direction | 1)
         if self.interrupts:
             yield from self._wait_interrupt(opcode)
@@ -164,7 +179,7 @@ class AtaDriver:
         entries[-1][1] |= 0x8000_0000
         self.cpu.write(self.prd, b"".join(a.to_bytes(4, "little") + n.to_bytes(4, "little") for a, n in entries))
 
-    def _command(self, opcode, lba, sectors, long=False):
+    def _command(self, opcode, lba, sectors, long=False, feature=None):
         """Select, wait until the disk is free, load the task file, start."""
         cpu, base = self.cpu, self.base
         cpu.outb(base + DEVICE, 0xE0 | self.unit << 4 | (0 if long else lba >> 24 & 0x0F))
@@ -178,6 +193,8 @@ class AtaDriver:
         cpu.outb(base + LBA_LOW, lba & 0xFF)
         cpu.outb(base + LBA_MID, lba >> 8 & 0xFF)
         cpu.outb(base + LBA_HIGH, lba >> 16 & 0xFF)
+        if feature is not None:
+            cpu.outb(base + ERROR, feature)   # written, it is the features register
         self._interrupted = False
         cpu.outb(base + STATUS, opcode)
 
@@ -252,4 +269,5 @@ def _parse_identity(words):
     lba48 = bool(words[83] & 1 << 10)
     sectors = int.from_bytes(b"".join(w.to_bytes(2, "little") for w in (words[100:104] if lba48 else words[60:62])),
                              "little")
-    return Identity(text(27, 46), text(10, 19), text(23, 26), sectors, lba48, words[47] & 0xFF)
+    return Identity(text(27, 46), text(10, 19), text(23, 26), sectors, lba48, words[47] & 0xFF,
+                    bool(words[169] & 1))

@@ -15,10 +15,11 @@ class AtaQueue:
 
     def __init__(self, driver):
         self.driver, self.cpu = driver, driver.cpu
+        self.discards = driver.discards
         self._waiting, self._finished = deque(), []
 
     def submit(self, kind, lba, sectors, gpa, tag):
-        """Accept a "read", "write" or "flush"; its data is at `gpa`, contiguous."""
+        """Accept a "read", "write", "flush" or "discard"; its data is at `gpa`, contiguous (of a discard: room for a sector)."""
         self._waiting.append((kind, lba, sectors, gpa, tag))
 
     def flush_ring(self):
@@ -37,6 +38,8 @@ class AtaQueue:
         try:
             if kind == "flush":
                 yield from self.driver.flush()
+            elif kind == "discard":
+                yield from self.driver.discard(lba, sectors, gpa)
             else:
                 move = self.driver.read if kind == "read" else self.driver.write
                 yield from move(lba, sectors, gpa)

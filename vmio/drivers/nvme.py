@@ -14,8 +14,9 @@ ENABLE = 0x0046_0001           # 16-byte answers, 64-byte commands, 4 KiB pages,
 READY, FATAL = 1, 2
 CREATE_SQ, CREATE_CQ, IDENTIFY, SET_FEATURES = 0x01, 0x05, 0x06, 0x09
 NUMBER_OF_QUEUES = 7
-OPCODES = {"flush": 0, "write": 1, "read": 2, "zero": 8}
+OPCODES = {"flush": 0, "write": 1, "read": 2, "zero": 8, "discard": 9}
 PAGE, SECTOR = 4096, 512
+MOST_DISCARDED = (1 << 32) - 1 # blocks of a range
 ADMIN_ENTRIES = 16
 POLLS = 100_000                # looks before the driver gives up
 POLL_NS = 1000                 # between two looks, when there is nothing to wait for
@@ -74,6 +75,7 @@ class NvmeDriver:
         self.admin = self._pair(0, ADMIN_ENTRIES, lists=False)
         self.pairs = [self._pair(n + 1, entries) for n in range(pairs)]
         self.sectors = self.most_sectors = 0
+        self.discards = False          # does it take DATASET MANAGEMENT (ONCS, 5.15)?
         self.serial = self.model = ""
         self.submitted = self.completed = self.doorbells = 0
 
@@ -129,6 +131,7 @@ class NvmeDriver:
         yield from self._admin("IDENTIFY controller", IDENTIFY, self.buffer, low=1)
         page = self.cpu.read(self.buffer, PAGE)
         self.serial, self.model = (page[a:b].decode("ascii", "replace").strip() for a, b in ((4, 24), (24, 64)))
+        self.discards = bool(page[520] & 4)
         self.most_sectors = min((PAGE << page[77]) // SECTOR if page[77] else 65536, 65536, 511 * 8)
         yield from self._admin("IDENTIFY namespace 1", IDENTIFY, self.buffer, nsid=1)
         page = self.cpu.read(self.buffer, PAGE)
@@ -155,7 +158,7 @@ class NvmeDriver:
     # -- requests ------------------------------------------------------------------------------
 
     def submit(self, kind, lba, sectors, pages, tag, pair=0):
-        """Put a "read", "write", "zero" or "flush" in the queue; False if the queue is full.
+        """Put a "read", "write", "zero", "discard" or "flush" in the queue; False if the queue is full.
 
         `pages` are physical addresses, the first may start within its page, the
         others are whole pages.  `tag` comes back from `reap`.  The controller
@@ -166,8 +169,9 @@ class NvmeDriver:
             return False
         if len(pages) > 513:
             raise ValueError(f"{len(pages)} pages: a request has at most 513")
-        if sectors > 65536 or sectors < 1 and kind != "flush":
-            raise ValueError(f"{kind} of {sectors} sectors: 1 to 65,536")
+        most = MOST_DISCARDED if kind == "discard" else 65536
+        if sectors > most or sectors < 1 and kind != "flush":
+            raise ValueError(f"{kind} of {sectors} sectors: 1 to {most:,}")
         id = queue.free[-1]
         count = len(pages)
         prp1, prp2 = pages[0] if count else 0, 0
@@ -177,6 +181,10 @@ class NvmeDriver:
             at = queue.lists + PAGE * id
             self.cpu.write(at, struct.pack(f"<{count - 1}Q", *pages[1:]))
             prp2 = self.address(at)
+        if kind == "discard":          # 6.7: one range, in the list page; dword 11 says deallocate
+            at = queue.lists + PAGE * id
+            self.cpu.write(at, struct.pack("<IIQ", 0, sectors, lba))
+            prp1, lba, sectors = self.address(at), 4 << 32, 0
         sqe = SQE.pack(OPCODES[kind], 0, id, 1, prp1, prp2, lba, sectors - 1 if sectors else 0, 0, 0, 0)
         self._put(queue, sqe)
         queue.free.pop()            # only now is it taken: what can't be built takes no place

@@ -13,7 +13,7 @@ vmio.passthrough.strategies: where the device finds a buffer of ours.
 from collections import deque
 
 from vmio.drivers.errors import DriverTimeout
-from vmio.drivers.nvme import SECTOR, NvmeError, page_list
+from vmio.drivers.nvme import MOST_DISCARDED, SECTOR, NvmeError, page_list
 from vmio.machine.clock import NEVER
 from vmio.machine.pagetable import READ, WRITE
 
@@ -39,9 +39,14 @@ class NvmeDisk:
         self.finished = deque()          # (tag, error or None)
         self._waiting = deque()          # commands that found the queue full
 
+    @property
+    def discards(self):
+        """Does the disk take discards?"""
+        return self.driver.discards
+
     def submit(self, kind, lba, sectors, gpa, tag, done=None):
-        """Start a "read", "write" or "flush"; its data is at `gpa`, contiguous.  `done(tag, error)`, or `reap` tells."""
-        most = self.driver.most_sectors
+        """Start a "read", "write", "flush" or "discard"; data is at `gpa`, contiguous.  `done(tag, error)`, or `reap` tells."""
+        most = MOST_DISCARDED if kind == "discard" else self.driver.most_sectors
         request = _Request(tag, done, max(-(-sectors // most), 1))
         if kind == "flush":
             self._put(request, kind, 0, 0, 0)
@@ -58,7 +63,7 @@ class NvmeDisk:
         queue = self.driver.pairs[0]
         if not queue.free:
             return False
-        length, address, pages = sectors * SECTOR, 0, ()
+        length, address, pages = 0 if kind == "discard" else sectors * SECTOR, 0, ()
         if length:
             address = self.dma.map(gpa, length, FOR_DEVICE[kind])
             pages = page_list(address, length)

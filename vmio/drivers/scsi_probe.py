@@ -32,6 +32,7 @@ class Identity(NamedTuple):
     serial: str
     write_cache: bool
     luns: tuple
+    most_unmapped: int      # sectors that one UNMAP takes; 0: there is no UNMAP
 
 
 def probe(command):
@@ -56,7 +57,14 @@ def probe(command):
     caching = mode[4 + mode[3]:] if len(mode) > 3 else b""
     names = [part.decode("ascii", "replace").strip() for part in (inquiry[8:16], inquiry[16:32], inquiry[32:36])]
     return Identity(sectors, size, *names, vital.get(0x80, b"").decode("ascii", "replace"),
-                    len(caching) > 2 and caching[2] & 4 != 0, tuple(luns[9 + 8 * n] for n in range(found)))
+                    len(caching) > 2 and caching[2] & 4 != 0, tuple(luns[9 + 8 * n] for n in range(found)),
+                    _most_unmapped(vital.get(0xB0, b""), vital.get(0xB2, b"")))
+
+
+def _most_unmapped(limits, provisioning):
+    """Sectors an UNMAP by pages B0h and B2h (SBC-3): the limit, if LBPU is set and a block descriptor is allowed."""
+    allowed = len(provisioning) > 1 and provisioning[1] & 0x80 and len(limits) >= 24 and any(limits[20:24])
+    return int.from_bytes(limits[16:20], "big") if allowed else 0
 
 
 def _vital(command, page):

@@ -34,6 +34,9 @@ SIGNALS = ("always", "each", "batch")
 _ANSWER = struct.Struct("<IIIHBB5xB2xI")   # operation, flags, status, length, SRB status, SCSI status, sense length, bytes
 _CDB10 = struct.Struct(">BBIBHB").pack
 _CDB16 = struct.Struct(">BBQIH").pack
+_UNMAP_CDB = struct.pack(">BBIBHB", 0x42, 0, 0, 0, 24, 0)     # SBC-3, "UNMAP command": a list of 24 bytes
+_UNMAP_LIST = struct.Struct(">HH4xQI4x").pack                 # lengths, then the block descriptor: LBA, sectors
+_LIST = 32                                 # bytes of memory for each such list
 _RECORD = 112                              # bytes of a request in the ring beside its page numbers
 # Linux's SRB flags: no synchronous transfer, queue action, data in, data out
 _FLAGS = {v.NO_DATA: 0x10A, v.TO_GUEST: 0x14A, v.TO_DEVICE: 0x18A}
@@ -75,6 +78,7 @@ class StorVsc:
         self._ids = list(range(queue_depth, 0, -1))
         self._answer = None              # of the start-up protocol
         self._buffer = None
+        self._lists = None               # a parameter list of UNMAP for each transaction id
 
     # Bring-up.
 
@@ -87,6 +91,8 @@ class StorVsc:
             self.end.outgoing.should_signal = lambda *_: True
         yield from self._negotiate()
         self.identity = yield from probe(self.command)
+        if self.discards and self._lists is None:
+            self._lists = self.client.pages.take(-(-(len(self._ids) + 1) * _LIST // PAGE))
         return self.identity
 
     def _negotiate(self):
@@ -132,13 +138,24 @@ class StorVsc:
 
     # Requests.
 
+    @property
+    def discards(self):
+        """Does the disk take discards?"""
+        return self.identity.most_unmapped > 0
+
     def submit(self, kind, lba, sectors, gpa, tag, done=None):
-        """Start a "read", "write" or "flush"; its data is at `gpa`, contiguous, a multiple of 4.
+        """Start a "read", "write", "flush" or "discard"; its data is at `gpa`, contiguous, a multiple of 4.
 
         When it is over, `done(tag, error)` is called in the interrupt, or `reap` tells.
         """
         if kind == "flush":
             self._put((_Request(tag, done, 1), _CDB10(0x35, 0, 0, 0, 0, 0), v.NO_DATA, 0, 0, 0))
+            return
+        if kind == "discard":
+            most = self.identity.most_unmapped
+            request = _Request(tag, done, -(-sectors // most))
+            for at in range(lba, lba + sectors, most):
+                self._put((request, _UNMAP_CDB, v.TO_DEVICE, 24, (at, min(most, lba + sectors - at)), None))
             return
         direction = v.TO_GUEST if kind == "read" else v.TO_DEVICE
         most = self.most_bytes // SECTOR
@@ -250,6 +267,9 @@ class StorVsc:
         number = self._ids[-1]
         payload = _pack(v.EXECUTE_SRB, v.REQUEST_COMPLETION, 0, 52, 0, 0, 0, 0, 0, self.lun, len(cdb), v.SENSE_SIZE,
                         direction, 0, length, cdb, 0, 0xFF, 0x20, _FLAGS[direction], 60, 0)
+        if cdb is _UNMAP_CDB:
+            data, gpa = _UNMAP_LIST(22, 16, *gpa), self._lists + number * _LIST
+            self.cpu.write(gpa, data)
         record = INBAND, payload, number, COMPLETION_REQUESTED
         if length:
             pages = tuple(range(gpa >> 12, gpa + length + 0xFFF >> 12))

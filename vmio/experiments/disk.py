@@ -30,8 +30,6 @@ def run(params, requests=None, image=None, name="trace", meanwhile=None):
     trace.check_fits(requests, image.sectors, name)
     if params.timed:
         trace.check_times(requests, name)
-    if any(request.op == "D" for request in requests):
-        raise ValueError(f"{name}: it discards sectors, which no mode's guest does")
     attachments = [_attachment(params) for _ in range(params.guests)]
     room = needed(attachments[0], requests, 1 if params.mode == "emulated" else params.queue_depth)
     host = Host(memory_mib=params.guests * (room[2] + 4) + 32, costs=CostModel.preset(params.costs),

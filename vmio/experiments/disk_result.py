@@ -37,6 +37,7 @@ class DiskResult:
     canaries: dict = field(default_factory=dict)            # guest: is what it left in its memory still there?
     parts: dict = field(default_factory=dict)
     host_cpu_ns: int = 0
+    not_issued: int = 0     # discards that no command was sent for: the disk doesn't announce that it takes any
     latencies: list = field(default_factory=list, repr=False)
     images: list = field(default_factory=list, repr=False, compare=False)
 
@@ -72,6 +73,8 @@ class DiskResult:
             rows = [(name, self.latency(percent) / 1000) for name, percent in
                     (("p50", 50), ("p90", 90), ("p99", 99), ("largest", 100))]
             tables.append(table(rows, ("latency since a request came", "us")))
+        if self.not_issued:
+            tables.append(f"{self.not_issued:,} discards were not issued: this disk announces no such command")
         return "\n\n".join(tables)
 
     def to_dict(self):
@@ -105,7 +108,8 @@ def result(params, requests, runs):
         exits=_merge(run.counted(lambda row: row.reason.value) for run in runs),
         exits_by_device=_merge(run.counted(lambda row: row.device) for run in runs),
         exits_by_instruction=_merge(run.counted(lambda row: row.instruction) for run in runs),
-        requests=len(requests) * len(runs),
+        requests=len(requests) * len(runs) - sum(run.not_issued for run in runs),
+        not_issued=sum(run.not_issued for run in runs),
         bytes=sum(run.bytes for run in runs),
         bytes_read=sum(run.bytes_read for run in runs),
         sha256=digest,

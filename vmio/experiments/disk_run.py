@@ -23,7 +23,7 @@ MOST_BUFFER = 256 << 20    # bytes of buffers a guest has: large requests are fe
 
 def needed(attachment, requests, queue_depth):
     """Return (bytes of a buffer, number of buffers, MiB of RAM) that a guest with this attachment needs."""
-    size = max(-(-max((r.sectors for r in requests), default=1) * SECTOR // PAGE) * PAGE, PAGE)
+    size = max(-(-max((r.sectors for r in requests if r.op != "D"), default=1) * SECTOR // PAGE) * PAGE, PAGE)
     depth = max(1, min(queue_depth, len(requests), MOST_BUFFER // size))
     return size, depth, (attachment.driver_memory + depth * size >> 20) + 1
 
@@ -41,7 +41,7 @@ class DiskRun:
         self.costs, self.cpu = host.costs, self.guest.cpu
         self.attachment, self.disk = attachment, None
         self.digest = hashlib.sha256()
-        self.bytes = self.bytes_read = 0
+        self.bytes = self.bytes_read = self.not_issued = 0
         self.latencies = []
         self.times_ns = None           # when each request comes after the set-up, or None: as soon as it may
         first = attachment.driver_memory
@@ -114,6 +114,9 @@ class DiskRun:
     def serve(self, cpu):
         """All requests."""
         for row, request in enumerate(self.requests):
+            if request.op == "D" and not self.disk.discards:
+                self.not_issued += 1      # as Linux does: a disk that doesn't announce it is not asked
+                continue
             came = None if self.times_ns is None else self.started + self.times_ns[row]
             while came is not None and cpu.now < came:
                 yield from self._wait(cpu, came)
@@ -135,23 +138,24 @@ class DiskRun:
         if op == "F" or not self._writes and op == "R":
             return not (op == "F" and self._writes)
         end = lba + sectors
-        return not (self._writing.meet(lba, end) or op == "W" and self._reading.meet(lba, end))
+        return not (self._writing.meet(lba, end) or op in "WD" and self._reading.meet(lba, end))
 
     def _submit(self, cpu, row, request):
         op, lba, sectors = request
         buffer = self._free.pop()
-        self._active[row] = lba, lba + sectors, op == "W", buffer
-        self.bytes += sectors * SECTOR
+        self._active[row] = lba, lba + sectors, op in "WD", buffer
+        self.bytes += sectors * SECTOR if op in "RW" else 0
         if op == "R":
             self._order.append(row)
             if not self._only_reads:
                 self._reading.add(lba, lba + sectors)
             self.disk.submit("read", lba, sectors, buffer, row)
-        elif op == "W":
+        elif op in "WD":
             self._writes += 1
             self._writing.add(lba, lba + sectors)
-            cpu.write(buffer, trace.payload(row, sectors))
-            self.disk.submit("write", lba, sectors, buffer, row)
+            if op == "W":
+                cpu.write(buffer, trace.payload(row, sectors))
+            self.disk.submit("write" if op == "W" else "discard", lba, sectors, buffer, row)
         else:
             self.disk.submit("flush", 0, 0, 0, row)
 

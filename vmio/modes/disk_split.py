@@ -31,7 +31,7 @@ class SplitDisk:
         self.platform = platform
         platform.virtual_apic = platform.virtual_apic or self.virtual_apic
         watched = _Watched(platform.host.env, backend, self.device_spans)
-        self.vsp = StorVsp(platform.host, platform.guest, {0: (ScsiTarget(backend.sectors), watched)},
+        self.vsp = StorVsp(platform.host, platform.guest, {0: (ScsiTarget(backend.sectors, unmap=True), watched)},
                            number=platform.number(), **self.options)
         self.vsp.offer(platform.bus)
 

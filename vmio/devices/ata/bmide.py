@@ -124,6 +124,9 @@ class Engine:
             elif not trimmable(device, data):
                 self._fail()
                 return
+            else:
+                for first, sectors in trimmed(data):
+                    device.image.discard(first, sectors)
         device.advance(lba, count)
         self._end(more=self.described > count * 512)
 
@@ -271,7 +274,9 @@ def pages(address, length):
 
 def trimmable(device, data):
     """Whether every range (48-bit LBA, 16-bit count; a count of 0 is no range) is on the disk (ACS-2, 7.9)."""
-    for (entry,) in struct.iter_unpack("<Q", data):
-        if entry >> 48 and not device.in_range(entry & (1 << 48) - 1, entry >> 48):
-            return False
-    return True
+    return all(device.in_range(first, sectors) for first, sectors in trimmed(data))
+
+
+def trimmed(data):
+    """The ranges as (first sector, sectors)."""
+    return [(entry & (1 << 48) - 1, entry >> 48) for entry, in struct.iter_unpack("<Q", data) if entry >> 48]

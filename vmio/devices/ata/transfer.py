@@ -142,7 +142,7 @@ def arm(channel, device, kind):
 
 
 def data_set_management(channel, device):
-    """Only TRIM.  The ranges are fetched and checked; nothing is discarded, the sectors keep their data."""
+    """Only TRIM.  The ranges are fetched and checked, all of them before any is discarded; then they read as zeros."""
     if device.feature != 1 or not device.present:
         return aborted(channel, device)
     return arm(channel, device, "trim")

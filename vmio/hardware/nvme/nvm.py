@@ -121,10 +121,22 @@ class NvmCommands:
         return PENDING
 
     def _dataset(self, request, prp1, prp2):
-        """6.7: deallocation is advice; the list is fetched, the blocks keep what they hold."""
+        """6.7: deallocated blocks read as zeros (DLFEAT); a range that the namespace doesn't have is left out."""
         count, attributes = struct.unpack_from("<II", request.command, 40)
-        if attributes & DEALLOCATE:
-            self.controller.from_host(request, ((count & 0xFF) + 1) * DSM_RANGE.size)
+        if not attributes & DEALLOCATE:
+            return False
+        data = self.controller.from_host(request, ((count & 0xFF) + 1) * DSM_RANGE.size)
+        request.pieces = [(first, blocks) for _, blocks, first in DSM_RANGE.iter_unpack(data)
+                          if first + blocks <= self.image.sectors]
+        self.controller.medium(request, "write", 0, self._deallocated)
+        return PENDING
+
+    def _deallocated(self, request):
+        done = 0                       # first sector behind all ranges so far: none is discarded twice
+        for first, blocks in sorted(request.pieces):
+            done, first = max(done, first + blocks), max(done, first)
+            if first < done:
+                self.image.discard(first, done - first)
 
     def _copy(self, request, prp1, prp2):
         """TP 4065: one range of 0 blocks is all that the namespace's limits (MSRC, MSSRL) allow, so none is."""
