@@ -117,7 +117,7 @@ def vhdx(size, blocks, block_bytes=MIB, sector=512, locator=None, data_guid=byte
     """A VHDX file.  `blocks` is {block: (state, bytes)}, or {block: (PARTIAL, bytes, set of its logical sectors that are here)}.
 
     `change`: `items` {GUID: bytes or None}, `regions` (more entries), `headers` (both,
-    as bytes), `first_regions` (bytes), `table` {index: entry}, `physical`, `has_parent`.
+    as bytes), `first_regions` (bytes), `table` {index: entry}, `physical`, `has_parent`, `bat_bytes`.
     """
     has_parent = change.get("has_parent", locator is not None)
     items = {PARAMETERS: struct.pack("<II", block_bytes, 2 * has_parent), SIZE: struct.pack("<Q", size), DISK_ID: bytes(16),
@@ -135,7 +135,7 @@ def vhdx(size, blocks, block_bytes=MIB, sector=512, locator=None, data_guid=byte
     ratio = (1 << 23) * sector // block_bytes
     count = -(-size // block_bytes)
     entries = [0] * (-(-count // ratio) * (ratio + 1))
-    bat_bytes = max(-(-8 * len(entries) // MIB), 1) * MIB
+    bat_bytes = change.get("bat_bytes", max(-(-8 * len(entries) // MIB), 1) * MIB)
     body, body_at = [], 3 * MIB + bat_bytes
     bitmaps = {}
     for block, (state, data, *own) in blocks.items():

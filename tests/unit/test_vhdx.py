@@ -188,6 +188,10 @@ def test_parents_that_are_refused(tmp_path):
         opened(tmp_path, vhdx(MIB, {}, has_parent=True))
     with pytest.raises(ValueError, match="does not say where its parent is"):
         opened(tmp_path, vhdx(MIB, {}, locator=vhdx_locator(relative_path="x")[:30]))
+    for at in range(20, 32):                # keys and values that begin or end outside of the locator
+        raw = vhdx_locator(relative_path="x")
+        with pytest.raises(ValueError, match="does not say where its parent is|any place that it names"):
+            opened(tmp_path, vhdx(MIB, {}, locator=raw[:at] + b"\xff" + raw[at + 1:]))
     with pytest.raises(ValueError, match="comes back"):
         opened(tmp_path, vhdx(MIB, {}, data_guid=guid(ID), locator=vhdx_locator(
             parent_linkage=f"{{{ID}}}", relative_path="self.vhdx")), "self.vhdx")
@@ -218,6 +222,7 @@ SOMETHING = "12345678-0000-0000-0000-000000000000"
     (vhdx(2 * MIB, {}, items={SIZE: bytes(8)}), "a disk of 0 bytes"),
     (vhdx(2 * MIB, {}, items={SIZE: b"\1"}), "does not say its virtual disk size"),
     (vhdx(2 * MIB, {}, items={LOGICAL: None}), "does not say its logical sector size"),
+    (vhdx(2 * MIB, {}, flags={LOGICAL: 1}), "does not say its logical sector size"),               # a user's item of that name
     (vhdx(2 * MIB, {}, items={LOGICAL: struct.pack("<I", 520)}), "sectors of 520 bytes"),
     (vhdx(2 * MIB, {}, items={PHYSICAL: struct.pack("<I", 0)}), "physical ones of 0"),
     (vhdx(2 * MIB, {}, items={PARAMETERS: struct.pack("<II", 3 * MIB, 0)}), "blocks of 3145728 bytes"),
@@ -248,6 +253,14 @@ def test_what_may_be_there_unknown(tmp_path):
         opened(tmp_path, content)
     content = vhdx(MIB, {}, items={SOMETHING: b"x"}, flags={SOMETHING: 0}, regions=[(SOMETHING, 4 * MIB, MIB, 0)], first_regions=b"")
     assert opened(tmp_path, content + bytes(MIB)).read(0, BLOCK) == bytes(MIB)
+
+
+def test_metadata_that_is_not_where_metadata_is(tmp_path):
+    content = vhdx(MIB, {})
+    for at in (0, 65535, MIB - 7, 0xFFFFFFFF):      # in the table, in it by a byte, past the region's end by one, nowhere
+        place = 2 * MIB + 32 + 16                   # the first item's offset
+        with pytest.raises(ValueError, match="its file parameters is there twice or not where metadata is"):
+            opened(tmp_path, content[:place] + struct.pack("<I", at) + content[place + 4:])
 
 
 def test_a_bitmap_that_is_missing(tmp_path):

@@ -221,17 +221,27 @@ def write_text(path, text):
 def save(disk, path, inputs=None):
     """Write all sectors of a disk to a raw image at `path`, runs of zeros as holes.
 
-    `disk` has `sectors` and `read(lba, count)`.  Errors as `Output`'s.
+    `disk` has `sectors` and `read(lba, count)`, and may have `extents()`, beyond
+    which it holds zeros: those are not even read.  Errors as `Output`'s.
     """
     with Output(path, inputs) as out:
-        for lba in range(0, disk.sectors, _STEP):
-            data = disk.read(lba, min(_STEP, disk.sectors - lba))
-            if data == _ZEROS[:len(data)]:
-                out.skip(len(data))
-                continue
-            for at in range(0, len(data), _HOLE):
-                piece = data[at:at + _HOLE]
-                if piece == _ZEROS[:len(piece)]:
-                    out.skip(len(piece))
-                else:
-                    out.write(piece)
+        done = 0
+        for start, end in disk.extents() if hasattr(disk, "extents") else [(0, disk.sectors)]:
+            out.skip((start - done) * SECTOR)
+            for lba in range(start, end, _STEP):
+                _put(out, disk.read(lba, min(_STEP, end - lba)))
+            done = end
+        out.skip((disk.sectors - done) * SECTOR)
+
+
+def _put(out, data):
+    """Write `data`, its longer runs of zeros as holes."""
+    if data == _ZEROS[:len(data)]:
+        out.skip(len(data))
+        return
+    for at in range(0, len(data), _HOLE):
+        piece = data[at:at + _HOLE]
+        if piece == _ZEROS[:len(piece)]:
+            out.skip(len(piece))
+        else:
+            out.write(piece)

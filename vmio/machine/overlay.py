@@ -1,6 +1,6 @@
 """A difference disk: somebody's own writes over an image that is shared and stays as it was."""
 
-from vmio.machine.media.medium import SECTOR, Medium
+from vmio.machine.media.medium import SECTOR, Medium, merged
 from vmio.machine.media.ranges import Ranges
 
 
@@ -37,6 +37,11 @@ class Overlay(Medium):
         """Store `data`, a whole number of sectors, from `lba`; ValueError beyond the last sector."""
         for i in range(self.check_write(lba, data)):
             self.own[lba + i] = bytes(data[i * SECTOR:(i + 1) * SECTOR])
+
+    def extents(self):
+        """What was written here, and what the base has; what was discarded is not taken out."""
+        base = self.base.extents() if hasattr(self.base, "extents") else [(0, self.sectors)]
+        return merged(base, ((lba, lba + 1) for lba in sorted(self.own)))
 
     def discard(self, lba, count):
         """Make sectors read as zeros, and forget what was written there: as quick for a whole disk as for a sector."""

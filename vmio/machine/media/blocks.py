@@ -3,7 +3,7 @@
 import numpy as np
 
 from vmio.machine.media.formats import damaged
-from vmio.machine.media.medium import SECTOR
+from vmio.machine.media.medium import SECTOR, merged
 
 PAGE = 4096        # bytes of the table that are read at a time
 KEPT = 256         # pages of it that are kept
@@ -34,6 +34,14 @@ class Table:
         """Yield all of it in order, as arrays."""
         for at in range(0, self.count * self.layout.itemsize, CHUNK):
             yield self._read(at, CHUNK)
+
+    def where(self, present):
+        """Yield the index of each number for which `present(numbers, their indices)`, both arrays, is true."""
+        first = 0
+        for numbers in self.chunks():
+            if numbers.any():           # no format has a block in the file's first bytes
+                yield from (np.flatnonzero(present(numbers, np.arange(first, first + numbers.size))) + first).tolist()
+            first += numbers.size
 
     def _read(self, at, length):
         end = self.count * self.layout.itemsize
@@ -80,6 +88,15 @@ def pieces(lba, count, per_block):
 def choose(have, own, below):
     """Sectors of `own` where `have` (a bit for each) is set, of `below` where it isn't."""
     return b"".join((own if here else below)[at * SECTOR:(at + 1) * SECTOR] for at, here in enumerate(have))
+
+
+def stacked(medium, blocks, per_block):
+    """The extents of a medium that has these `blocks`, and a parent below them or none."""
+    last = medium.sectors
+    own = ((block * per_block, min((block + 1) * per_block, last)) for block in blocks)
+    if medium.parent is None:
+        return merged(own)
+    return merged(own, ((start, min(end, last)) for start, end in medium.parent.extents()))
 
 
 def from_parent(parent, lba, count):

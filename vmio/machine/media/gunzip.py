@@ -8,8 +8,8 @@ import zlib
 from vmio.machine.media.hostfile import BytesFile, HostFile
 
 IN_MEMORY = 64 << 20     # bytes of a disk that is unpacked into memory
-MOST = 8 << 30           # bytes of a disk that is unpacked at all: a packed file can promise any size
-CHUNK = 1 << 20
+MOST = 4 << 30           # bytes of a disk that is unpacked at all: a packed file can promise any size
+CHUNK = 256 << 10
 
 
 class _Stream:
@@ -27,7 +27,7 @@ class _Stream:
 
 def gunzip(file):
     """The content of a gzip file, as a file; ValueError for what is damaged or unpacks to more than `MOST` bytes."""
-    small, spilled, size = bytearray(), None, 0
+    small, spilled, size, zeros = bytearray(), None, 0, bytes(CHUNK)
     try:
         with gzip.GzipFile(fileobj=_Stream(file)) as stream:
             while data := stream.read(CHUNK):
@@ -40,7 +40,7 @@ def gunzip(file):
                     spilled.write(small)
                 if spilled is None:
                     small += data
-                elif data.count(0) == len(data):
+                elif data == zeros[:len(data)]:
                     spilled.seek(size)       # a hole: zeros take no room
                 else:
                     spilled.write(data)

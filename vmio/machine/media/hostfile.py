@@ -5,6 +5,7 @@ for its whole length, and a device has no length to map.  The size is where
 seeking to the end leads, which is right for both.
 """
 
+import errno
 import os
 import shlex
 import stat
@@ -63,6 +64,21 @@ class HostFile:
                 data, offset = data[done:], offset + done
         except OSError as error:
             raise ValueError(f"image {self.name}: byte {offset} can't be written ({error.strerror or error})") from error
+
+    def extents(self):
+        """Yield (start, end) in bytes of each part of the file that is not a hole, in order (lseek: SEEK_DATA, SEEK_HOLE)."""
+        end = 0
+        while end < self.size:
+            try:
+                start = os.lseek(self.fd, end, os.SEEK_DATA)
+                end = min(os.lseek(self.fd, start, os.SEEK_HOLE), self.size)
+            except AttributeError:        # Windows doesn't tell
+                start, end = end, self.size
+            except OSError as error:
+                if error.errno == errno.ENXIO:        # nothing but a hole is left
+                    return
+                start, end = end, self.size           # this file system doesn't tell
+            yield start, end
 
     def sync(self):
         """Have the host put what was written on its own disk."""

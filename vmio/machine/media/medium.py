@@ -5,11 +5,14 @@
     medium.write(lba, data)      whole sectors
     medium.flush()               what was written is where it belongs when this returns
     medium.discard(lba, count)   these sectors read as zeros from now on
+    medium.extents()             where there may be something else than zeros
 
 A medium's size costs no memory, and the cost of a sector doesn't depend on it.
 Addresses beyond the end, and half sectors, are ValueErrors: a device checks what
 its guest asks before it asks its medium.
 """
+
+from heapq import merge
 
 from vmio.machine import files
 
@@ -27,6 +30,10 @@ class Medium:
     def inputs(self, option):
         """What an output must not replace, as `files.target` takes it; `option` is where the disk was named."""
         return {f"{option}'s layer {n}": path for n, path in enumerate(self.paths)}
+
+    def extents(self):
+        """Yield (first sector, end) of each part that may hold something, in order; all between them are zeros."""
+        yield 0, self.sectors
 
     def check_read(self, lba, count):
         """Raise ValueError if not all of `count` sectors from `lba` exist."""
@@ -68,3 +75,17 @@ class Medium:
 
     def __repr__(self):
         return f"{type(self).__name__}({self.name!r}, sectors={self.sectors}, writable={self.writable})"
+
+
+def merged(*sources):
+    """The extents of several media that lie one over the other, as those of one: in order, and apart."""
+    first = last = 0
+    for start, end in merge(*sources):
+        if start > last:
+            if first < last:
+                yield first, last
+            first, last = start, end
+        else:
+            last = max(last, end)
+    if first < last:
+        yield first, last

@@ -23,6 +23,11 @@ class RawFile(Medium):
         """The file's."""
         return (self.file.name,)
 
+    def extents(self):
+        """Where the host's file has data, the host says; a device, or a host that doesn't tell holes, has it everywhere."""
+        for start, end in self.file.extents():
+            yield start // SECTOR, -(-end // SECTOR)
+
     def read(self, lba, count=1):
         """`count` sectors from `lba`, as bytes; ValueError beyond the last sector."""
         if lba < 0 or count < 0 or lba + count > self.sectors:

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
-from vmio.machine.media.blocks import Layout, Table, choose, from_parent, pieces
+from vmio.machine.media.blocks import Layout, Table, choose, from_parent, pieces, stacked
 from vmio.machine.media.formats import damaged
 from vmio.machine.media.medium import SECTOR, Medium
 from vmio.machine.media.parents import absolute, beside, open_parent
@@ -98,6 +98,12 @@ class Vhd(Medium):
     def paths(self):
         """The file's own, and its parents'."""
         return (self.name, *(self.parent.paths if self.parent else ()))
+
+    def extents(self):
+        """The blocks that are in the file, and what the parents have."""
+        if self._table is None:
+            return iter([(0, self.sectors)])
+        return stacked(self, self._table.where(lambda entries, _: entries != NOWHERE), self._per_block)
 
     def read(self, lba, count=1):
         """`count` sectors from `lba`, as bytes; ValueError beyond the last sector."""

@@ -8,7 +8,7 @@ A disk with sectors of 4,096 bytes is shown with 512-byte ones, its bytes the sa
 import numpy as np
 
 from vmio.machine.media import vhdx_wire as w
-from vmio.machine.media.blocks import Layout, Table, choose, from_parent, pieces
+from vmio.machine.media.blocks import Layout, Table, choose, from_parent, pieces, stacked
 from vmio.machine.media.medium import SECTOR, Medium
 from vmio.machine.media.parents import absolute, beside, open_parent
 from vmio.machine.media.vhdx_metadata import Metadata, bad, current_header, find_regions
@@ -56,6 +56,8 @@ class Vhdx(Medium):
         for entries in self._table.chunks():
             index = np.arange(first, first + entries.size)
             first += entries.size
+            if not entries.any():       # NOT_PRESENT, all of them: most of a large disk's table
+                continue
             states, places = entries & np.uint64(7), entries >> np.uint64(20) << np.uint64(20)
             bitmaps = index % (self._ratio + 1) == self._ratio
             payload = ~bitmaps & (index - index // (self._ratio + 1) < blocks)
@@ -81,6 +83,13 @@ class Vhdx(Medium):
     def paths(self):
         """The file's own, and its parents'."""
         return (self.name, *(self.parent.paths if self.parent else ()))
+
+    def extents(self):
+        """The blocks that are in the file, and what the parents have."""
+        group = self._ratio + 1
+        there = self._table.where(lambda entries, index: (entries & np.uint64(7) >= w.FULLY_PRESENT)
+                                  & (index % group != self._ratio))
+        return stacked(self, (index - index // group for index in there), self._per_block)
 
     def read(self, lba, count=1):
         """`count` sectors from `lba`, as bytes; ValueError beyond the last sector."""
