@@ -89,6 +89,22 @@ def test_so_many_pages_aligned_to_their_number(machine, log2, gone):
     assert machine.get(vtd.IOTLB + 4) >> 25 & 3 == 3
 
 
+@pytest.mark.parametrize("records", [1, 4])
+def test_there_is_nothing_behind_the_last_fault_record(records):
+    machine = Machine(records).translate()
+    machine.fault()
+    before = machine.remapper.faults.save()
+    for at in range(vtd.FRCD + 16 * records, vtd.FRCD + 18 * records + 16, 4):
+        machine.put(at, 0xFFFF_FFFF)
+        assert machine.get(at) == 0
+    for at in (vtd.FRCD, vtd.FRCD + 4, vtd.FRCD + 8):           # only the last dword of a record clears it
+        machine.put(at, 0xFFFF_FFFF)
+    machine.put(vtd.FRCD + 12, 0x7FFF_FFFF)
+    assert machine.remapper.faults.save() == before
+    machine.put(vtd.FRCD + 12, 1 << 31)
+    assert machine.get(vtd.FSTS) == 0
+
+
 def test_there_are_65535_domains():
     iommu = Iommu(HostMemory(1 << 20))
     iommu.domains = dict.fromkeys(range(1, 65535))

@@ -4,6 +4,8 @@ import pytest
 
 from tests.passthrough_rig import Rig, bus_of
 from vmio.drivers.errors import DriverError
+from vmio.hypervisor.host import Host
+from vmio.passthrough.retarget import Retargets
 from vmio.vmbus.pci import vpci as v
 
 
@@ -76,3 +78,28 @@ def test_retarget_checks_everything(changes, banks, status):
         return answers
     assert rig.run(program) == [status, 3, 3, 3, 3, 5]
 
+
+class Taker:
+    """A device that notes where its interrupt was sent."""
+
+    def retarget_interrupt(self, address, data, cpu, vector):
+        self.seen = address, data, cpu.index, vector
+        return True
+
+
+@pytest.mark.parametrize("flags, mask, banks, target", [
+    (0, 1 << 63, (), 63), (0, 1 << 40 | 1 << 50, (), 40), (0, 1, (), 0), (2, 0, (1, 1 << 63), 63),
+    (2, 0, (1, 1 << 40 | 1 << 56), 40), (2, 0, (3, 1 << 5, 1), 5), (2, 0, (3, 0, 1), None), (2, 0, (2, 1), None),
+    (2, 0, (1 << 63 | 1, 0, 1 << 63), None), (1, 1 << 9, (), 9)])
+def test_which_vcpu_a_mask_or_a_set_names(flags, mask, banks, target):
+    """The lowest; of 64 vCPUs the last is in the last bit of the first bank, and there is no second bank."""
+    guest, calls, taker = Host(memory_mib=16).guest(ram_mib=1, vcpus=64), Retargets(), Taker()
+    calls.devices[7] = taker
+    data = v.RETARGET.pack(partition=v.THIS_PARTITION, device=7, source=v.SOURCE_MSI, address=0xFEE0_0000, data=0x1234,
+                           vector=0xFF, flags=flags, processor_mask=mask) + b"".join(word.to_bytes(8, "little") for word in banks)
+    for gpa, status in ((0x1000, 0), (0x2000 - len(data), 0), (0x2000 - len(data) + 8, 3), (0x1004, 3)):
+        guest.memory.write(gpa, data)
+        taker.seen = None
+        got = calls(guest, guest.cpu, len(banks) << 17, gpa, 0)
+        assert got == (status if target is not None or status else 5)
+        assert taker.seen == ((0xFEE0_0000, 0x1234, target, 0xFF) if got == 0 else None)

@@ -66,6 +66,13 @@ def test_the_order_of_messages_is_linuxs():
                     "RESOURCES_ASSIGNED2", "CREATE_INTERRUPT3", "CREATE_INTERRUPT3"]
 
 
+def test_the_hypercalls_name_of_a_function():
+    """Linux drivers/pci/controller/pci-hyperv.c, hv_irq_retarget_interrupt: four bytes of the GUID, three bits of the slot."""
+    instance = bytes(range(0xF0, 0x100))
+    assert v.device_id(instance) == 0xF5F4_F7F0 and v.device_id(instance, 5 << 5 | 0x1F) == 0xF5F4_F7F5
+    assert v.device_id(bytes(16), 7 << 5) == 7 and v.device_id(bytes(16), 1 << 8) == 0
+
+
 def test_no_version_in_common():
     rig = Rig()
     rig.assign()
