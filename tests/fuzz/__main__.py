@@ -7,7 +7,7 @@ import sys
 from tests.fuzz import engine
 from vmio import console
 
-PARTS = ("ring", "storvsp", "vmbus", "nvme", "ata", "chips", "iommu", "vpci", "qtest")
+PARTS = ("ring", "storvsp", "vmbus", "nvme", "ata", "chips", "iommu", "vpci", "qtest", "machine")
 
 
 def part_of(name):

@@ -113,6 +113,16 @@ BUGS = (
     ("qtest", "vmio.oracle.qtest:Door._b64write", "len(raw) != length", "False"),
     ("qtest", "vmio.oracle.qtest:Door._clock_set", "when < clock.now", "False"),
     ("qtest", "vmio.oracle.qtest:Door._write", "raw[:length]", "raw"),
+    # All at once: what stays when a guest is reset or ends, and what one surface does to another.
+    ("machine", "vmio.hypervisor.inflight:Ticket.__exit__", "error is not None", "False"),
+    ("machine", "vmio.vmbus.storage.storvsp:StorVsp.begin", "target.stopped = False", "pass"),
+    ("machine", "vmio.vmbus.bus.server:VmbusServer._disconnect", "or channel.primary is not None", ""),
+    ("machine", "vmio.vmbus.bus.server:VmbusServer._reset", "self._resetting = True", "pass"),
+    ("machine", "vmio.hypervisor.hyperv.hypercalls:Overlays.release", "self._guest.host.memory.free(spa, 1)", "pass"),
+    ("machine", "vmio.vmbus.bounce:BouncePages.release", "self.memory.free(spa, 1)", "pass"),
+    ("machine", "vmio.hypervisor.guest:Guest.destroy", "self.slat.free()", "pass"),
+    ("machine", "vmio.passthrough.assignment:Assignment.released", "self.router.delete_all(self.function.requester)", "pass"),
+    ("machine", "vmio.host.physical:Slice.submit", "self.first + lba", "lba"),
 )
 
 

@@ -320,6 +320,16 @@ def test_what_comes_back_late_is_not_sent_into_a_newer_life():
     assert rig.control(v.BEGIN_INITIALIZATION)[0] == 0
 
 
+def test_a_unit_that_was_stopped_is_ready_in_the_next_life():
+    rig = Rig().ready()
+    assert rig.srb("1b 00 00 00 00 00").srb_status == 1
+    answer = rig.srb(read10(0, 8), 4096)
+    assert (answer.srb_status, answer.cdb[2], answer.cdb[12:14]) == (0x84, 2, b"\x04\x02")
+    rig.vsp.closed()
+    rig.open()
+    assert rig.ready().srb(read10(0, 8), 4096).srb_status == 1
+
+
 def test_the_worker_costs_time_and_sleeps():
     rig = Rig().ready()
     costs, worker = rig.host.costs, rig.vsp.worker

@@ -103,10 +103,12 @@ class StorVsp(StorChannel):
         return self.channel
 
     def begin(self, channel):
-        """A channel was opened; if it is the primary, everything starts anew."""
+        """A channel was opened; if it is the primary, everything starts anew, units that were stopped among it."""
         if channel is self:
             self.state, self.version = "begin", None
             self.subchannels = []
+            for target, _ in self.disks.values():
+                target.stopped = False
 
     @property
     def in_flight(self):
