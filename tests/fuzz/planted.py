@@ -119,7 +119,7 @@ BUGS = (
     ("machine", "vmio.vmbus.bus.server:VmbusServer._disconnect", "or channel.primary is not None", ""),
     ("machine", "vmio.vmbus.bus.server:VmbusServer._reset", "self._resetting = True", "pass"),
     ("machine", "vmio.hypervisor.hyperv.hypercalls:Overlays.release", "self._guest.host.memory.free(spa, 1)", "pass"),
-    ("machine", "vmio.vmbus.bounce:BouncePages.release", "self.memory.free(spa, 1)", "pass"),
+    ("machine", "vmio.vmbus.storage.bounce:BouncePages.release", "self.memory.free(spa, 1)", "pass"),
     ("machine", "vmio.hypervisor.guest:Guest.destroy", "self.slat.free()", "pass"),
     ("machine", "vmio.passthrough.assignment:Assignment.released", "self.router.delete_all(self.function.requester)", "pass"),
     ("machine", "vmio.host.physical:Slice.submit", "self.first + lba", "lba"),

@@ -4,7 +4,7 @@ import pytest
 
 from tests.storage_rig import Rig, read10, srb, write10
 from vmio.machine.memory import PAGE, HostMemory
-from vmio.vmbus.bounce import BouncePages
+from vmio.vmbus.storage.bounce import BouncePages
 from vmio.vmbus.storage import vstor as v
 
 

@@ -25,7 +25,7 @@ from vmio.vmbus.bus import messages as m
 from vmio.vmbus.bus.gpadl import GpadlRefused, GpadlTable
 from vmio.vmbus.bus.host_channel import HostChannel, OpenRefused, State
 from vmio.vmbus.bus.packets import RingCorrupt
-from vmio.vmbus.server_gpadl import FAILED, GpadlAnswers
+from vmio.vmbus.bus.server_gpadl import FAILED, GpadlAnswers
 
 MOST_CHANNELS = 2047   # relids 1 to 2,047: the event flags of a SINT, without flag 0
 

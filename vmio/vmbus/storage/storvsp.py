@@ -17,11 +17,11 @@ statuses, validation), Linux drivers/scsi/storvsc_drv.c (the guest that we serve
 import struct
 
 from vmio.hypervisor.inflight import InFlight
-from vmio.vmbus.bounce import BouncePages
 from vmio.vmbus.bus.messages import SCSI_CLASS
 from vmio.vmbus.bus.packets import COMPLETION_REQUESTED, GPA_DIRECT, INBAND, RingCorrupt
 from vmio.vmbus.bus.worker import RingWorker
 from vmio.vmbus.storage import vstor as v
+from vmio.vmbus.storage.bounce import BouncePages
 from vmio.vmbus.storage.srb import Srb
 
 VERSIONS = (v.WIN6, v.WIN7, v.WIN8, v.WIN8_1, v.WIN10)
