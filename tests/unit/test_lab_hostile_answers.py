@@ -3,6 +3,7 @@
 import builtins
 import os
 import signal
+import socket
 import sys
 import time
 from contextlib import suppress
@@ -227,6 +228,21 @@ def test_output_is_shown_and_cut(ex, capsys):
     assert capsys.readouterr().out == "from print 3\nerr\nraw\n"
     assert ex.check(cell("import os\nwhile True: os.write(1, b'x' * 10**6)")).kind == ERROR
     assert capsys.readouterr().out == "x" * 1000 + "\n... and more: an answer may print 1,000 characters\n"
+
+
+@forks
+def test_it_cannot_speak_for_the_one_that_asks(ex):
+    (reader, writer), (near, far) = os.pipe(), socket.socketpair()
+    with open(__file__, "rb") as file, near, far:
+        answer = cell("import os, socket\nfor fd in out:\n    try: os.write(fd, b'x')\n    except OSError: pass\n"
+                      "try: socket.socket(fileno=os.dup(out[1])).shutdown(2)\nexcept OSError: pass\nfile.read(3)\nreturn 2 * n")
+        answer.__globals__.update(out=[writer, near.fileno()], file=file)
+        assert ex.check(answer).kind == PASS
+        near.send(b"still open")
+        os.write(writer, b".")
+        assert (os.read(reader, 10), far.recv(20)) == (b".", b"still open")
+    os.close(reader)
+    os.close(writer)
 
 
 @forks

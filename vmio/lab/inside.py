@@ -9,6 +9,7 @@ import builtins
 import json
 import os
 import signal
+import stat
 import sys
 from contextlib import suppress
 from math import ceil
@@ -28,6 +29,7 @@ def run(work, limits, tell, say):
     _tell = os.getpid(), tell
     _signals(limits)
     _streams(say)
+    _let_go(tell)
     _take_limits(limits)
     _no_way_out()
     sys.addaudithook(_refuse)
@@ -76,6 +78,15 @@ def _streams(say):
     sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)
     sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = open(
         1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
+
+
+def _let_go(tell):
+    """Close what others listen to (the notebook's sockets, pipes and terminal) except `tell`; open files stay, an image may be one."""
+    for number in map(int, os.listdir("/dev/fd")):
+        with suppress(OSError):             # the listing's own is closed already
+            mode = os.fstat(number).st_mode
+            if number > 2 and number != tell and (stat.S_ISSOCK(mode) or stat.S_ISFIFO(mode) or os.isatty(number)):
+                os.close(number)
 
 
 def _take_limits(limits):
