@@ -59,6 +59,7 @@ def test_ten_thousand_moves_leave_no_rows_and_every_exit_counted(bus, step):
     assert rows == ({"MOV to memory": 10_000, "MOV from memory": 20_000} if bus == "mmio" else
                     {"OUT": 10_000, "IN": 10_000, "REP INS": 10_000})
     assert cpu.exits.total == 30_000 and cpu.exits.by_device() == {"card": 30_000} and cpu.exits.ns == cpu.now
+    assert all(row.units == row.count for row in cpu.exits.rows)            # of REP INS, too: one unit each
     assert len(cpu.table.rows) == len(rows) and len(cpu.table.others) == 0 == len(cpu.table.ins)
     assert all(row.address == OTHER for row in cpu.exits.rows)
     gc.collect()
