@@ -158,7 +158,7 @@ ex.check(wait_for)
 #   has the device itself: the PIC, the I/O APIC and the PIT, or an `ioeventfd` that turns a write into a wake-up.
 # - **Xen** sends such an access as an *I/O request* to a device model, usually QEMU in the control domain.
 # - **Firecracker** has almost nothing to emulate: a UART, a keyboard controller that can only reset, and virtio.
-# - Real processors read ahead for `REP INS`: KVM moves up to 1,024 bytes in one exit. For `REP OUTS` it may exit once
+# - KVM's instruction emulator reads ahead for `REP INS`: up to 1,024 bytes in one exit. For `REP OUTS` it may exit once
 #   for each unit; this model moves all units in one.
 #
 # [Back: 00 · Start here](00_start_here.ipynb) · [Next: 02 · Emulate a device](02_emulate_a_device.ipynb)
