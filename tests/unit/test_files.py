@@ -204,6 +204,26 @@ def test_a_saved_disk_is_equal_and_its_zeros_take_no_room(tmp_path, make):
     assert (tmp_path / "out.img").stat().st_blocks * 512 <= 3 * (64 << 10)
 
 
+def test_a_disk_with_a_hole_of_a_tebibyte_is_saved_without_reading_it(tmp_path, monkeypatch):
+    with open(tmp_path / "disk.img", "wb") as file:
+        for at in (1 << 20, 3 << 38):
+            file.seek(at)
+            file.write(PATTERN)
+        file.truncate(1 << 40)
+    with Image.open(tmp_path / "disk.img") as image:
+        disk, read = Overlay(image), []
+        disk.write((1 << 39) // SECTOR + 1, b"\x77" * SECTOR)
+        disk.discard((3 << 38) // SECTOR, 1)
+        monkeypatch.setattr(Overlay, "read", lambda self, lba, count=1, was=Overlay.read: read.append(count) or was(self, lba, count))
+        disk.save(tmp_path / "out.img")
+    assert sum(read) * SECTOR < 1 << 20
+    assert (tmp_path / "out.img").stat().st_size == 1 << 40 and (tmp_path / "out.img").stat().st_blocks * 512 <= 1 << 20
+    with open(tmp_path / "out.img", "rb") as saved:
+        for at, holds in ((1 << 20, PATTERN), (1 << 39, bytes(SECTOR)), ((1 << 39) + SECTOR, b"\x77" * SECTOR), (3 << 38, bytes(SECTOR))):
+            saved.seek(at)
+            assert saved.read(SECTOR) == holds
+
+
 def test_a_saved_disk_of_zeros_has_its_size(tmp_path):
     Image.open(bytes(3 * SECTOR)).save(tmp_path / "out.img")
     assert (tmp_path / "out.img").read_bytes() == bytes(3 * SECTOR)
