@@ -99,6 +99,16 @@ def test_what_a_container_has_not_is_not_read(tmp_path):
         assert image.read(last * 2048 - 1, 2049) == bytes(SECTOR) + A
 
 
+def test_a_bitmap_is_no_block(tmp_path):
+    """A child of 5 GiB, so of two chunks: its extents are its one block's and its parent's, not the bitmap's."""
+    disks(tmp_path)
+    path = tmp_path / "two chunks.vhdx"
+    path.write_bytes(vhdx(5 << 30, {3: (PARTIAL, A, {5})}, locator=vhdx_locator(
+        parent_linkage=f"{{{ID}}}", relative_path="dynamic.vhdx")))
+    with Image.open(path) as image:
+        assert list(image.extents()) == [(2048, 4096), (3 * 2048, 4 * 2048)]
+
+
 def test_merged():
     assert list(merged([(0, 2), (5, 6)], [(2, 3), (6, 9), (20, 21)], [])) == [(0, 3), (5, 9), (20, 21)]
     assert list(merged([(4, 10)], [(5, 6), (9, 12)])) == [(4, 12)] and list(merged([], [])) == []

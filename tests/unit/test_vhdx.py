@@ -190,7 +190,7 @@ def test_parents_that_are_refused(tmp_path):
         opened(tmp_path, vhdx(MIB, {}, locator=vhdx_locator(relative_path="x")[:30]))
     for at in range(20, 32):                # keys and values that begin or end outside of the locator
         raw = vhdx_locator(relative_path="x")
-        with pytest.raises(ValueError, match="does not say where its parent is|any place that it names"):
+        with pytest.raises(ValueError, match="does not say where its parent is"):
             opened(tmp_path, vhdx(MIB, {}, locator=raw[:at] + b"\xff" + raw[at + 1:]))
     with pytest.raises(ValueError, match="comes back"):
         opened(tmp_path, vhdx(MIB, {}, data_guid=guid(ID), locator=vhdx_locator(
