@@ -5,6 +5,7 @@ import pytest
 from vmio.hardware import edu
 from vmio.hypervisor.apic import X2APIC_EOI
 from vmio.hypervisor.host import Host
+from vmio.hypervisor.hyperv.hypercalls import enable_enlightenments
 from vmio.machine.memory import PAGE, MemoryFault
 from vmio.machine.pagetable import READ, TranslationFault
 from vmio.passthrough.delivery import ENTRIES, QUOTA, InterruptRouter
@@ -273,6 +274,17 @@ def test_a_guest_has_a_quota_of_the_table(host):
         router.delete_all(DEVICE + n)
     router.create(DEVICE, greedy.cpu, VECTOR)
     assert len(router.owners) == 3
+
+
+@pytest.mark.parametrize("virtual", (None, False, True))
+def test_a_virtual_apic_stays_when_the_device_goes(host, virtual):
+    router, guest = InterruptRouter(host, Iommu(host.memory)), host.guest(ram_mib=1)
+    if virtual is not None:
+        enable_enlightenments(guest, virtual_apic=virtual)
+    router.descriptor(guest.cpu)
+    assert guest.cpu.posted is True
+    router.forget_cpu(guest.cpu)
+    assert guest.cpu.posted is bool(virtual)
 
 
 def test_the_host_has_no_quota_and_the_table_an_end(host):

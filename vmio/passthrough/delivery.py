@@ -123,10 +123,10 @@ class InterruptRouter:
         return found
 
     def forget_cpu(self, cpu):
-        """Nothing is posted to this vCPU any more: its interrupts exit again."""
+        """Nothing is posted to this vCPU any more: its interrupts exit again, unless the guest's APIC is virtual anyhow."""
         for spa in [spa for spa, each in self._descriptors.items() if each.cpu is cpu]:
             del self._descriptors[spa]
-            cpu.posted = False
+            cpu.posted = cpu.guest.enlightened is not None and cpu.guest.enlightened.virtual_apic
 
     def _room(self, count):
         """The first of `count` free entries of the table in a row."""

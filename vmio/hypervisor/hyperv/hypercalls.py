@@ -80,7 +80,7 @@ class Enlightenments:
     """
 
     def __init__(self, guest, auto_eoi=False, virtual_apic=False):
-        self.guest, self.auto_eoi = guest, auto_eoi
+        self.guest, self.auto_eoi, self.virtual_apic = guest, auto_eoi, virtual_apic
         for cpu in guest.vcpus:
             cpu.posted = cpu.posted or virtual_apic
         self.overlays = Overlays(guest)
