@@ -25,6 +25,7 @@ UNREACHED = (r"NewConnectionError|Failed to establish a new connection|[Nn]ame ?
              r"HTTP error \d+|HTTPError|\d{3} (Client|Server) Error")
 MISSING = r"No matching distribution found for ([^\s;]+)"
 UNBUILT = r"Failed (?:building wheel for|to build) ['\"]?([\w.-]+)"
+OTHER_PYTHON = r"Package '([^']+)' requires a different Python: (\S+) not in '([^']+)'"
 UNPREPARED = r"metadata-generation-failed|subprocess-exited-with-error"
 FORBIDDEN = r"(?:Errno (?:13|1|30)\b|WinError 5\b|Permission denied|Read-only file system)(?:[^'\"]*['\"]([^'\"]+)['\"])?"
 
@@ -99,6 +100,10 @@ def reason(lines, code, folder, wheels=None):
     if re.search(UNTRUSTED, text):
         return ("the package index's certificate is not trusted here. If a proxy of your network looks into connections, "
                 "name its certificate: PIP_CERT=FILE python3 lab.py")
+    different = re.search(OTHER_PYTHON, text)
+    if different:
+        return ("%s needs Python %s, and this is %s. Run lab.py with such a Python%s."
+                % (different.group(1), different.group(3), different.group(2), ", or make the folder again with this one" if wheels else ""))
     if missing and wheels:
         return ("%s has no %s for %s. Make the folder again with `python3 lab.py wheels DIR`, by the same version of Python on "
                 "the same kind of computer." % (wheels, missing.group(1), here))

@@ -93,7 +93,7 @@ def refuse_impossible(venv, root):
         raise Refusal("The folder %s has a '%s' in its name, and Python can make no virtual environment in such a folder: "
                       "rename it, or move vmio to another one." % (root, os.pathsep))
     if not environment.may_write(root):
-        raise Refusal("There is no finished .venv in %s yet, and you may not write there: copy the folder to a place that is your "
+        raise Refusal("No .venv in %s is finished, or you cannot run it, and you may not write there: copy the folder to a place that is your "
                       "own, or let its owner run `python3 lab.py` once." % root)
 
 
@@ -276,5 +276,5 @@ def make_wheels(venv, root, folder, run):
     if code:
         raise NotDone("the folder is not complete: " + pip.reason(lines, code, folder))
     sizes = [os.path.getsize(path) for path in glob.glob(os.path.join(glob.escape(folder), "*.whl"))]
-    say("%d wheels, %d MB, for Python %d.%d on this kind of computer. There: python3 lab.py --wheels DIR"
-        % (len(sizes), sum(sizes) // 10**6, sys.version_info[0], sys.version_info[1]))
+    say("%d wheels, %d MB, for Python %d.%d.%d, or a later %d.%d, on this kind of computer. There: python3 lab.py --wheels DIR"
+        % ((len(sizes), sum(sizes) // 10**6) + sys.version_info[:3] + sys.version_info[:2]))

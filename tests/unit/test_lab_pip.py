@@ -90,6 +90,12 @@ def test_the_network_is_blamed_only_when_it_was(lines, said):
     assert said in answer and ("network and run" in answer) == ("check the network" in said)
 
 
+@pytest.mark.parametrize("wheels, end", [(None, "such a Python."), ("/stick", "such a Python, or make the folder again with this one.")])
+def test_a_package_for_newer_pythons(wheels, end):
+    lines = ["ERROR: Package 'soupsieve' requires a different Python: 3.11.2 not in '>=3.11.5'"]
+    assert pip.reason(lines, 1, "/x/.venv", wheels) == "soupsieve needs Python >=3.11.5, and this is 3.11.2. Run lab.py with " + end
+
+
 def test_a_folder_of_wheels_that_lacks_one(tmp_path):
     lines = ["ERROR: Could not find a version that satisfies the requirement numpy==2 (from versions: none)",
              "ERROR: No matching distribution found for numpy==2"]

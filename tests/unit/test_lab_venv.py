@@ -241,7 +241,7 @@ def test_a_colon_in_the_name_is_said(tmp_path):
 
 def test_a_checkout_of_somebody_elses(root, monkeypatch):
     monkeypatch.setattr(private.environment, "may_write", lambda folder: False)
-    with pytest.raises(Refusal, match="you may not write there: copy the folder"):
+    with pytest.raises(Refusal, match="is finished, or you cannot run it, and you may not write there: copy the folder"):
         set_up(root, Pretended())
     assert names(root) == []
 
@@ -269,3 +269,18 @@ def test_jupyterlab_asks_nothing(root):
     set_up(root, Pretended())
     settings = json.loads((root / ".venv/share/jupyter/lab/settings/overrides.json").read_text())
     assert settings["@jupyterlab/apputils-extension:notification"] == {"fetchNews": "false", "checkForUpdates": False}
+
+
+def test_a_folder_of_wheels_is_for_the_class_and_the_tests(root, tmp_path, capsys):
+    run = Pretended()
+    set_up(root, run)
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    (folder / "numpy.whl").write_bytes(bytes(3_000_000))
+    private.make_wheels(str(root / ".venv"), str(root), str(folder), run)
+    assert run.commands[-1][6:] == ["pip", "wheel", "--wheel-dir", str(folder), "-r", private.class_list(str(root)),
+                                    "-r", private.tests_list(str(root))]
+    assert run.environments[-1]["PIP_CONFIG_FILE"] == os.devnull
+    assert "1 wheels, 3 MB, for Python %d.%d.%d, or a later" % sys.version_info[:3] in capsys.readouterr().out
+    with pytest.raises(NotDone, match="the folder is not complete: .*check the network"):
+        private.make_wheels(str(root / ".venv"), str(root), str(folder), Pretended(fail="wheel", output=["ERROR: ReadTimeoutError"]))
