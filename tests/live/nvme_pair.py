@@ -27,7 +27,7 @@ class QemuNvme(Qemu):
     def __init__(self, drive):
         self._process = subprocess.Popen(
             [PROGRAM, "-machine", "pc", "-accel", "tcg", "-S", "-nodefaults", "-display", "none", "-m", "16",
-             "-drive", f"if=none,id=n0,file={drive},format=raw",
+             "-drive", f"if=none,id=n0,file={drive},format=raw,discard=unmap",
              "-device", "nvme,drive=n0,serial=VMIO0001,addr=3", "-qtest", "stdio", "-qtest-log", "none"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 

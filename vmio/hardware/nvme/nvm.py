@@ -60,7 +60,11 @@ class NvmCommands:
     def _has_read(self, request):
         controller = self.controller
         nvme_prp.store(controller.memory, request.pieces, self.image.read(request.lba, request.count))
-        counters = controller.counters
+        self._count_read(request)
+
+    def _count_read(self, request):
+        """READ, COMPARE and VERIFY that succeed count as reads; a write is WRITE alone (5.14.1.2)."""
+        counters = self.controller.counters
         counters["reads"] += 1
         counters["sectors_read"] += request.count
 
@@ -74,12 +78,9 @@ class NvmCommands:
     def _has_written(self, request):
         controller = self.controller
         self.image.write(request.lba, nvme_prp.fetch(controller.memory, request.pieces))
-        self._count_write(request.count)
-
-    def _count_write(self, sectors):
-        counters = self.controller.counters
+        counters = controller.counters
         counters["writes"] += 1
-        counters["sectors_written"] += sectors
+        counters["sectors_written"] += request.count
 
     # -- the others --------------------------------------------------------------------------
 
@@ -103,6 +104,7 @@ class NvmCommands:
     def _compared(self, request):
         if nvme_prp.fetch(self.controller.memory, request.pieces) != self.image.read(request.lba, request.count):
             raise Failed(w.COMPARE_FAILED)
+        self._count_read(request)
 
     def _write_zeroes(self, request, prp1, prp2):
         """6.17: no data moves, so no limit but the namespace's end."""
@@ -112,12 +114,11 @@ class NvmCommands:
 
     def _zeroed(self, request):
         self.image.discard(request.lba, request.count)
-        self._count_write(request.count)
 
     def _verify(self, request, prp1, prp2):
         """6.14: the medium is read, nothing moves."""
         self._check(request)
-        self.controller.medium(request, "read", request.count, _nothing)
+        self.controller.medium(request, "read", request.count, self._count_read)
         return PENDING
 
     def _dataset(self, request, prp1, prp2):
@@ -150,7 +151,3 @@ class NvmCommands:
             raise Failed(w.INVALID_FORMAT | DNR)
         self.controller.from_host(request, COPY_RANGE_BYTES)
         raise Failed(w.SIZE_LIMIT | DNR)
-
-
-def _nothing(request):
-    pass
