@@ -12,7 +12,7 @@ from vmio.vmbus.bus.packets import RingCorrupt
 from vmio.vmbus.bus.ring import DATA, READ, WRITE, RingFull
 from vmio.vmbus.storage import vstor as v
 
-LIFE = 60
+LIFE, WEIGHT = 60, 10               # an action takes as long as ten of another part
 BATCH = 5                           # actions between two requests of the neighbour's
 KINDS = (("ports",) * 4 + ("memory", "msr", "hypercall", "message", "protocol") * 3 + ("srb", "say", "device") * 6
          + ("torn", "wait", "masked", "bad", "close", "reset", "lend", "destroy"))
