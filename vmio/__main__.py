@@ -12,6 +12,7 @@ import argparse  # noqa: E402
 import json  # noqa: E402
 
 from vmio import __version__, console  # noqa: E402
+from vmio.experiments import disk_params, params  # noqa: E402
 
 
 class _Parser(argparse.ArgumentParser):
@@ -41,32 +42,15 @@ def _parser():
 
     run = commands.add_parser("run", help="run a workload and count")
     run.add_argument("--device", choices=["disk"], default="disk")
-    run.add_argument("--mode", choices=["emulated", "split", "passthrough"], default="emulated")
-    run.add_argument("--dma", action="store_true", help="bus-master DMA in place of PIO")
-    run.add_argument("--polled", action="store_true", help="poll in place of waiting for interrupts")
-    run.add_argument("--bytes", type=int, default=1 << 20, help="without a trace: bytes to read in all")
-    run.add_argument("--block", type=int, default=4096, help="without a trace: bytes a request")
-    run.add_argument("--queue-depth", type=int, default=1, help="requests in flight (an ATA disk takes one)")
-    run.add_argument("--ring-kib", type=int, default=128, help="split: size of each ring, its control page included")
-    run.add_argument("--batch", type=int, default=16, help="split: completions that the host publishes at a time")
-    run.add_argument("--signals", choices=["always", "each", "batch"], default="batch",
-                     help="split: when the guest signals (default: once for what it submits before it waits)")
-    run.add_argument("--iommu", choices=["off", "strict", "lazy", "static"], default="static",
-                     help="passthrough: how the device reaches the guest's buffers (default: all of its RAM, mapped once)")
-    run.add_argument("--interrupts", choices=["injected", "posted"], default="injected",
-                     help="split, passthrough: who delivers interrupts, the host or the hardware (its APIC is virtualized)")
-    run.add_argument("--host-cores", type=int, default=2, help="cores that vCPUs and the host's workers share")
-    run.add_argument("--guests", type=int, default=1)
-    run.add_argument("--costs", default="server-2022", help="cost preset")
+    params.add_options(run, disk_params.DiskParams)
     run.add_argument("--trace", metavar="FILE",
                      help="requests of a real disk: CSV time_us,op,lba,sectors, or (recognised by content) blkparse, biosnoop, "
                           "fio iolog 2 and 3, MSR Cambridge, Alibaba, Tencent CBS, SYSTOR '17, SPC; gzip or not")
     run.add_argument("--volume", metavar="NAME", help="the trace's volume to take, if it has several (without: they are listed)")
-    run.add_argument("--timed", action="store_true",
-                     help="requests come at the trace's times and wait if the disk isn't ready; latency counts from then "
-                          "(without it the times are not used: the next request follows as soon as it may)")
     run.add_argument("--image", metavar="FILE", help="disk: raw, gzip, VHD, VHDX, block device; it is not changed")
     run.add_argument("--save", metavar="FILE", help="write the first guest's disk here at the end; the file is replaced when all is written")
+    run.add_argument("--csv", metavar="FILE", help="write all counts here as CSV; the file is replaced when all is written")
+    run.add_argument("--schema", action="store_true", help="print the JSON schema of the parameters; run nothing")
     run.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
     attack = commands.add_parser("attack", help="a hostile guest's attacks, with the defence on and with it off")
@@ -92,24 +76,28 @@ def _run(args):
     from vmio.experiments import disk, trace
     from vmio.machine import files
     from vmio.machine.storage import Image
+    if args.schema:
+        console.say(json.dumps(params.schema(disk.DiskParams, "vmio run --device disk"), indent=2))
+        return
     inputs = {"--image": args.image, "--trace": args.trace}
-    if args.save is not None:
-        files.target(args.save, inputs)      # refused before the work, not after it
-    params = disk.DiskParams(mode=args.mode, bytes=args.bytes, block=args.block,
-                             transfer="dma" if args.dma else "pio", interrupts=not args.polled,
-                             guests=args.guests, queue_depth=args.queue_depth, costs=args.costs, ring_kib=args.ring_kib,
-                             batch=args.batch, signals=args.signals, host_cores=args.host_cores,
-                             iommu=args.iommu, delivery=args.interrupts, timed=args.timed)
-    if args.mode == "emulated" and args.interrupts == "posted":
+    outputs = [name for name in (args.save, args.csv) if name is not None]
+    found = [files.target(name, inputs) for name in outputs]        # refused before the work, not after it
+    if len(found) != len(set(map(os.path.abspath, found))):
+        raise ValueError(f"--save and --csv: both are {args.csv}; two outputs need two files")
+    told = params.from_options(disk.DiskParams, args)
+    if args.mode == "emulated" and args.delivery == "posted":
         raise ValueError("--interrupts posted: not in this mode, emulated: its interrupts come by way of a PIC")
     requests = trace.load(args.trace, args.volume) if args.trace is not None else None
     image = Image.open(args.image) if args.image else None
-    if args.save is not None and image is not None:
+    if image is not None:
         inputs |= image.inputs("--image")
-        files.target(args.save, inputs)      # a parent of the image, which only the image knows of
-    result = disk.run(params, requests, image, f"trace {args.trace}" if args.trace is not None else "sequential reads")
+        for name in outputs:
+            files.target(name, inputs)       # a parent of the image, which only the image knows of
+    result = disk.run(told, requests, image, f"trace {args.trace}" if args.trace is not None else "sequential reads")
     if args.save is not None:
         files.save(result.images[0], args.save, inputs)
+    if args.csv is not None:
+        files.write_text(args.csv, result.to_csv())
     console.say(json.dumps(result.to_dict()) if args.json else result.table())
 
 
@@ -146,7 +134,7 @@ def _bench(args):
 
 def _files_are_named(args):
     """Raise ValueError for a file's name that is empty: it is no way to leave the file out."""
-    for option in ("drive", "serial", "unix", "trace", "image", "save"):
+    for option in ("drive", "serial", "unix", "trace", "image", "save", "csv"):
         if getattr(args, option, None) == "":
             raise ValueError(f"--{option}: the name is empty; a file's name is needed")
 

@@ -25,7 +25,7 @@ def test_spans_are_sets_of_instants(some, others):
 
 @pytest.mark.parametrize("settings", [dict(transfer="pio"), dict(transfer="dma", guests=2), dict(mode="split"),
                                       dict(mode="split", queue_depth=8, guests=3, host_cores=1), dict(mode="passthrough"),
-                                      dict(mode="passthrough", interrupts=False), dict(mode="passthrough", iommu="strict")])
+                                      dict(mode="passthrough", polled=True), dict(mode="passthrough", iommu="strict")])
 def test_every_ns_is_in_one_part(settings):
     result = disk.run(DiskParams(bytes=64 << 10, **settings))
     assert set(result.parts) == set(times.PARTS) and min(result.parts.values()) >= 0

@@ -14,7 +14,7 @@ from vmio.machine.storage import Image
 SECTORS = 1 << 18
 REQUESTS = [Request("W", 100, 64), Request("D", 110, 8), Request("R", 96, 80), Request("D", 0, SECTORS), Request("R", 90, 64),
             Request("W", 5, 8), Request("D", 5, 1), Request("D", 12, 1), Request("F", 0, 0), Request("R", 0, 16)]
-MODES = [dict(transfer="dma"), dict(transfer="dma", interrupts=False), dict(mode="split"), dict(mode="split", queue_depth=8, guests=2),
+MODES = [dict(transfer="dma"), dict(transfer="dma", polled=True), dict(mode="split"), dict(mode="split", queue_depth=8, guests=2),
          dict(mode="passthrough", queue_depth=8), dict(mode="passthrough", iommu="strict"), dict(mode="passthrough", guests=2)]
 
 

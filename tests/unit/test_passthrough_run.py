@@ -26,8 +26,8 @@ def emulated(request, image):
 
 @pytest.mark.parametrize("options", [
     {"iommu": "off"}, {"iommu": "strict", "queue_depth": 8}, {"iommu": "lazy", "delivery": "posted", "queue_depth": 32},
-    {"iommu": "static", "queue_depth": 1024}, {"iommu": "static", "interrupts": False},
-    {"iommu": "strict", "interrupts": False, "queue_depth": 16, "host_cores": 1}],
+    {"iommu": "static", "queue_depth": 1024}, {"iommu": "static", "polled": True},
+    {"iommu": "strict", "polled": True, "queue_depth": 16, "host_cores": 1}],
     ids=lambda options: "-".join(map(str, options.values())))
 def test_every_trace_gives_the_same_bytes_in_all_modes(options, emulated, image):
     requests, other = emulated
@@ -55,7 +55,7 @@ def test_exits_of_one_read_at_a_time(iommu, delivery):
 
 
 def test_a_polling_guest_has_no_exits_at_all():
-    result = disk.run(DiskParams(mode="passthrough", bytes=1 << 20, interrupts=False))
+    result = disk.run(DiskParams(mode="passthrough", bytes=1 << 20, polled=True))
     assert result.exits == {} and result.interrupts == 0 and result.setup_exits > 20
     assert result.guest_ns == result.virtual_ns     # it is never idle: that is the price
 

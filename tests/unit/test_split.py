@@ -55,8 +55,8 @@ def test_one_request_at_a_time_costs_three_exits():
 
 
 @pytest.mark.parametrize("options, exits, interrupts", [
-    (dict(delivery="posted"), {"HLT": 16, "VMCALL": 16}, 16), (dict(interrupts=False), {"VMCALL": 16}, 0),
-    (dict(delivery="posted", interrupts=False), {"VMCALL": 16}, 0), ({}, {"HLT": 16, "VMCALL": 16, "WRMSR": 16}, 16)])
+    (dict(delivery="posted"), {"HLT": 16, "VMCALL": 16}, 16), (dict(polled=True), {"VMCALL": 16}, 0),
+    (dict(delivery="posted", polled=True), {"VMCALL": 16}, 0), ({}, {"HLT": 16, "VMCALL": 16, "WRMSR": 16}, 16)])
 def test_a_virtual_apic_and_polling(options, exits, interrupts):
     """With the APIC virtualized no end of interrupt exits, synthetic vectors' neither; who polls is neither halted nor told."""
     results = [disk.run(DiskParams(mode="split", bytes=65_536, **more)) for more in ({}, options)]
@@ -65,7 +65,7 @@ def test_a_virtual_apic_and_polling(options, exits, interrupts):
 
 
 def test_polling_with_many_in_flight():
-    results = [disk.run(DiskParams(mode="split", bytes=1 << 20, queue_depth=32, guests=2, interrupts=how)) for how in (True, False)]
+    results = [disk.run(DiskParams(mode="split", bytes=1 << 20, queue_depth=32, guests=2, polled=how)) for how in (False, True)]
     assert results[0].sha256 == results[1].sha256 and set(results[1].exits) == {"VMCALL"} and results[1].interrupts == 0
 
 

@@ -8,8 +8,8 @@ from vmio.__main__ import main
 from vmio.experiments import disk, trace
 from vmio.experiments.disk import DiskParams
 
-MODES = [dict(transfer="dma"), dict(), dict(transfer="dma", interrupts=False), dict(mode="split", queue_depth=4),
-         dict(mode="split", queue_depth=4, interrupts=False), dict(mode="passthrough", queue_depth=4), dict(mode="passthrough", queue_depth=4, interrupts=False)]
+MODES = [dict(transfer="dma"), dict(), dict(transfer="dma", polled=True), dict(mode="split", queue_depth=4),
+         dict(mode="split", queue_depth=4, polled=True), dict(mode="passthrough", queue_depth=4), dict(mode="passthrough", queue_depth=4, polled=True)]
 SECOND = 1_000_000_000
 
 

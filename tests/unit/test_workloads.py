@@ -49,7 +49,7 @@ def test_each_trace_reads_and_writes_what_a_plain_array_would(path, transfer, im
 
 def test_pio_by_single_words_gives_the_same_bytes(image):
     requests = trace.load(data.path("traces/read_all_files.csv"))
-    result = disk.run(DiskParams(transfer="pio", string=False, width=2, interrupts=False), requests, image)
+    result = disk.run(DiskParams(transfer="pio", string=False, width=2, polled=True), requests, image)
     assert result.sha256 == expected(requests, image)[0]
     assert result.exits["IO_INSTRUCTION"] > result.bytes // 2
 

@@ -49,10 +49,10 @@ def _attachment(params):
     """Return the guest's disk, as `params` describes it."""
     options = {
         "emulated": lambda: {"transfer": params.transfer, "string": params.string, "width": params.width,
-                             "interrupts": params.interrupts},
+                             "polled": params.polled},
         "split": lambda: {"ring_kib": params.ring_kib, "signals": params.signals, "batch": params.batch,
-                          "polled": not params.interrupts, "delivery": params.delivery},
-        "passthrough": lambda: {"iommu": params.iommu, "delivery": params.delivery, "polled": not params.interrupts},
+                          "polled": params.polled, "delivery": params.delivery},
+        "passthrough": lambda: {"iommu": params.iommu, "delivery": params.delivery, "polled": params.polled},
     }
     return attachment("disk", params.mode, **options[params.mode]())
 

@@ -2,32 +2,24 @@
 
 from dataclasses import dataclass
 
-from vmio.experiments import trace
+from vmio.experiments import params, trace
+from vmio.experiments.params import param
 from vmio.hypervisor.costs import CostModel
 
 MODES = ("emulated", "split", "passthrough")
 IOMMU = ("off", "strict", "lazy", "static")
 DELIVERY = ("injected", "posted")
 SIGNALS = ("always", "each", "batch")
+TRANSFERS = ("pio", "multiple", "dma")
 
 
 @dataclass(frozen=True)
 class DiskParams:
-    """What `run` does.  Sizes in bytes; `requests` wins over `bytes` and `block`.
+    """What `disk.run` does; a list of requests wins over `bytes` and `block`.
 
-    Emulated mode: `transfer` "pio", "multiple" or "dma"; `string` REP INS/OUTS or
-    single accesses of `width` bytes; `interrupts` or polling.
-
-    Split mode: `queue_depth` requests in flight (an ATA disk takes one), rings of
-    `ring_kib` each, completions published `batch` at a time, and `signals`: the
-    guest publishes requests in a "batch" before it waits, "each" at once, or signals
-    "always", even if the host is awake.  `host_cores` are shared by vCPUs and workers.
-    `interrupts` or polling; `delivery` "posted": the processor virtualizes the guest's APIC.
-
-    Passthrough mode: `queue_depth`; `interrupts` or polling; `delivery` of interrupts
-    "injected" by the host or "posted" by the hardware; `iommu` "off" (the device
-    reaches all of the host's memory), "strict" (a buffer is mapped for one request and
-    the IOTLB told at once), "lazy" (told later) or "static" (all of the guest's RAM, once).
+    `iommu`: with "off" the device reaches all of the host's memory; with "strict" a
+    buffer is mapped for one request and the IOTLB told at once; with "lazy" it is told
+    later; with "static" all of the guest's RAM is mapped, once.
 
     `timed`: requests come when their trace says, whether the disk is ready or not (an open
     loop), and wait in the guest if they must; else the next follows as soon as it may.
@@ -35,35 +27,32 @@ class DiskParams:
     `costs` is the name of a preset, or a `CostModel` with prices of your own.
     """
 
-    mode: str = "emulated"
-    bytes: int = 1 << 20
-    block: int = 4096
-    transfer: str = "pio"
-    string: bool = True
-    width: int = 2
-    interrupts: bool = True
-    guests: int = 1
-    queue_depth: int = 1
-    costs: str | CostModel = "server-2022"
-    ring_kib: int = 128
-    batch: int = 16
-    signals: str = "batch"
-    host_cores: int = 2
-    iommu: str = "static"
-    delivery: str = "injected"
-    timed: bool = False
+    mode: str = param("emulated", "how the guest reaches its disk", choices=MODES)
+    bytes: int = param(1 << 20, "without a trace: how much is read in all", unit="bytes")
+    block: int = param(4096, "without a trace: the size of a request", unit="bytes")
+    transfer: str = param("pio", "bus-master DMA in place of PIO", choices=TRANSFERS, modes=("emulated",), option="dma", flag="dma")
+    string: bool = param(True, "single accesses of the data port in place of REP INS and OUTS", modes=("emulated",),
+                         option="no-string", flag=False)
+    width: int = param(2, "size of an access of the data port, bytes", choices=(2, 4), modes=("emulated",))
+    polled: bool = param(False, "poll in place of waiting for interrupts", flag=True)
+    guests: int = param(1, "guests, each with a disk of its own", low=1, high=256)
+    queue_depth: int = param(1, "requests in flight (an ATA disk takes one)", low=1, high=1024, modes=("split", "passthrough"))
+    costs: str | CostModel = param("server-2022", "cost preset")
+    ring_kib: int = param(128, "size of each ring, its control page included", unit="KiB", low=8, high=4096, multiple=4,
+                          modes=("split",))
+    batch: int = param(16, "completions that the host publishes at a time", low=1, high=1024, modes=("split",))
+    signals: str = param("batch", "when the guest signals: once for what it submits before it waits, for each request, "
+                         "or always, even if the host is awake", choices=SIGNALS, modes=("split",))
+    host_cores: int = param(2, "cores that vCPUs and the host's workers share", low=1, high=256)
+    iommu: str = param("static", "how the device reaches the guest's buffers", choices=IOMMU, modes=("passthrough",))
+    delivery: str = param("injected", "who delivers interrupts, the host or the hardware (its APIC is virtualized)",
+                          choices=DELIVERY, modes=("split", "passthrough"), option="interrupts")
+    timed: bool = param(False, "requests come at the trace's times and wait if the disk isn't ready; latency counts from "
+                        "then (without it the times are not used: the next request follows as soon as it may)", flag=True)
 
     def check(self):
-        """ValueError names the parameter, its value and what is allowed."""
-        for name, choices in (("mode", MODES), ("signals", SIGNALS), ("iommu", IOMMU), ("delivery", DELIVERY)):
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} {getattr(self, name)!r}: choose one of {', '.join(choices)}")
-        if self.ring_kib % 4:
-            raise ValueError(f"ring_kib {self.ring_kib}: a multiple of 4")
-        for name, low, high in (("guests", 1, 256), ("queue_depth", 1, 1024), ("ring_kib", 8, 4096),
-                                ("batch", 1, 1024), ("host_cores", 1, 256)):
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name} {getattr(self, name)}: {low} to {high}")
+        """Return these parameters; ValueError names the parameter, its value and what is allowed."""
+        params.check(self)
         CostModel.preset(self.costs)
         trace.sequential(self.bytes, self.block)
         return self

@@ -1,11 +1,15 @@
 """What a disk workload counted: exits, time, bytes, latencies, of its requests alone."""
 
+import csv
 import hashlib
+import io
 from dataclasses import asdict, dataclass, field
 
 from vmio.experiments import times
 from vmio.experiments.disk_params import DiskParams
 from vmio.table import table
+
+SCHEMA = "vmio.disk/1"     # the number goes up when a name's meaning changes
 
 
 @dataclass(frozen=True)
@@ -77,11 +81,20 @@ class DiskResult:
             tables.append(f"{self.not_issued:,} discards were not issued: this disk announces no such command")
         return "\n\n".join(tables)
 
+    def to_csv(self):
+        """Return every count as CSV text: section (or ""), name, value; one line each, with a header."""
+        lines = [("section", "name", "value")]
+        for name, value in self.to_dict().items():
+            lines += [(name, key, one) for key, one in value.items()] if isinstance(value, dict) else [("", name, value)]
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(lines)
+        return text.getvalue()
+
     def to_dict(self):
         """Plain data for JSON; the rings' history and the single latencies stay here."""
         left_out = ("params", "images", "rings", "latencies")
         plain = {name: value for name, value in self.__dict__.items() if name not in left_out}
-        return {**plain, "latency_p50_ns": self.latency(50), "latency_p99_ns": self.latency(99),
+        return {"schema": SCHEMA, **plain, "latency_p50_ns": self.latency(50), "latency_p99_ns": self.latency(99),
                 "latency_max_ns": self.latency(100), "exits_total": self.exits_total, "params": asdict(self.params)}
 
 

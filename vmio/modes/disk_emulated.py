@@ -11,13 +11,14 @@ BUS_MASTER = 0xC000    # where this guest's firmware maps the IDE function's BAR
 
 
 class EmulatedDisk:
-    """`transfer` "pio", "multiple" or "dma"; the options are those of `AtaDriver`."""
+    """`transfer` "pio", "multiple" or "dma"; `string` REP INS and OUTS, or single accesses
+    of `width` bytes; the guest waits for interrupts, or is `polled`."""
 
     driver_memory = 1 << 20
     in_memory = False        # each access of a register exits, at its time
 
-    def __init__(self, transfer="pio", string=True, width=2, interrupts=True):
-        self.options = {"transfer": transfer, "string": string, "width": width, "interrupts": interrupts}
+    def __init__(self, transfer="pio", string=True, width=2, polled=False):
+        self.options = {"transfer": transfer, "string": string, "width": width, "interrupts": not polled}
         self.dma = transfer == "dma"
         self.device_spans, self.copy_spans = [], []
 

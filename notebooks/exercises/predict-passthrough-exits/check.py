@@ -8,6 +8,6 @@ def check(exits):
             answer = exits(reads, interrupts, delivery)
             if answer is None:
                 raise NotImplementedError
-            one = disk.run(DiskParams(mode="passthrough", bytes=4096 * reads, interrupts=interrupts, delivery=delivery))
+            one = disk.run(DiskParams(mode="passthrough", bytes=4096 * reads, polled=not interrupts, delivery=delivery))
             expect(answer, one.exits_total, given=f"{reads} reads, {delivery if interrupts else 'polled'}")
     return "Counted on the machine: the same."

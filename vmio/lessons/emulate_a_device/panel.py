@@ -61,7 +61,7 @@ def disk_table(sectors=8, costs="server-2022"):
 def read_once(transfer, sectors, move, interrupts, costs):
     """The `DiskResult` of one read; equal questions get the same answer without another run."""
     return disk.run(DiskParams(bytes=sectors * SECTOR, block=sectors * SECTOR, transfer=transfer,
-                               interrupts=interrupts, costs=costs, **MOVES[move]))
+                               polled=not interrupts, costs=costs, **MOVES[move]))
 
 
 _uart_exits = CountBars("Exits by instruction", width=4.6, left=0.27)

@@ -20,7 +20,7 @@ REASONS = ("IO_INSTRUCTION", "VMCALL", "WRMSR", "HLT")
 def run(mode, block=4096, queue_depth=1, guests=1):
     """Each of `guests` reads 64 KiB in blocks; emulated by PIO, one word at a time, as the oldest drivers do."""
     return disk.run(DiskParams(mode=mode, bytes=TOTAL, block=block, queue_depth=queue_depth, guests=guests,
-                               string=False, interrupts=True, delivery="posted" if mode == "passthrough" else "injected"))
+                               string=False, delivery="posted" if mode == "passthrough" else "injected"))
 
 
 def modes_table():

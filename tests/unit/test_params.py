@@ -1,0 +1,98 @@
+"""Parameters declared once: the check, the command line and the schema say the same."""
+
+import argparse
+import csv
+import io
+import json
+import subprocess
+import sys
+from dataclasses import dataclass, fields
+
+import pytest
+
+from vmio.experiments import disk, params
+from vmio.experiments.disk import DiskParams
+from vmio.experiments.params import param
+
+
+@dataclass(frozen=True)
+class Few:
+    depth: int = param(4, "requests in flight", low=1, high=8, multiple=2, unit="requests")
+    way: str = param("a", "which way", choices=("a", "b"), modes=("split",))
+    fast: bool = param(False, "make haste", flag=True, option="haste")
+    rest: int = param(0, "what remains", low=0)
+
+
+def parsed(*words):
+    parser = argparse.ArgumentParser()
+    params.add_options(parser, Few)
+    return params.from_options(Few, parser.parse_args(words))
+
+
+def test_defaults_and_options_make_the_same_object():
+    assert parsed() == Few()
+    assert parsed("--depth", "2", "--way", "b", "--haste", "--rest", "9") == Few(2, "b", True, 9)
+
+
+@pytest.mark.parametrize("wrong, words", [
+    (dict(depth=0), "depth 0: 1 to 8, a multiple of 2"), (dict(depth=10), "depth 10: 1 to 8, a multiple of 2"),
+    (dict(depth=3), "depth 3: 1 to 8, a multiple of 2"), (dict(depth=True), "depth True: 1 to 8, a multiple of 2"),
+    (dict(depth="4"), "depth '4': 1 to 8, a multiple of 2"), (dict(depth=4.0), "depth 4.0: 1 to 8, a multiple of 2"),
+    (dict(way="c"), "way 'c': choose one of a, b"), (dict(rest=-1), "rest -1: at least 0")])
+def test_what_is_not_allowed_is_named_with_what_is(wrong, words):
+    with pytest.raises(ValueError) as refused:
+        params.check(Few(**wrong))
+    assert str(refused.value) == words
+
+
+def test_bounds_are_allowed():
+    for depth, rest in ((2, 0), (8, 10**9)):
+        assert params.check(Few(depth=depth, rest=rest)) == Few(depth=depth, rest=rest)
+
+
+def test_the_schema_says_the_same():
+    assert params.schema(Few, "few")["properties"] == {
+        "depth": {"type": "integer", "default": 4, "description": "requests in flight", "minimum": 1, "maximum": 8,
+                  "multipleOf": 2, "unit": "requests"},
+        "way": {"type": "string", "default": "a", "description": "which way", "enum": ["a", "b"], "modes": ["split"]},
+        "fast": {"type": "boolean", "default": False, "description": "make haste"},
+        "rest": {"type": "integer", "default": 0, "description": "what remains", "minimum": 0}}
+
+
+def test_every_field_of_the_disk_is_declared():
+    assert set(params.specs(DiskParams)) == {one.name for one in fields(DiskParams)}
+    assert params.check(DiskParams()) == DiskParams()
+
+
+def run(*words):
+    return subprocess.run([sys.executable, "-m", "vmio", "run", *words], capture_output=True, text=True)
+
+
+def test_the_command_prints_its_schema():
+    assert json.loads(run("--schema").stdout) == json.loads(json.dumps(params.schema(DiskParams, "vmio run --device disk")))
+
+
+def test_the_command_checks_by_the_declaration():
+    done = run("--mode", "split", "--ring-kib", "6")
+    assert (done.returncode, done.stderr) == (2, "vmio run: ring_kib 6: 8 to 4,096, a multiple of 4\n")
+
+
+def test_all_counts_as_csv(tmp_path):
+    path = tmp_path / "counts.csv"
+    done = run("--mode", "split", "--bytes", "8192", "--csv", str(path), "--json")
+    rows = list(csv.reader(io.StringIO(path.read_text())))
+    counts = json.loads(done.stdout)
+    assert rows[0] == ["section", "name", "value"]
+    assert ["exits", "HLT", str(counts["exits"]["HLT"])] in rows and ["", "sha256", counts["sha256"]] in rows
+    assert ["params", "mode", "split"] in rows
+    assert len(rows) == 1 + sum(len(value) if isinstance(value, dict) else 1 for value in counts.values())
+
+
+def test_two_outputs_need_two_files(tmp_path):
+    path = str(tmp_path / "both")
+    done = run("--bytes", "8192", "--save", path, "--csv", path)
+    assert done.returncode == 2 and done.stderr == f"vmio run: --save and --csv: both are {path}; two outputs need two files\n"
+
+
+def test_the_result_has_a_schema_version():
+    assert disk.run(DiskParams(bytes=4096)).to_dict()["schema"] == "vmio.disk/1"
