@@ -4,6 +4,7 @@ import pytest
 
 from tests.bus_rig import echoes, machine, new_client, run
 from tests.echo_device import EchoClient, EchoDevice, offer
+from tests.raw_guest import RING, converse
 from vmio.drivers.errors import DriverError
 from vmio.drivers.vmbus import Rescinded
 from vmio.vmbus.bus import messages as m
@@ -194,3 +195,39 @@ def test_a_guest_in_use_is_not_destroyed():
     host.env.run(until=host.env.now + 10**6)
     guest.destroy()
 
+
+def test_what_was_answered_before_a_reset_does_not_reach_who_comes_after():
+    """UNLOAD waits for the device; the guest is reset meanwhile, and the late answer is nobody's."""
+    host, guest, server, (device,) = machine()
+    device.service_ns = 5_000_000
+
+    def before(cpu):
+        client, echo = yield from echoes(1)(cpu)
+        echo.end.send(b"in flight", 77)
+        yield from cpu.hlt(2_000_000)
+        yield from client._post(m.UNLOAD.pack())
+        yield from cpu.hlt(1_000_000)
+
+    run(host, guest, before)
+    assert device.channel.state is State.CLOSING
+    guest.enlightened.reset()
+    host.env.run(until=host.env.now + 20_000_000)
+    assert device.channel.state is State.OFFERED and list(server._outgoing) == []
+    device.service_ns = 1_000
+    run(host, guest, echoes(1))
+    assert not server.refused
+
+
+def test_after_unload_no_channel_is_known_until_it_is_offered_again():
+    def script(raw, server):
+        (unloaded,) = yield from raw.say(m.UNLOAD.pack())
+        assert unloaded.type == 17
+        yield from raw.connect(offers=False)
+        assert (yield from raw.say(*m.gpadl_messages(1, 7, RING))) == [] and not server.gpadls.by_handle
+        offers = yield from raw.say(m.REQUESTOFFERS.pack())
+        assert [offer.type for offer in offers] == [1, 4]
+        (created,) = yield from raw.say(*m.gpadl_messages(1, 7, RING))
+        assert created.status == 0
+
+    server = converse(script)
+    assert server.refused == {"no such channel": 1}

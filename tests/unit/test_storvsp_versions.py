@@ -24,3 +24,11 @@ def test_sub_channels_came_with_windows_8(version, subchannels):
 def test_versions_by_their_numbers():
     """Linux drivers/scsi/storvsc_drv.c: major in the high byte, minor in the low one."""
     assert (v.WIN6, v.WIN7, v.WIN8, v.WIN8_1, v.WIN10) == (0x0200, 0x0402, 0x0501, 0x0600, 0x0602)
+
+
+def test_an_inquiry_of_no_unit_is_as_long_as_it_may_be():
+    """The allocation length is bytes 3 and 4 of the CDB; byte 5 is its control."""
+    rig = Rig().ready()
+    for cdb, length in (("12 00 00 00 05 00", 5), ("12 00 00 00 05 80", 5), ("12 00 00 00 24 ff", 36), ("12 00 00 01 00 00", 36)):
+        answer = rig.srb(cdb, 256, lun=5)
+        assert (answer.srb_status & 0x3F, answer.transfer_length) in ((1, length), (0x12, length)), cdb
