@@ -13,7 +13,7 @@ from vmio.vmbus.bus.messages import PCI_CLASS
 from vmio.vmbus.bus.packets import COMPLETION, INBAND
 from vmio.vmbus.pci import vpci as v
 
-N = v.NUMBERS
+N = v.Message
 BASE = 0x42490000
 
 

@@ -17,11 +17,14 @@ from vmio.hypervisor.hyperv import tlfs
 from vmio.machine.layout import ShortMessage
 from vmio.vmbus.bus import messages as m
 from vmio.vmbus.bus.channel import ChannelEnd
+from vmio.vmbus.bus.messages import Message
 from vmio.vmbus.bus.ring import RingReader, RingWriter, format_ring
 from vmio.vmbus.bus.ringmemory import PagedMemory
 
 TIMEOUT_NS = 10_000_000_000   # for any answer of the host
 _TRIES, _DOUBLINGS = 100, 21  # of a post that found no buffer: 1 us, 2 us, 4 us ... (Linux vmbus_post_msg)
+_ANSWERS_ABOUT = {Message.OPENCHANNEL_RESULT: "relid", Message.GPADL_CREATED: "gpadl", Message.GPADL_TORNDOWN: "gpadl",
+                  Message.MODIFYCHANNEL_RESPONSE: "relid"}      # which field says to what it is the answer
 _TRY_AGAIN = (tlfs.INSUFFICIENT_BUFFERS, tlfs.INSUFFICIENT_MEMORY, tlfs.INVALID_CONNECTION_ID)
 
 
@@ -85,11 +88,11 @@ class VmBusClient:
             modern = version >= m.V5_0
             contact = m.INITIATE_CONTACT.pack(version=version, target_vp=self.cpu.index,
                                               sint=m.VMBUS_SINT if modern else 0)
-            self._expect(15)
+            self._expect(Message.VERSION_RESPONSE)
             status = yield from self._post(contact, m.CONTACT_CONNECTION if modern else m.MESSAGE_CONNECTION)
             if status:
                 continue            # nobody listens there: perhaps an older host
-            answer = yield from self._answer(15)
+            answer = yield from self._answer(Message.VERSION_RESPONSE)
             if answer.supported:
                 self.version = version
                 self._connection = answer.connection_id if modern else m.MESSAGE_CONNECTION
@@ -98,12 +101,12 @@ class VmBusClient:
 
     def request_offers(self):
         """All devices there are now: a list of `GuestChannel`."""
-        yield from self._ask(m.REQUESTOFFERS.pack(), 4)
+        yield from self._ask(m.REQUESTOFFERS.pack(), Message.ALLOFFERS_DELIVERED)
         return list(self.channels.values())
 
     def unload(self):
         """Leave the bus: the host closes everything and forgets our pages.  Then the SynIC goes off."""
-        yield from self._ask(m.UNLOAD.pack(), 17)
+        yield from self._ask(m.UNLOAD.pack(), Message.UNLOAD_RESPONSE)
         self.version = None
         for channel in self.channels.values():
             channel.end = channel.gpadl = None
@@ -117,17 +120,18 @@ class VmBusClient:
     def create_gpadl(self, channel, page_numbers):
         """Let the host use these pages, as one range.  Returns the handle."""
         handle, self._next_gpadl = self._next_gpadl, self._next_gpadl + 1
-        self._expect(10, handle)
+        self._expect(Message.GPADL_CREATED, handle)
         for message in m.gpadl_messages(channel.relid, handle, page_numbers):
             yield from self._post(message)
-        answer = yield from self._answer(10, handle, channel)
+        answer = yield from self._answer(Message.GPADL_CREATED, handle, channel)
         if answer.status:
             raise DriverError(f"channel {channel.relid}: GPADL of {len(page_numbers)} pages: status {answer.status:#x}")
         return handle
 
     def teardown_gpadl(self, channel, handle):
         """Have the pages back: they are ours again on return."""
-        yield from self._ask(m.GPADL_TEARDOWN.pack(relid=channel.relid, gpadl=handle), 12, handle)
+        message = m.GPADL_TEARDOWN.pack(relid=channel.relid, gpadl=handle)
+        yield from self._ask(message, Message.GPADL_TORNDOWN, handle)
 
     # Channels.
 
@@ -152,7 +156,7 @@ class VmBusClient:
         open_message = m.OPENCHANNEL.pack(relid=channel.relid, open_id=channel.relid, gpadl=channel.gpadl,
                                           target_vp=channel.cpu.index, downstream_page=pages, user=user)
         try:
-            answer = yield from self._ask(open_message, 6, channel.relid, channel)
+            answer = yield from self._ask(open_message, Message.OPENCHANNEL_RESULT, channel.relid, channel)
         except DriverError:
             channel.end = None
             raise
@@ -189,7 +193,7 @@ class VmBusClient:
         message = m.MODIFYCHANNEL.pack(relid=channel.relid, target_vp=cpu.index)
         if self.version < m.V5_3:
             yield from self._post(message)
-        elif (yield from self._ask(message, 24, channel.relid, channel)).status:
+        elif (yield from self._ask(message, Message.MODIFYCHANNEL_RESPONSE, channel.relid, channel)).status:
             raise DriverError(f"channel {channel.relid}: the host does not retarget it")
         channel.cpu = cpu
 
@@ -251,12 +255,12 @@ class VmBusClient:
             record = None
         if message_type != m.MESSAGE_TYPE or record is None:
             self.ignored += 1
-        elif record.type == 1:
+        elif record.type == Message.OFFERCHANNEL:
             self._offered(record)
-        elif record.type == 2:
+        elif record.type == Message.RESCIND_CHANNELOFFER:
             self._rescinded(record.relid)
         else:
-            name = {6: "relid", 10: "gpadl", 12: "gpadl", 24: "relid"}.get(record.type)
+            name = _ANSWERS_ABOUT.get(record.type)
             key = record.type, getattr(record, name) if name else 0
             if key in self._expected:
                 self._expected[key] = record

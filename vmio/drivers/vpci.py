@@ -159,12 +159,12 @@ class VpciBus:
         kind = int.from_bytes(packet.payload[:4], "little")
         if packet.kind == COMPLETION and self._answers.get(packet.transaction_id, b"") is None:
             self._answers[packet.transaction_id] = packet.payload
-        elif packet.kind == INBAND and kind in (v.NUMBERS["BUS_RELATIONS"], v.NUMBERS["BUS_RELATIONS2"]):
+        elif packet.kind == INBAND and kind in (v.Message.BUS_RELATIONS, v.Message.BUS_RELATIONS2):
             try:
                 self._relations = v.functions(v.LAYOUTS[kind].parse(packet.payload))[:MOST_FUNCTIONS]
             except ShortMessage:
                 self.unknown += 1
-        elif packet.kind == INBAND and kind == v.NUMBERS["EJECT"]:
+        elif packet.kind == INBAND and kind == v.Message.EJECT:
             self.ejecting = True
             if self.on_eject is not None:
                 self.on_eject(self)

@@ -20,7 +20,6 @@ from vmio.vmbus.pci import vpci as v
 
 VERSIONS = v.LINUX_VERSIONS
 SLOT = v.slot_number(0)
-_N = v.NUMBERS
 
 
 class VpciVsp:
@@ -121,7 +120,7 @@ class VpciVsp:
         layout, method = self._MESSAGES.get(kind, (None, None))
         if packet.kind != INBAND or method is None:
             self.refused["no message for a host"] += 1
-        elif self.version is None and kind != _N["QUERY_PROTOCOL_VERSION"]:
+        elif self.version is None and kind != v.Message.QUERY_PROTOCOL_VERSION:
             status = self._refuse("before the version", v.INVALID_DEVICE_STATE)
         else:
             try:

@@ -7,7 +7,10 @@ drivers/hv/connection.c, OpenVMM vm/devices/vmbus/vmbus_core/src/protocol.rs.
 
     data = OPENCHANNEL.pack(relid=1, open_id=1, gpadl=0xE1E10, downstream_page=32)
     layout, record = parse(data)        # which message it is, and its fields
+    record.type == Message.OPENCHANNEL
 """
+
+from enum import IntEnum
 
 from vmio.machine.layout import Layout, guid, guid_bytes, raw, u8, u16, u32, u64
 
@@ -41,71 +44,100 @@ V5_0, V5_1, V5_2, V5_3, V6_0 = version(5, 0), version(5, 1), version(5, 2), vers
 LINUX_VERSIONS = (V5_3, V5_2, V5_1, V5_0, V4_1, V4_0, V3_0, WIN8)  # in the order in which Linux asks
 _VERSIONS = {value: version_text(value) for value in (version(0, 13), WIN7, V6_0, *LINUX_VERSIONS)}
 
-_NAMES = {18: "OPEN_RESERVED", 19: "CLOSE_RESERVED", 20: "CLOSE_RESERVED_RESPONSE"}
+
+class Message(IntEnum):
+    """The numbers of the control messages; each names its layout below."""
+
+    OFFERCHANNEL = 1
+    RESCIND_CHANNELOFFER = 2
+    REQUESTOFFERS = 3
+    ALLOFFERS_DELIVERED = 4
+    OPENCHANNEL = 5
+    OPENCHANNEL_RESULT = 6
+    CLOSECHANNEL = 7
+    GPADL_HEADER = 8
+    GPADL_BODY = 9
+    GPADL_CREATED = 10
+    GPADL_TEARDOWN = 11
+    GPADL_TORNDOWN = 12
+    RELID_RELEASED = 13
+    INITIATE_CONTACT = 14
+    VERSION_RESPONSE = 15
+    UNLOAD = 16
+    UNLOAD_RESPONSE = 17
+    OPEN_RESERVED = 18
+    CLOSE_RESERVED = 19
+    CLOSE_RESERVED_RESPONSE = 20
+    TL_CONNECT_REQUEST = 21
+    MODIFYCHANNEL = 22
+    TL_CONNECT_RESULT = 23
+    MODIFYCHANNEL_RESPONSE = 24
+
+
+NAMES = {message.value: message.name for message in Message}
 LAYOUTS = {}  # number -> its layout
 
 
-def _message(number, name, *fields, **options):
-    """Declare one message: header and body.  `number` may have several forms; the first is the one `parse` uses."""
-    _NAMES[number] = name if number not in LAYOUTS else _NAMES[number]
-    layout = Layout(name, u32("type", default=number, names=_NAMES), u32("padding"), *fields, **options)
-    LAYOUTS.setdefault(number, layout)
+def _message(number, *fields, form="", **options):
+    """Declare one message: header and body.  A number may have several forms; the first is the one `parse` uses."""
+    head = u32("type", default=number.value, names=NAMES), u32("padding")
+    layout = Layout(number.name + form, *head, *fields, **options)
+    LAYOUTS.setdefault(number.value, layout)
     return layout
 
 
 OFFERCHANNEL = _message(
-    1, "OFFERCHANNEL",
+    Message.OFFERCHANNEL,
     guid("interface_type", "class of device"), guid("instance"), u64("reserved1"), u64("reserved2"),
     u16("flags", "1 = a device of its own (disk, NIC)"), u16("mmio_megabytes"), raw("user", 120),
     u16("subchannel", "0 = primary"), u16("mmio_optional"), u32("relid", "channel id, 1 to 2047"),
     u8("monitor_id"), u8("monitor_allocated"), u16("dedicated_interrupt", "1 = no legacy interrupt page"),
     u32("connection_id", "for HvCallSignalEvent"))
-RESCIND_CHANNELOFFER = _message(2, "RESCIND_CHANNELOFFER", u32("relid"))
-REQUESTOFFERS = _message(3, "REQUESTOFFERS")
-ALLOFFERS_DELIVERED = _message(4, "ALLOFFERS_DELIVERED")
+RESCIND_CHANNELOFFER = _message(Message.RESCIND_CHANNELOFFER, u32("relid"))
+REQUESTOFFERS = _message(Message.REQUESTOFFERS)
+ALLOFFERS_DELIVERED = _message(Message.ALLOFFERS_DELIVERED)
 OPENCHANNEL = _message(
-    5, "OPENCHANNEL",
+    Message.OPENCHANNEL,
     u32("relid"), u32("open_id", "echoed in the result"), u32("gpadl", "both rings"), u32("target_vp"),
     u32("downstream_page", "where the host->guest ring starts, in 4 KiB pages"), raw("user", 120))
-OPENCHANNEL_RESULT = _message(6, "OPENCHANNEL_RESULT", u32("relid"), u32("open_id"), u32("status", "0 = open"))
-CLOSECHANNEL = _message(7, "CLOSECHANNEL", u32("relid"))
+OPENCHANNEL_RESULT = _message(Message.OPENCHANNEL_RESULT, u32("relid"), u32("open_id"), u32("status", "0 = open"))
+CLOSECHANNEL = _message(Message.CLOSECHANNEL, u32("relid"))
 # A GPADL (guest physical address descriptor list) makes guest pages known to the host.  `pages` of the header is
 # the start of one buffer of ranges, {u32 byte count, u32 byte offset, u64 page numbers...}, that the bodies go on with.
 GPADL_HEADER = _message(
-    8, "GPADL_HEADER",
+    Message.GPADL_HEADER,
     u32("relid"), u32("gpadl", "handle, chosen by the guest"), u16("range_bytes", "sum over ranges of 8 + 8 x pages"),
     u16("ranges"), u32("byte_count"), u32("byte_offset"), tail="pages", each="Q")
-GPADL_BODY = _message(9, "GPADL_BODY", u32("number"), u32("gpadl"), tail="pages", each="Q")
-GPADL_CREATED = _message(10, "GPADL_CREATED", u32("relid"), u32("gpadl"), u32("status", "0 = mapped"))
-GPADL_TEARDOWN = _message(11, "GPADL_TEARDOWN", u32("relid"), u32("gpadl"))
-GPADL_TORNDOWN = _message(12, "GPADL_TORNDOWN", u32("gpadl"))
-RELID_RELEASED = _message(13, "RELID_RELEASED", u32("relid"))
+GPADL_BODY = _message(Message.GPADL_BODY, u32("number"), u32("gpadl"), tail="pages", each="Q")
+GPADL_CREATED = _message(Message.GPADL_CREATED, u32("relid"), u32("gpadl"), u32("status", "0 = mapped"))
+GPADL_TEARDOWN = _message(Message.GPADL_TEARDOWN, u32("relid"), u32("gpadl"))
+GPADL_TORNDOWN = _message(Message.GPADL_TORNDOWN, u32("gpadl"))
+RELID_RELEASED = _message(Message.RELID_RELEASED, u32("relid"))
 INITIATE_CONTACT = _message(
-    14, "INITIATE_CONTACT",
+    Message.INITIATE_CONTACT,
     u32("version", names=_VERSIONS), u32("target_vp", "the VP that gets the host's messages"),
     u8("sint", default=VMBUS_SINT), u8("vtl"), u16("reserved"), u32("features", "0 before 6.0"),
     u64("monitor_page1", "host->guest"), u64("monitor_page2", "guest->host"))
 INITIATE_CONTACT_OLD = _message(  # up to 4.1: an interrupt page where SINT, VTL and features are now
-    14, "INITIATE_CONTACT_OLD",
+    Message.INITIATE_CONTACT,
     u32("version", names=_VERSIONS), u32("target_vp"), u64("interrupt_page"),
-    u64("monitor_page1", "host->guest"), u64("monitor_page2", "guest->host"))
+    u64("monitor_page1", "host->guest"), u64("monitor_page2", "guest->host"), form="_OLD")
 VERSION_RESPONSE = _message(
-    15, "VERSION_RESPONSE",
+    Message.VERSION_RESPONSE,
     u8("supported"), u8("state", "0 ok, 1 low on resources, 2 failed"), u16("reserved"),
     u32("connection_id", "post here from now on (before 5.0: the version)"))
-UNLOAD = _message(16, "UNLOAD")
-UNLOAD_RESPONSE = _message(17, "UNLOAD_RESPONSE")
+UNLOAD = _message(Message.UNLOAD)
+UNLOAD_RESPONSE = _message(Message.UNLOAD_RESPONSE)
 OPEN_RESERVED = _message(
-    18, "OPEN_RESERVED", u32("relid"), u32("target_vp"), u32("target_sint"), u32("gpadl"), u32("downstream_page"))
-CLOSE_RESERVED = _message(19, "CLOSE_RESERVED", u32("relid"), u32("target_vp"), u32("target_sint"))
-CLOSE_RESERVED_RESPONSE = _message(20, "CLOSE_RESERVED_RESPONSE", u32("relid"))
-TL_CONNECT_REQUEST = _message(21, "TL_CONNECT_REQUEST", guid("endpoint"), guid("service"))
-MODIFYCHANNEL = _message(22, "MODIFYCHANNEL", u32("relid"), u32("target_vp"))
-TL_CONNECT_RESULT = _message(23, "TL_CONNECT_RESULT", guid("endpoint"), guid("service"), u32("status"))
-MODIFYCHANNEL_RESPONSE = _message(24, "MODIFYCHANNEL_RESPONSE", u32("relid"), u32("status"))
+    Message.OPEN_RESERVED, u32("relid"), u32("target_vp"), u32("target_sint"), u32("gpadl"), u32("downstream_page"))
+CLOSE_RESERVED = _message(Message.CLOSE_RESERVED, u32("relid"), u32("target_vp"), u32("target_sint"))
+CLOSE_RESERVED_RESPONSE = _message(Message.CLOSE_RESERVED_RESPONSE, u32("relid"))
+TL_CONNECT_REQUEST = _message(Message.TL_CONNECT_REQUEST, guid("endpoint"), guid("service"))
+MODIFYCHANNEL = _message(Message.MODIFYCHANNEL, u32("relid"), u32("target_vp"))
+TL_CONNECT_RESULT = _message(Message.TL_CONNECT_RESULT, guid("endpoint"), guid("service"), u32("status"))
+MODIFYCHANNEL_RESPONSE = _message(Message.MODIFYCHANNEL_RESPONSE, u32("relid"), u32("status"))
 
-HEADER = Layout("HEADER", u32("type", names=_NAMES), u32("padding"))
-NAMES = dict(_NAMES)
+HEADER = Layout("HEADER", u32("type", names=NAMES), u32("padding"))
 # The least a peer may send.  A longer message is accepted and clipped, as OpenVMM does for UEFI's clients.
 # A GPADL_HEADER counts from its first range on; without a page number it is refused later, by its content.
 MINIMUM = {number: layout.size for number, layout in LAYOUTS.items()}

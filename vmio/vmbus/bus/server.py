@@ -24,6 +24,7 @@ from vmio.machine.layout import ShortMessage
 from vmio.vmbus.bus import messages as m
 from vmio.vmbus.bus.gpadl import GpadlRefused, GpadlTable
 from vmio.vmbus.bus.host_channel import HostChannel, OpenRefused, State
+from vmio.vmbus.bus.messages import Message
 from vmio.vmbus.bus.packets import RingCorrupt
 from vmio.vmbus.bus.server_gpadl import FAILED, GpadlAnswers
 
@@ -320,7 +321,9 @@ class VmbusServer(GpadlAnswers):
         if self.version >= m.V5_3:
             self._send(m.MODIFYCHANNEL_RESPONSE.pack(relid=record.relid, status=0 if good else FAILED))
 
-    # Message number -> (who answers, first version that has it).
-    _ANSWERS = {3: (_request_offers, 0), 5: (_open, 0), 7: (_close, 0), 8: (GpadlAnswers._gpadl_header, 0),
-                9: (GpadlAnswers._gpadl_body, 0), 11: (GpadlAnswers._teardown, 0), 13: (_released, 0), 14: (_contact, 0),
-                16: (_unload, 0), 22: (_modify, m.V4_1)}
+    # Message -> (who answers, first version that has it).
+    _ANSWERS = {Message.REQUESTOFFERS: (_request_offers, 0), Message.OPENCHANNEL: (_open, 0),
+                Message.CLOSECHANNEL: (_close, 0), Message.GPADL_HEADER: (GpadlAnswers._gpadl_header, 0),
+                Message.GPADL_BODY: (GpadlAnswers._gpadl_body, 0), Message.GPADL_TEARDOWN: (GpadlAnswers._teardown, 0),
+                Message.RELID_RELEASED: (_released, 0), Message.INITIATE_CONTACT: (_contact, 0),
+                Message.UNLOAD: (_unload, 0), Message.MODIFYCHANNEL: (_modify, m.V4_1)}

@@ -11,19 +11,40 @@ OpenVMM vm/devices/pci/vpci_protocol and vpci (a host that serves it).
 """
 
 import struct
+from enum import IntEnum
 
 from vmio.machine.layout import Layout, raw, u8, u16, u32, u64
 
-_BASE = 0x42490000
-NAMES = {_BASE + n: name for n, name in (
-    (0x00, "BUS_RELATIONS"), (0x01, "QUERY_BUS_RELATIONS"), (0x04, "POWER_STATE_CHANGE"),
-    (0x05, "QUERY_RESOURCE_REQUIREMENTS"), (0x07, "BUS_D0ENTRY"), (0x08, "BUS_D0EXIT"), (0x09, "READ_BLOCK"),
-    (0x0A, "WRITE_BLOCK"), (0x0B, "EJECT"), (0x0F, "EJECTION_COMPLETE"), (0x10, "RESOURCES_ASSIGNED"),
-    (0x11, "RESOURCES_RELEASED"), (0x12, "INVALIDATE_BLOCK"), (0x13, "QUERY_PROTOCOL_VERSION"),
-    (0x14, "CREATE_INTERRUPT"), (0x15, "DELETE_INTERRUPT"), (0x16, "RESOURCES_ASSIGNED2"),
-    (0x17, "CREATE_INTERRUPT2"), (0x18, "DELETE_INTERRUPT2"), (0x19, "BUS_RELATIONS2"),
-    (0x1A, "RESOURCES_ASSIGNED3"), (0x1B, "CREATE_INTERRUPT3"), (0x1C, "RESET_DEVICE"))}
-NUMBERS = {name: number for number, name in NAMES.items()}
+
+class Message(IntEnum):
+    """The types of the messages; each names its layout below."""
+
+    BUS_RELATIONS = 0x42490000
+    QUERY_BUS_RELATIONS = 0x42490001
+    POWER_STATE_CHANGE = 0x42490004
+    QUERY_RESOURCE_REQUIREMENTS = 0x42490005
+    BUS_D0ENTRY = 0x42490007
+    BUS_D0EXIT = 0x42490008
+    READ_BLOCK = 0x42490009
+    WRITE_BLOCK = 0x4249000A
+    EJECT = 0x4249000B
+    EJECTION_COMPLETE = 0x4249000F
+    RESOURCES_ASSIGNED = 0x42490010
+    RESOURCES_RELEASED = 0x42490011
+    INVALIDATE_BLOCK = 0x42490012
+    QUERY_PROTOCOL_VERSION = 0x42490013
+    CREATE_INTERRUPT = 0x42490014
+    DELETE_INTERRUPT = 0x42490015
+    RESOURCES_ASSIGNED2 = 0x42490016
+    CREATE_INTERRUPT2 = 0x42490017
+    DELETE_INTERRUPT2 = 0x42490018
+    BUS_RELATIONS2 = 0x42490019
+    RESOURCES_ASSIGNED3 = 0x4249001A
+    CREATE_INTERRUPT3 = 0x4249001B
+    RESET_DEVICE = 0x4249001C
+
+
+NAMES = {message.value: message.name for message in Message}
 
 # NTSTATUS
 SUCCESS = 0
@@ -57,56 +78,56 @@ def slot_number(device, function=0):
     return device | function << 5
 
 
-def _message(name, *fields, **options):
-    return Layout(name, u32("type", default=NUMBERS[name], names=NAMES), *fields, **options)
+def _message(number, *fields, **options):
+    return Layout(number.name, u32("type", default=number.value, names=NAMES), *fields, **options)
 
 
-def _of_slot(name, *fields, **options):
-    return _message(name, u32("slot", "device 4:0, function 7:5"), *fields, **options)
+def _of_slot(number, *fields, **options):
+    return _message(number, u32("slot", "device 4:0, function 7:5"), *fields, **options)
 
 
 STATUS = Layout("STATUS", u32("status", names=STATUSES))
 
-QUERY_PROTOCOL_VERSION = _message("QUERY_PROTOCOL_VERSION", u32("version", "major << 16 | minor"))
+QUERY_PROTOCOL_VERSION = _message(Message.QUERY_PROTOCOL_VERSION, u32("version", "major << 16 | minor"))
 VERSION_REPLY = Layout("VERSION_REPLY", u32("status", names=STATUSES), u32("version"))
-QUERY_BUS_RELATIONS = _message("QUERY_BUS_RELATIONS")
+QUERY_BUS_RELATIONS = _message(Message.QUERY_BUS_RELATIONS)
 
 _FUNCTION = (u16("vendor"), u16("device"), u8("revision"), u8("interface"), u8("subclass"), u8("class_code"),
              u16("subsystem_vendor"), u16("subsystem"), u32("slot"), u32("serial"))
 FUNCTION = Layout("FUNCTION", *_FUNCTION)
 FUNCTION2 = Layout("FUNCTION2", *_FUNCTION, u32("flags", "1 = NUMA node is valid"), u16("numa_node"), u16("reserved"))
-BUS_RELATIONS = _message("BUS_RELATIONS", u32("count"), tail="functions")      # `count` x FUNCTION, up to 1.2
-BUS_RELATIONS2 = _message("BUS_RELATIONS2", u32("count"), tail="functions")    # `count` x FUNCTION2, from 1.3 on
+BUS_RELATIONS = _message(Message.BUS_RELATIONS, u32("count"), tail="functions")      # `count` x FUNCTION, up to 1.2
+BUS_RELATIONS2 = _message(Message.BUS_RELATIONS2, u32("count"), tail="functions")    # `count` x FUNCTION2, from 1.3 on
 
-QUERY_RESOURCE_REQUIREMENTS = _of_slot("QUERY_RESOURCE_REQUIREMENTS")
+QUERY_RESOURCE_REQUIREMENTS = _of_slot(Message.QUERY_RESOURCE_REQUIREMENTS)
 REQUIREMENTS = Layout("REQUIREMENTS", u32("status", names=STATUSES),
                       *(u32(f"bar{n}", "what it reads after all ones were written") for n in range(BARS)))
 
-BUS_D0ENTRY = _message("BUS_D0ENTRY", u32("reserved"), u64("window", "guest-physical, two pages"))
-BUS_D0EXIT = _message("BUS_D0EXIT")
-POWER_STATE_CHANGE = _of_slot("POWER_STATE_CHANGE", u32("state", names={D0: "D0", D3: "D3"}), u32("reserved"))
+BUS_D0ENTRY = _message(Message.BUS_D0ENTRY, u32("reserved"), u64("window", "guest-physical, two pages"))
+BUS_D0EXIT = _message(Message.BUS_D0EXIT)
+POWER_STATE_CHANGE = _of_slot(Message.POWER_STATE_CHANGE, u32("state", names={D0: "D0", D3: "D3"}), u32("reserved"))
 POWER_REPLY = Layout("POWER_REPLY", u32("status", names=STATUSES), u32("slot"), u32("state"), u32("reserved"))
 
 # Linux leaves the resources themselves 0, and writes the BARs through the window: the message only marks the moment.
-RESOURCES_ASSIGNED = _of_slot("RESOURCES_ASSIGNED", raw("memory", 120, "6 descriptors of 20 bytes"),
+RESOURCES_ASSIGNED = _of_slot(Message.RESOURCES_ASSIGNED, raw("memory", 120, "6 descriptors of 20 bytes"),
                               u32("messages"), raw("reserved", 16))
-RESOURCES_ASSIGNED2 = _of_slot("RESOURCES_ASSIGNED2", raw("memory", 120, "6 descriptors of 20 bytes"),
+RESOURCES_ASSIGNED2 = _of_slot(Message.RESOURCES_ASSIGNED2, raw("memory", 120, "6 descriptors of 20 bytes"),
                                u32("messages"), raw("reserved", 70))
-RESOURCES_RELEASED = _of_slot("RESOURCES_RELEASED")
+RESOURCES_RELEASED = _of_slot(Message.RESOURCES_RELEASED)
 
 
 def _targets():
     return u16("processors"), raw("processor_array", 2 * MOST_TARGETS, "u16 each")
 
 
-CREATE_INTERRUPT = _of_slot("CREATE_INTERRUPT", u8("vector"), u8("mode"), u16("count"), u32("reserved"),
+CREATE_INTERRUPT = _of_slot(Message.CREATE_INTERRUPT, u8("vector"), u8("mode"), u16("count"), u32("reserved"),
                             u64("processor_mask"))
-CREATE_INTERRUPT2 = _of_slot("CREATE_INTERRUPT2", u8("vector"), u8("mode"), u16("count"), *_targets())
-CREATE_INTERRUPT3 = _of_slot("CREATE_INTERRUPT3", u32("vector"), u8("mode"), u8("reserved"), u16("count"),
+CREATE_INTERRUPT2 = _of_slot(Message.CREATE_INTERRUPT2, u8("vector"), u8("mode"), u16("count"), *_targets())
+CREATE_INTERRUPT3 = _of_slot(Message.CREATE_INTERRUPT3, u32("vector"), u8("mode"), u8("reserved"), u16("count"),
                              *_targets())
 INTERRUPT_REPLY = Layout("INTERRUPT_REPLY", u32("status", names=STATUSES), u32("reserved1"), u16("reserved2"),
                          u16("count"), u32("data", "for the MSI-X table"), u64("address", "for the MSI-X table"))
-DELETE_INTERRUPT = _of_slot("DELETE_INTERRUPT", u16("reserved"), u16("count"), u32("data"), u64("address"))
+DELETE_INTERRUPT = _of_slot(Message.DELETE_INTERRUPT, u16("reserved"), u16("count"), u32("data"), u64("address"))
 
 # HvCallRetargetDeviceInterrupt, a hypercall: the one thing that does not go through the channel, since Linux moves
 # interrupts where it can't wait.  `processor_mask` with flags 0; a processor set (flags 2) has a bank mask and banks.
@@ -116,9 +137,9 @@ SOURCE_MSI, PROCESSOR_SET = 1, 2
 RETARGET = Layout("RETARGET", u64("partition"), u64("device"), u32("source"), u32("reserved1"), u32("address"), u32("data"),
                   u64("reserved2"), u32("vector"), u32("flags"), u64("processor_mask", "or the set's format, 0"))
 
-EJECT = _of_slot("EJECT")
-EJECTION_COMPLETE = _of_slot("EJECTION_COMPLETE", u32("status", names=STATUSES))
-RESET_DEVICE = _of_slot("RESET_DEVICE")
+EJECT = _of_slot(Message.EJECT)
+EJECTION_COMPLETE = _of_slot(Message.EJECTION_COMPLETE, u32("status", names=STATUSES))
+RESET_DEVICE = _of_slot(Message.RESET_DEVICE)
 
 LAYOUTS = {layout.fields[0].default: layout for layout in (
     QUERY_PROTOCOL_VERSION, QUERY_BUS_RELATIONS, BUS_RELATIONS, BUS_RELATIONS2, QUERY_RESOURCE_REQUIREMENTS,
@@ -142,7 +163,7 @@ def device_id(instance, slot=0):
 
 def functions(record):
     """The FUNCTION or FUNCTION2 records of a BUS_RELATIONS message; ShortMessage if it has fewer than it says."""
-    layout = FUNCTION2 if record.type == NUMBERS["BUS_RELATIONS2"] else FUNCTION
+    layout = FUNCTION2 if record.type == Message.BUS_RELATIONS2 else FUNCTION
     return [layout.parse(record.functions, n * layout.size) for n in range(record.count)]
 
 
