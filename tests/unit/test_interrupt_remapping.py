@@ -192,6 +192,27 @@ def test_without_anybody_to_take_it_an_interrupt_ends_quietly(host):
     assert (remapper.posted, remapper.delivered, remapper.refused) == (1, 1, 0)
 
 
+def test_a_new_descriptor_says_how_to_notify(host):
+    cpu, mine = descriptor(host)
+    assert int.from_bytes(host.memory.read(mine.spa, 64), "little") == 0xF2 << 272       # NV; nothing posted
+    other = PostedDescriptor(host.memory, mine.spa + 64, cpu, notification_vector=0x31)
+    for _ in range(2):
+        other.post(0x55)
+    assert int.from_bytes(host.memory.read(other.spa, 64), "little") == 0x31 << 272 and cpu.apic.irr == 1 << 0x55
+
+
+def test_no_second_notification_while_one_is_on_its_way(host):
+    cpu, mine = descriptor(host)
+    host.memory.write(mine.spa, (OUTSTANDING | 0xF2 << 272).to_bytes(64, "little"))
+    for urgent in (False, True):
+        mine.post(0x41, urgent)
+    assert (mine.posts, mine.notifications, mine.pending, cpu.apic.irr) == (2, 0, 1 << 0x41, 0)
+    mine.take()                                 # it has arrived
+    assert cpu.apic.irr == 1 << 0x41
+    mine.post(0x42)
+    assert mine.notifications == 1 and cpu.apic.irr == 1 << 0x41 | 1 << 0x42
+
+
 def test_posting_sets_a_bit_and_notifies_once(host):
     cpu, mine = descriptor(host)
     mine.suppress()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.test_vtd_registers import QUEUE_ERROR, Machine
+from tests.unit.test_vtd_registers import DEVICE, QUEUE_ERROR, Machine
 from vmio.machine.memory import PAGE, HostMemory
 from vmio.passthrough.iommu import structures, vtd
 from vmio.passthrough.iommu.iommu import Iommu
@@ -87,6 +87,19 @@ def test_so_many_pages_aligned_to_their_number(machine, log2, gone):
     machine.put(vtd.IOTLB, 1 << 63 | 3 << 60 | 5 << 32, 8)
     assert [page << 12 for page in pages if page not in gone] == cached(machine)
     assert machine.get(vtd.IOTLB + 4) >> 25 & 3 == 3
+
+
+def test_walks_are_counted_and_one_requester_is_forgotten_alone(machine):
+    remapper = machine.remapper
+    assert remapper.walks == 0
+    for reads, walks in ((1, 1), (2, 1)):
+        machine.space.read(0x10000, 1)
+        assert remapper.walks == walks, reads
+    remapper._contexts.update({DEVICE + n: remapper._contexts[DEVICE] for n in (1, 2, 4)})
+    remapper.forget_contexts(DEVICE)
+    assert sorted(remapper._contexts) == [DEVICE + 1, DEVICE + 2, DEVICE + 4]
+    remapper.forget_contexts(DEVICE, 6)
+    assert sorted(remapper._contexts) == [DEVICE + 1]
 
 
 @pytest.mark.parametrize("records", [1, 4])

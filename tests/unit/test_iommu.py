@@ -295,6 +295,8 @@ def test_well_built_tables_translate(memory):
     for levels in (3, 4):
         remapper, target = tables(memory, levels=levels)
         assert remapper.translate(DEVICE, 0x10123, READ) == target + 0x123
+    for target in (0xFEDF_F000, 0xFEF0_0000, 1 << 32, (1 << 48) - 4096):       # just beside the interrupts', and far from it
+        assert tables(memory, leaf=target | 3)[0].translate(DEVICE, 0x10FFF, WRITE) == target + 0xFFF
 
 
 def test_pass_through_context_entries(memory):
@@ -316,6 +318,7 @@ def test_pass_through_context_entries(memory):
     (dict(leaf=0x3000 | 3 | 1 << 11), Reason.PAGING_RESERVED),
     (dict(leaf=0x3000 | 3 | 1 << 50), Reason.PAGING_RESERVED),
     (dict(leaf=0xFEE0_0000 | 3), Reason.INTERRUPT_RANGE),
+    (dict(leaf=0xFEEF_F000 | 3), Reason.INTERRUPT_RANGE),
 ])
 def test_tables_that_make_no_sense(memory, wrong, reason):
     remapper, _ = tables(memory, **wrong)

@@ -164,6 +164,17 @@ def test_host_memory_bounds_are_faults():
         memory.allocate(1)
 
 
+def test_nothing_may_be_read_and_written_up_to_the_end():
+    memory = HostMemory(2 * PAGE)
+    assert memory.read(0, 0) == memory.read(2 * PAGE, 0) == b""
+    memory.write(2 * PAGE - 1, b"x")
+    memory.write(2 * PAGE, b"")
+    assert memory.read(2 * PAGE - 1, 1) == b"x" and memory.read(0, 2 * PAGE) == bytes(2 * PAGE - 1) + b"x"
+    for spa, length in ((-1, 1), (0, -1), (2 * PAGE, 1), (2 * PAGE + 1, 0), (1, 2 * PAGE)):
+        with pytest.raises(MemoryFault):
+            memory.read(spa, length)
+
+
 def test_freed_pages_come_back_scrubbed():
     memory = HostMemory(16 * PAGE)
     spa = memory.allocate(2)

@@ -60,6 +60,9 @@ def test_identification_has_two_designators():
         at += 4 + data[at + 3]
     assert at == len(data) and kinds == [(2, 1), (1, 3)]
     assert data[-8] >> 4 == 3
+    text = data[8:-12]                                  # SPC-4, 7.8.6: code set, association and type, reserved, length
+    assert data[:8] == bytes((0, 0x83, 0, len(data) - 4, 2, 1, 0, len(text))) and text[:8].isascii()
+    assert data[-12:-8] == bytes((1, 3, 0, 8))
 
 
 def test_luns():

@@ -7,7 +7,7 @@ import pytest
 from tests.storage_rig import Rig, srb
 from vmio.vmbus.storage import vstor as v
 from vmio.vmbus.storage.scsi import Answer, Media, ScsiTarget
-from vmio.vmbus.storage.scsi_pages import mode_pages
+from vmio.vmbus.storage.scsi_pages import mode_pages, mode_parameters
 
 SECTORS = 2048
 GOOD = Answer(0)
@@ -173,3 +173,12 @@ def test_the_others_by_way_of_the_channel():
     rig.guest.memory.write(0x10000, bytes(6) + b"\0")
     answer = rig.srb("15 10 00 00 18 00", 24, v.TO_DEVICE)
     assert (answer.srb_status, answer.cdb[2], answer.cdb[12]) == (0x84, 5, 0x26)
+
+
+@pytest.mark.parametrize("flags, good", [(0, True), (1, False), (2, True), (0xFE, True), (0xFF, False)])
+def test_a_long_mode_list_has_no_long_blocks(flags, good):
+    """MODE SELECT(10): bit 0 of byte 4 announces block descriptors of 16 bytes (SPC-4, "Mode parameter header formats")."""
+    header = bytes((0, 0, 0, 0, flags, 0, 0, 8))
+    assert mode_parameters(header + struct.pack(">II", 2048, 512), True, 2048) == (True, good)
+    assert mode_parameters(header + struct.pack(">II", 0, 512), True, 2048) == (True, good)
+    assert mode_parameters(header + struct.pack(">II", 2047, 512), True, 2048) == (True, False)

@@ -73,6 +73,13 @@ def test_either_region_table_is_enough(tmp_path):
         opened(tmp_path, content[:first + 20] + b"\xff" + content[first + 21:second + 20] + b"\xff" + content[second + 21:])
 
 
+def test_a_table_that_fills_its_region(tmp_path):
+    """131,041 blocks and 31 sector bitmaps' places are 131,072 entries of 8 bytes: just 1 MiB."""
+    image = opened(tmp_path, vhdx(131_041 * MIB, {0: (PRESENT, A)}))
+    assert image.sectors == 131_041 * BLOCK and image.read(0, BLOCK) == A
+    assert image.read(131_040 * BLOCK, BLOCK) == bytes(MIB)
+
+
 def test_sectors_of_4096_bytes_are_shown_as_512(tmp_path):
     assert opened(tmp_path, vhdx(2 * MIB, {1: (PRESENT, A)}, sector=4096)).read(BLOCK + 9, 5) == A[9 * SECTOR:14 * SECTOR]
     assert opened(tmp_path, vhdx(MIB, {0: (PRESENT, A)}, physical=4096)).read(0, BLOCK) == A

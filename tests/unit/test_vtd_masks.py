@@ -3,6 +3,7 @@
 import pytest
 
 from tests.unit.test_vtd_registers import Machine
+from vmio.passthrough.iommu import vtd
 
 # offset: (at power-on, after all ones, after zeros again); everything else stays 0
 REGISTERS = {
@@ -33,3 +34,9 @@ def test_commands_show_in_the_status_alone():
         machine.put(0x18, 1 << bit)
         assert machine.get(0x18) == 0
     assert machine.get(0x1C) & 0x007F_FFFF == 0
+
+
+def test_the_bits_of_the_command_register():
+    """VT-d 11.4.4.1: TE, SRTP, QIE, IRE, SIRTP, CFI."""
+    assert (vtd.TRANSLATE, vtd.SET_ROOT, vtd.QUEUE, vtd.REMAP_INTERRUPTS, vtd.SET_INTERRUPT_TABLE, vtd.COMPATIBILITY) == tuple(
+        1 << bit for bit in (31, 30, 26, 25, 24, 23))
