@@ -20,7 +20,8 @@ _PUBLIC = {
     # machines
     "Machine": "vmio.modes.machine", "attachment": "vmio.modes.attachments", "Host": "vmio.hypervisor.host",
     "CostModel": "vmio.hypervisor.costs", "Board": "vmio.devices.board", "AtaDisk": "vmio.devices.ata.disk",
-    "Image": "vmio.machine.storage", "TranslationFault": "vmio.machine.pagetable", "UartDriver": "vmio.drivers.uart",
+    "Image": "vmio.machine.storage", "VolatileCache": "vmio.machine.media.cached",
+    "TranslationFault": "vmio.machine.pagetable", "UartDriver": "vmio.drivers.uart",
     # split drivers
     "ChannelEnd": "vmio.vmbus.bus.channel", "FlatMemory": "vmio.vmbus.bus.ringmemory", "GpaRange": "vmio.vmbus.bus.packets",
     "RingFull": "vmio.vmbus.bus.ring", "RingReader": "vmio.vmbus.bus.ring", "RingWriter": "vmio.vmbus.bus.ring",

@@ -93,7 +93,7 @@ def test_mode_sense():
     whole = ask("1a 08 08 00 ff 00").data
     assert whole[:4] == bytes((23, 0, 0x10, 0)) and whole[4:7] == bytes((0x08, 0x12, 0x04)) and len(whole) == 24
     changeable = ask("1a 08 48 00 ff 00").data
-    assert changeable[4:] == bytes((0x08, 0x12)) + bytes(18)
+    assert changeable[4:] == bytes((0x08, 0x12, 0x04)) + bytes(17)      # WCE and nothing else
     ten = ask("5a 00 08 00 00 00 00 00 ff").data
     assert struct.unpack_from(">HBBHH", ten) == (len(ten) - 2, 0, 0x10, 0, 8)
     assert struct.unpack_from(">II", ten, 8) == (2048, 512)
@@ -123,7 +123,7 @@ def test_ready_sense_start_and_stop():
     ("0a e0 00 10 08 00", Media("write", 16, 8)),
     ("28 00 00 00 00 10 00 00 08 00", Media("read", 16, 8)),
     ("2a 08 00 00 00 10 00 00 08 00", Media("write", 16, 8, True)),
-    ("28 08 00 00 00 10 00 00 08 00", Media("read", 16, 8)),
+    ("28 08 00 00 00 10 00 00 08 00", Media("read", 16, 8, True)),
     ("a8 00 00 00 00 10 00 00 00 08 00 00", Media("read", 16, 8)),
     ("aa 00 00 00 00 10 00 00 00 08 00 00", Media("write", 16, 8)),
     ("88 00 00 00 00 00 00 00 00 10 00 00 00 08 00 00", Media("read", 16, 8)),

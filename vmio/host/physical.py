@@ -37,6 +37,11 @@ class Volumes:
         for medium, at, n in self._parts(lba, count):
             medium.discard(at, n)
 
+    def persist(self, lba, count):
+        """These sectors are stable when this returns."""
+        for medium, at, n in self._parts(lba, count):
+            medium.persist(at, n)
+
     def flush(self):
         """All of them."""
         for medium in self.media:

@@ -120,13 +120,12 @@ class Engine:
         else:
             data = b"".join([self._fetch(address, length) for address, length in self.segments])
             if self.kind == "write":
-                device.image.write(lba, data)
-            elif not trimmable(device, data):
+                done = device.store(lba, data)
+            else:
+                done = trimmable(device, data) and all([device.discard(*part) for part in trimmed(data)])
+            if not done:
                 self._fail()
                 return
-            else:
-                for first, sectors in trimmed(data):
-                    device.image.discard(first, sectors)
         device.advance(lba, count)
         self._end(more=self.described > count * 512)
 

@@ -105,11 +105,11 @@ def flush(channel, device):
 
 
 def flushed(channel):
-    """The medium has nothing left to write."""
+    """The medium has nothing left to write, or it fails (8.12.6)."""
     device = channel.selected
-    if device.present:
-        device.image.flush()
     device.status = READY
+    if device.present and not device.flush():
+        channel.abort(device)
     channel.interrupt()
 
 

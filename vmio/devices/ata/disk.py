@@ -75,6 +75,32 @@ class AtaDisk(TaskFile):
         """Whether the disk has all of these sectors."""
         return 0 <= lba <= self.image.sectors - count
 
+    def store(self, lba, data):
+        """Write sectors; false if the medium fails: it may be a file of a host that is full."""
+        return self._change(lba, len(data) // 512, self.image.write, lba, data)
+
+    def discard(self, lba, count):
+        """Make sectors read as zeros; false if the medium fails."""
+        return self._change(lba, count, self.image.discard, lba, count)
+
+    def _change(self, lba, count, method, *arguments):
+        """Without a write cache (SET FEATURES 82h) what was written is on the medium before the command ends."""
+        try:
+            method(*arguments)
+            if not self.write_cache:
+                self.image.persist(lba, count)
+        except (OSError, ValueError):
+            return False
+        return True
+
+    def flush(self):
+        """All that was written is on the medium; false if it fails."""
+        try:
+            self.image.flush()
+        except (OSError, ValueError):
+            return False
+        return True
+
     def identify_words(self):
         """The kept words of IDENTIFY DEVICE, made at the first call."""
         if self._identify is None:

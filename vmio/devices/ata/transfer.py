@@ -99,8 +99,7 @@ def block_out(channel, block):
     """The host has filled a block: only now is its address looked at."""
     device, lba = channel.selected, channel.lba
     device.status = BUSY
-    if device.in_range(lba, channel.moving):
-        device.image.write(lba, block)
+    if device.in_range(lba, channel.moving) and device.store(lba, block):
         if channel.selected.count == channel.moving:   # the last block: now all of it goes to the medium
             channel.start("write", channel.total, block_written)
         else:

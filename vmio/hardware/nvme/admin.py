@@ -140,5 +140,6 @@ class AdminCommands:
         return PENDING
 
     def _formatted(self, request):
-        image = self.controller.image
-        image.discard(0, image.sectors)
+        controller = self.controller
+        controller.change(controller.image.discard, 0, controller.image.sectors)
+        controller.change(controller.image.flush)      # what was formatted away must not come back

@@ -152,8 +152,7 @@ class NvmeController:
         old, status = self._get(w.CC), self._get(w.CSTS)
         self._put(w.CC, value)
         if value & w.CC_SHN and not old & w.CC_SHN:
-            self.image.flush()
-            status = status & ~w.CSTS_SHST | w.CSTS_SHST_DONE
+            status = status & ~w.CSTS_SHST | self._shut_down()
         elif not value & w.CC_SHN and old & w.CC_SHN:
             status &= ~w.CSTS_SHST
         if value & w.CC_EN and not old & w.CC_EN:
@@ -271,6 +270,21 @@ class NvmeController:
             self._ready(request)
         else:
             self.service(kind, sectors, lambda: self._ready(request))
+
+    def change(self, method, *arguments):
+        """Call a method of the medium that writes; `Failed` if it can't: the medium may be a file of a host that is full."""
+        try:
+            method(*arguments)
+        except (OSError, ValueError) as error:
+            raise Failed(w.WRITE_FAULT) from error
+
+    def _shut_down(self):
+        """CC.SHN: the cache goes to the medium; the bits of CSTS that say so, or that it failed (3.1.6)."""
+        try:
+            self.change(self.image.flush)
+        except Failed:
+            return w.CSTS_SHST_DONE | w.CSTS_CFS
+        return w.CSTS_SHST_DONE
 
     def _ready(self, request):
         if request.done:

@@ -131,7 +131,7 @@ class Features:
             self.error_recovery = dword11
         elif feature == WRITE_CACHE:
             if not dword11 & 1 and self.write_cache:
-                self.controller.image.flush()
+                self.controller.change(self.controller.image.flush)
             self.write_cache = dword11 & 1
         elif feature == QUEUES:
             if self.controller.queues_created:

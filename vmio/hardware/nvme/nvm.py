@@ -12,6 +12,7 @@ from vmio.hardware.nvme.wire import DNR, SECTOR, SQE_RW, Failed
 
 PENDING = True
 DEALLOCATE = 4                         # 6.7: dword 11 bit 2
+FUA = 0x40                             # of byte 51: dword 12 bit 30
 DSM_RANGE = struct.Struct("<IIQ")      # attributes, blocks, first block
 COPY_RANGE_BYTES = 32
 
@@ -59,6 +60,7 @@ class NvmCommands:
 
     def _has_read(self, request):
         controller = self.controller
+        self._read_through(request)
         nvme_prp.store(controller.memory, request.pieces, self.image.read(request.lba, request.count))
         self._count_read(request)
 
@@ -77,10 +79,21 @@ class NvmCommands:
 
     def _has_written(self, request):
         controller = self.controller
-        self.image.write(request.lba, nvme_prp.fetch(controller.memory, request.pieces))
+        controller.change(self.image.write, request.lba, nvme_prp.fetch(controller.memory, request.pieces))
+        self._write_through(request.lba, request.count, request.command[51] & FUA)
         counters = controller.counters
         counters["writes"] += 1
         counters["sectors_written"] += request.count
+
+    def _write_through(self, lba, count, fua):
+        """What was just written is on the medium itself if the command wants it (FUA), or there is no cache to use."""
+        if fua or not self.controller.features.write_cache:
+            self.controller.change(self.image.persist, lba, count)
+
+    def _read_through(self, request):
+        """With FUA data come from the medium, so what the cache has goes there first (6.9)."""
+        if request.command[51] & FUA:
+            self.controller.change(self.image.persist, request.lba, request.count)
 
     # -- the others --------------------------------------------------------------------------
 
@@ -92,7 +105,7 @@ class NvmCommands:
         return PENDING
 
     def _flushed(self, request):
-        self.image.flush()
+        self.controller.change(self.image.flush)
 
     def _compare(self, request, prp1, prp2):
         """6.6: a difference between memory and medium is an error status."""
@@ -102,6 +115,7 @@ class NvmCommands:
         return PENDING
 
     def _compared(self, request):
+        self._read_through(request)
         if nvme_prp.fetch(self.controller.memory, request.pieces) != self.image.read(request.lba, request.count):
             raise Failed(w.COMPARE_FAILED)
         self._count_read(request)
@@ -113,13 +127,18 @@ class NvmCommands:
         return PENDING
 
     def _zeroed(self, request):
-        self.image.discard(request.lba, request.count)
+        self.controller.change(self.image.discard, request.lba, request.count)
+        self._write_through(request.lba, request.count, request.command[51] & FUA)
 
     def _verify(self, request, prp1, prp2):
         """6.14: the medium is read, nothing moves."""
         self._check(request)
-        self.controller.medium(request, "read", request.count, self._count_read)
+        self.controller.medium(request, "read", request.count, self._verified)
         return PENDING
+
+    def _verified(self, request):
+        self._read_through(request)
+        self._count_read(request)
 
     def _dataset(self, request, prp1, prp2):
         """6.7: deallocated blocks read as zeros (DLFEAT); a range that the namespace doesn't have is left out."""
@@ -137,7 +156,8 @@ class NvmCommands:
         for first, blocks in sorted(request.pieces):
             done, first = max(done, first + blocks), max(done, first)
             if first < done:
-                self.image.discard(first, done - first)
+                self.controller.change(self.image.discard, first, done - first)
+                self._write_through(first, done - first, fua=False)
 
     def _copy(self, request, prp1, prp2):
         """TP 4065: one range of 0 blocks is all that the namespace's limits (MSRC, MSSRL) allow, so none is."""

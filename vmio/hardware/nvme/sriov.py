@@ -45,6 +45,11 @@ class Partition:
         self._check(lba, count)
         self.image.discard(self.first + lba, count)
 
+    def persist(self, lba, count):
+        """Push what was written to these sectors to the medium; ValueError beyond the last of ours."""
+        self._check(lba, count)
+        self.image.persist(self.first + lba, count)
+
     def flush(self):
         """Push what was written to the medium."""
         self.image.flush()

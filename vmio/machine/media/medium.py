@@ -4,6 +4,7 @@
     medium.read(lba, count)      bytes
     medium.write(lba, data)      whole sectors
     medium.flush()               what was written is where it belongs when this returns
+    medium.persist(lba, count)   the same of these sectors alone
     medium.discard(lba, count)   these sectors read as zeros from now on
     medium.extents()             where there may be something else than zeros
 
@@ -59,6 +60,10 @@ class Medium:
 
     def flush(self):
         """Nothing to push, unless a kind of medium says otherwise."""
+
+    def persist(self, lba, count):
+        """What was written to `count` sectors from `lba` is where it belongs when this returns: here by flushing all."""
+        self.flush()
 
     def save(self, path):
         """Write the disk, as its owner sees it now, to a file at `path` (`files.save`)."""

@@ -44,7 +44,7 @@ class Answer(NamedTuple):
 class Media(NamedTuple):
     """The medium has work: `kind` "read", "write", "flush", "zero", or "same" (each sector becomes `data`).
 
-    `fua`: on the medium, not just in its cache.
+    `fua`: to or from the medium itself, not just its cache.
     """
 
     kind: str
@@ -91,7 +91,11 @@ class ScsiTarget:
         self.vendor, self.product = vendor.encode().ljust(8), product.encode().ljust(16)
         self.revision, self.serial = revision.encode().ljust(4), serial.encode()
         self.luns = (0,)
-        self.stopped = False
+        self.power_on()
+
+    def power_on(self):
+        """Started, its write cache on."""
+        self.stopped, self.write_cache = False, True
 
     def execute(self, cdb, data_out=b""):
         """An `Answer` or a `Media` for a CDB (it is read as if zeros followed); `data_out` is what the guest sends."""
@@ -118,7 +122,7 @@ class ScsiTarget:
             return Answer(GOOD)
         if kind in ("write", "zero", "same") and self.read_only:
             return failure(WRITE_PROTECTED)
-        return _new(Media, (kind, lba, sectors, kind == "write" and flags & 0x08 != 0, b""))
+        return _new(Media, (kind, lba, sectors, flags & 0x08 != 0 or not self.write_cache and kind != "read", b""))
 
     def _rw6(self, cdb, _):
         lba = int.from_bytes(cdb[1:4], "big") & 0x1FFFFF
@@ -246,7 +250,7 @@ class ScsiTarget:
         control, page, subpage = cdb[2] >> 6, cdb[2] & 0x3F, cdb[3]
         if control == 3:
             raise _Refused(SAVING_NOT_SUPPORTED)
-        body = pages.mode_pages(page, changeable=control == 1)
+        body = pages.mode_pages(page, changeable=control == 1, write_cache=self.write_cache or control == 2)
         if body is None or subpage not in (0, 0xFF) or subpage and page != 0x3F:
             raise _Refused(INVALID_FIELD_IN_CDB)
         block = b"" if cdb[1] & 8 else pages.block_descriptor(self.sectors)
@@ -258,17 +262,22 @@ class ScsiTarget:
         return Answer(GOOD, (data + block + body)[:int.from_bytes(cdb[7:9], "big")])
 
     def _mode_select(self, cdb, data):
-        """MODE SELECT(6), (10): nothing is changeable, so what is there may be said again, and nothing else."""
+        """MODE SELECT(6), (10): WCE may change, and all else that is there may be said again.
+
+        Without a cache writes go to the medium; what was in the cache goes there now.
+        """
         long = cdb[0] == 0x55
         length = int.from_bytes(cdb[7:9], "big") if long else cdb[4]
         if cdb[1] & 1:                    # SP: pages are not saved
             raise _Refused(INVALID_FIELD_IN_CDB)
         if length > len(data):
             raise _Refused(PARAMETER_LENGTH)
-        whole, right = pages.mode_parameters(data[:length], long, self.sectors) if length else (True, True)
+        whole, right, write_cache = (pages.mode_parameters(data[:length], long, self.sectors) if length
+                                     else (True, True, None))
         if not whole or not right:
             raise _Refused(INVALID_FIELD_IN_PARAMETERS if whole else PARAMETER_LENGTH)
-        return Answer(GOOD)
+        was, self.write_cache = self.write_cache, self.write_cache if write_cache is None else write_cache
+        return Media("flush", 0, 0) if was and not self.write_cache else Answer(GOOD)
 
     def _prevent_removal(self, cdb, _):
         """PREVENT ALLOW MEDIUM REMOVAL: a fixed disk's medium stays anyhow."""

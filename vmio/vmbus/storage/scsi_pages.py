@@ -11,6 +11,7 @@ SPC_4 = 6
 VPD_PAGES = (0x00, 0x80, 0x83, 0xB0, 0xB1, 0xB2)
 MOST_UNMAPPED = 65_536   # sectors an UNMAP: what one NVMe WRITE ZEROES can do
 MOST_SAME = 16_384       # sectors a WRITE SAME: 8 MiB, as VHDMP has it
+WCE = 0x04               # caching page, byte 2: writes are cached, so flushes matter
 NO_DEVICE = 0x7F   # peripheral qualifier 3, type 1Fh: the bus could have a unit here, and has none
 _SECTOR = 512
 
@@ -73,42 +74,48 @@ def report_luns(cdb, luns):
     return lun_list(() if cdb[2] == 1 else luns)[:allocation]
 
 
-def mode_pages(page, changeable=False):
-    """Mode page 08h (caching), 0Ah (control) or 3Fh (both), or None; `changeable`: nothing is."""
-    caching = bytes((0x08, 0x12, 0x04)) + bytes(17)        # WCE: writes are cached, so flushes matter
+def mode_pages(page, changeable=False, write_cache=True):
+    """Mode page 08h (caching), 0Ah (control) or 3Fh (both), or None; `changeable`: a mask, in which WCE is all."""
+    caching = bytes((0x08, 0x12, WCE if write_cache else 0)) + bytes(17)
     control = bytes((0x0A, 0x0A, 0x02, 0x10)) + bytes(8)   # GLTSD; any order of commands
     found = {0x08: [caching], 0x0A: [control], 0x3F: [caching, control]}.get(page)
     if found is None:
         return None
-    return b"".join(p[:2] + bytes(len(p) - 2) if changeable else p for p in found)
+    if changeable:
+        found = [p[:2] + bytes((WCE if p is caching else 0,)) + bytes(len(p) - 3) for p in found]
+    return b"".join(found)
 
 
 def mode_parameters(data, long, sectors):
-    """Is a MODE SELECT's list whole, and does it say what is so already?  Two truth values.
+    """Is a MODE SELECT's list whole, and does it change nothing but WCE?  Two truth values, and WCE or None.
 
     A header of 4 or 8 bytes (`long`), a block descriptor or none, mode pages (SPC-4, "Mode parameters").
     """
     head = 8 if long else 4
     if len(data) < head:
-        return False, False
+        return False, False, None
     block = int.from_bytes(data[6:8], "big") if long else data[3]
     at = head + block
     if at > len(data):
-        return False, False
+        return False, False, None
     if block not in (0, 8) or long and data[4] & 1:      # LONGLBA
-        return True, False
+        return True, False, None
     if block:
         number, size = struct.unpack(">II", data[head:at])
         if number not in (0, min(sectors, 0xFFFFFFFF)) or size & 0xFFFFFF != _SECTOR:
-            return True, False
+            return True, False, None
+    write_cache = None
     while at < len(data):
         if at + 2 > len(data) or at + 2 + data[at + 1] > len(data):
-            return False, False
+            return False, False, None
         page = data[at:at + 2 + data[at + 1]]
-        if page[0] not in (0x08, 0x0A) or page != mode_pages(page[0]):
-            return True, False
+        cached = len(page) > 2 and page[2] & WCE != 0
+        if page[0] not in (0x08, 0x0A) or page != mode_pages(page[0], write_cache=cached):
+            return True, False, None
+        if page[0] == 0x08:
+            write_cache = cached
         at += len(page)
-    return True, True
+    return True, True, write_cache
 
 
 def block_descriptor(sectors):

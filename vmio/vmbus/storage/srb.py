@@ -81,14 +81,23 @@ class Srb:
                 return self.answer(v.SRB_INVALID_REQUEST)
             self.transfer, self.pages = length, pages
         self.ticket = vsp.under_way.begin()
-        if result.fua:
+        if result.fua and kind != "read":
             self.steps.append(("flush", 0, 0, ()))
         if kind == "same":
             self._same(result)
         elif pages and pages[0] & 3:      # disks move whole 32-bit words (NVMe 1.4, 4.3)
-            self._bounce(-(-length // _PAGE), lambda: self._submit(kind, result.lba, result.sectors, self.bounced))
+            self._bounce(-(-length // _PAGE), lambda: self._begin(self.bounced))
         else:
-            self._submit(kind, result.lba, result.sectors, pages)
+            self._begin(pages)
+
+    def _begin(self, pages):
+        """The first step; before data are read from the medium itself, what the cache has goes there (SBC-3, FUA)."""
+        media = self.media
+        step = media.kind, media.lba, media.sectors, pages
+        if media.kind == "read" and media.fua:
+            self.steps.append(step)
+            step = "flush", 0, 0, ()
+        self._submit(*step)
 
     def _submit(self, kind, lba, sectors, pages):
         """Give it to the backend; what the backend doesn't take has failed."""

@@ -103,12 +103,12 @@ class StorVsp(StorChannel):
         return self.channel
 
     def begin(self, channel):
-        """A channel was opened; if it is the primary, everything starts anew, units that were stopped among it."""
+        """A channel was opened; if it is the primary, everything starts anew, the units' state among it."""
         if channel is self:
             self.state, self.version = "begin", None
             self.subchannels = []
             for target, _ in self.disks.values():
-                target.stopped = False
+                target.power_on()
 
     @property
     def in_flight(self):
