@@ -4,6 +4,7 @@ import struct
 
 from tests.fuzz.engine import bruised, number
 from vmio.hypervisor.host import Host
+from vmio.machine.window import Window
 from vmio.vmbus.bus.channel import ChannelEnd
 from vmio.vmbus.bus.packets import KINDS as KINDS_OF_RECORD
 from vmio.vmbus.bus.packets import RingCorrupt
@@ -19,7 +20,6 @@ from vmio.vmbus.bus.ring import (
     RingWriter,
     format_ring,
 )
-from vmio.vmbus.bus.ringmemory import PagedMemory
 
 PAGES = 3                                   # of each ring, at every other guest page; between them canaries
 OUT, BACK = range(0, 2 * PAGES, 2), range(2 * PAGES, 4 * PAGES, 2)
@@ -39,7 +39,7 @@ class Machine:
         self.open()
 
     def open(self):
-        self.out, self.back = (PagedMemory(self.guest.memory, pages) for pages in (OUT, BACK))
+        self.out, self.back = (Window(self.guest.memory, pages) for pages in (OUT, BACK))
         format_ring(self.out), format_ring(self.back)
         self.signals = 0
         self.mine = ChannelEnd(RingWriter(self.out), RingReader(self.back), lambda: None)

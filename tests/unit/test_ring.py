@@ -7,6 +7,7 @@ import pytest
 from vmio.machine.memory import HostMemory
 from vmio.machine.pagetable import PageTable, TranslationFault
 from vmio.machine.space import AddressSpace
+from vmio.machine.window import Window
 from vmio.vmbus.bus.channel import ChannelEnd
 from vmio.vmbus.bus.packets import (
     COMPLETION,
@@ -34,7 +35,7 @@ from vmio.vmbus.bus.ring import (
     RingWriter,
     format_ring,
 )
-from vmio.vmbus.bus.ringmemory import FlatMemory, PagedMemory
+from vmio.vmbus.bus.ringmemory import FlatMemory
 
 PAYLOAD = bytes(range(1, 65))
 RANGE = GpaRange(8192, 0x10, (7, 8, 9))
@@ -53,7 +54,7 @@ def paged(pages):
     host = HostMemory(1 << 20)
     table = PageTable(host)
     table.map(0x10000, host.allocate(64), 64 * 4096, 3)
-    return PagedMemory(AddressSpace(host, table), [0x10 + 2 * i for i in reversed(range(pages))])
+    return Window(AddressSpace(host, table), [0x10 + 2 * i for i in reversed(range(pages))])
 
 
 def test_the_control_page():
@@ -338,7 +339,7 @@ def test_bad_indices_at_the_start_are_refused():
 def test_pages_that_arent_there_cant_be_a_ring():
     host = HostMemory(1 << 20)
     with pytest.raises(TranslationFault):
-        PagedMemory(AddressSpace(host, PageTable(host)), [1, 2])
+        Window(AddressSpace(host, PageTable(host)), [1, 2])
 
 
 # Two rings back to back.

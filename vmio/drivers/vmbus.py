@@ -19,7 +19,6 @@ from vmio.vmbus.bus import messages as m
 from vmio.vmbus.bus.channel import ChannelEnd
 from vmio.vmbus.bus.messages import Message
 from vmio.vmbus.bus.ring import RingReader, RingWriter, format_ring
-from vmio.vmbus.bus.ringmemory import PagedMemory
 
 TIMEOUT_NS = 10_000_000_000   # for any answer of the host
 _TRIES, _DOUBLINGS = 100, 21  # of a post that found no buffer: 1 us, 2 us, 4 us ... (Linux vmbus_post_msg)
@@ -149,7 +148,7 @@ class VmBusClient:
         numbers = tuple(range(first, first + total))
         channel.cpu, channel.on_signal = cpu or self.cpu, on_signal
         channel.gpadl = yield from self.create_gpadl(channel, numbers)
-        out, back = self.ring_memory(numbers[:pages]), self.ring_memory(numbers[pages:])
+        out, back = self.cpu.window(numbers[:pages]), self.cpu.window(numbers[pages:])
         format_ring(out)
         format_ring(back)
         channel.end = ChannelEnd(RingWriter(out), RingReader(back), channel.signal)
@@ -165,10 +164,6 @@ class VmBusClient:
             yield from self.teardown_gpadl(channel, channel.gpadl)
             raise DriverError(f"channel {channel.relid}: the host refused to open it, status {answer.status:#x}")
         return channel.end
-
-    def ring_memory(self, pages):
-        """How we reach a ring in these guest pages."""
-        return PagedMemory(self.cpu.guest.memory, pages)
 
     def close(self, channel):
         """Close a channel (sub-channels before their primary) and have the rings' pages back."""

@@ -5,9 +5,8 @@ plain call (`cpu.outb(0x3F8, 65)`); only waiting yields (`yield from cpu.hlt()`)
 
 What this model leaves out: guest page tables and paging (addresses are
 guest-physical), caches, pipelines and instruction fetch.  Instructions that do
-not exit are free unless the guest says `compute(ns)`.  RAM is there from the start: the EPT
-violation of the first store to a page that the host has not yet filled in is left out (guests
-whose RAM is pinned for a device have none on real hosts, either).
+not exit are free unless the guest says `compute(ns)`.  RAM is there from the start: the EPT violation of the first store
+to a page that the host has not yet filled in is left out (guests whose RAM is pinned for a device have none, either).
 """
 
 from vmio.hypervisor import direct, string_io
@@ -19,6 +18,7 @@ from vmio.hypervisor.handle import InterceptTable
 from vmio.hypervisor.register_io import register_read, register_write
 from vmio.machine.clock import NEVER, whole_ns
 from vmio.machine.pagetable import TranslationFault
+from vmio.machine.window import Window
 
 STORM = 10_000  # interrupts in a row without an instruction between them: the guest is stuck
 STANDSTILL = 1_000_000  # times in a row that it pays for no time at all: it will never let time pass
@@ -41,10 +41,9 @@ class VCpu:
         self.apic = LocalApic(self._interrupts_changed)
         self.posted = False               # the processor delivers the local APIC's vectors itself: no exit, nor for EOI
         self.auto_eoi = set()             # vectors that need no end of interrupt (SynIC's AutoEOI)
-        self._int_level = 0
         self.interrupts_enabled = True    # the IF flag
         self.handlers = {}                # vector -> function(cpu): the guest's IDT
-        self.interrupts = self.spurious = 0
+        self.interrupts = self.spurious = self._int_level = 0
         self.compute_ns = self.idle_ns = 0
         self.sleeps = None                # a list, for who wants to know: (from, until) of each HLT, the wake-up left out
         self._wake = None
@@ -116,6 +115,10 @@ class VCpu:
             self.guest.memory.write(gpa, data)
         except TranslationFault:
             direct.write(self, gpa, data)
+
+    def window(self, pages):
+        """Guest pages (their numbers) as one array of bytes, each translated once: how a driver reaches a ring.  No exit."""
+        return Window(self.guest.memory, pages)
 
     # Instructions that the hypervisor answers itself.
 

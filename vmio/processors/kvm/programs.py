@@ -8,7 +8,7 @@ from vmio.devices.board import Board
 from vmio.drivers import pic
 from vmio.drivers.ata import AtaDriver
 from vmio.drivers.nvme import DOORBELLS, NvmeDriver, memory_needed
-from vmio.drivers.pages import PAGE, GuestPages
+from vmio.drivers.pages import GuestPages
 from vmio.drivers.storvsc import StorVsc
 from vmio.drivers.uart import FIFO, UartDriver
 from vmio.drivers.vmbus import VmBusClient
@@ -154,45 +154,6 @@ def nvme(cpu):
 
 # StorVSC.
 
-class RecordedClient(VmBusClient):
-    """A VMBus driver whose rings are reached by instructions of its vCPU, where they can be recorded."""
-
-    def ring_memory(self, pages):
-        return CpuMemory(self.cpu, pages)
-
-
-class CpuMemory:
-    """A ring's memory (see `vmbus.ringmemory`) by loads and stores of a vCPU."""
-
-    def __init__(self, cpu, pages):
-        self.cpu, self.pages, self.size = cpu, tuple(pages), len(pages) * PAGE
-
-    def _parts(self, offset, length):
-        end = offset + length
-        while offset < end:
-            n = min(PAGE - offset % PAGE, end - offset)
-            yield self.pages[offset // PAGE] * PAGE + offset % PAGE, n
-            offset += n
-
-    def read(self, offset, length):
-        return b"".join([self.cpu.read(gpa, n) for gpa, n in self._parts(offset, length)])
-
-    def write(self, offset, data):
-        at = 0
-        for gpa, n in self._parts(offset, len(data)):
-            self.cpu.write(gpa, bytes(data[at:at + n]))
-            at += n
-
-    def load32(self, offset):
-        return self.cpu.load(self.pages[offset // PAGE] * PAGE + offset % PAGE, 4)
-
-    def store32(self, offset, value):
-        self.cpu.store(self.pages[offset // PAGE] * PAGE + offset % PAGE, 4, value)
-
-    def indices(self):
-        return tuple(self.load32(offset) for offset in range(0, 16, 4))
-
-
 def vmbus_machine(mib=1):
     """A guest that knows its hypervisor, with a SCSI disk behind VMBus; all of the host's half is there."""
     def machine(guest):
@@ -207,7 +168,7 @@ def vmbus_machine(mib=1):
 
 def storvsc(cpu):
     """Bus, channel, SCSI bring-up; a write, a read, four reads in flight."""
-    client = RecordedClient(cpu, GuestPages(DRIVER_PAGES, 2 * DRIVER_PAGES))
+    client = VmBusClient(cpu, GuestPages(DRIVER_PAGES, 2 * DRIVER_PAGES))
     yield from client.connect()
     channel, = yield from client.request_offers()
     disk = StorVsc(client, channel, ring_kib=16)

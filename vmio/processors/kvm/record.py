@@ -18,6 +18,7 @@ from vmio.hypervisor.host import Host
 from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.bus import all_ones
 from vmio.machine.pagetable import READ, WRITE, TranslationFault
+from vmio.processors.kvm.access_window import AccessWindow
 
 
 class Kind(str, Enum):
@@ -177,6 +178,9 @@ class RecordingCpu(VCpu):
             self.note(Kind.WRITE, memory=gpa, data=bytes(data))
         super().write(gpa, data)
 
+    def window(self, pages):
+        return AccessWindow(self, pages)
+
     def _is_ram(self, gpa, length, access):
         try:
             self.guest.slat.spans(gpa, length, access)
@@ -242,9 +246,8 @@ def record(machine, program, ram_mib=1, host_mib=8):
 
     `machine(guest)` puts devices on a guest's buses and returns {name: function()
     that gives a device's state}; it is called again for each replay, so it must build
-    the same machine each time.  The guest has one vCPU.  What a driver does to RAM
-    past its vCPU isn't seen (VMBus rings: take `programs.RecordedClient`).  ValueError for
-    registers of a passed-through device: no exit, so on a real processor none of the model's business.
+    the same machine each time.  The guest has one vCPU.  ValueError for registers
+    of a passed-through device: no exit, so on a real processor none of the model's business.
     """
     guest, devices = build(RecordingCpu, machine, ram_mib, host_mib)
     cpu, done = guest.cpu, []

@@ -11,11 +11,11 @@ drivers/hv/channel_mgmt.c (what a guest makes of a rescind).
 
 from enum import Enum
 
+from vmio.machine.window import Window
 from vmio.vmbus.bus import messages as m
 from vmio.vmbus.bus.channel import ChannelEnd
 from vmio.vmbus.bus.packets import RingCorrupt
 from vmio.vmbus.bus.ring import RingReader, RingWriter
-from vmio.vmbus.bus.ringmemory import PagedMemory
 
 
 class OpenRefused(Exception):
@@ -76,8 +76,8 @@ class HostChannel:
     def open(self, gpadl, downstream_page, target_vp, user):
         """Map both rings and tell the device.  `RingCorrupt` if the indices are nonsense already; `OpenRefused`."""
         memory, pages = self.server.guest.memory, gpadl.whole_pages
-        incoming = RingReader(PagedMemory(memory, pages[:downstream_page]))
-        outgoing = RingWriter(PagedMemory(memory, pages[downstream_page:]))
+        incoming = RingReader(Window(memory, pages[:downstream_page]))
+        outgoing = RingWriter(Window(memory, pages[downstream_page:]))
         self.ring, self.target_vp, self.user = gpadl, target_vp, user
         self.error = None
         self.end = ChannelEnd(outgoing, incoming, self._interrupt)

@@ -1,0 +1,70 @@
+"""Pages that two sides share, seen by one of them as an array of bytes from 0, with no look at a page table any more.
+
+    window = Window(guest.memory, (0x140, 0x122))     what the host has
+    window = cpu.window((0x140, 0x122))               what a driver has: through the translation of its vCPU
+    window.load32(4096)                               the first word of the second page
+"""
+
+import struct
+
+from vmio.machine.memory import PAGE
+from vmio.machine.pagetable import READ, WRITE
+
+_U32 = struct.Struct("<I")
+_WORDS = struct.Struct("<4I")
+
+
+class Window:
+    """The pages of `space` (an `AddressSpace`) with these page numbers, in that order; they need not be neighbours.
+
+    All are translated here, once, for reading and writing (`TranslationFault` if one
+    can't be), and count as pinned from then on, as a hypervisor pins the pages of a
+    GPADL: who takes pages from a guest must not take these before the GPADL is torn down.
+    """
+
+    def __init__(self, space, pages):
+        self.size = len(pages) * PAGE
+        self.pages = tuple(pages)
+        self._spa = [space.table.translate(page * PAGE, READ | WRITE) for page in pages]
+        self._bytes = space.memory.bytes
+        self._first = self._spa[0] if pages else None
+
+    def read(self, offset, length):
+        """A private copy of `length` bytes."""
+        at = offset & 0xFFF
+        if at + length <= PAGE:
+            at += self._spa[offset >> 12]
+            return self._bytes[at:at + length]
+        return b"".join([self._bytes[spa:spa + n] for spa, n in self._parts(offset, length)])
+
+    def write(self, offset, data):
+        """Store bytes."""
+        at, length = offset & 0xFFF, len(data)
+        if at + length <= PAGE:
+            at += self._spa[offset >> 12]
+            self._bytes[at:at + length] = data
+            return
+        done = 0
+        for spa, n in self._parts(offset, length):
+            self._bytes[spa:spa + n] = data[done:done + n]
+            done += n
+
+    def _parts(self, offset, length):
+        """(SPA, bytes) of each page that [offset, offset+length) touches."""
+        end = offset + length
+        while offset < end:
+            step = min(PAGE - (offset & 0xFFF), end - offset)
+            yield self._spa[offset >> 12] + (offset & 0xFFF), step
+            offset += step
+
+    def load32(self, offset):
+        """One aligned 32-bit word, read once."""
+        return _U32.unpack_from(self._bytes, self._spa[offset >> 12] + (offset & 0xFFF))[0]
+
+    def store32(self, offset, value):
+        """Store one aligned 32-bit word."""
+        _U32.pack_into(self._bytes, self._spa[offset >> 12] + (offset & 0xFFF), value)
+
+    def indices(self):
+        """The first four words, read at once: of a ring, its two indices, the interrupt mask and the pending send size."""
+        return _WORDS.unpack_from(self._bytes, self._first)
