@@ -95,16 +95,17 @@ class Concern:
     def choose(self, path, starts, most_s):
         """[(test names, seconds they took), ...] for a mutant in the function that starts in that line, 0 for none.
 
-        Tests that call the function; for a module's own lines, those that call into it or into who imports it.
-
-        Those that call the fewest functions come first: what they say is said about few.  No more than `most_s` seconds
-        in all; in parts, for most mutants meet a test that notices in the first.
+        Tests that call the function; for a module's own lines, those in files that import it, then those that call into
+        it or into who imports it.  Those that call the fewest functions come first: what they say is said about few.
+        No more than `most_s` seconds in all; in parts, for most mutants meet a test that notices in the first.
         """
-        names = self.by_function.get(f"{path}:{starts}", set()) if starts else set()
+        names, near = self.by_function.get(f"{path}:{starts}", set()) if starts else set(), set()
         if not names:
-            names = set().union(self.by_module.get(path, ()), *(self.by_module.get(user, ()) for user in self._users(path)))
+            near = {name for user in self._users(path, "tests") for name in self.files.get(user, {}).get("tests", ())}
+            names = near.union(self.by_module.get(path, ()),
+                               *(self.by_module.get(user, ()) for user in self._users(path, "vmio")))
         chosen, spent = {}, 0.0
-        for name in sorted(names, key=lambda name: (self.tests[name][1] + 100 * self.tests[name][0], name)):
+        for name in sorted(names, key=lambda name: (name not in near, self.tests[name][1] + 100 * self.tests[name][0], name)):
             if spent + self.tests[name][0] <= most_s:
                 chosen.setdefault(name.split("::")[0], []).append(name)
                 spent += self.tests[name][0]
@@ -115,11 +116,11 @@ class Concern:
                 parts.append((part, sum(self.tests[name][0] for name in part)))
         return parts
 
-    def _users(self, path):
-        """The modules that import the one at `path`."""
+    def _users(self, path, folder):
+        """The modules in a folder that import the one at `path`."""
         module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         package, _, name = module.rpartition(".")
-        for file in sorted((self.root / "vmio").rglob("*.py")):
+        for file in sorted((self.root / folder).rglob("*.py")):
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.ImportFrom) and (node.module == module or node.module == package and any(
                         each.name == name for each in node.names)):

@@ -4,7 +4,7 @@ import pytest
 
 from tests.bus_rig import echoes, machine, new_client, run
 from tests.echo_device import EchoClient, EchoDevice, offer
-from tests.raw_guest import RING, converse
+from tests.raw_guest import RING, RawGuest, converse
 from vmio.drivers.errors import DriverError
 from vmio.drivers.vmbus import Rescinded
 from vmio.vmbus.bus import messages as m
@@ -211,11 +211,15 @@ def test_what_was_answered_before_a_reset_does_not_reach_who_comes_after():
     run(host, guest, before)
     assert device.channel.state is State.CLOSING
     guest.enlightened.reset()
-    host.env.run(until=host.env.now + 20_000_000)
-    assert device.channel.state is State.OFFERED and list(server._outgoing) == []
-    device.service_ns = 1_000
-    run(host, guest, echoes(1))
-    assert not server.refused
+
+    def after(cpu):
+        raw = RawGuest(cpu)
+        yield from raw.post(m.INITIATE_CONTACT.pack(version=m.V5_3), m.CONTACT_CONNECTION)
+        while not raw.inbox:
+            yield from cpu.hlt(10**6)
+        return [message.type for message in (yield from raw.replies())]
+
+    assert run(host, guest, after) == [15] and device.channel.state is State.OFFERED
 
 
 def test_after_unload_no_channel_is_known_until_it_is_offered_again():
