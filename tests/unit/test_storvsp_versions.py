@@ -4,6 +4,7 @@ import pytest
 
 from tests.raw_guest import machine
 from tests.storage_rig import Rig, srb
+from vmio.machine.storage import Image
 from vmio.vmbus.storage import vstor as v
 from vmio.vmbus.storage.scsi import ScsiTarget
 from vmio.vmbus.storage.storvsp import StorVsp
@@ -58,7 +59,7 @@ def test_sub_channels_on_a_bus(version, asked, given):
 
 @pytest.mark.parametrize("cdb", ["93 00 00 00 00 00 00 00 00 10 00 00 00 02 00 00", "41 00 00 00 00 10 00 00 02 00"])
 def test_write_same_takes_the_guests_sector(cdb):
-    rig = Rig().ready()
+    rig = Rig(image=Image.open(b"\x5a" * (64 * 512))).ready()       # of its own: others write to theirs, too
     data = bytes(range(256)) * 2
     rig.guest.memory.write(0x10000, data)
     before = rig.image.read(15, 4)
