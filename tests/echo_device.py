@@ -1,77 +1,42 @@
-"""A device for tests of the bus: it answers each packet with the same bytes, in its own time."""
+"""A device for tests of the bus, the smallest there is: it answers each packet with the same bytes, in its own time."""
 
 from vmio.machine.layout import guid_bytes
-from vmio.vmbus.bus.packets import RingCorrupt
-from vmio.vmbus.bus.ring import RingFull
+from vmio.vmbus.bus.device import BusDevice
 
 ECHO_CLASS = guid_bytes("11111111-2222-3333-4444-555555555555")
 
 
-class EchoDevice:
-    """Host side.  `service_ns` a packet; `closed()` drains what was received already."""
+class EchoDevice(BusDevice):
+    """Host side.  `service_ns` a packet; `working`: packets that it has in hand."""
 
     class_id = ECHO_CLASS
 
     def __init__(self, host, number=1, service_ns=2000):
-        self.host, self.env, self.service_ns = host, host.env, service_ns
-        self.instance_id = number.to_bytes(16, "little")
-        self.channel = self.end = self._wake = self._running = None
-        self.opens = self.closes = self.echoed = self.spurious = 0
+        super().__init__(host, None, number.to_bytes(16, "little"))
+        self.service_ns = service_ns
+        self.opens = self.closes = self.echoed = self.working = 0
 
     def opened(self, end):
-        self.end = end
         self.opens += 1
-        self._running = self.env.process(self._serve(end))
-
-    def signalled(self):
-        if self._wake is not None and not self._wake.triggered:
-            self._wake.succeed()
-        else:
-            self.spurious += 1
+        super().opened(end)
 
     def closed(self):
-        self.end = None
         self.closes += 1
-        if self._running.is_alive and self._running is not self.env.active_process:
-            if self._wake is not None and not self._wake.triggered:
-                self._wake.succeed()
-            return self._running
+        return super().closed()
 
-    def _serve(self, end):
-        try:
-            while self.end is end:
-                end.begin_read()
-                while (packet := end.receive()) is not None:
-                    yield from self.host.work(self.service_ns)
-                    if self.end is not end:
-                        return
-                    while not self._answered(end, packet):
-                        yield from self._sleep()
-                        if self.end is not end:
-                            return
-                if not end.end_read():
-                    yield from self._sleep()
-        except (RingCorrupt, ValueError) as error:   # ValueError: an answer that can never fit
-            self.channel.fail(error)
+    def packet(self, request, packet):
+        self.host.env.process(self._echo(request, packet))
 
-
-    def _answered(self, end, packet):
-        try:
-            end.send_completion(packet.payload, packet.transaction_id, wait=True)
-        except RingFull:
-            return False
-        self.echoed += 1
-        return True
-
-    def _sleep(self):
-        self._wake = self.env.event()
-        yield self._wake
-        yield from self.host.work(self.host.costs.wakeup_ns)
+    def _echo(self, request, packet):
+        self.working += 1
+        yield from self.host.work(self.service_ns)
+        self.working -= 1
+        self.echoed += request.complete(packet.payload, packet.transaction_id)
 
 
 def offer(server, device, primary=None):
-    """Offer it and let it know its channel."""
-    device.channel = server.offer(device, primary)
+    """Offer it, and return it."""
+    device.offer(server, primary)
     return device
 
 
@@ -87,13 +52,8 @@ class EchoClient:
         self.end = yield from self.client.open(self.channel, on_signal=self.look, **options)
 
     def look(self, cpu):
-        end = self.channel.end
-        end.begin_read()
-        while True:
-            while (packet := end.receive()) is not None:
-                self.answers[packet.transaction_id] = packet.payload
-            if not end.end_read():
-                return
+        for packet in self.channel.end.packets():
+            self.answers[packet.transaction_id] = packet.payload
 
     def ask(self, payload):
         number, self.next = self.next, self.next + 1

@@ -3,6 +3,7 @@
 from vmio.experiments.disk import pattern
 from vmio.hypervisor.host import Host
 from vmio.machine.memory import PAGE
+from vmio.machine.overlay import Overlay
 from vmio.machine.storage import SECTOR
 from vmio.vmbus.bus.channel import ChannelEnd
 from vmio.vmbus.bus.ring import RingReader, RingWriter, format_ring
@@ -53,7 +54,7 @@ class Rig:
         self.host = Host(memory_mib=16)
         self.guest = self.host.guest(ram_mib=ram_mib)
         self.neighbour = self.host.guest(ram_mib=ram_mib)
-        self.image = image or pattern(1)
+        self.image = image or Overlay(pattern(1))     # of its own: the pattern is everybody's
         self.backend = Backend(self.host, self.image, hold=hold)
         self.target = ScsiTarget(self.image.sectors)
         self.vsp = StorVsp(self.host, self.guest, {0: (self.target, self.backend)}, **options)
@@ -82,13 +83,7 @@ class Rig:
     def run(self):
         """Until nothing happens any more; returns the packets that have come."""
         self.host.env.run()
-        self.end.begin_read()
-        packets = []
-        while True:
-            while (packet := self.end.receive()) is not None:
-                packets.append(packet)
-            if not self.end.end_read():
-                return packets
+        return list(self.end.packets())
 
     def ask(self, payload, number=v.INIT_ID, ranges=()):
         """One request and its answer's payload."""

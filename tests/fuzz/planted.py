@@ -30,8 +30,8 @@ BUGS = (
     ("storvsp", "vmio.hypervisor.inflight:Ticket.__exit__", "error is not None", "False"),
     ("storvsp", "vmio.vmbus.storage.scsi:ScsiTarget._media", "lba + sectors > self.sectors", "False"),
     ("storvsp", "vmio.vmbus.storage.scsi:ScsiTarget._media", 'kind in ("write", "zero", "same") and self.read_only', "False"),
-    ("storvsp", "vmio.vmbus.storage.storvsp:StorVsp.handle", "and self.state is READY", ""),
-    ("storvsp", "vmio.vmbus.storage.storvsp:StorVsp.handle", "or not flags & COMPLETION_REQUESTED", ""),
+    ("storvsp", "vmio.vmbus.storage.storvsp:StorVsp.packet", "and self.state is READY", ""),
+    ("storvsp", "vmio.vmbus.storage.storvsp:StorVsp.packet", "or not flags & COMPLETION_REQUESTED", ""),
     ("storvsp", "vmio.vmbus.bus.worker:RingWorker._room", "min(self.batch, self.most - self.in_flight)", "self.batch"),
     ("storvsp", "vmio.hypervisor.inflight:InFlight.drained", "if not self.tickets:", "if True:"),
     # The bus: whose pages, whose vCPU, which state.
@@ -115,7 +115,7 @@ BUGS = (
     ("qtest", "vmio.oracle.qtest:Door._write", "raw[:length]", "raw"),
     # All at once: what stays when a guest is reset or ends, and what one surface does to another.
     ("machine", "vmio.hypervisor.inflight:Ticket.__exit__", "error is not None", "False"),
-    ("machine", "vmio.vmbus.storage.storvsp:StorVsp.begin", "target.stopped = False", "pass"),
+    ("machine", "vmio.vmbus.storage.storvsp:StorVsp._begin", "target.power_on()", "pass"),
     ("machine", "vmio.vmbus.bus.server:VmbusServer._disconnect", "or channel.primary is not None", ""),
     ("machine", "vmio.vmbus.bus.server:VmbusServer._reset", "self._resetting = True", "pass"),
     ("machine", "vmio.hypervisor.hyperv.hypercalls:Overlays.release", "self._guest.host.memory.free(spa, 1)", "pass"),

@@ -36,8 +36,9 @@ def test_closing_waits_for_the_device():
         client, echo = yield from echoes(1)(cpu)
         echo.end.send(b"in flight", 77, want_completion=True)
         yield from cpu.hlt(2_000_000)   # the device has taken it
+        assert device.working == 1
         yield from client.close(echo.channel)
-        assert not device._running.is_alive
+        assert device.working == 0
 
     run(host, guest, program)
     assert device.echoed == 1 and device.channel.ring is None
@@ -73,7 +74,7 @@ def test_rescind_with_a_request_in_flight():
         second = EchoClient(client, client.channels[2])
         yield from second.open()
         echo.end.send(b"in flight", 77)
-        server.at(cpu.now + 1_000_000, lambda _: server.rescind(device.channel))
+        server.guest.host.at(cpu.now + 1_000_000, lambda _: server.rescind(device.channel))
         while not told:
             yield from cpu.hlt(10**8)
         assert echo.channel.rescinded and device.channel.state is State.RESCINDED
@@ -96,7 +97,7 @@ def test_a_released_relid_comes_back_with_a_new_device():
     def program(cpu):
         client, echo = yield from echoes(1)(cpu)
         client.on_offer = late.append
-        server.at(cpu.now, lambda _: server.rescind(device.channel))
+        server.guest.host.at(cpu.now, lambda _: server.rescind(device.channel))
         while not echo.channel.rescinded:
             yield from cpu.hlt(10**8)
         yield from client.release(echo.channel)
@@ -119,7 +120,7 @@ def test_opening_what_is_rescinded_meanwhile():
         client = new_client(cpu)
         yield from client.connect()
         (channel,) = yield from client.request_offers()
-        server.at(cpu.now, lambda _: server.rescind(device.channel))
+        server.guest.host.at(cpu.now, lambda _: server.rescind(device.channel))
         with pytest.raises((Rescinded, DriverError)):
             yield from client.open(channel)
         while not channel.rescinded:

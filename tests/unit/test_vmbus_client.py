@@ -143,7 +143,7 @@ def test_a_sub_channel_lives_with_its_primary():
 
     def program(cpu):
         client, echo = yield from echoes(1)(cpu)
-        server.at(cpu.now, lambda _: subs.append(offer(server, EchoDevice(host, 1), device.channel)))
+        server.guest.host.at(cpu.now, lambda _: subs.append(offer(server, EchoDevice(host, 1), device.channel)))
         while 2 not in client.channels:
             yield from cpu.hlt(10**8)
         channel = client.channels[2]

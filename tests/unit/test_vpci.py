@@ -56,8 +56,12 @@ def test_every_version_brings_the_device_up(version):
 def test_the_order_of_messages_is_linuxs():
     rig, seen = Rig(), []
     lent = rig.assign()
-    handle = lent.vsp._handle
-    lent.vsp._handle = lambda packet: (seen.append(v.NAMES[int.from_bytes(packet.payload[:4], "little")]), handle(packet))
+    answer = lent.vsp.packet
+
+    def watched(request, packet):
+        seen.append(v.NAMES[int.from_bytes(packet.payload[:4], "little")])
+        answer(request, packet)
+    lent.vsp.packet = watched
 
     def program(cpu):
         yield from disk_of(cpu, (yield from bus_of(cpu)))
@@ -353,7 +357,7 @@ def test_relations_that_are_too_short_are_ignored(relations):
     layout, honest = vsp._MESSAGES[N["QUERY_BUS_RELATIONS"]]
 
     def lie(self, record):
-        self._send(relations)
+        self.post(relations)
         return honest(self, record)
     vsp._MESSAGES = {**vsp._MESSAGES, N["QUERY_BUS_RELATIONS"]: (layout, lie)}
     bus = rig.run(bus_of)

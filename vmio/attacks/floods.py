@@ -39,7 +39,7 @@ def every_signal_works(world):
     """Each signal of a guest makes a worker of the host's run."""
     def signalled(self, when):
         host = self.server.guest.host
-        self.server.at(when, lambda _: host.env.process(host.work(host.costs.worker_wakeup_ns)))
+        self.server.guest.host.at(when, lambda _: host.env.process(host.work(host.costs.worker_wakeup_ns)))
         real(self, when)
     with without(HostChannel, "_signalled", signalled) as real:
         yield

@@ -215,7 +215,7 @@ def believes_completions(world):
                 next(iter(flight.tickets)).end()
         else:
             real(self, taken, packet)
-    with without(StorVsp, "handle", handle) as real:
+    with without(StorVsp, "packet", handle) as real:
         yield
 
 

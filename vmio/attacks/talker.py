@@ -83,15 +83,10 @@ class Talker:
     def _look(self, cpu):
         if self.deaf:
             return
-        end = self.channel.end
         try:
-            end.begin_read()
-            while True:
-                while (packet := end.receive()) is not None:
-                    if packet.kind == COMPLETION:
-                        self.answers[packet.transaction_id] = packet.payload
-                if not end.end_read():
-                    return
+            for packet in self.channel.end.packets():
+                if packet.kind == COMPLETION:
+                    self.answers[packet.transaction_id] = packet.payload
         except RingCorrupt:
             self.deaf = True
 

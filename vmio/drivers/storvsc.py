@@ -311,18 +311,11 @@ class StorVsc:
 
     def _look(self, cpu):
         """In the interrupt, or polled: take every answer that is there; how many there were."""
-        end, taken = self.channel.end, 0
+        taken = 0
         try:
-            end.begin_read()
-            while True:
-                while (packet := end.receive()) is not None:
-                    self._take(packet)
-                    taken += 1
-                if self.polled:
-                    end.commit()             # give the room back, and stay awake
-                    return taken
-                if not end.end_read():
-                    return taken
+            for packet in self.channel.end.packets(stay_awake=self.polled):
+                self._take(packet)
+                taken += 1
         except RingCorrupt as error:
             self.error = error
         return taken

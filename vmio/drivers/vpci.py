@@ -144,14 +144,9 @@ class VpciBus:
 
     def _look(self, cpu):
         """In the interrupt: take all that the host has sent."""
-        end = self.channel.end
         try:
-            end.begin_read()
-            while True:
-                while (packet := end.receive()) is not None:
-                    self._take(packet)
-                if not end.end_read():
-                    return
+            for packet in self.channel.end.packets():
+                self._take(packet)
         except RingCorrupt as error:
             self.error = DriverError(f"vPCI: {error}")
 

@@ -41,6 +41,10 @@ class Host:
         yield from self.cores.spend(ns)
         self.busy_ns += ns
 
+    def at(self, when, call):
+        """Call `call(event)` at `when` ns, or now if that is past (a vCPU's own time may be ahead of everybody's)."""
+        self.env.timeout(max(0, when - self.env.now)).callbacks.append(call)
+
     def guest(self, name=None, ram_mib=16, vcpus=1):
         """A new guest; its name defaults to guest0, guest1, ..."""
         guest = Guest(self, name or f"guest{len(self.guests)}", ram_mib, vcpus)

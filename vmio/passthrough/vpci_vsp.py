@@ -9,111 +9,63 @@ channel.  Public sources: OpenVMM vm/devices/pci/vpci (order and checks), Linux
 drivers/pci/controller/pci-hyperv.c (the guest that we serve).
 """
 
-from collections import Counter, deque
+from collections import Counter
 
 from vmio.machine.layout import ShortMessage
 from vmio.passthrough.guest_config import ConfigWindow
+from vmio.vmbus.bus.device import BusDevice
 from vmio.vmbus.bus.messages import PCI_CLASS
-from vmio.vmbus.bus.packets import INBAND, RingCorrupt
-from vmio.vmbus.bus.ring import RingFull
+from vmio.vmbus.bus.packets import INBAND
 from vmio.vmbus.pci import vpci as v
 
 VERSIONS = v.LINUX_VERSIONS
 SLOT = v.slot_number(0)
 
 
-class VpciVsp:
+class VpciVsp(BusDevice):
     """One bus with one function.  `device` is the `Assignment` (see there for what is asked of it)."""
 
     class_id = PCI_CLASS
+    batch = 1           # each message is answered before the next one is looked at
 
     def __init__(self, host, guest, device, number=1, versions=VERSIONS):
-        self.host, self.guest, self.device, self.versions = host, guest, device, versions
         # Bytes 4 and 5 become the PCI domain in the guest, so they must differ between its buses.
-        self.instance_id = b"vpci" + number.to_bytes(2, "little") + b"vmio-vpci\0"
-        self.channel = self.end = self.version = None
+        super().__init__(host, guest, b"vpci" + number.to_bytes(2, "little") + b"vmio-vpci\0")
+        self.device, self.versions, self.version = device, versions, None
         self.powered = self.ejecting = False
         self.refused, self.handled = Counter(), Counter()
         self.on_ejected = None          # function(status) when the guest has let the device go
-        self._window = self._idle = self._server = None
-        self._outgoing = deque()        # arguments of `ChannelEnd.send...` that found no room
-
-    def offer(self, server):
-        """Offer the bus to the guest; returns the channel."""
-        self._server, self.channel = server, server.offer(self)
-        return self.channel
+        self._window = None
 
     def rescind(self):
         """Take the bus away, whatever the guest does."""
-        self._server.rescind(self.channel)
+        self.server.rescind(self.channel)
 
     def eject(self):
         """Ask the guest to let the device go; False if nobody is there to be asked."""
-        if self.end is None or self.version is None:
+        if self.worker is None or self.version is None:
             return False
         self.ejecting = True
-        self._send(v.EJECT.pack(slot=SLOT))
+        self.post(v.EJECT.pack(slot=SLOT))
         return True
 
     # The channel.
 
     def opened(self, end):
         """The guest opened the channel: everything starts anew."""
-        self.end, self.version = end, None
-        self._outgoing.clear()
-        self.host.process(self.guest, self._serve(end))
-
-    def signalled(self):
-        """There is something to read, or room to write."""
-        if self._idle is not None and not self._idle.triggered:
-            self._idle.succeed()
+        self.version = None
+        super().opened(end)
 
     def closed(self):
         """The guest has gone, or must go: what it set up is undone, and the device reset."""
-        self.end = self.version = None
-        self._outgoing.clear()
+        draining = super().closed()
+        self.version = None
         self._power_off()
-        self.signalled()
-
-    def _serve(self, end):
-        try:
-            while self.end is end:
-                end.begin_read()
-                self._write_outgoing(end)
-                while self.end is end and not self._outgoing and (packet := end.receive()) is not None:
-                    yield from self.host.work(self.host.costs.host_request_ns)
-                    if self.end is end:
-                        self._handle(packet)
-                if self.end is end and (self._outgoing or not end.end_read()):
-                    self._idle = self.host.env.event()
-                    yield self._idle
-                    yield from self.host.work(self.host.costs.worker_wakeup_ns)
-        except RingCorrupt as error:
-            if self.end is end:
-                end.error = end.error or error
-                self.channel.fail(error)
-
-    def _send(self, payload):
-        """A message of our own accord."""
-        self._outgoing.append((payload, None))
-        self.signalled()
-
-    def _write_outgoing(self, end):
-        """What fits goes; for the rest the guest shall signal when it has read."""
-        while self._outgoing:
-            payload, number = self._outgoing[0]
-            try:
-                if number is None:
-                    end.send(payload, wait=True)
-                else:
-                    end.send_completion(payload, number, wait=True)
-            except RingFull:
-                return
-            self._outgoing.popleft()
+        return draining
 
     # Messages.
 
-    def _handle(self, packet):
+    def packet(self, request, packet):
         """Check what can be checked without knowing the message; then its own method answers."""
         kind = int.from_bytes(packet.payload[:4], "little")
         status, answer = v.INVALID_DEVICE_REQUEST, None
@@ -136,9 +88,9 @@ class VpciVsp:
                     self.handled[v.NAMES[kind]] += 1
         if packet.wants_completion:
             payload = answer if isinstance(answer, bytes) else v.STATUS.pack(status=status)
-            self._outgoing.append((payload, packet.transaction_id))
-        if self.end is not None:        # an ejection ends the channel
-            self._write_outgoing(self.end)
+            request.complete(payload, packet.transaction_id)
+        else:
+            request.end()
 
     def _refuse(self, reason, status):
         self.refused[reason] += 1
@@ -153,7 +105,7 @@ class VpciVsp:
     def _query_relations(self, record):
         """The list of functions comes as a message of its own, not as the answer."""
         layout, each = (v.BUS_RELATIONS2, v.FUNCTION2) if self.version >= v.V1_3 else (v.BUS_RELATIONS, v.FUNCTION)
-        self._send(layout.pack(count=1, functions=each.pack(slot=SLOT, **self.device.identity())))
+        self.post(layout.pack(count=1, functions=each.pack(slot=SLOT, **self.device.identity())))
         return v.SUCCESS
 
     def _query_resources(self, record):

@@ -2,10 +2,7 @@
 
     end = ChannelEnd(RingWriter(out), RingReader(into), signal)
     end.send(payload, transaction_id=7, want_completion=True, ranges=[GpaRange(4096, 0, (0x1234,))])
-    end.begin_read()
-    while True:
-        while (packet := end.receive()) is not None: ...
-        if not end.end_read(): break        # safe to sleep
+    for packet in end.packets(): ...        # and then it is safe to sleep
 
 Counters have the names of Linux's /sys/bus/vmbus/devices/*/channels/*.
 """
@@ -57,6 +54,20 @@ class ChannelEnd:
         except RingCorrupt as error:
             self.error = error
             raise
+
+    def packets(self, stay_awake=False):
+        """Every packet there is, also what comes meanwhile; at the end signals are on again and it is safe to sleep.
+
+        `stay_awake`: only what is there now, and signals stay off: for who polls.
+        """
+        self.begin_read()
+        while True:
+            while (packet := self.receive()) is not None:
+                yield packet
+            if stay_awake:
+                return self.commit()
+            if not self.end_read():
+                return None
 
     def begin_read(self):
         """We are awake: no signals until `end_read`."""

@@ -126,7 +126,7 @@ class HostChannel:
         self.signals += 1
         if self._due is None or when < self._due:
             self._due = when
-            self.server.at(when, self._notice)
+            self.server.guest.host.at(when, self._notice)
 
     def _notice(self, _event):
         self._due = None

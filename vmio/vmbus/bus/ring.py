@@ -58,6 +58,10 @@ class RingFull(Exception):
         self.needed, self.free = needed, free
 
 
+class NeverFits(ValueError):
+    """A record larger than the whole ring."""
+
+
 def signal_if_it_was_empty(old_write, new_write, read, mask):
     """The producer's rule: unless masked, signal when the consumer had read all that was there before."""
     return mask == 0 and old_write == read
@@ -109,7 +113,7 @@ class RingWriter(_End):
         """Write one record and publish it.  Returns whether the other side must be signalled.
 
         `RingFull`: nothing was written; with `wait` the pending send size now says
-        what we wait for.  `ValueError`: it can never fit.
+        what we wait for.  `NeverFits`: it never will.
         """
         self.write(kind, payload, transaction_id, flags, ranges, wait)
         return self.publish()
@@ -173,7 +177,7 @@ class RingWriter(_End):
     def _find_room(self, total, wait):
         """Look again for `total` bytes of room; `RingFull` if they aren't there."""
         if total >= self.size or total - 8 > MAX_RECORD:
-            raise ValueError(f"a record of {total} bytes never fits in a ring of {self.size}")
+            raise NeverFits(f"a record of {total} bytes never fits in a ring of {self.size}")
         if self.available() > total:
             return
         if wait:

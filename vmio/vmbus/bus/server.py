@@ -1,6 +1,6 @@
 """The host's side of the bus: one server a guest, which answers control messages and offers devices.
 
-A device (a VSP's channel) has `class_id` and `instance_id` (16 wire bytes) and
+A device (a VSP's channel) is a `BusDevice` (`device.py`), or whatever has `class_id` and `instance_id` (16 wire bytes) and
 
     opened(end)     the guest opened it; `end` is the host's `ChannelEnd`.  `OpenRefused` says no.
                     The guest hears of it after the return: send nothing yet, start a process.
@@ -9,7 +9,7 @@ A device (a VSP's channel) has `class_id` and `instance_id` (16 wire bytes) and
                     It may come from the device's own process, by way of `channel.fail(error)`.
 
     server = VmbusServer(guest)
-    channel = server.offer(device)
+    channel = device.offer(server)
 
 Nothing a guest sends raises here: it is answered with a status, or ignored and
 counted in `refused`.  Public sources: Linux drivers/hv/connection.c and
@@ -104,14 +104,10 @@ class VmbusServer(GpadlAnswers):
                 else:
                     self._release(each)
 
-    def at(self, when, call):
-        """Call `call(event)` at `when` ns, or now if that is past (a vCPU's own time may be ahead of everybody's)."""
-        self._env.timeout(max(0, when - self._env.now)).callbacks.append(call)
-
     # The server's process.
 
     def _kick(self, when):
-        self.at(when, lambda _: self._wake())
+        self.guest.host.at(when, lambda _: self._wake())
 
     def _wake(self):
         if self._idle is not None and not self._idle.triggered:

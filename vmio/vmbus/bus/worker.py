@@ -3,9 +3,11 @@
     worker = RingWorker(host, end, handle, failed, batch=16)
     worker.signalled()                    the guest has signalled: look
     request.complete(payload, id)         a request that `handle(request, packet)` began is done
+    request.end()                         the same for one that has no answer
+    worker.post(payload)                  a message that the guest has not asked for
     worker.stop()                         None, or an event for when nothing is in flight any more
 
-It knows no protocol.  Asleep it costs nothing; waking it costs
+It knows no protocol; it is the one packet loop of the host's side (`device.py` has it for any device).  Asleep it costs nothing; waking it costs
 `worker_wakeup_ns`, each request `host_request_ns`, on one of the host's cores.
 While it is awake the ring's signals are masked.  A new worker is made each time
 a channel is opened, so what comes back late can't be taken for a newer life's.
@@ -14,8 +16,8 @@ a channel is opened, so what comes back late can't be taken for a newer life's.
 from collections import deque
 
 from vmio.hypervisor.inflight import InFlight, Ticket
-from vmio.vmbus.bus.packets import COMPLETION, RingCorrupt
-from vmio.vmbus.bus.ring import RingFull
+from vmio.vmbus.bus.packets import COMPLETION, INBAND, RingCorrupt
+from vmio.vmbus.bus.ring import NeverFits, RingFull
 
 
 class Taken(Ticket):
@@ -28,9 +30,11 @@ class Taken(Ticket):
         super().__init__(worker.under_way)
 
     def complete(self, payload, transaction_id):
-        """Send its completion; the second time nothing happens.  After `stop` it is dropped: nobody is there to read it."""
-        if self.end():
-            self.worker._completed(payload, transaction_id)
+        """Send its completion and return True; the second time nothing happens.
+
+        After `stop` it is dropped, as nobody is there to read it: False.
+        """
+        return self.end() and self.worker._completed(payload, transaction_id)
 
 
 class RingWorker:
@@ -38,8 +42,8 @@ class RingWorker:
 
     `batch`: requests taken and completions published at a time (fewer if no
     other is in flight).  `most`: requests in flight; more wait in the ring.
-    `failed(error)` is called once for a `RingCorrupt`, also one that `handle` raises;
-    any other error is a fault of `guest`, for whom it works (None: the host's own).
+    `failed(error)` is called once for a `RingCorrupt`, also one that `handle` raises, or for
+    an answer that the guest's ring can never hold (`NeverFits`); any other error is a fault of `guest`, for whom it works (None: the host's own).
     """
 
     def __init__(self, host, end, handle, failed, batch=16, most=256, guest=None):
@@ -52,7 +56,9 @@ class RingWorker:
         self.wakeups = self.taken = self.completed = self.dropped = 0
         self._taking = 0            # received, but not yet handled
         self._unpublished = 0       # completions written, but not yet shown
-        self._backlog = deque()     # completions that found no room
+        self._backlog = deque()     # completions and messages that found no room
+        self._asleep = True         # until it has begun to look into the ring
+        self._posted = False        # a message came meanwhile
         self._blocked = False       # asleep, but not for want of requests: there was no room for more
         self._idle = None
         host.env.process(self._run()) if guest is None else host.process(guest, self._run())
@@ -68,14 +74,27 @@ class RingWorker:
             self._guarded(self._send_backlog)
         self._wake()
 
+    def post(self, payload):
+        """Send an in-band message of the device's own accord, at once or, if the worker sleeps, when it has woken."""
+        if self.stopped:
+            return
+        self._backlog.append((INBAND, payload, 0))
+        self._unpublished = self.batch      # it completes a batch: what is in flight may wait for the guest's reaction
+        if self._asleep:
+            self._posted = True
+            self._wake()
+        else:
+            self._guarded(self._send_backlog)
+
     def _completed(self, payload, transaction_id):
         if self.stopped:
             self.dropped += 1
-            return
+            return False
         self._backlog.append((COMPLETION, payload, transaction_id))
         self._guarded(self._send_backlog)
         if self._blocked:
             self._wake()
+        return True
 
     def stop(self):
         """Take no more requests.  Returns None, or an event: guest memory is in use until then."""
@@ -88,6 +107,10 @@ class RingWorker:
         try:
             while not self.stopped:
                 end.begin_read()
+                self._asleep = False
+                if self._posted:
+                    self._posted = False
+                    self._send_backlog()
                 while not self.stopped and (packets := self._take()):
                     yield from self.host.work(self.host.costs.host_request_ns * len(packets))
                     for packet in packets:
@@ -99,11 +122,12 @@ class RingWorker:
                 self._blocked = not self._room()
                 if not self.stopped and (self._blocked or not end.end_read()):
                     self._idle = self.host.env.event()
+                    self._asleep = True
                     yield self._idle
                     if not self.stopped:
                         self.wakeups += 1
                         yield from self.host.work(self.host.costs.worker_wakeup_ns)
-        except RingCorrupt as error:
+        except (RingCorrupt, NeverFits) as error:
             self._fail(error)
 
     def _room(self):
@@ -155,7 +179,7 @@ class RingWorker:
     def _guarded(self, call):
         try:
             call()
-        except RingCorrupt as error:
+        except (RingCorrupt, NeverFits) as error:
             self._fail(error)
 
     def _fail(self, error):

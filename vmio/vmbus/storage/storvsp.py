@@ -17,9 +17,9 @@ statuses, validation), Linux drivers/scsi/storvsc_drv.c (the guest that we serve
 import struct
 
 from vmio.hypervisor.inflight import InFlight
+from vmio.vmbus.bus.device import BusDevice
 from vmio.vmbus.bus.messages import SCSI_CLASS
 from vmio.vmbus.bus.packets import COMPLETION_REQUESTED, GPA_DIRECT, INBAND, RingCorrupt
-from vmio.vmbus.bus.worker import RingWorker
 from vmio.vmbus.storage import vstor as v
 from vmio.vmbus.storage.bounce import BouncePages
 from vmio.vmbus.storage.srb import Srb
@@ -41,49 +41,39 @@ PROTOCOL = {
 _HEAD = struct.Struct("<III")
 
 
-class StorChannel:
-    """One channel of a controller: the device that the bus knows.  `channel` is the bus's, with `fail(error)`."""
+class SubChannel(BusDevice):
+    """Another channel of a controller."""
 
     class_id = SCSI_CLASS
 
     def __init__(self, controller):
-        self.controller, self.instance_id = controller, controller.instance_id
-        self.channel = self.worker = None
+        super().__init__(controller.host, controller.guest, controller.instance_id)
+        self.controller = controller
+        self.batch, self.queue_depth = controller.batch, controller.queue_depth
 
-    def opened(self, end):
-        """The guest opened it: serve it."""
-        vsp = self.controller
-        vsp.begin(self)
-        self.worker = RingWorker(vsp.host, end, vsp.handle, self._failed, vsp.batch, vsp.queue_depth, vsp.guest)
+    def packet(self, request, packet):
+        """Begin one request at the controller."""
+        self.controller.packet(request, packet)
 
-    def signalled(self):
-        """The guest has signalled."""
-        if self.worker is not None:
-            self.worker.signalled()
-
-    def closed(self):
-        """Stop; None, or an event for when the last request in flight has let go of guest memory."""
-        worker, self.worker = self.worker, None
-        return worker.stop() if worker is not None else None
-
-    def _failed(self, error):
+    def failed(self, error):
+        """Count it, and have the bus close the channel."""
         self.controller.corrupt += 1
-        if self.channel is not None:
-            self.channel.fail(error)
+        super().failed(error)
 
 
-class StorVsp(StorChannel):
+class StorVsp(BusDevice):
     """A SCSI controller of `guest`, and its primary channel; `disks` is {LUN: (ScsiTarget, backend)}.
 
     `max_transfer` in bytes a request; `max_subchannels` the guest may create;
     `batch` and `queue_depth` as in `RingWorker` and `QUEUE_DEPTH`.
     """
 
+    class_id = SCSI_CLASS
+
     def __init__(self, host, guest, disks, number=1, batch=16, queue_depth=QUEUE_DEPTH, max_transfer=0x40000,
                  max_subchannels=0, versions=VERSIONS):
-        self.instance_id = b"vmio-storvsp".ljust(14, b"\0") + number.to_bytes(2, "little")
-        super().__init__(self)
-        self.host, self.guest, self.disks = host, guest, disks
+        super().__init__(host, guest, b"vmio-storvsp".ljust(14, b"\0") + number.to_bytes(2, "little"))
+        self.disks = disks
         self.batch, self.queue_depth, self.versions = batch, queue_depth, versions
         self.max_transfer, self.max_subchannels = max_transfer, max_subchannels
         self.state, self.version = "begin", None
@@ -91,31 +81,34 @@ class StorVsp(StorChannel):
         self.under_way = InFlight(host.env)     # at the backend, which uses guest memory
         self.requests = self.failures = self.corrupt = self.bounced = 0
         self.bounce = BouncePages(host.memory, max(MOST_BOUNCED, -(-max_transfer // 4096)))
-        self._server = None
         for target, _ in disks.values():
             target.luns, target.max_transfer = tuple(sorted(disks)), max_transfer
         guest.on_destroy.insert(0, self._destroyed)
         guest.on_destroy.append(self.bounce.release)
 
-    def offer(self, server):
-        """Offer the controller on a bus; returns the bus's channel."""
-        self._server, self.channel = server, server.offer(self)
-        return self.channel
+    def opened(self, end):
+        """The guest opened the primary channel: everything starts anew."""
+        self._begin()
+        super().opened(end)
 
-    def begin(self, channel):
-        """A channel was opened; if it is the primary, everything starts anew, the units' state among it."""
-        if channel is self:
-            self.state, self.version = "begin", None
-            self.subchannels = []
-            for target, _ in self.disks.values():
-                target.power_on()
+    def _begin(self):
+        """Back to where the protocol begins, the units' state among it."""
+        self.state, self.version = "begin", None
+        self.subchannels = []
+        for target, _ in self.disks.values():
+            target.power_on()
+
+    def failed(self, error):
+        """Count it, and have the bus close the channel."""
+        self.corrupt += 1
+        super().failed(error)
 
     @property
     def in_flight(self):
         """Requests at the backend."""
         return len(self.under_way)
 
-    def handle(self, request, packet):
+    def packet(self, request, packet):
         """Begin one request; `request.complete` is called now or later.  `RingCorrupt` if it is none."""
         kind, flags, number, payload, ranges = packet
         if kind != GPA_DIRECT and kind != INBAND or not flags & COMPLETION_REQUESTED or len(payload) < v.OLD_PACKET_SIZE:
@@ -156,13 +149,13 @@ class StorVsp(StorChannel):
     def _create_subchannels(self, number):
         """Offer more channels of the same device, once in an opening: all of them, or none if the bus has too few left."""
         most = self.max_subchannels if self.version >= v.WIN8 else 0
-        if self._server is None or self.subchannels or number > most:
+        if self.server is None or self.subchannels or number > most:
             return v.INVALID_PARAMETER
-        if number > self._server.room:
+        if number > self.server.room:
             return v.INSUFFICIENT_RESOURCES
         for _ in range(number):
-            device = StorChannel(self)
-            device.channel = self._server.offer(device, primary=self.channel)
+            device = SubChannel(self)
+            device.offer(self.server, primary=self.channel)
             self.subchannels.append(device)
         return v.SUCCESS
 
