@@ -7,8 +7,9 @@
 # 1. How many exits a byte and a sector cost when each register access is one.
 # 2. What FIFO, string I/O, READ MULTIPLE and DMA were invented for, counted in exits.
 # 3. When an interrupt is cheaper than asking, and when it is not.
+# 4. What a power cut leaves of data that the disk has called written, and what FLUSH costs.
 #
-# **What you'll need.** [01 · Trap an instruction](01_trap_an_instruction.ipynb). About 45 minutes.
+# **What you'll need.** [01 · Trap an instruction](01_trap_an_instruction.ipynb). About 55 minutes.
 # %%
 from vmio import UartDriver, disk, trace
 from vmio.lab import exercise, predict
@@ -128,6 +129,47 @@ for transfer in ("pio", "multiple", "dma"):
     result = disk.run(disk.DiskParams(transfer=transfer), requests, image)
     print(f"{transfer:9} {result.exits_total:6,} exits {result.virtual_ns / 1e6:7.1f} ms  sha256 {result.sha256[:16]}")
 # %% [markdown]
+# ## Pull the plug
+#
+# "Written" is not "kept". A disk answers a write when the data are in its *cache*, memory that forgets without power
+# (IDENTIFY DEVICE, word 85, bit 5). When they go to the medium, and in which order, is the disk's own affair. Only
+# FLUSH CACHE (E7h) ends when all that was written before it is there.
+#
+# Here is a tiny store: value *n* goes to sector *n*, then a record in sector 0 says how many values are saved.
+# %%
+from vmio.lessons.emulate_a_device import power
+
+
+def save(cpu, ata, number, flush):
+    cpu.write(power.BUFFER, power.sector(number))
+    yield from ata.write(number, 1, power.BUFFER)      # the value
+    if "value" in flush:
+        yield from ata.flush()
+    yield from ata.write(0, 1, power.BUFFER)           # the record: so many values are saved
+    if "record" in flush:
+        yield from ata.flush()
+# %% [markdown]
+# We save ten values without a flush, see every command answered without an error, and cut the power. Which of the
+# sectors had reached the medium by then is decided by a seed. How many values are left? And how many with flushes?
+# %%
+for seed in (1, 2, 3):
+    print(power.left(save, flush=(), seed=seed), end="\n\n")
+print(power.left(save, flush=("value", "record"), seed=1))
+# %% [markdown]
+# A cut may come earlier, between two commands of one `save`. So we try all of them. Flushing the record alone keeps every
+# value whose `save` has returned, but for a moment the record may be kept while its value is lost. The flush in
+# between is what puts the two in order, and it is not free:
+# %%
+print(power.cuts_table(save))
+# %% [markdown]
+# SQLite does the same, by way of `fsync` and a real file system. `sqlite_commits.csv` holds its 60 transactions; we run
+# them as they were recorded, and once more with the flushes left out:
+# %%
+requests = trace.load(data.path("traces/sqlite_commits.csv"))
+for name, chosen in (("with", requests), ("without", [request for request in requests if request.op != "F"])):
+    result = disk.run(disk.DiskParams(transfer="dma"), chosen, image)
+    print(f"{name:7} flushes {result.requests} requests {result.exits_total:6,} exits {result.virtual_ns / 1e6:5.1f} ms")
+# %% [markdown]
 # ## Explain
 #
 # **Words were the problem, then sectors.** A sector is 256 words; by single INs that is 256 exits before the first
@@ -141,6 +183,11 @@ for transfer in ("pio", "multiple", "dma"):
 # **An interrupt is not free either.** It costs the exit that delivers it, a read of the status register that
 # acknowledges it, and two OUTs for the two interrupt controllers (EOI). For a disk that answers in 75 us that is a
 # bargain; for one that is done at once, asking is cheaper. Switch *Interrupts* off and see.
+#
+# **Order is something that you ask for.** Between two flushes a disk may keep any of the writes and lose any, so "first
+# the value, then the record" holds only with a flush between them. All three modes have the command: FLUSH CACHE here,
+# SYNCHRONIZE CACHE for the split disk of lesson 03, FLUSH for the NVMe disk of lesson 05. A host that answered it without
+# passing it on would be faster, and wrong.
 # %% [markdown]
 # ## Exercises
 # %% [exercise] send-through-a-fifo
@@ -158,6 +205,11 @@ ex.check(read)
 # %%
 ex = exercise("add-an-ata-command")
 ex.check(read_native_max)
+# %% [exercise] survive-a-power-cut
+# %% [stub] survive-a-power-cut
+# %%
+ex = exercise("survive-a-power-cut")
+ex.check(replace)
 # %% [markdown]
 # ## In practice
 #

@@ -1,0 +1,3 @@
+def replace(disk, lba, data):
+    """Store `data` from sector `lba` on, then make sector 0 point there; a power cut leaves the old or the new, whole."""
+    ...
