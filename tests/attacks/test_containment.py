@@ -100,7 +100,7 @@ def test_a_guest_killed_with_its_device_at_work_gives_everything_back():
     before, domains, entries = pages_used(host), len(world.iommu.domains), len(world.router.owners)
 
     def kill(_):
-        assert len(world.router.owners) == entries + 2 and function.registers.sqs
+        assert len(world.router.owners) == entries + 2 and function.device.sqs
         with pytest.raises(AssignmentRefused, match="is assigned to it"):
             victim.destroy()
         lent.take_back()
@@ -116,7 +116,7 @@ def test_a_guest_killed_with_its_device_at_work_gives_everything_back():
     assert outcome.verdict in ("PASS", "REJECT"), outcome
     assert world.heir.ram_spa(0) == victim.ram_spa(0)
     assert (len(world.iommu.domains), len(world.router.owners)) == (domains - 1, entries)
-    assert not world.router._guests and not victim.pins and function.assigned_to is None and not function.registers.sqs
+    assert not world.router._guests and not victim.pins and function.assigned_to is None and not function.device.sqs
     assert pages_used(host) <= before
     with pytest.raises(AssignmentRefused, match="holds what attacker left on it"):
         world.lend(function, world.neighbour, number=2)

@@ -122,7 +122,7 @@ class Machine:
                 raise
             return kind, type(error).__name__, str(error)[:20]
         said = int.from_bytes(one[1][:4], "little") if one[0] == "say" else one[1] if one[0] == "host" else 0
-        return kind, said, self.mine.registers.read(0x1C, 4), len(self.rig.router.owners), self.lent.over
+        return kind, said, self.mine.device.read(0x1C, 4), len(self.rig.router.owners), self.lent.over
 
     def acted(self, cpu, one):
         yield from act(self.rig, self.lent, self.bus, self.disk, one)
@@ -132,7 +132,7 @@ class Machine:
         """Interrupts are counted and the neighbour's are its own; what answers in the guest's memory is no RAM of its."""
         rig, lent = self.rig, self.lent
         ours = sum(owner == self.mine.requester for owner in rig.router.owners.values())
-        assert ours <= self.mine.registers.vectors, "more interrupts than the device has"
+        assert ours <= self.mine.device.vectors, "more interrupts than the device has"
         assert self.neighbours_interrupts() == self.known and rig.guests[1].cpu.spurious == 0, "another guest's interrupt"
         guest = rig.guests[0]
         regions = (*guest.mmio.regions, *guest.direct.regions)
@@ -163,6 +163,6 @@ class Machine:
         assert not rig.router.owners and not rig.iommu.domains.keys()
         rig.guests[0].memory.write(0, b"again")
         anew = rig.assign(0, self.mine)
-        assert self.mine.registers.read(0x1C, 4) == 0
+        assert self.mine.device.read(0x1C, 4) == 0
         anew.take_back()
         assert len(rig.host.env._queue) < 300

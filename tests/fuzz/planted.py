@@ -98,7 +98,7 @@ BUGS = (
     ("vpci", "vmio.passthrough.vpci_vsp:VpciVsp._enter_d0",
      "not self.device.is_free(record.window, v.WINDOW)", "False"),
     ("vpci", "vmio.passthrough.assignment:Assignment.is_free", "gpa >= self.guest.ram and", ""),
-    ("vpci", "vmio.passthrough.assignment:Assignment.create_interrupt", "mine + count > self.function.registers.vectors", "False"),
+    ("vpci", "vmio.passthrough.assignment:Assignment.create_interrupt", "mine + count > self.function.vectors", "False"),
     ("vpci", "vmio.passthrough.delivery:InterruptRouter.delete",
      "self.owners.get(first) != requester or self._messages[first] != (address, data)", "first not in self.owners"),
     ("vpci", "vmio.passthrough.delivery:InterruptRouter.retarget",

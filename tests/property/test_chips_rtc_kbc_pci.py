@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 from vmio.devices.pc.i8042 import I8042
 from vmio.devices.pc.port92 import Port92
 from vmio.devices.pc.rtc import Rtc
-from vmio.devices.pci.config import Bar, PciFunction, PciHost
+from vmio.devices.pci.bar import Bar
+from vmio.devices.pci.function import Identity, PciFunction
+from vmio.devices.pci.host import PciHost
 from vmio.devices.pci.piix import IsaBridge, host_bridge, ide_function, power_management
 from vmio.machine.bus import BadAccess
 from vmio.machine.clock import Clock
@@ -132,14 +134,14 @@ def test_kbc_and_port92_any_access(program, other):
     drive(Port92(), None, other)
 
 
-def machine(on_bar):
+def machine():
     host = PciHost()
     host.add(0, 0, host_bridge())
     host.add(1, 0, IsaBridge([Line() for _ in range(16)]))
-    host.add(1, 1, ide_function(on_bar))
+    host.add(1, 1, ide_function())
     host.add(1, 3, power_management())
     bars = {0: Bar(16), 2: Bar(4096, wide=True), 4: Bar(4, io=True)}
-    host.add(2, 0, PciFunction(1, 2, 3, bars=bars, on_bar=on_bar))
+    host.add(2, 0, PciFunction(Identity(1, 2, 3), bars))
     return host
 
 
@@ -151,7 +153,7 @@ ADDRESS = st.builds(lambda where, register: (0, 4, 1 << 31 | where << 8 | regist
 def test_pci_survives(programs):
     host = PciHost()
     events = {}
-    for at, function in machine(None).functions.items():
+    for at, function in machine().functions.items():
         state = events[at] = {}
 
         def watch(index, base, state=state):
@@ -164,7 +166,7 @@ def test_pci_survives(programs):
     saved = host.save()
     host.reset()
     assert not any(base is not None for state in events.values() for base in state.values())
-    fresh = machine(None)
+    fresh = machine()
     assert host.save()["functions"][2:] == fresh.save()["functions"][2:]
     host.restore(saved)
     assert host.save() == saved

@@ -180,7 +180,7 @@ def test_a_hostile_guest_harms_itself_only(steps, interrupts):
     fresh = NvmeController(Clock(), rig.host.memory, media[0], lambda vector: None, serial="VMIOVF00")
     fresh.by_message = False
     fresh.msix.reset()
-    assert mine.registers.save() == fresh.save()
+    assert mine.device.save() == fresh.save()
     assert not rig.router.owners and not rig.iommu.domains.keys() and not rig.guests[0].direct.regions
     rig.host.env.run(until=rig.host.env.now + 10**9)
     for guest in rig.guests:

@@ -116,9 +116,9 @@ def test_taken_back_the_device_is_as_new():
         yield from disk.driver._admin("SET FEATURES", 0x09, low=0x04 | 300 << 32)   # a temperature threshold
         yield from one(disk, "write", 0, 64)
     rig.run(program)
-    assert rig.function.registers.save() != fresh.save()
+    assert rig.function.device.save() != fresh.save()
     lent.take_back()
-    assert rig.function.registers.save() == fresh.save() and rig.function.pci.config == config
+    assert rig.function.device.save() == fresh.save() and rig.function.pci.config == config
     assert not rig.router.owners and rig.iommu.owner(rig.function.requester) is None
     assert not rig.guests[0].direct.regions and not [r for r in rig.guests[0].mmio.regions if "nvme0" in r.name]
     assert not rig.guests[0].cpu.posted and len(rig.iommu.domains) == 0
@@ -204,7 +204,7 @@ def test_a_reset_guest_has_no_device_running():
     rig.run(reads)
     rig.guests[0].enlightened.reset()
     rig.host.env.run(until=rig.host.env.now + 10**9)
-    assert not rig.function.registers.sqs and not rig.guests[0].direct.regions
+    assert not rig.function.device.sqs and not rig.guests[0].direct.regions
     assert rig.run(reads)[0] == DISK[4096:8192]
 
 
@@ -268,7 +268,7 @@ def test_an_interrupt_that_is_not_its_own_is_refused():
             disk.submit("read", 0, 8, BUFFER + 8192, "x")
             disk.flush_ring()
             yield from cpu.hlt(10**7)
-            refused.append(rig.function.blocked)
+            refused.append(rig.function.pci.blocked)
             disk.interrupt(cpu)
         return refused, [tag for tag, error in disk.reap()], cpu.load(BUFFER, 4)
     refused, over, word = rig.run(program)

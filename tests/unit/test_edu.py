@@ -2,7 +2,7 @@
 
 import pytest
 
-from vmio.devices.pci.config import COMMAND, COMMAND_MASTER, COMMAND_MEMORY
+from vmio.devices.pci.header import COMMAND, COMMAND_MASTER, COMMAND_MEMORY
 from vmio.hardware import edu
 from vmio.hardware.edu import Edu
 from vmio.hardware.edu_pci import MSI, EduFunction
@@ -127,9 +127,26 @@ def test_behind_an_iommu_a_refused_page_reads_as_zeros():
     assert host.memory.read(spa, 1) == b"\x55" and [row[3] for row in iommu.faults.taken()] == ["read"]
 
 
-def in_a_slot(sent=None):
-    device, pin = Edu(Clock(), HostMemory(1 << 20)), Line()
-    function = EduFunction(device, pin, send=(lambda address, data: sent.append((address, data))) if sent is not None else None)
+class Memory(HostMemory):
+    """A megabyte, and above it the messages that were `sent`."""
+
+    def __init__(self):
+        super().__init__(1 << 20)
+        self.sent = []
+
+    def write(self, address, data):
+        if address >> 20 == 0xFEE:
+            self.sent.append((address, int.from_bytes(data, "little")))
+        else:
+            super().write(address, data)
+
+
+def in_a_slot(memory=None):
+    memory = memory or Memory()
+    device, pin = Edu(Clock(), memory), Line()
+    function = EduFunction(device)
+    function.intx = pin
+    function.reach(memory)
     return device, function, pin
 
 
@@ -155,8 +172,8 @@ def test_no_dma_without_bus_mastering():
 
 
 def test_by_message():
-    sent = []
-    device, function, pin = in_a_slot(sent)
+    memory = Memory()
+    device, function, pin = in_a_slot(memory)
     function.write(COMMAND, 2, COMMAND_MASTER)
     function.write(MSI + 4, 4, 0xFEE0_1003)
     function.write(MSI + 12, 2, 0x41)
@@ -164,7 +181,7 @@ def test_by_message():
     assert function.read(MSI + 2, 2) == 0x81
     device.write(edu.RAISE, 4, 1)
     device.write(edu.RAISE, 4, 1)
-    assert sent == [(0xFEE0_1000, 0x41)] * 2 and pin.level == 0
+    assert memory.sent == [(0xFEE0_1000, 0x41)] * 2 and pin.level == 0
 
 
 def test_save_and_restore_in_the_middle_of_a_transfer(device):
@@ -213,13 +230,12 @@ def test_a_message_that_is_refused_is_lost():
     iommu = Iommu(host.memory)
     iommu.interrupts.enabled = True
     space = iommu.space(requester_id(0, 3))
-    device = Edu(Clock(), space)
-    function = EduFunction(device, send=space.message)
+    device, function, _ = in_a_slot(space)
     function.write(COMMAND, 2, COMMAND_MASTER)
     function.write(MSI + 4, 4, 0xFEE0_0000)
     function.write(MSI + 2, 2, 1)
     device.write(edu.RAISE, 4, 1)
-    assert device.faults == 1 and iommu.interrupts.refused == 1
+    assert (function.messages, function.blocked) == (1, 1) and iommu.interrupts.refused == 1
     function.write(COMMAND, 2, 0)
     device.write(edu.RAISE, 4, 1)
-    assert iommu.interrupts.refused == 1
+    assert function.blocked == 2 and iommu.interrupts.refused == 1

@@ -7,9 +7,8 @@ import pytest
 
 from vmio import data
 from vmio.devices.board import Board
-from vmio.devices.pci.piix import pirq_of
-from vmio.hardware.nvme.controller import BAR_BYTES, NvmeController
-from vmio.hardware.nvme.pci import pci_function
+from vmio.hardware.nvme.controller import NvmeController
+from vmio.hardware.nvme.pci import NvmeFunction
 from vmio.hypervisor.host import Host
 from vmio.machine.clock import Clock
 from vmio.machine.lines import Line
@@ -29,16 +28,7 @@ def board_with_nvme():
     guest = Host(memory_mib=32).guest(ram_mib=16)
     board = Board(guest)
     controller = NvmeController(guest.clock, guest.memory, Image.open(DISK), fetch_ns=0)
-    regions = []
-
-    def on_bar(index, base):
-        while regions:
-            guest.mmio.detach(regions.pop())
-        if base is not None:
-            regions.append(guest.mmio.attach(base, BAR_BYTES, controller, "nvme", width=4))
-    pin = Line("slot 3 INTA#")
-    pin.connect(lambda level: board.pci.functions[1, 0].set_pirq(pirq_of(3, 0), level))
-    board.pci.add(3, 0, pci_function(controller, pin, on_bar))
+    board.plug(3, NvmeFunction(controller), "nvme")
     return guest, controller
 
 

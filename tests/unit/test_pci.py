@@ -2,7 +2,9 @@
 
 import pytest
 
-from vmio.devices.pci.config import Bar, PciFunction, PciHost
+from vmio.devices.pci.bar import Bar
+from vmio.devices.pci.function import Identity, PciFunction
+from vmio.devices.pci.host import PciHost
 from vmio.devices.pci.piix import IsaBridge, host_bridge, ide_function, pirq_of, power_management
 from vmio.machine.bus import BadAccess, Bus
 from vmio.machine.lines import Line
@@ -17,7 +19,8 @@ class Bench:
         self.host = PciHost(lambda: self.events.append("reset"))
         self.host.add(0, 0, host_bridge())
         self.bridge = self.host.add(1, 0, IsaBridge(self.lines))
-        self.ide = self.host.add(1, 1, ide_function(lambda *event: self.events.append(event)))
+        self.ide = self.host.add(1, 1, ide_function())
+        self.ide.on_bar = lambda *event: self.events.append(event)
         self.host.add(1, 3, power_management())
         self.bus = Bus("io", 65536)
         self.bus.attach(0xCF8, 8, self.host, width=4)
@@ -104,7 +107,7 @@ def test_write_masks(b):
 
 
 def test_status_bits_clear_by_writing_one(b):
-    b.ide.config[0x07] |= 0x20                   # a master abort happened
+    b.ide.header.bytes[0x07] |= 0x20                   # a master abort happened
     b.put(1, 1, 0x06, 2, 0x0000)
     assert b.get(1, 1, 0x06, 2) == 0x2280
     b.put(1, 1, 0x06, 2, 0x2000)
@@ -113,8 +116,8 @@ def test_status_bits_clear_by_writing_one(b):
 
 def test_memory_bars():
     events = []
-    f = PciFunction(0x1011, 0x0009, 0x020000, on_bar=lambda *e: events.append(e),
-                    bars={0: Bar(128), 2: Bar(1 << 14, wide=True, prefetch=True)})
+    f = PciFunction(Identity(0x1011, 0x0009, 0x020000), {0: Bar(128), 2: Bar(1 << 14, wide=True, prefetch=True)})
+    f.on_bar = lambda *e: events.append(e)
     f.write(0x10, 4, 0xFFFF_FFFF)
     assert f.read(0x10, 4) == 0xFFFF_FF80
     f.write(0x18, 4, 0xFFFF_FFFF), f.write(0x1C, 4, 0xFFFF_FFFF)
@@ -129,7 +132,8 @@ def test_memory_bars():
 
 def test_interrupt_pin():
     line = Line()
-    f = PciFunction(0x8086, 1, 0x020000, pin=1, intx=line)
+    f = PciFunction(Identity(0x8086, 1, 0x020000), pin=1)
+    f.intx = line
     f.set_interrupt(1)
     assert line.level == 1 and f.read(0x06, 2) & 8
     f.write(0x04, 2, 0x400)                      # interrupt disable
@@ -182,7 +186,7 @@ def test_refusals(b):
     with pytest.raises(ValueError, match="power of two"):
         Bar(24)
     with pytest.raises(ValueError, match="BAR index"):
-        PciFunction(0, 0, 0, bars={5: Bar(16, wide=True)})
+        PciFunction(Identity(0, 0, 0), {5: Bar(16, wide=True)})
     for offset, size in ((8, 1), (6, 4), (-1, 1)):
         with pytest.raises(BadAccess):
             b.host.read(offset, size)

@@ -24,7 +24,7 @@ def test_an_interrupt_moves_to_another_vcpu(interrupts):
         before = cpu.exits.by_instruction()["VMCALL"]
         function.retarget(message, 0x61, second)
         exits = cpu.exits.by_instruction()["VMCALL"] - before
-        rig.function.registers.msix.notify(1)
+        rig.function.device.msix.notify(1)
         with pytest.raises(DriverError, match="status 0x5"):
             function.retarget((message[0] + 32, 0), 0x61, second)
         return exits

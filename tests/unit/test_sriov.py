@@ -22,7 +22,7 @@ def test_virtual_functions_have_their_own_part_of_the_disk():
     rig.parts(equal_parts)
     functions = virtual.enable(rig.function, 3)
     assert [function.requester for function in functions] == [0x98, 0x99, 0x9A]
-    assert [function.registers.image.sectors for function in functions] == [1365] * 3
+    assert [function.device.image.sectors for function in functions] == [1365] * 3
     for number, function in enumerate(functions):
         rig.assign(number, function)
     for number in range(3):
@@ -101,11 +101,11 @@ def test_the_sriov_capability_as_software_sees_it():
     assert pci.read(0x100, 4) == 0x0001_0010 and pci.read(0x10E, 2) == 64 and pci.read(0x114, 2) == 0x80
     pci.write(0x110, 2, 3)
     pci.write(0x108, 2, 9)
-    assert len(pci.functions) == 3
+    assert len(pci.sriov.functions) == 3
     pci.write(0x110, 2, 5)
     assert pci.read(0x110, 2) == 3      # fixed while they are enabled
     pci.reset()
-    assert pci.functions == [] and pci.read(0x108, 2) == 0
+    assert pci.sriov.functions == [] and pci.read(0x108, 2) == 0
 
 
 def test_a_partition_ends_where_it_ends():

@@ -214,7 +214,7 @@ def test_bus_relations_come_as_a_message_of_the_versions_form():
 def test_as_many_interrupts_as_the_function_has_vectors():
     rig = Rig()
     rig.assign()
-    create, most = v.CREATE_INTERRUPT3.pack(**CREATE), rig.function.registers.vectors
+    create, most = v.CREATE_INTERRUPT3.pack(**CREATE), rig.function.device.vectors
 
     def program(cpu):
         raw = yield from Raw(cpu).open()
@@ -268,7 +268,7 @@ def test_several_messages_at_once(interrupts, count):
         full = v.INTERRUPT_REPLY.parse((yield from raw.ask(v.CREATE_INTERRUPT3.pack(vector=0xE0, count=32, processors=1))))
         late = v.INTERRUPT_REPLY.parse((yield from raw.ask(v.CREATE_INTERRUPT3.pack(vector=0xE1, count=32, processors=1))))
         return third.address - first.address, full.status, late.status
-    vectors = rig.function.registers.vectors
+    vectors = rig.function.device.vectors
     assert rig.run(program) == (0, 0 if 2 * count + 32 <= vectors else v.INSUFFICIENT_RESOURCES, v.INVALID_PARAMETER)
     assert rig.router.owners[other[0] >> 5 & 0x7FFF] == 0x99
     lent.take_back()

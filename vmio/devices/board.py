@@ -13,8 +13,10 @@ from vmio.devices.pc.port61 import Port61
 from vmio.devices.pc.port92 import Port92
 from vmio.devices.pc.rtc import Rtc
 from vmio.devices.pc.uart import Uart
-from vmio.devices.pci.config import PciHost
-from vmio.devices.pci.piix import IsaBridge, host_bridge, ide_function, power_management
+from vmio.devices.pci.dma import SystemMemory
+from vmio.devices.pci.host import PciHost
+from vmio.devices.pci.piix import IsaBridge, host_bridge, ide_function, pirq_of, power_management
+from vmio.devices.pci.slot import connect_bars, connect_pin
 from vmio.machine.lines import Line
 
 RTC_BASE = "2024-02-29T23:59:58"
@@ -47,10 +49,12 @@ class Board:
         self.bus_master = BusMaster(*self.ata, guest.memory)
         self.pci = PciHost(on_reset=self._ask_for_reset)
         self.port92 = Port92(on_reset=self._ask_for_reset)
-        self._bus_master_region = None
-        for slot, function, chip in ((0, 0, host_bridge(guest.ram >> 20)), (1, 0, IsaBridge(lines)),
-                                     (1, 1, ide_function(self._map_bus_master)), (1, 3, power_management())):
+        self.dma = SystemMemory(guest.memory, self._message)
+        self.bridge, ide = IsaBridge(lines), ide_function(self.bus_master)
+        for slot, function, chip in ((0, 0, host_bridge(guest.ram >> 20)), (1, 0, self.bridge), (1, 1, ide),
+                                     (1, 3, power_management())):
             self.pci.add(slot, function, chip)
+        connect_bars(ide, io, guest.mmio, "bus master")
 
         io.attach(0x20, 2, self.pic.master, "pic", handler="hypervisor")
         io.attach(0x40, 4, self.pit, "pit", handler="hypervisor")
@@ -72,6 +76,19 @@ class Board:
                 line.connect(self.pic.input(n))
         guest.connect_interrupts(self.pic, self.int_line)
 
+    def plug(self, slot, function, name, memory=None, number=0):
+        """Put a PCI function in slot `slot` of bus 0 (0 to 31), as its function `number`; returns it.
+
+        Its BARs answer on this board's buses under `name`, its interrupt pin drives the PIRQ
+        that the slot is wired to, and its DMA and messages reach `memory` (default: RAM and
+        the vCPUs' APICs).  ValueError if the place is impossible or taken.
+        """
+        self.pci.add(slot, number, function)
+        connect_bars(function, self.guest.io, self.guest.mmio, name)
+        connect_pin(function, slot, number, lambda pin, level: self.bridge.set_pirq(pirq_of(slot, pin), level))
+        function.reach(self.dma if memory is None else memory)
+        return function
+
     def reset(self):
         """What the reset wire does to every chip.  RAM, the CMOS and the disks keep what they hold."""
         for chip in (self.pic, self.pit, self.port61, self.kbc, self.port92, self.uart, self.rtc, *self.ata,
@@ -82,10 +99,7 @@ class Board:
         """A guest pulled the reset wire through a chip; the chip's own write ends first."""
         self.guest.clock.call_later(0, self.reset)
 
-    def _map_bus_master(self, index, base):
-        """The IDE function's BAR 4 moved: the bus-master registers follow it."""
-        if self._bus_master_region is not None:
-            self.guest.io.detach(self._bus_master_region)
-            self._bus_master_region = None
-        if base is not None and self.guest.io.is_free(base, 16):   # the older chip keeps its ports
-            self._bus_master_region = self.guest.io.attach(base, 16, self.bus_master, "bus master", width=4)
+    def _message(self, destination, vector):
+        """A message-signalled interrupt goes to the local APIC of the vCPU that it names, if there is one."""
+        if destination < len(self.guest.vcpus):
+            self.guest.vcpus[destination].apic.request(vector)

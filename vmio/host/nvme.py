@@ -1,6 +1,6 @@
 """The host's NVMe disk as a PCI function behind the IOMMU: used by the host's own driver, or given to a guest."""
 
-from vmio.devices.pci.config import COMMAND, COMMAND_MASTER, COMMAND_MEMORY
+from vmio.devices.pci.header import COMMAND, COMMAND_MASTER, COMMAND_MEMORY
 from vmio.drivers.nvme import NvmeDriver, memory_needed
 from vmio.hardware.nvme.controller import BAR_BYTES, MSIX_TABLE, NvmeController
 from vmio.hardware.nvme.pci import MSIX_CONTROL
@@ -38,7 +38,7 @@ class HostNvme:
 
     `iommu` and `router` are the host's.  Unless `used` is False the host has a domain
     and a driver for it; `layer` is its block layer.  `parts` is how virtual
-    functions share the medium (`nvme_sriov.PhysicalFunction`).
+    functions share the medium (`PhysicalFunction`).
     """
 
     def __init__(self, host, image, iommu, router, slot=3, used=True, entries=256, total=64, parts=None):
@@ -52,8 +52,7 @@ class HostNvme:
         self.controller = NvmeController(Clock(host.env.now), host.memory, image, lambda vector: None, medium.service)
         pci = PhysicalFunction(self.controller, total, parts=parts, window=medium.window(), at=medium.at)
         bus.attach(BAR, BAR_BYTES, self.controller, "nvme", width=4)
-        self.function = HostFunction("nvme0", requester_id(0, slot), pci, self.controller, iommu, self,
-                                     arrived=medium.arrived)
+        self.function = HostFunction("nvme0", requester_id(0, slot), pci, iommu, self, arrived=medium.arrived)
         self._memory = None
         if used:
             everything = iommu.domain()

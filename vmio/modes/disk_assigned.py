@@ -26,7 +26,7 @@ class Assignable(NamedTuple):
     @property
     def sectors(self):
         """The size of its medium."""
-        return self.function.registers.image.sectors
+        return self.function.device.image.sectors
 
 
 class AssignedDisk:

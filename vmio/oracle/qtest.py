@@ -17,14 +17,12 @@ from contextlib import nullcontext
 from vmio import console
 from vmio.devices.ata.channel import AtaDisk
 from vmio.devices.board import RTC_BASE, Board
-from vmio.devices.pci.piix import pirq_of
-from vmio.hardware import edu
+from vmio.hardware.edu import Edu
 from vmio.hardware.edu_pci import EduFunction
-from vmio.hardware.nvme.controller import BAR_BYTES, NvmeController
-from vmio.hardware.nvme.pci import pci_function
+from vmio.hardware.nvme.controller import NvmeController
+from vmio.hardware.nvme.pci import NvmeFunction
 from vmio.hypervisor.host import Host
 from vmio.machine.clock import NEVER
-from vmio.machine.lines import Line
 from vmio.machine.log import Log
 from vmio.machine.pagetable import TranslationFault
 from vmio.machine.storage import Image
@@ -94,36 +92,19 @@ class Door:
         return registers
 
     def _dma(self, slot):
-        """What a function's DMA reaches: RAM, through the IOMMU if there is one."""
+        """What a function's DMA reaches: the board's memory (None), or what the IOMMU lets through."""
         if self.iommu is None:
-            return self.guest.memory
+            return None
         return DmaSpace(self.iommu.remapper, self.iommu.interrupts, requester_id(0, slot))
 
     def _plug_nvme(self, image, slot=3):
         """The same disk once more, as an NVMe controller in a PCI slot: a client takes the one it has a driver for."""
-        controller = NvmeController(self.guest.clock, self._dma(slot), image, service=self._disk_access, fetch_ns=0)
-        pin, on_bar = self._slot(slot, "nvme", controller, BAR_BYTES, 4)
-        self.board.pci.add(slot, 0, pci_function(controller, pin, on_bar))
+        controller = NvmeController(self.guest.clock, self.guest.memory, image, service=self._disk_access, fetch_ns=0)
+        self.board.plug(slot, NvmeFunction(controller), "nvme", self._dma(slot))
 
     def _plug_edu(self, slot):
         """QEMU's teaching device."""
-        memory = self._dma(slot)
-        device = edu.Edu(self.guest.clock, memory)
-        pin, on_bar = self._slot(slot, "edu", device, edu.BAR_BYTES, 8)
-        self.board.pci.add(slot, 0, EduFunction(device, pin, on_bar, getattr(memory, "message", None)))
-
-    def _slot(self, slot, name, device, length, width):
-        """INTA# of a PCI slot, and the call-back that puts BAR 0 on the bus."""
-        mmio, regions = self.guest.mmio, []
-
-        def on_bar(index, base):
-            while regions:
-                mmio.detach(regions.pop())
-            if base is not None and mmio.is_free(base, length):
-                regions.append(mmio.attach(base, length, device, name, width=width))
-        pin, bridge = Line(f"slot {slot} INTA#"), self.board.pci.functions[1, 0]
-        pin.connect(lambda level: bridge.set_pirq(pirq_of(slot, 0), level))
-        return pin, on_bar
+        self.board.plug(slot, EduFunction(Edu(self.guest.clock, self.guest.memory)), "edu", self._dma(slot))
 
     def _disk_access(self, kind, sectors, done):
         self._unfinished.append(done)

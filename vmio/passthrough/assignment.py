@@ -12,6 +12,8 @@ void, queues and registers are gone), its interrupts and its place in the domain
 are taken away, and only then has the host it again.
 """
 
+from vmio.devices.pci.msix import MsixCapability
+from vmio.machine.memory import PAGE
 from vmio.passthrough import retarget
 from vmio.passthrough.guest_config import GuestConfig
 from vmio.passthrough.vpci_vsp import VpciVsp
@@ -34,7 +36,7 @@ def assign(function, guest, server, router, domain=None, interrupts="injected", 
     `interrupts` "injected" or "posted"; `number` tells a guest's passed-through
     devices apart.  `AssignmentRefused` if it is somebody's already, if the host is
     using it, if the guest's RAM is not all there, if its bus has no channel left, or if
-    the medium still holds what another guest may have written: `function.erase()` first,
+    the device still holds what another guest may have stored: `function.erase()` first,
     or say `inherit`.
     """
     if interrupts not in INTERRUPTS:
@@ -53,7 +55,7 @@ def assign(function, guest, server, router, domain=None, interrupts="injected", 
         server.check_room()
     except NoChannelLeft as error:
         raise AssignmentRefused(f"{function.name}: {error}") from error
-    if function.last_guest not in (None, guest) and not inherit:
+    if function.leaves_data(guest) and not inherit:
         raise AssignmentRefused(f"{function.name} holds what {function.last_guest.name} left on it; erase() it, or inherit")
     hole = guest.missing_ram()
     if hole is not None:
@@ -88,7 +90,7 @@ class Assignment:
         guest.pins[function.name] = PINNED
         guest.on_destroy.insert(0, self._guest_ends)
         self.config = GuestConfig(function.pci, self._bar_moves)
-        self._mapped = []                                 # (bus, region)
+        self._mapped = {}                                 # BAR index -> [(bus, region)]
         self._acquired = False
         self.vsp = VpciVsp(self.host, guest, self, number)
         self.vsp.on_ejected = lambda status: self.take_back()
@@ -144,8 +146,11 @@ class Assignment:
                 "subsystem": pci.get(0x2E, 2), "serial": self.function.requester}
 
     def is_free(self, gpa, length):
-        """May something of ours answer at these guest-physical addresses?  No RAM, no other device, whole pages."""
-        return (gpa % 4096 == 0 and gpa >= self.guest.ram and self.guest.mmio.is_free(gpa, length)
+        """May something of ours answer at these guest-physical addresses?  No RAM, no other device, whole pages.
+
+        What is smaller than a page is aligned to its own size.
+        """
+        return (gpa % min(length, PAGE) == 0 and gpa >= self.guest.ram and self.guest.mmio.is_free(gpa, length)
                 and self.guest.direct.is_free(gpa, length))
 
     def acquired(self):
@@ -157,7 +162,8 @@ class Assignment:
     def released(self):
         """The guest has let go of everything: BARs and interrupts go, the device is reset."""
         self._acquired = False
-        self._unmap()
+        for index in list(self._mapped):
+            self._unmap(index)
         self.router.delete_all(self.function.requester)
         self.config.reset()
         if self.function.assigned_to is self:
@@ -170,7 +176,7 @@ class Assignment:
     def create_interrupt(self, cpu, vector, count=1):
         """(address, data) of a new message, or of the first of `count` in a row; None if there are not so many left."""
         mine = sum(owner == self.function.requester for owner in self.router.owners.values())
-        if mine + count > self.function.registers.vectors:
+        if mine + count > self.function.vectors:
             return None
         try:
             return self.router.create(self.function.requester, cpu, vector, self.posted, count)
@@ -188,49 +194,45 @@ class Assignment:
         """Take one back; False if the device has none with this message."""
         return self.router.delete(self.function.requester, address, data)
 
-    # BAR 0 in guest-physical memory.
+    # The BARs in guest-physical memory.
 
     def _bar_moves(self, index, base):
-        """BAR 0 answers at `base`, or nowhere; over RAM or another device it answers nowhere."""
-        self._unmap()
-        size = self.config.bars[index].size
-        if base is None or not self._acquired or not self.is_free(base, size):
+        """A BAR answers at `base`, or nowhere; over RAM or another device it answers nowhere."""
+        self._unmap(index)
+        bar = self.config.bars[index]
+        if base is None or not self._acquired or not self.is_free(base, bar.size):
             return
-        at, length = self.function.direct
-        self._map(self.guest.direct, base + at, length, _Registers(self.function, self.guest, at))
-        at, length = self.function.trapped
-        self._map(self.guest.mmio, base + at, length, _Part(self.function.registers, at))
+        mapped, name = self._mapped.setdefault(index, []), self.function.name
+        watched = f"{name} MSI-X" if self.function.pci.find(MsixCapability) else f"{name} registers"
+        for at, length, direct in self.function.parts(index):
+            part = (_Direct if direct else _Part)(bar.registers, at, self.function, self.guest)
+            bus, shown = (self.guest.direct, name) if direct else (self.guest.mmio, watched)
+            mapped.append((bus, bus.attach(base + at, length, part, shown, width=bar.width)))
 
-    def _map(self, bus, gpa, length, device):
-        self._mapped.append((bus, bus.attach(gpa, length, device, f"{self.function.name} MSI-X" if bus is self.guest.mmio
-                                             else self.function.name, width=4)))
-
-    def _unmap(self):
-        while self._mapped:
-            bus, region = self._mapped.pop()
+    def _unmap(self, index):
+        for bus, region in self._mapped.pop(index, ()):
             bus.detach(region)
 
 
 class _Part:
-    """The device's registers from `start` on."""
+    """A part of a BAR, from `start` on: `registers` answer there."""
 
-    def __init__(self, registers, start):
-        self.registers, self.start = registers, start
+    def __init__(self, registers, start, function, guest):
+        self.registers, self.start, self.function, self.guest = registers, start, function, guest
 
     def read(self, offset, size):
+        """Return what the register reads."""
         return self.registers.read(self.start + offset, size)
 
     def write(self, offset, size, value):
+        """Write the register."""
         self.registers.write(self.start + offset, size, value)
 
 
-class _Registers(_Part):
+class _Direct(_Part):
     """The pages that a guest reaches without an exit; the device learns at what time a store comes in."""
 
-    def __init__(self, function, guest, start):
-        super().__init__(function.registers, start)
-        self.function, self.guest = function, guest
-
     def write(self, offset, size, value):
+        """Write the register at the guest's time."""
         self.function.arrived(self.guest.clock.now)
         self.registers.write(self.start + offset, size, value)

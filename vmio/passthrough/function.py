@@ -1,62 +1,75 @@
 """A PCI function of the host that can be given to a guest: its registers, its DMA, its messages.
 
-    function = HostFunction("nvme0", requester_id(0, 3), pci, controller, iommu)
+    function = HostFunction("nvme0", requester_id(0, 3), pci, iommu)
 
-`pci` is its configuration space (`NvmeFunction`), `registers` what is behind BAR 0.
-All that it does to memory goes through `iommu.space(requester)`, interrupts included.
+`pci` is its `PciFunction`, which says what the device is: BARs and what answers there,
+what of them a guest may reach without an exit, how it is reset and scrubbed.  All
+that it does to memory goes through `iommu.space(requester)`, interrupts included.
 """
 
-from vmio.machine.pagetable import TranslationFault
-
-DIRECT, TRAPPED = (0x0000, 0x2000), (0x2000, 0x2000)   # (offset, bytes) in BAR 0 of an NVMe controller
+from vmio.machine.memory import PAGE
 
 
 class HostFunction:
     """`owner` is the host's user of the device, with `let_go()` and `take_up()`, or None if the host has no driver for it.
 
     `let_go()` raises ValueError while the host's requests are under way.
-    `direct` and `trapped` are the parts of BAR 0 that a guest may reach without an
-    exit, and those that the host watches.  `arrived(ns)` is told when a guest's store comes in.
+    `arrived(ns)` is told when a guest's store comes in (default: the function is told).
     """
 
-    def __init__(self, name, requester, pci, registers, iommu, owner=None, direct=DIRECT, trapped=TRAPPED, arrived=None):
-        self.name, self.requester, self.pci, self.registers = name, requester, pci, registers
-        self.iommu, self.owner, self.direct, self.trapped = iommu, owner, direct, trapped
-        self.arrived = arrived or (lambda ns: None)
+    def __init__(self, name, requester, pci, iommu, owner=None, arrived=None):
+        self.name, self.requester, self.pci, self.iommu, self.owner = name, requester, pci, iommu, owner
+        self.arrived = arrived or pci.arrived
         self.space = iommu.space(requester)
         self.assigned_to = None           # the `Assignment`, while a guest has it
         self.present = True               # a virtual function goes when its physical one disables it
-        self.last_guest = None            # whose data may be on the medium
+        self.last_guest = None            # whose data may be on the device
         self.children = []                # its virtual functions (`virtual.enable`)
-        self.messages = self.blocked = 0  # that left, and of them those that the IOMMU refused
         pci.reach(self.space)
-        registers.msix.send = self._send
+
+    @property
+    def device(self):
+        """The device behind the function."""
+        return self.pci.device
+
+    @property
+    def vectors(self):
+        """How many interrupts by message the device can tell apart."""
+        return self.pci.vectors
 
     def reset(self):
-        """Function level reset: queues, registers, MSI-X and configuration as at power-on; what was under way is void."""
+        """Function level reset: the device, MSI and configuration as at power-on; what was under way is void."""
         self.pci.reset()
 
     def erase(self):
-        """All sectors become zeros: what a guest has stored is gone, too.  ValueError while a guest has the device."""
+        """Wipe what guests have stored on the device.  ValueError while a guest has it."""
         if self.assigned_to is not None:
             raise ValueError(f"{self.name}: is assigned to {self.assigned_to.guest.name}")
-        image = self.registers.image
-        for lba in range(0, image.sectors, 2048):
-            count = min(2048, image.sectors - lba)
-            image.write(lba, bytes(512 * count))
+        self.pci.scrub()
         self.last_guest = None
 
-    def _send(self, vector):
-        """MSI-X: the write of a message.  One that the IOMMU refuses is lost, and recorded there."""
-        address, data = self.registers.msix.message(vector)
-        self.messages += 1
-        if not self.pci.is_master:
-            self.blocked += 1
-            return
-        try:
-            self.space.message(address, data)
-        except TranslationFault:
-            self.blocked += 1
+    def leaves_data(self, guest):
+        """May somebody else than `guest` have left something on the device that a reset keeps?"""
+        return self.pci.persistent and self.last_guest not in (None, guest)
+
+    def parts(self, index):
+        """Cut a BAR for a guest: a list of (offset, bytes, direct?).
+
+        Pages are what an address translation can give away, so a page with a watched
+        byte in it is trapped, and so is a BAR that does not fill a page.
+        """
+        bar = self.pci.bars[index]
+        if bar.size < PAGE:
+            return [(0, bar.size, False)]
+        trapped = {page for at, size in self.pci.watched(index) for page in range(at // PAGE, -(-(at + size) // PAGE))}
+        edges = sorted({0, bar.size // PAGE, *trapped, *(page + 1 for page in trapped)})
+        parts = []
+        for first, end in zip(edges, edges[1:]):
+            if parts and parts[-1][2] == (first not in trapped):
+                parts[-1] = (parts[-1][0], parts[-1][1] + (end - first) * PAGE, parts[-1][2])
+            else:
+                parts.append((first * PAGE, (end - first) * PAGE, first not in trapped))
+        return parts
 
     def __repr__(self):
         return f"HostFunction({self.name!r})"

@@ -7,53 +7,60 @@ mastering, INTx and everything from 40h on go to the device.
 Public source of the window: Linux drivers/pci/controller/pci-hyperv.c (hv_pcifront_read_config).
 """
 
-from vmio.devices.pci import config as pci
+from vmio.devices.pci import header as h
+from vmio.devices.pci.bar import BARS
+from vmio.devices.pci.function import Identity, PciFunction
 from vmio.machine.bus import BadAccess, all_ones
 from vmio.vmbus.pci.vpci import CONFIG_PAGE
 
-PASSED = pci.COMMAND_MASTER | pci.COMMAND_SERR | pci.COMMAND_INTX_OFF
+PASSED = h.COMMAND_MASTER | h.COMMAND_SERR | h.COMMAND_INTX_OFF
 
 
-class GuestConfig(pci.PciFunction):
-    """Over the real function `real`; `on_bar(index, base)` as for any function, with guest-physical bases."""
+class GuestConfig(PciFunction):
+    """Over the real function `real`; `on_bar(index, base)` as for any function, with guest-physical bases.
+
+    The guest has the memory BARs only: vPCI gives it no ports.
+    """
 
     def __init__(self, real, on_bar):
         def word(at):
             return real.get(at, 2)
 
-        super().__init__(word(pci.VENDOR), word(pci.DEVICE), real.get(pci.CLASS, 3), real.config[pci.REVISION],
-                         (word(pci.SUBSYSTEM), word(pci.SUBSYSTEM + 2)), real.config[pci.HEADER_TYPE],
-                         word(pci.STATUS), real.bars, pin=0, on_bar=on_bar,
-                         preset={pci.CAPABILITIES: real.config[pci.CAPABILITIES]})
-        self.real = real
+        super().__init__(Identity(word(h.VENDOR), word(h.DEVICE), real.get(h.CLASS, 3), real.get(h.REVISION, 1),
+                                  (word(h.SUBSYSTEM), word(h.SUBSYSTEM + 2))),
+                         {index: bar for index, bar in real.bars.items() if not bar.io},
+                         preset={at: real.get(at, 1) for at in (h.STATUS, h.STATUS + 1, h.HEADER_TYPE, h.CAPABILITIES)})
+        self.on_bar, self.real = on_bar, real
         self.reads = self.writes = 0
 
     def read(self, offset, size):
-        """Configuration bytes as the guest is to see them."""
+        """Configuration bytes as the guest is to see them: the header is the copy, what follows is the device's."""
         self.reads += 1
-        self.config[pci.DEVICE_SPECIFIC:] = self.real.config[pci.DEVICE_SPECIFIC:]
-        return super().read(offset, size)
+        ours = min(size, max(h.DEVICE_SPECIFIC - offset, 0))
+        value = super().read(offset, ours) if ours else 0
+        if ours < size:
+            value |= self.real.read(offset + ours, size - ours) << 8 * ours
+        return value
 
     def write(self, offset, size, value):
         """A guest's write: to the copy, and what concerns the device to the device."""
         self.writes += 1
-        if offset >= pci.DEVICE_SPECIFIC:
+        if offset >= h.DEVICE_SPECIFIC:
             self.real.write(offset, size, value)
             return
-        size = min(size, pci.DEVICE_SPECIFIC - offset)
+        size = min(size, h.DEVICE_SPECIFIC - offset)
         super().write(offset, size, value & all_ones(size))
-        if offset < pci.COMMAND + 2 and offset + size > pci.COMMAND:
-            command = self.get(pci.COMMAND, 2) & PASSED
-            self.real.write(pci.COMMAND, 2, self.real.get(pci.COMMAND, 2) & ~PASSED | command)
+        if offset < h.COMMAND + 2 and offset + size > h.COMMAND:
+            command = self.get(h.COMMAND, 2) & PASSED
+            self.real.write(h.COMMAND, 2, self.real.get(h.COMMAND, 2) & ~PASSED | command)
 
     def probe(self):
         """What each BAR register reads after all ones were written: a list of six."""
-        values = [0] * pci.BARS
+        values = [0] * BARS
         for index, bar in self.bars.items():
-            mask = -bar.size % (1 << 8 * bar.width) | bar.kind
-            values[index] = mask & 0xFFFF_FFFF
+            values[index] = bar.probed & 0xFFFF_FFFF
             if bar.wide:
-                values[index + 1] = mask >> 32
+                values[index + 1] = bar.probed >> 32
         return values
 
 
@@ -71,7 +78,7 @@ class ConfigWindow:
                 raise BadAccess(f"vpci window: nothing at {offset:#x}")
             return self.slot & all_ones(size)
         function = self.functions.get(self.slot)
-        if function is None or offset - CONFIG_PAGE >= pci.CONFIG_BYTES:
+        if function is None or offset - CONFIG_PAGE >= h.CONFIG_BYTES:
             raise BadAccess(f"vpci window: no function {self.slot:#x}, or not at {offset:#x}")
         return function.read(offset - CONFIG_PAGE, size)
 
@@ -79,7 +86,7 @@ class ConfigWindow:
         """Page 0: select a slot; page 1: write that function's space."""
         if offset >= CONFIG_PAGE:
             function = self.functions.get(self.slot)
-            if function is None or offset - CONFIG_PAGE >= pci.CONFIG_BYTES:
+            if function is None or offset - CONFIG_PAGE >= h.CONFIG_BYTES:
                 raise BadAccess(f"vpci window: no function {self.slot:#x}, or not at {offset:#x}")
             function.write(offset - CONFIG_PAGE, size, value)
         elif offset == 0 and size == 4:

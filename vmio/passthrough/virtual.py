@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from vmio.hardware.nvme import sriov as s
+from vmio.devices.pci import sriov as s
 from vmio.passthrough.assignment import AssignmentRefused
 from vmio.passthrough.function import HostFunction
 
@@ -10,25 +10,25 @@ SEVERAL = SimpleNamespace(name="several guests")
 
 
 def enable(function, count):
-    """Make `count` virtual functions of `function` (a `HostFunction` whose `pci` is a `PhysicalFunction`); a list.
+    """Make `count` virtual functions of `function` (a `HostFunction` with the SR-IOV capability); a list.
 
     ValueError for a number that it can't; `AssignmentRefused` while it is a guest's
     or has virtual functions.
     """
-    pci = function.pci
-    if not 1 <= count <= getattr(pci, "total", 0):
-        raise ValueError(f"{function.name}: virtual functions {count}; 1 to {getattr(pci, 'total', 0)}")
+    pci, sriov = function.pci, function.pci.find(s.Sriov)
+    total = sriov.total if sriov is not None else 0
+    if not 1 <= count <= total:
+        raise ValueError(f"{function.name}: virtual functions {count}; 1 to {total}")
     if function.assigned_to is not None:
         raise AssignmentRefused(f"{function.name} is {function.assigned_to.guest.name}'s, with all that is in it")
     if function.children:
         raise AssignmentRefused(f"{function.name}: has {len(function.children)} virtual functions; disable them first")
-    pci.write(s.CAPABILITY + s.NUMBER, 2, count)
-    pci.write(s.CAPABILITY + s.CONTROL, 2, s.ENABLE | s.MEMORY_ENABLE)
-    function.children = [
-        HostFunction(f"{function.name}-vf{vf.number}", function.requester + vf.requester_offset, vf, vf.controller,
-                     function.iommu, arrived=getattr(vf.controller.service, "arrived", None)) for vf in pci.functions]
+    pci.write(sriov.at + s.NUMBER, 2, count)
+    pci.write(sriov.at + s.CONTROL, 2, s.ENABLE | s.MEMORY_ENABLE)
+    function.children = [HostFunction(f"{function.name}-vf{number}", sriov.requester(number, function.requester), vf,
+                                      function.iommu) for number, vf in enumerate(sriov.functions)]
     for child in function.children:
-        child.last_guest = function.last_guest      # its part of the medium may hold the same data
+        child.last_guest = function.last_guest      # its part of the device may hold the same data
     return list(function.children)
 
 
@@ -42,4 +42,6 @@ def disable(function):
         if child.last_guest not in (None, function.last_guest):
             function.last_guest = child.last_guest if function.last_guest is None else SEVERAL
     function.children = []
-    function.pci.write(s.CAPABILITY + s.CONTROL, 2, 0)
+    sriov = function.pci.find(s.Sriov)
+    if sriov is not None:
+        function.pci.write(sriov.at + s.CONTROL, 2, 0)

@@ -6,9 +6,15 @@ mask goes.  Source: PCI Local Bus Specification 3.0, 6.8.2 "MSI-X Capability and
 Table Structures".
 """
 
+from vmio.devices.pci.capabilities import Capability
+
 ENTRY_BYTES = 16
 CONTROL = 12            # offset of vector control in an entry
 MASKED = 1
+
+MSIX_ID = 0x11
+MESSAGE_CONTROL, TABLE, PENDING = 2, 4, 8      # offsets in the capability
+ENABLE, FUNCTION_MASK = 0x8000, 0x4000         # of MESSAGE_CONTROL
 
 
 class Msix:
@@ -88,3 +94,29 @@ class Msix:
         self.table = bytearray.fromhex(state["table"])
         self.pending, self.enabled = state["pending"], state["enabled"]
         self.function_masked = state["function_masked"]
+
+
+class MsixCapability(Capability):
+    """How software finds the tables of `msix` (an `Msix`), and switches it on: (BAR index, offset) of `table` and `pending`."""
+
+    def __init__(self, msix, table, pending, at=None):
+        (bar, offset), (pending_bar, pending_offset) = table, pending
+        super().__init__(MSIX_ID, 12, [(MESSAGE_CONTROL, 2, msix.vectors - 1), (TABLE, 4, offset | bar),
+                                       (PENDING, 4, pending_offset | pending_bar)],
+                         [(MESSAGE_CONTROL, 2, ENABLE | FUNCTION_MASK)], at)
+        self.msix, self.vectors = msix, msix.vectors
+
+    def joined(self, function):
+        """Messages of the table are the function's from now on."""
+        super().joined(function)
+        self.msix.send = lambda vector: function.message(*self.msix.message(vector))
+
+    def obey(self):
+        """Message control says whether, and whether now."""
+        control = self.get(MESSAGE_CONTROL, 2)
+        self.msix.control(bool(control & ENABLE), bool(control & FUNCTION_MASK))
+
+    def tables(self):
+        """The table and the pending bits, eight bytes for 64 vectors."""
+        table, pending = self.get(TABLE, 4), self.get(PENDING, 4)
+        return [(table & 7, table & ~7, ENTRY_BYTES * self.vectors), (pending & 7, pending & ~7, 8 * -(-self.vectors // 64))]

@@ -11,11 +11,14 @@ routing, BAR 4.  Timing, cache and decode registers hold what is written.
 Sources: Intel 290549 (82441FX PMC), 290550 (82371SB PIIX3), 290562 (82371AB PIIX4).
 """
 
-from vmio.devices.pci.config import MULTIFUNCTION, Bar, PciFunction
+from vmio.devices.pci.bar import Bar
+from vmio.devices.pci.function import Identity, PciFunction
+from vmio.devices.pci.header import HEADER_TYPE, STATUS
 
 INTEL = 0x8086
 SUBSYSTEM = (0x1AF4, 0x1100)   # no 1996 chip has one; QEMU's identity, so that drivers see its `pc`
-MEDIUM, FAST_BACK_TO_BACK = 0x0200, 0x0080  # status: DEVSEL# timing, back-to-back capable
+MEDIUM, FAST_BACK_TO_BACK = {STATUS + 1: 0x02}, {STATUS: 0x80}   # DEVSEL# timing, back-to-back capable
+MULTIFUNCTION = {HEADER_TYPE: 0x80}
 BUS_MASTER_BAR, BUS_MASTER_PORTS = 4, 16
 PIRQS = 4
 PIRQ_ROUTE = 0x60              # one byte each for PIRQA# to PIRQD# (PIIX3 2.2.9)
@@ -24,17 +27,14 @@ ROUTE_OFF = 0x80               # bit 7: not routed
 
 def host_bridge(ram_mib=16):
     """The 440FX.  57h tells RAM in units of 8 MiB, 72h is SMRAM control at its default."""
-    return PciFunction(INTEL, 0x1237, 0x060000, revision=2, subsystem=SUBSYSTEM,
+    return PciFunction(Identity(INTEL, 0x1237, 0x060000, revision=2, subsystem=SUBSYSTEM),
                        preset={0x57: min(ram_mib // 8, 255), 0x72: 0x02})
 
 
-def ide_function(on_bar=None):
-    """The PIIX3's IDE function: legacy ports and interrupts, and 16 bus-master ports in BAR 4.
-
-    `on_bar(4, base)` tells where the bus-master registers answer, None if nowhere.
-    """
-    return PciFunction(INTEL, 0x7010, 0x010180, subsystem=SUBSYSTEM, status=MEDIUM | FAST_BACK_TO_BACK,
-                       bars={BUS_MASTER_BAR: Bar(BUS_MASTER_PORTS, io=True)}, on_bar=on_bar)
+def ide_function(bus_master=None):
+    """The PIIX3's IDE function: legacy ports and interrupts, and in BAR 4 the 16 ports of `bus_master`."""
+    return PciFunction(Identity(INTEL, 0x7010, 0x010180, subsystem=SUBSYSTEM), preset=MEDIUM | FAST_BACK_TO_BACK,
+                       bars={BUS_MASTER_BAR: Bar(BUS_MASTER_PORTS, io=True, registers=bus_master)})
 
 
 def power_management():
@@ -42,9 +42,9 @@ def power_management():
 
     5Fh, 63h and 67h tell which legacy devices the board has; 67h bit 3 is serial port A.
     """
-    return PciFunction(INTEL, 0x7113, 0x068000, revision=3, subsystem=SUBSYSTEM, pin=1,
-                       status=MEDIUM | FAST_BACK_TO_BACK,
-                       preset={0x40: 0x01, 0x5F: 0x10, 0x63: 0x60, 0x67: 0x08, 0x90: 0x01, 0x91: 0xB1, 0xD2: 0x09})
+    return PciFunction(Identity(INTEL, 0x7113, 0x068000, revision=3, subsystem=SUBSYSTEM), pin=1,
+                       preset=MEDIUM | FAST_BACK_TO_BACK | {
+                           0x40: 0x01, 0x5F: 0x10, 0x63: 0x60, 0x67: 0x08, 0x90: 0x01, 0x91: 0xB1, 0xD2: 0x09})
 
 
 def pirq_of(device, pin):
@@ -66,8 +66,8 @@ class IsaBridge(PciFunction):
                 0x69: 0x02, 0x70: 0x80, 0x76: 0x0C, 0x77: 0x0C, 0x78: 0x02, 0xA0: 0x08, 0xA8: 0x0F}
 
     def __init__(self, isa_lines):
-        super().__init__(INTEL, 0x7000, 0x060100, subsystem=SUBSYSTEM, header_type=MULTIFUNCTION, status=MEDIUM,
-                         preset=self.POWER_ON)
+        super().__init__(Identity(INTEL, 0x7000, 0x060100, subsystem=SUBSYSTEM),
+                         preset=MULTIFUNCTION | MEDIUM | self.POWER_ON)
         self.isa_lines = isa_lines
         self.pirq = [0] * PIRQS
         self._driven = set()
@@ -101,7 +101,7 @@ class IsaBridge(PciFunction):
     def _route(self):
         """Drive each ISA line that is, or was, some PIRQ's."""
         high = {}
-        for level, route in zip(self.pirq, self.config[PIRQ_ROUTE:PIRQ_ROUTE + PIRQS]):
+        for level, route in zip(self.pirq, self.header.bytes[PIRQ_ROUTE:PIRQ_ROUTE + PIRQS]):
             if route < len(self.isa_lines):
                 high[route] = high.get(route, 0) | level
         for line in sorted(self._driven | set(high)):

@@ -1,0 +1,48 @@
+"""What a function's DMA and messages reach: nothing without bus mastering; on a PC, RAM and the processors' APICs.
+
+Sources: PCI Local Bus Specification 3.0, 6.2.2 "Device Control" (bit 2, bus master);
+Intel SDM vol. 3A, "Message Signalled Interrupts" (what is in a message's address and data).
+"""
+
+from vmio.machine.memory import MemoryFault
+
+MESSAGES = range(0xFEE0_0000, 0xFEF0_0000)
+LOGICAL = 1 << 2                        # of a message's address: destination mode
+DELIVERY, LOWEST_PRIORITY = 0x700, 0x100     # of its data: bits 10:8, of which 0 is fixed
+
+
+class NoMemory:
+    """What DMA reaches without bus mastering: nothing."""
+
+    @staticmethod
+    def read(address, length):
+        """Always `MemoryFault`."""
+        raise MemoryFault(f"DMA read of {length} bytes at {address:#x}: the function is no bus master")
+
+    @staticmethod
+    def write(address, data):
+        """Always `MemoryFault`."""
+        raise MemoryFault(f"DMA write of {len(data)} bytes at {address:#x}: the function is no bus master")
+
+
+class SystemMemory:
+    """RAM (`memory`), and at FEExxxxxh a message: `deliver(destination, vector)` for a fixed one to one processor.
+
+    Messages of other kinds, and with vectors below 16, are nobody's.
+    """
+
+    def __init__(self, memory, deliver):
+        self.memory, self.deliver = memory, deliver
+
+    def read(self, address, length):
+        """Return `length` bytes of RAM; `TranslationFault` where none is."""
+        return self.memory.read(address, length)
+
+    def write(self, address, data):
+        """Store `data`, or send the message that it is; `TranslationFault` where neither is."""
+        if address not in MESSAGES or len(data) != 4:
+            self.memory.write(address, data)
+            return
+        data = int.from_bytes(data, "little")
+        if not address & LOGICAL and data & DELIVERY in (0, LOWEST_PRIORITY) and data & 0xFF >= 16:
+            self.deliver(address >> 12 & 0xFF, data & 0xFF)
