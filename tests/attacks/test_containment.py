@@ -15,7 +15,7 @@ from vmio.vmbus.bus.host_channel import State
 
 def pages_used(host):
     """Pages of host memory that somebody has."""
-    return host.memory._next // PAGE - sum(pages for _, pages in host.memory._free)
+    return host.memory.size // PAGE - host.memory.free_pages
 
 
 def later(host, program):

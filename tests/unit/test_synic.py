@@ -340,7 +340,7 @@ def test_the_vp_assist_page_lies_over_ram_and_wants_each_eoi():
 def test_a_page_that_there_is_no_memory_for_is_a_fault_of_the_guest():
     cpu, hv = machine()
     memory = cpu.guest.host.memory
-    while memory._free or memory._next < memory.size:
+    while memory.free_pages:
         memory.allocate(1)
     with pytest.raises(GuestFault, match="#GP, VP assist page: host memory"):
         cpu.wrmsr(ASSIST, 0x10_7001)

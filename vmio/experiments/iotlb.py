@@ -35,7 +35,7 @@ def machine(entries=64):
     host = Host(memory_mib=16)
     guest = host.guest("owner", ram_mib=4)
     iommu = Iommu(host.memory, iotlb_entries=entries)
-    domain = iommu.domain(allowed=[(guest.ram_spa(0), guest.ram)])
+    domain = iommu.domain(allowed=[(spa, length) for _, spa, length in guest.backing.runs()])
     iommu.attach(DEVICE, domain)
     iommu.enable()
     return guest, iommu, domain, iommu.space(DEVICE)

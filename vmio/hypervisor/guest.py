@@ -2,12 +2,13 @@
 
 from vmio.hypervisor.apic import X2APIC_EOI
 from vmio.hypervisor.faults import GuestFault
+from vmio.hypervisor.ram import GuestRam
 from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.bus import Bus
 from vmio.machine.clock import Clock
 from vmio.machine.lines import Line
 from vmio.machine.memory import PAGE
-from vmio.machine.pagetable import EXECUTE, LARGE_PAGE, READ, WRITE, PageTable
+from vmio.machine.pagetable import READ, PageTable
 from vmio.machine.space import AddressSpace
 
 ISA_LINES = 16
@@ -36,9 +37,9 @@ class Guest:
         self.direct = Bus("passed-through registers", 1 << 48)
         self.pins = {}                 # what holds the guest and its RAM in place -> why
         self.lines = [Line(f"IRQ{n}") for n in range(ISA_LINES)]
-        self._ram_spa = host.memory.allocate(self.ram // PAGE, align=LARGE_PAGE // PAGE)
+        self.backing = GuestRam(host.memory, self.ram)
         self.slat = PageTable(host.memory)
-        self.slat.map(0, self._ram_spa, self.ram, READ | WRITE | EXECUTE)
+        self.backing.attach(self.slat)
         self.memory = AddressSpace(host.memory, self.slat)
         self.hypercalls = {}   # code -> function(guest, vcpu, control, input_gpa, output_gpa) -> status
         self.msrs = {TIME_REF_COUNT: (lambda cpu: cpu.now // 100, None),
@@ -104,10 +105,32 @@ class Guest:
         return handler(self, cpu, control, input_gpa, output_gpa)
 
     def ram_spa(self, gpa):
-        """Where the host keeps the RAM of this guest-physical address (whatever lies over it in the SLAT table)."""
-        if not 0 <= gpa < self.ram:
-            raise ValueError(f"guest {self.name}: no RAM at {gpa:#x}, it ends at {self.ram:#x}")
-        return self._ram_spa + gpa
+        """Return where the host keeps the RAM of this guest-physical address (whatever lies over it in the SLAT table).
+
+        ValueError where no RAM is: beyond its end, or where it was taken away.
+        """
+        spa = self.backing.spa(gpa) if gpa >= 0 else None
+        if spa is None:
+            raise ValueError(f"guest {self.name}: no RAM at {gpa:#x}, it ends at {self.ram:#x}"
+                             + (" and was taken away there" if 0 <= gpa < self.ram else ""))
+        return spa
+
+    def take_ram(self, gpa, length):
+        """Take RAM away while the guest runs; the host has the pages back, scrubbed.
+
+        ValueError for a guest that can't lose memory now, for pages that the hypervisor
+        has laid something over, and for what is not all there.
+        """
+        self.check_movable("memory taken away")
+        if self.enlightened is not None:
+            for page in range(gpa, gpa + length, PAGE):
+                if self.enlightened.overlays.covers(page):
+                    raise ValueError(f"guest {self.name}: RAM at {page:#x} lies under a page of the hypervisor's")
+        self.backing.remove(gpa, length)
+
+    def give_ram(self, gpa, length):
+        """Give zeroed RAM where none is, up to the end that the guest was made with; ValueError, `OutOfMemory`."""
+        self.backing.add(gpa, length)
 
     def check_movable(self, what):
         """ValueError if the guest can't be saved, moved, or lose memory (`what` says which) now."""
@@ -129,7 +152,7 @@ class Guest:
         for release in self.on_destroy:
             release()
         self.slat.free()
-        self.host.memory.free(self._ram_spa, self.ram // PAGE)
+        self.backing.free()
         self.destroyed = True
 
 

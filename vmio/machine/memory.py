@@ -8,6 +8,7 @@ property of the code.
 
 import mmap
 import struct
+from bisect import bisect_left
 
 PAGE = 4096
 _U64 = struct.Struct("<Q")
@@ -30,24 +31,41 @@ class HostMemory:
         self.size = size
         self.bytes = mmap.mmap(-1, size)
         self._next = PAGE  # page 0 stays free, so that address 0 in a table can only mean "nothing"
-        self._free = []    # runs that came back: (spa, pages)
+        self._free = []    # runs that came back: (spa, end), sorted, with something between any two
+
+    @property
+    def free_pages(self):
+        """Pages that nobody has."""
+        return (self.size - self._next + sum(end - spa for spa, end in self._free)) // PAGE
 
     def allocate(self, pages, align=1):
-        """SPA of `pages` zeroed pages in a row, aligned to `align` pages."""
-        for at, (spa, run) in enumerate(self._free):
-            if run == pages and spa % (align * PAGE) == 0:
-                del self._free[at]
-                return spa
-        spa = -(-self._next // (align * PAGE)) * align * PAGE
-        if spa + pages * PAGE > self.size:
-            raise OutOfMemory(f"host memory: {pages} pages asked, {(self.size - self._next) // PAGE} left")
-        self._next = spa + pages * PAGE
-        return spa
+        """SPA of `pages` zeroed pages in a row, aligned to `align` pages: from what came back, if it fits there."""
+        step, length = align * PAGE, pages * PAGE
+        for at, (spa, end) in enumerate(self._free):
+            start = -(-spa // step) * step
+            if start + length <= end:
+                self._free[at:at + 1] = [run for run in ((spa, start), (start + length, end)) if run[0] < run[1]]
+                return start
+        start = -(-self._next // step) * step
+        if start + length > self.size:
+            raise OutOfMemory(f"host memory: {pages} pages in a row asked, {self.free_pages} left")
+        self._next = start + length
+        return start
 
     def free(self, spa, pages):
         """Take pages back, scrubbed: the next owner reads zeros, not the last owner's bytes."""
         self.write(spa, bytes(pages * PAGE))
-        self._free.append((spa, pages))
+        self._give(spa, spa + pages * PAGE)
+
+    def _give(self, spa, end):
+        """Note a run as free, joined with its neighbours."""
+        at = bisect_left(self._free, (spa, end))
+        if at < len(self._free) and self._free[at][0] == end:
+            end = self._free.pop(at)[1]
+        if at and self._free[at - 1][1] == spa:
+            spa = self._free.pop(at - 1)[0]
+            at -= 1
+        self._free.insert(at, (spa, end))
 
     def read(self, spa, length):
         """`length` bytes from `spa`; raises `MemoryFault` outside (a Python slice would just be short)."""

@@ -57,7 +57,7 @@ class AssignedDisk:
         self.platform, guest = platform, platform.guest
         self.function, self.iommu = backend.function, backend.machine.iommu
         bus, self.number = platform.bus, platform.number()
-        self.domain = self.iommu.domain(allowed=[(guest.ram_spa(0), guest.ram)])
+        self.domain = self.iommu.domain(allowed=[(spa, length) for _, spa, length in guest.backing.runs()])
         if self.iommu_mode == "static":
             self.domain.map_guest(guest)
         guest_iommu.serve(guest, self.iommu, self.domain)

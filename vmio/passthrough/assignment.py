@@ -78,7 +78,7 @@ class Assignment:
         iommu = function.iommu
         self._own_domain = domain is None
         if domain is None:
-            self.domain = domain = iommu.domain(allowed=[(guest.ram_spa(0), guest.ram)])
+            self.domain = domain = iommu.domain(allowed=[(spa, length) for _, spa, length in guest.backing.runs()])
             domain.map_guest(guest)
         self._home = iommu.owner(function.requester)      # the host's own domain, if it has one
         function.reset()

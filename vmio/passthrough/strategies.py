@@ -64,8 +64,12 @@ class Strict(Static):
         first, pages = gpa & ~(PAGE - 1), _pages(gpa, length)
         if length <= 0 or gpa < 0 or first + pages * PAGE > self.guest.ram:
             raise ValueError(f"dma map {gpa:#x}, {length} bytes: the guest's RAM ends at {self.guest.ram:#x}")
+        runs = self.guest.backing.runs(first, pages * PAGE)
+        if sum(size for _, _, size in runs) != pages * PAGE:
+            raise ValueError(f"dma map {gpa:#x}, {length} bytes: not all of it is the guest's RAM")
         iova = self.iovas.take(pages)
-        self.domain.map(iova, self.guest.ram_spa(first), pages * PAGE, permissions)
+        for start, spa, size in runs:
+            self.domain.map(iova + start - first, spa, size, permissions)
         self.maps += 1
         self.charge(self.costs.dma_map_ns)
         return iova | gpa & PAGE - 1

@@ -26,7 +26,7 @@ def ns_per_buffer(name, work_ns, share=1):
     host = Host(memory_mib=16, costs=fitted())
     guest = host.guest(ram_mib=4)
     iommu = Iommu(host.memory)
-    domain = iommu.domain(allowed=[(guest.ram_spa(0), guest.ram)])
+    domain = iommu.domain(allowed=[(spa, length) for _, spa, length in guest.backing.runs()])
     cpu = guest.cpu
     dma = strategy(name, iommu, domain, guest, *((cpu.compute,) if name in ("strict", "lazy") else ()))
     for _ in range(BUFFERS // share):

@@ -47,7 +47,8 @@ class Domain:
 
     def map_guest(self, guest, permissions=READ | WRITE):
         """All of a guest's RAM at its guest-physical addresses: what its driver calls an address, the device does."""
-        self.map(0, guest.ram_spa(0), guest.ram, permissions)
+        for gpa, spa, length in guest.backing.runs():
+            self.map(gpa, spa, length, permissions)
 
     def unmap(self, iova, length):
         """Forget [iova, iova+length) in the table, NOT in the IOTLB; pages that were not mapped are no error."""
