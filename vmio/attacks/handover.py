@@ -8,7 +8,7 @@ from vmio.attacks.talker import read10, request
 from vmio.attacks.verdict import FAIL, PASS, REJECT
 from vmio.attacks.world import BUFFER, NEIGHBOUR_RAM, RAM_MIB, World, nobody_asks, pages_of
 from vmio.drivers.nvme import page_list
-from vmio.machine.memory import HostMemory
+from vmio.machine.memory import PAGE, HostMemory
 from vmio.passthrough.assignment import AssignmentRefused
 
 ATTACKS, attack = collection("handover", "passthrough", AssignedWorld)
@@ -31,7 +31,7 @@ def disk(world, cpu):
 
 def not_scrubbed(world):
     """Memory goes back as it is."""
-    return without(HostMemory, "free", lambda self, spa, pages: self._free.append((spa, pages)))
+    return without(HostMemory, "free", lambda self, spa, pages: self._give(spa, spa + pages * PAGE))
 
 
 @attack("handover-memory", "Look for what the last guest left in one's RAM", "memory changes hands clean",

@@ -40,10 +40,10 @@ class World:
 
     def __init__(self, cores=2):
         self.host = host = Host(memory_mib=48, cores=cores)
-        spare = [host.memory.allocate(1) for _ in range(8)]
-        for spa in spare:
-            host.memory.free(spa, 1)                    # the attacker's tables go there, so that
+        for spa in [host.memory.allocate(1) for _ in range(16)][::2]:
+            host.memory.free(spa, 1)                    # the attacker's tables go there, each by itself, so that
         self.attacker = host.guest("attacker", RAM_MIB, self.vcpus)
+        self.places = [(spa, length) for _, spa, length in self.attacker.backing.runs()]    # also when it is dead
         self.secret = host.memory.allocate(2)           # the host's page begins where the attacker's RAM ends
         self.neighbour = host.guest("neighbour", RAM_MIB)
         self.own = Image.open(pages_of(OWN_DISK, SECTORS * 512))
@@ -207,7 +207,7 @@ class World:
 
     def _leaked(self):
         """Whose bytes the attacker has."""
-        has = (self.host.memory.read(self.attacker.ram_spa(0), self.attacker.ram), self.own.read(0, SECTORS), self.loot)
+        has = (*(self.host.memory.read(spa, length) for spa, length in self.places), self.own.read(0, SECTORS), self.loot)
         markers = (("neighbour's RAM", NEIGHBOUR_RAM), ("neighbour's disk", NEIGHBOUR_DISK), ("host's page", HOST))
         return [name for name, marker in markers if any(marker in data for data in has)]
 
