@@ -1,16 +1,33 @@
 """Benchmarks: what this machine reaches, as ratios within one run.  `python -m vmio bench`.
 
-Each prints what it measured beside something measured in the same run on the
-same machine, so that a slow or busy machine moves both.  No test has a limit
-on them; the design's targets are printed for comparison.
+What is compared takes turns, in samples of equal length and of processor time: a
+burst of other work on the machine then neither counts nor falls on one side alone.
+The median of a row's samples is its value, printed with where four fifths of them
+lie.  No test has a limit on them; the design's targets are printed beside.
 """
 
 import importlib
 import json
+from statistics import median, quantiles
+from time import process_time_ns
+from typing import NamedTuple
 
 from vmio import console
 
-NAMES = ("exits", "disk", "start", "sharing", "growth", "slider", "kvm")
+NAMES = ("exits", "disk", "setup", "start", "sharing", "growth", "slider", "kvm")
+SCHEMA = "vmio.bench/2"
+SAMPLE_NS = 2_000_000     # shorter than what a scheduler gives a process at a time, so most samples are undisturbed
+ROUNDS = 25
+
+
+class Row(NamedTuple):
+    """One line: `value` is the median of the samples, four fifths of which lie from `low` to `high`."""
+
+    what: str
+    value: float
+    low: float
+    high: float
+    target: str
 
 
 def main(only=None, as_json=False):
@@ -20,14 +37,52 @@ def main(only=None, as_json=False):
     results = {}
     for name in NAMES if only is None else (only,):
         rows = importlib.import_module(f"vmio.bench.{name}").measure()
-        results[name] = {row[0]: row[1] for row in rows}
+        results[name] = {row.what: row._asdict() for row in rows}
         if not as_json:
-            for what, value, target in rows:
-                console.say(f"{name:6}  {what:58} {value:>14,.3f}   {target}")
+            for what, value, low, high, target in rows:
+                console.say(f"{name:7}  {what:72} {value:>14,.3f}  ({low:,.3f} to {high:,.3f})   {target}")
     if as_json:
-        console.say(json.dumps(results))
+        console.say(json.dumps({"schema": SCHEMA, "benchmarks": results}))
 
 
-def best(function, repeats=7):
-    """The smallest of `repeats` results: what the work costs when nothing else disturbs it."""
-    return min(function() for _ in range(repeats))
+def row(what, samples, target=""):
+    """Return the `Row` of some samples."""
+    tenths = quantiles(samples, n=10, method="inclusive") if len(samples) > 1 else samples
+    return Row(what, median(samples), tenths[0], tenths[-1], target)
+
+
+def ratios(samples, others):
+    """Return each sample over the other that was taken in the same round."""
+    return [one / other for one, other in zip(samples, others, strict=True)]
+
+
+def turns(subjects, rounds=ROUNDS):
+    """Call each of {name: function} once a round, in turn; return {name: [what it returned, ...]}."""
+    samples = {name: [] for name in subjects}
+    for _ in range(rounds):
+        for name, subject in subjects.items():
+            samples[name].append(subject())
+    return samples
+
+
+def sampler(work, clock=process_time_ns):
+    """Return a function that measures `work(n)`, n operations, in ns of processor time each.
+
+    One sample lasts SAMPLE_NS or a little more: n is settled here, by a trial that also warms up.
+    """
+    count = 1
+    while (taken := _taken(work, count, clock)) < SAMPLE_NS // 4:
+        count *= 2
+    count = max(1, round(count * SAMPLE_NS / taken))
+    return lambda: _taken(work, count, clock) / count
+
+
+def cost(work, clock=process_time_ns):
+    """Return a function that measures `work()`, a whole that can't be cut: ns of processor time."""
+    return lambda: _taken(lambda _: work(), 1, clock)
+
+
+def _taken(work, count, clock):
+    start = clock()
+    work(count)
+    return clock() - start

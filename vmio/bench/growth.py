@@ -1,50 +1,55 @@
 """What a request costs as requests, guests and requests in flight grow, over what it costs with few of them.
 
-Processor time, set-up left out: a run less one of a few requests.  The two sides of a
-ratio take turns, and the median of the ratios counts.
+Machines that are up and read 4 KiB after 4 KiB take turns.  What a run does at its
+end, too, is in the rows of whole runs, less a run of a few requests.
 """
 
 import gc
-from statistics import median
-from time import process_time
 
+from vmio.bench import cost, ratios, row, sampler, turns
+from vmio.bench.steady import Steady
 from vmio.experiments import disk, trace
 
-ROUNDS = 3
-MODES = {"ATA DMA": dict(transfer="dma"), "split": dict(mode="split"), "passthrough": dict(mode="passthrough")}
+MODES = {"ATA DMA": dict(transfer="dma"), "split": dict(mode="split", queue_depth=8),
+         "passthrough": dict(mode="passthrough", queue_depth=8)}
 TARGET = "at most 1.3"
+MANY, FEW, LEAST = 50_000, 1000, 4
 
 
-def _seconds(count, **params):
-    requests = trace.mixed(count, 4096, 70, random=True)
-    gc.collect()
-    start = process_time()
-    disk.run(disk.DiskParams(**params), requests, disk.pattern(32))
-    return process_time() - start
+def _whole(count, params):
+    """A run's cost in ns, as a function."""
+    requests, image = trace.mixed(count, 4096, 70, random=True), disk.pattern(32)
+    run = cost(lambda: disk.run(disk.DiskParams(**params), requests, image))
+
+    def clean():
+        gc.collect()
+        return run()
+    return clean
 
 
-def _each(count, guests=1, **params):
-    """Seconds a request, of `count` in each guest."""
-    few = _seconds(4, guests=guests, **params)
-    return (_seconds(4 + count, guests=guests, **params) - few) / (count * guests)
+def _long(params):
+    """Ratios of a request's cost in a long run over that in a short one."""
+    ns = turns({count: _whole(count, params) for count in (LEAST, FEW, LEAST + MANY)}, rounds=3)
+    many, few = ([(one - least) / count for one, least in zip(ns[size], ns[LEAST], strict=True)]
+                 for size, count in ((LEAST + MANY, MANY), (FEW, FEW - LEAST)))
+    return ratios(many, few)
 
 
-def _ratio(many, few):
-    return median(many() / few() for _ in range(ROUNDS))
+def _over(many, few):
+    """Ratios of what a read costs in two machines."""
+    ns = turns({"many": sampler(Steady(**many)), "few": sampler(Steady(**few))})
+    return ratios(ns["many"], ns["few"])
 
 
 def measure():
-    """Ratios for each mode; all have 8 requests in flight unless the row says otherwise."""
+    """Ratios for each mode, with 8 requests in flight unless the row says otherwise; an ATA disk takes one."""
     rows = []
     for mode, params in MODES.items():
-        deep = dict(params, queue_depth=8)
-        ratio = _ratio(lambda: _each(50_000, **deep), lambda: _each(1000, **deep))
-        rows.append((f"{mode}: cost of a request, 50,000 requests over 1,000", ratio, TARGET))
+        rows.append(row(f"{mode}: cost of a request, {MANY:,} requests over {FEW:,}", _long(params), TARGET))
         guests = 64 if mode == "passthrough" else 256
-        ratio = _ratio(lambda: _each(64, guests, **deep), lambda: _each(64 * guests, **deep))
-        rows.append((f"{mode}: cost of a request, {guests} guests over 1", ratio, TARGET))
-        if mode == "ATA DMA":      # takes one at a time
-            continue
-        ratio = _ratio(lambda: _each(4096, **dict(params, queue_depth=1024)), lambda: _each(4096, **deep))
-        rows.append((f"{mode}: cost of a request, 1,024 in flight over 8", ratio, TARGET))
+        many = dict(params, guests=guests, reads=200)
+        rows.append(row(f"{mode}: cost of a request, {guests} guests over 1", _over(many, params), TARGET))
+        if mode != "ATA DMA":
+            deep = dict(params, queue_depth=1024)
+            rows.append(row(f"{mode}: cost of a request, 1,024 in flight over 8", _over(deep, params), TARGET))
     return rows

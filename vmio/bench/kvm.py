@@ -10,9 +10,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from time import perf_counter
 
-from vmio.bench import best
+from vmio.bench import cost, ratios, row, turns
 from vmio.processors.kvm import probe, steps
 from vmio.processors.kvm.device import device
 
@@ -21,7 +20,7 @@ KINDS = ("OUT", "IN", "MMIO write", "MMIO read")
 
 
 def measure():
-    """Each kind in turn, Python and C alternating; the least time of each counts."""
+    """Each kind in turn: Python, C and the model alternate."""
     works, reason = probe.usable()
     if not works:
         print(f"kvm: not measured: {reason}", file=sys.stderr)
@@ -30,27 +29,19 @@ def measure():
     with tempfile.TemporaryDirectory() as folder, steps.Rig() as rig:
         loop = _compile(Path(folder))
         for kind in KINDS:
-            code = steps.compiled(steps.KINDS[kind](COUNT))
-            here, in_c = [], []
-            for _ in range(ROUNDS):
-                here.append(rig.run(code).ns)
-                if loop:
-                    in_c.append(_run_c(loop, rig.guest))
-            model = best(lambda kind=kind: _model(kind), ROUNDS)
-            rows += [(f"{kind}: real exits per second, run loop in Python", COUNT * 1e9 / min(here), ""),
-                     (f"{kind}: modelled over real", min(here) / 1e9 / model, "")]
-            if in_c:
-                rows += [(f"{kind}: Python's time over C's", min(here) / min(in_c), ""),
-                         (f"{kind}: us that Python adds to an exit", (min(here) - min(in_c)) / COUNT / 1000, "")]
+            code, program = steps.compiled(steps.KINDS[kind](COUNT)), steps.KINDS[kind](COUNT)
+            subjects = {"real": lambda code=code: rig.run(code).ns,
+                        "model": cost(lambda program=program: steps.on_model(program))}
+            if loop:
+                subjects["C"] = lambda: _run_c(loop, rig.guest)
+            ns = turns(subjects, ROUNDS)
+            rows += [row(f"{kind}: real exits per second, run loop in Python", [COUNT * 1e9 / each for each in ns["real"]]),
+                     row(f"{kind}: modelled over real", ratios(ns["real"], ns["model"]))]
+            if loop:
+                rows += [row(f"{kind}: Python's time over C's", ratios(ns["real"], ns["C"])),
+                         row(f"{kind}: us that Python adds to an exit",
+                             [(real - c) / COUNT / 1000 for real, c in zip(ns["real"], ns["C"], strict=True)])]
     return rows
-
-
-def _model(kind):
-    """Seconds that the model takes for as many."""
-    program = steps.KINDS[kind](COUNT)
-    start = perf_counter()
-    steps.on_model(program)
-    return perf_counter() - start
 
 
 def _compile(folder):

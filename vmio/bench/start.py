@@ -1,27 +1,34 @@
-"""How long `import vmio` takes in a fresh process, against an empty Python."""
+"""What an import takes of the processor in a fresh process, beyond an empty Python."""
 
 import os
 import subprocess
 import sys
 import tempfile
-from time import perf_counter
 
-from vmio.bench import best
+from vmio.bench import ratios, row, turns
+
+SUBJECTS = (   # (what, code, milliseconds that the design asks for)
+    ("import vmio", "import vmio", "at most 150"),
+    ("import vmio, and its first name", "import vmio; vmio.Host", "at most 150"),
+    ("import vmio.modes, with all devices and drivers", "import vmio.modes.attachments", "at most 150"),
+    ("import vmio.experiments.disk", "import vmio.experiments.disk", ""),
+)
+TELL = "; import time; print(time.process_time_ns())"
 
 
 def measure():
-    """Milliseconds beyond an empty process; compiled once before, as on any machine where it ran before."""
+    """Processes take turns; compiled once before, as on any machine where it ran before.  A process can't be cut shorter."""
     with tempfile.TemporaryDirectory() as cache:
         environment = {**os.environ, "PYTHONPYCACHEPREFIX": cache}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
 
         def process(code):
-            start = perf_counter()
-            subprocess.run([sys.executable, "-c", code], check=True, env=environment)
-            return (perf_counter() - start) * 1000
-        everything = "import vmio, vmio.devices.board, vmio.hypervisor.host, vmio.drivers.ata, vmio.experiments.disk"
-        empty = best(lambda: process("pass"), 5)
-        bare, all_of_it = (best(lambda c=code: process(c), 5) for code in ("import vmio", everything))
-    return [("import vmio, ms", bare - empty, "at most 150"),
-            ("import of board, host, drivers and workloads, ms", all_of_it - empty, ""),
-            ("that process over an empty Python", all_of_it / empty, "")]
+            done = subprocess.run([sys.executable, "-c", code + TELL], check=True, env=environment, capture_output=True)
+            return int(done.stdout) / 1e6
+        subjects = {what: lambda code=code: process(code) for what, code, _ in SUBJECTS}
+        subjects["empty"] = lambda: process("pass")
+        turns(subjects, rounds=1)
+        ms = turns(subjects, rounds=9)
+    return ([row(f"{what}, CPU ms", [one - empty for one, empty in zip(ms[what], ms["empty"], strict=True)], target)
+             for what, _, target in SUBJECTS]
+            + [row("that process over an empty Python", ratios(ms[SUBJECTS[-1][0]], ms["empty"]))])

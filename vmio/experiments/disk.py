@@ -22,6 +22,15 @@ def run(params, requests=None, image=None, name="trace", meanwhile=None):
     process of the simulation.  Returns a `DiskResult`.  ValueError for parameters or
     requests that cannot be.
     """
+    params, requests, host, runs = machine(params, requests, image, name)
+    if meanwhile is not None:
+        host.env.process(meanwhile(host, runs))
+    host.run(*[(run.cpu, run.program) for run in runs])
+    return result(params, requests, runs)
+
+
+def machine(params, requests=None, image=None, name="trace"):
+    """Return (params, requests, host, [a `DiskRun` for each guest]) of `run`, switched off."""
     params.check()
     if requests is None:
         requests = trace.sequential(params.bytes, params.block)
@@ -39,10 +48,7 @@ def run(params, requests=None, image=None, name="trace", meanwhile=None):
             for each, backend, medium in zip(attachments, attachments[0].backends(host, media), media)]
     for one in runs:
         one.times_ns = requests.times_ns if params.timed else None
-    if meanwhile is not None:
-        host.env.process(meanwhile(host, runs))
-    host.run(*[(run.cpu, run.program) for run in runs])
-    return result(params, requests, runs)
+    return params, requests, host, runs
 
 
 def _attachment(params):

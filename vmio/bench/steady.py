@@ -1,0 +1,39 @@
+"""A machine in the midst of its reads: it goes on by so many of them whenever it is asked to, which a benchmark can time."""
+
+from vmio.experiments import disk
+from vmio.experiments.trace import Request
+from vmio.hypervisor.runs import Run
+
+IMAGE = disk.pattern(1)
+TICK_NS = 100_000
+READ = Request("R", 0, 8)        # 4 KiB
+
+
+class Steady:
+    """A disk of `params`, all of whose guests are up and have done `after` reads together."""
+
+    def __init__(self, reads=20_000, after=0, **params):
+        _, _, self.host, self.guests = disk.machine(disk.DiskParams(**params), [READ] * reads, IMAGE)
+        self._run = Run(self.host.env, [(guest.cpu, guest.program) for guest in self.guests], None)
+        self._done = [guest.latencies for guest in self.guests]
+        self.host.env.process(self._tick())
+        while not all(self._done):
+            self.host.env.step()
+        self._wanted = self._count()
+        self(after - self._wanted)
+
+    def _tick(self):
+        """Something else that happens now and then: a guest that is alone would run to its end in one step."""
+        while True:
+            yield self.host.env.timeout(TICK_NS)
+
+    def _count(self):
+        return sum(map(len, self._done))
+
+    def __call__(self, count):
+        """Go on until `count` more reads are done, less those by which the last call went too far."""
+        self._wanted += count
+        step = self.host.env.step
+        while (missing := self._wanted - self._count()) > 0:
+            for _ in range(missing):      # a read takes several steps
+                step()
