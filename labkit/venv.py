@@ -251,7 +251,7 @@ def add_tests(venv, root, run, wheels):
     """Install what only the tests need into a finished `venv`; a half that was killed is installed over."""
     half = content(venv, TESTS_BEGUN) is not None
     write("", venv, TESTS_BEGUN)
-    say("installing what only the tests need, tests/requirements.txt (175 MB; a minute)")
+    say("installing what only the tests need, tests/requirements.txt (230 MB; a minute)")
     more = ["-c", class_list(root)] + (["--force-reinstall"] if half else [])
     pip.install(python_of(venv), venv, [tests_list(root)], os.environ, run, wheels, more)
     step(pip.inside(python_of(venv), venv, "finish"), run, venv)

@@ -71,7 +71,7 @@ def run(name, life, operations, seed=1, patience=PATIENCE, most_findings=None):
         try:
             with _alarm(patience):
                 life(random.Random(f"{name} {seed} {number}"), min(LIFE, operations - done), note)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  it is the finding
             place = traceback.extract_tb(error.__traceback__)[-1]
             key = f"{type(error).__name__} at {place.name}: {place.line}"
             first, times, text = findings.get(key, (number, 0, traceback.format_exc()))

@@ -1,7 +1,7 @@
 """One machine's surfaces all at once: ports, memory, MSRs, hypercalls, messages, rings, vPCI, its device, resets, its end."""
 
 from tests.fuzz import fuzz_chips, fuzz_storvsp, fuzz_vmbus, fuzz_vpci
-from tests.fuzz.engine import bruised, nearly, number
+from tests.fuzz.engine import bruised, number
 from tests.fuzz.machine_guests import OURS, SUBCHANNELS, World, whole
 from tests.passthrough_rig import MMIO
 from tests.property.test_board import PORTS

@@ -125,7 +125,7 @@ class Machine:
             answer = v.SRB.parse(packet.payload.ljust(v.SRB.size, b"\0"))
             assert answer.operation == v.COMPLETE_IO
             said.append((answer.status, answer.srb_status, answer.scsi_status))
-        for disk, (_, kind, lba, sectors, pages) in ((disk, one) for disk in (rig.backend, self.other) for one in disk.log):
+        for disk, (_, kind, lba, sectors, pages) in ((each, one) for each in (rig.backend, self.other) for one in each.log):
             assert state == rig.vsp.state == "ready", "a request before the protocol was through"
             assert lba + sectors <= disk.image.sectors
             bounced = [spa for spa in pages if spa in rig.vsp.bounce.made]      # the host's own, for a buffer that lies askew

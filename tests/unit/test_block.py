@@ -81,7 +81,8 @@ def test_more_than_the_queue_holds():
 
 def test_a_flush_waits_for_the_earlier_writes_of_its_guest_only():
     rig, order = Rig(), []
-    end = lambda name: lambda status: order.append(name)
+    def end(name):
+        return lambda status: order.append(name)
     rig.layer.submit("a", "write", 0, 8, [rig.page], end("a write"))
     rig.layer.submit("a", "flush", 0, 0, [], end("a flush"))
     rig.layer.submit("a", "write", 8, 8, [rig.page], end("a later write"))

@@ -75,7 +75,8 @@ def test_teardown_of_what_is_not_complete():
 def test_gpadl_memory_is_capped():
     host, guest, server = machine()
     table = GpadlTable(guest, most_pages=10, most=3)
-    header = lambda handle, n: m.GPADL_HEADER.parse(m.gpadl_messages(1, handle, tuple(range(n)))[0])
+    def header(handle, n):
+        return m.GPADL_HEADER.parse(m.gpadl_messages(1, handle, tuple(range(n)))[0])
     table.header(header(1, 6))
     with pytest.raises(GpadlRefused, match="too much"):
         table.header(header(2, 5))

@@ -76,7 +76,7 @@ def test_both_commands_say_so_and_end_with_2(tmp_path, monkeypatch, capsys, comm
     arguments = ["run", "--trace", str(trace), "--image", str(path)] if command == "run" else ["qtest", "--drive", str(path)]
     assert main(arguments) == 2
     out, said = capsys.readouterr()
-    assert out == "" and said.count("\n") == 1 and f"disk.img: " in said and kind in said and path.read_bytes() == content
+    assert out == "" and said.count("\n") == 1 and "disk.img: " in said and kind in said and path.read_bytes() == content
 
 
 # --- gzip -----------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ if not USABLE:
     pytest.skip(f"NOT RUN ON REAL HARDWARE: {REASON}", allow_module_level=True)
 
 from vmio.processors.kvm import api, irq  # noqa: E402
-from vmio.processors.kvm import vm as vm_module
+from vmio.processors.kvm import vm as vm_module  # noqa: E402
 from vmio.processors.kvm.guest import DATA, Guest  # noqa: E402
 from vmio.processors.kvm.vcpu import End  # noqa: E402
 

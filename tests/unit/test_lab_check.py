@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("ipywidgets")
 
-from vmio.lab.check import ERROR, NOT_ATTEMPTED, PASS, WRONG, Wrong, exercise, expect, expect_at_most  # noqa: E402
+from vmio.lab.check import ERROR, NOT_ATTEMPTED, PASS, WRONG, Wrong, exercise, expect, expect_at_most
 
 SAMPLES = Path(__file__).parents[1] / "notebooks" / "sample_exercises"
 

@@ -13,9 +13,9 @@ import pytest
 
 pytest.importorskip("ipywidgets")
 
-from vmio import data  # noqa: E402
-from vmio.lab import apart  # noqa: E402
-from vmio.lab.check import ERROR, PASS, WRONG, exercise  # noqa: E402
+from vmio import data
+from vmio.lab import apart
+from vmio.lab.check import ERROR, PASS, WRONG, exercise
 
 forks = pytest.mark.skipif(not apart.CAN_FORK, reason="this system can't fork, so only loops in Python are stopped")
 CHECK = """

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("ipywidgets")
 
-from vmio.lab import (CountBars, Curves, GroupedBars, MachineView, Panel, StackedBars, choice, compare, edge, guess,  # noqa: E402
+from vmio.lab import (CountBars, Curves, GroupedBars, MachineView, Panel, StackedBars, choice, compare, edge, guess,
                       log2_slider, number, predict, slider, style, table, toggle)
 
 

@@ -7,8 +7,8 @@ import pytest
 
 pytest.importorskip("ipywidgets")
 
-from vmio import data  # noqa: E402
-from vmio.lessons import pictures  # noqa: E402
+from vmio import data
+from vmio.lessons import pictures
 
 
 @pytest.mark.parametrize("name", pictures.PICTURES)

@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("ipywidgets")
 
-from vmio.lab import CountBars, style  # noqa: E402
-from vmio.lab.plotting import matplotlib  # noqa: E402
+from vmio.lab import CountBars, style
+from vmio.lab.plotting import matplotlib
 
 ROOT = Path(__file__).parents[2]
 DRAW = """

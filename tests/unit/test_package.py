@@ -19,7 +19,7 @@ import pytest
 
 pytest.importorskip("ipywidgets")
 
-import vmio  # noqa: E402
+import vmio
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]

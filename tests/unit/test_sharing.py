@@ -146,7 +146,8 @@ def test_a_guest_leaves_when_its_last_request_is_over():
 
 def test_a_guest_that_is_aborted_gets_everything_back_at_once():
     rig, ends = shared_rig(depth=1), []
-    end = lambda name: lambda status: ends.append((name, status))
+    def end(name):
+        return lambda status: ends.append((name, status))
     rig.layer.submit("a", "write", 0, 8, [rig.page], end("at the device"))
     rig.layer.submit("a", "write", 8, 8, [rig.page], end("waits"))
     rig.layer.submit("a", "flush", 0, 0, [], end("flush"))

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from tests.disk_files import (BAT, DISK_ID, LOCATOR, LOGICAL, METADATA, MIB, NOT_PRESENT, PARAMETERS, PARTIAL, PHYSICAL, PRESENT,
+from tests.disk_files import (BAT, DISK_ID, LOGICAL, METADATA, MIB, PARAMETERS, PARTIAL, PHYSICAL, PRESENT,
                               SECTOR, SIZE, UNDEFINED, UNMAPPED, ZERO, guid, pattern, seal_vhdx, vhdx, vhdx_header, vhdx_locator,
                               vhdx_regions)
 from vmio.machine.media.vhdx_wire import crc32c

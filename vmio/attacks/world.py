@@ -154,7 +154,7 @@ class World:
             return f"no progress: {error}"
         except DriverError as error:
             return f"the neighbour's driver: {error}"
-        except Exception as error:      # whatever it is: it has left the host
+        except Exception as error:  # noqa: BLE001  whatever it is: it has left the host
             return f"{type(error).__name__} left the host: {error}"
         return None
 

@@ -90,7 +90,7 @@ class SharingParams:
                 raise ValueError(f"request_bytes {guest.request_bytes}: whole sectors of {SECTOR} bytes")
             if guest.stop_ns is not None and guest.stop_ns <= guest.start_ns:
                 raise ValueError(f"stop_ns {guest.stop_ns}: after start_ns, {guest.start_ns}")
-            guest.share    # checks itself
+            guest.share  # noqa: B018  the property checks itself
         for when, name, what in self.changes:
             allowed = ("depth", "policy") if name is None else SHARE_FIELDS
             if name is not None and name not in names:

@@ -272,7 +272,7 @@ class BlockLayer:
             self._answered(service, request)
             try:
                 request.done(status)
-            except Exception as error:          # the others' answers must not be lost for it
+            except Exception as error:  # noqa: BLE001  the others' answers must not be lost for it
                 failed.append((request.guest, error))
         self._start()
         for name, error in failed:

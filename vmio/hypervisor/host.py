@@ -85,7 +85,7 @@ class Host:
     def _blamed(self, guest, steps):
         try:
             return (yield from steps)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  whatever a guest brought about ends that guest alone
             self.fault(guest, error)
 
 

@@ -54,13 +54,13 @@ class Program(Event):
         try:
             if self._steps is None:
                 self._steps = _body(self.cpu, self._start())
-        except Exception as error:         # of a plain function; a StopIteration, too, is one here
+        except Exception as error:  # noqa: BLE001  of a plain function; a StopIteration, too, is one here
             return self._failed(self, error)
         try:
             self._step(event)
         except StopIteration as stop:
             self._finish(stop.value)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  the program is its guest's: it ends that guest
             self._failed(self, error)
 
     def _step(self, event):

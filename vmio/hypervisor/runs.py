@@ -31,8 +31,8 @@ class Run:
                             step()
                         except EmptySchedule:
                             self._stuck()
-        except Exception as error:             # the host's own: no guest could be blamed
-            raise _original(error)
+        except Exception as error:  # noqa: BLE001  the host's own: no guest could be blamed
+            raise _original(error)  # noqa: B904  simpy's copy is what hides the cause
         finally:
             for program in self._programs:
                 program.end()

@@ -129,7 +129,7 @@ class Exercise:
             return [NOT_ATTEMPTED, "not attempted yet"]
         except RanTooLong:
             return too_long
-        except BaseException as error:  # exit(), too, is no way out of a check
+        except BaseException as error:  # noqa: BLE001  exit(), too, is no way out of a check
             return [ERROR, f"error in your code{where(error, files)}: {reason(error)}"]
         return [PASS, f"right{f'. {line}' if line else '.'}"]
 

@@ -17,18 +17,18 @@ import signal
 if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)    # Ctrl-C before `console.run` is no traceback
 
-import argparse  # noqa: E402
-import asyncio  # noqa: E402
-import hashlib  # noqa: E402
-import os  # noqa: E402
-import sys  # noqa: E402
+import argparse
+import asyncio
+import hashlib
+import os
+import sys
 
-import nbformat  # noqa: E402
-from nbclient import NotebookClient  # noqa: E402
+import nbformat
+from nbclient import NotebookClient
 
-from vmio import console, data  # noqa: E402
-from vmio.lab.check import exercise  # noqa: E402
-from vmio.machine import files  # noqa: E402
+from vmio import console, data
+from vmio.lab.check import exercise
+from vmio.machine import files
 
 NOTEBOOKS = data.EXERCISES.parent
 NO_KVM = "none"     # what is stored must not depend on the host: lesson 09 shows what was recorded

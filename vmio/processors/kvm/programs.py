@@ -19,7 +19,7 @@ from vmio.hypervisor.hyperv.hypercalls import enable_enlightenments
 from vmio.machine.overlay import Overlay
 from vmio.machine.storage import SECTOR
 from vmio.processors.kvm.record import record
-from vmio.modes.disk_emulated import BUS_MASTER, map_bus_master
+from vmio.modes.disk_emulated import BUS_MASTER
 from vmio.vmbus.bus.server import VmbusServer
 from vmio.vmbus.storage.scsi import ScsiTarget
 from vmio.vmbus.storage.storvsp import StorVsp

@@ -1,0 +1,41 @@
+"""The linter and the type checker find nothing; what they look for, and why, says pyproject.toml."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def said(tool, *arguments):
+    """What `python -m tool` says, and its exit status; skipped loudly without it, with CI=1 a failure."""
+    if importlib.util.find_spec(tool) is None:
+        missing = f"{tool} is not installed: pip install -r tests/requirements.txt"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(f"NOT CHECKED: {missing}")
+    done = subprocess.run([sys.executable, "-m", tool, *arguments], cwd=ROOT, capture_output=True, text=True)
+    return done.stdout + done.stderr, done.returncode
+
+
+def test_the_linter_finds_nothing():
+    text, status = said("ruff", "check", "--no-cache", "--output-format", "concise", ".")
+    assert (text.strip(), status) == ("All checks passed!", 0)
+
+
+@pytest.mark.parametrize("mistake, found", [
+    ("import os\n", "1:8: F401"),
+    ("def f(x=[]):\n    return x\n", "1:9: B006"),
+    ("try:\n    x = 1\nexcept Exception:\n    x = 2\n", "3:8: BLE001"),
+    ("x = 1  # noqa: F401\n", "1:8: RUF100"),
+    ("def f():\n    return [lambda: n for n in range(3)]\n", "2:21: B023"),
+])
+def test_the_linter_sees(tmp_path, mistake, found):
+    (tmp_path / "wrong.py").write_text(mistake, encoding="utf-8")
+    text, status = said("ruff", "check", "--no-cache", "--config", str(ROOT / "pyproject.toml"), "--output-format", "concise",
+                        str(tmp_path / "wrong.py"))
+    assert status == 1 and f"wrong.py:{found} " in text
