@@ -70,8 +70,8 @@ def test_ratios_are_of_the_same_round():
 def test_json_is_one_object_with_a_schema(capsys, monkeypatch):
     monkeypatch.setattr("vmio.bench.exits.measure", lambda: [bench.row("OUT", [1, 2, 3], "at most 4")])
     bench.main("exits", as_json=True)
-    assert json.loads(capsys.readouterr().out) == {"schema": "vmio.bench/2", "benchmarks": {
-        "exits": {"OUT": {"what": "OUT", "value": 2, "low": 1.2, "high": 2.8, "target": "at most 4"}}}}
+    assert json.loads(capsys.readouterr().out) == {
+        "schema": "vmio.bench/1", "exits": {"OUT": 2}, "spread": {"exits": {"OUT": [1.2, 2.8]}}}
     bench.main("exits")
     assert capsys.readouterr().out.split() == ["exits", "OUT", "2.000", "(1.200", "to", "2.800)", "at", "most", "4"]
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from vmio import console
 
 NAMES = ("exits", "disk", "setup", "start", "sharing", "growth", "slider", "kvm")
-SCHEMA = "vmio.bench/2"
+SCHEMA = "vmio.bench/1"
 SAMPLE_NS = 2_000_000     # shorter than what a scheduler gives a process at a time, so most samples are undisturbed
 ROUNDS = 25
 
@@ -34,15 +34,16 @@ def main(only=None, as_json=False):
     """Run all benchmarks, or the one named; ValueError names those there are."""
     if only is not None and only not in NAMES:
         raise ValueError(f"benchmark {only!r}: choose one of {', '.join(NAMES)}")
-    results = {}
+    results, spread = {}, {}
     for name in NAMES if only is None else (only,):
         rows = importlib.import_module(f"vmio.bench.{name}").measure()
-        results[name] = {row.what: row._asdict() for row in rows}
+        results[name] = {row.what: row.value for row in rows}
+        spread[name] = {row.what: [row.low, row.high] for row in rows}
         if not as_json:
             for what, value, low, high, target in rows:
                 console.say(f"{name:7}  {what:72} {value:>14,.3f}  ({low:,.3f} to {high:,.3f})   {target}")
     if as_json:
-        console.say(json.dumps({"schema": SCHEMA, "benchmarks": results}))
+        console.say(json.dumps({"schema": SCHEMA, **results, "spread": spread}))
 
 
 def row(what, samples, target=""):

@@ -29,5 +29,5 @@ def copies(count):
 def measure():
     """Each mode's rate, and what a read costs over a bare copy of its bytes."""
     ns = turns({"copy": sampler(copies)} | {what: sampler(Steady(**params)) for what, params, _ in SUBJECTS})
-    return ([row(f"{what}: reads per CPU second", [1e9 / each for each in ns[what]], target) for what, _, target in SUBJECTS]
+    return ([row(f"{what}, 4 KiB reads a second", [1e9 / each for each in ns[what]], target) for what, _, target in SUBJECTS]
             + [row(f"{what}: over a bare copy", ratios(ns[what], ns["copy"])) for what, _, _ in SUBJECTS])

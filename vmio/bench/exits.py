@@ -43,6 +43,6 @@ def measure():
                 "OUT": sampler(_again(cpu.outb, PORT, 65)), "IN": sampler(_again(cpu.inb, PORT + 5))}, rounds=75)
     return [row("UART OUT over the least counted exit in Python", ratios(ns["OUT"], ns["floor"]), "at most 1.25 in instructions"),
             row("UART IN (line status) over the same", ratios(ns["IN"], ns["floor"])),
-            row("UART OUT, exits per CPU second", [1e9 / each for each in ns["OUT"]], "at least 1,000,000"),
-            row("UART IN (line status), exits per CPU second", [1e9 / each for each in ns["IN"]]),
-            row("the least counted exit, per CPU second", [1e9 / each for each in ns["floor"]])]
+            row("UART OUT, exits per second", [1e9 / each for each in ns["OUT"]], "at least 1,000,000"),
+            row("UART IN (line status), exits per second", [1e9 / each for each in ns["IN"]]),
+            row("the least counted exit, per second", [1e9 / each for each in ns["floor"]])]

@@ -29,6 +29,6 @@ def measure():
         subjects["empty"] = lambda: process("pass")
         turns(subjects, rounds=1)
         ms = turns(subjects, rounds=9)
-    return ([row(f"{what}, CPU ms", [one - empty for one, empty in zip(ms[what], ms["empty"], strict=True)], target)
+    return ([row(f"{what}, ms", [one - empty for one, empty in zip(ms[what], ms["empty"], strict=True)], target)
              for what, _, target in SUBJECTS]
             + [row("that process over an empty Python", ratios(ms[SUBJECTS[-1][0]], ms["empty"]))])
