@@ -5,5 +5,4 @@ All else about the package is in pyproject.toml; this map only can be said in Py
 
 from setuptools import find_packages, setup
 
-setup(packages=find_packages(include=["vmio", "vmio.*"]) + ["vmio.files.data", "vmio.files.exercises"],
-      package_dir={"vmio.files.data": "data", "vmio.files.exercises": "notebooks/exercises"})
+setup(packages=find_packages(include=["vmio", "vmio.*"]) + ["vmio.files.data"], package_dir={"vmio.files.data": "data"})

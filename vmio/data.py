@@ -12,7 +12,8 @@ _FILES = _PACKAGE / "files"
 _INSTALLED = _FILES.is_dir()
 
 DATA = _FILES / "data" if _INSTALLED else _CHECKOUT / "data"
-EXERCISES = _FILES / "exercises" if _INSTALLED else _CHECKOUT / "notebooks" / "exercises"
+LESSONS = _PACKAGE / "lessons"              # NAME/exercises/SLUG/ are read as files
+NOTEBOOKS = _CHECKOUT / "notebooks"         # an installation has none
 
 
 def path(name):

@@ -11,8 +11,8 @@ pytestmark = pytest.mark.browser
 MOVES = 500
 SOURCE = '''\
 # %%
-from vmio.lab import lesson00
-panel = lesson00.panel()
+from vmio.lessons.start_here import panel as lesson
+panel = lesson.panel()
 panel.set(mode="split")
 panel
 # %%

@@ -1,10 +1,11 @@
-"""The README's pictures of the live machine are what lesson 00 draws; VMIO_WRITE=1 in the environment stores them anew."""
+"""The README's pictures of the live machine are what the first lesson draws; VMIO_WRITE=1 in the environment stores them anew."""
 
 import os
 
 import pytest
 
 import lab_server  # beside this file
+from vmio.lessons.course import COURSE
 from vmio.machine import files
 
 pytestmark = pytest.mark.browser
@@ -26,7 +27,7 @@ def page(tmp_path_factory):
     lab_server.needed()
     with lab_server.jupyterlab(tmp_path_factory.mktemp("pictures"), lab_server.ROOT / "notebooks") as server, \
             lab_server.chromium() as page:
-        lab_server.run_all(page, server, "00_start_here.ipynb")
+        lab_server.run_all(page, server, COURSE.notebook("start_here"))
         yield page
 
 

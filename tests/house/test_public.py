@@ -10,7 +10,8 @@ import pytest
 import vmio
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = sorted(path for path in (ROOT / "notebooks").rglob("*.py") if ".ipynb_checkpoints" not in path.parts)
+LESSONS = ROOT / "vmio" / "lessons"
+SOURCES = sorted([*LESSONS.glob("*/lesson.py"), *LESSONS.glob("*/exercises/*/*.py")])
 
 
 def deep(text):
@@ -27,12 +28,9 @@ def deep(text):
     return sorted(found)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=[str(path.relative_to(ROOT / "notebooks")) for path in SOURCES])
+@pytest.mark.parametrize("path", SOURCES, ids=[str(path.relative_to(LESSONS)) for path in SOURCES])
 def test_a_lesson_imports_public_names_only(path):
-    text = path.read_text(encoding="utf-8")
-    if path.parent.name == "src":      # exercise cells are no Python: `# %% [stub] slug` alone
-        text = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
-    assert deep(text) == []
+    assert deep(path.read_text(encoding="utf-8")) == []
 
 
 def test_deep_imports_are_seen():

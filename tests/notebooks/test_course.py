@@ -1,74 +1,189 @@
-"""One course: each lesson links to the one before and after, the first shows them all, README lists them, and every
-exercise stands in a lesson."""
+"""One course: the index numbers the lessons, all else follows from it, and every exercise stands in its lesson."""
 
+import importlib
 import re
+import subprocess
+from pathlib import Path
 
 import pytest
 
 pytest.importorskip("nbformat")
 pytest.importorskip("ipywidgets")
 
-from vmio.lessons import build  # noqa: E402
+from vmio import data
+from vmio.lessons import build, percent
+from vmio.lessons.course import BEGIN, COURSE, END, Course, Lesson
 
 ROOT = build.NOTEBOOKS.parent
-SOURCES = build.sources()
-TEXT = {path.stem: path.read_text(encoding="utf-8") for path in SOURCES}
-TITLE = {stem: re.search(r"^# # (.*)$", text, re.M)[1] for stem, text in TEXT.items()}
+NAMES = COURSE.names
+SOURCE = {path.parent.name: path.read_text(encoding="utf-8") for path in sorted(data.LESSONS.glob("*/lesson.py"))}
 LINK = re.compile(r"\[([^\]]+)\]\(([^):]+)\)")
 
 
-def link(words, stem):
-    return f"[{words}{TITLE[stem]}]({stem}.ipynb)"
+def words(name, course=COURSE):
+    """The text of a lesson's notebook."""
+    return "\n\n".join(cell.source for cell in build.lesson(name, course).cells if cell.cell_type == "markdown")
 
 
-def test_lessons_are_numbered_without_a_gap():
-    assert [stem[:2] for stem in TEXT] == [f"{number:02}" for number in range(len(TEXT))]
-    assert all(TITLE[stem].startswith(f"{stem[:2]} · ") for stem in TEXT)
+def test_the_index_and_the_folders_name_the_same_lessons():
+    assert sorted(NAMES) == list(SOURCE)
+    assert all((data.LESSONS / name / "panel.py").exists() for name in NAMES)
+    assert [COURSE.notebook(name)[:3] for name in NAMES] == [f"{number:02}_" for number in range(len(NAMES))]
 
 
-def test_the_last_line_of_each_leads_back_and_on():
-    stems = list(TEXT)
-    for at, stem in enumerate(stems):
-        back = [link("Back: ", stems[at - 1])] if at else []
-        on = link("Next: ", stems[at + 1]) if at + 1 < len(stems) else link("To the beginning: ", stems[0])
-        assert TEXT[stem].splitlines()[-1] == "# " + " · ".join([*back, on]), stem
+def test_each_leads_back_and_on():
+    assert all(text.splitlines()[-1] == "# {neighbours}" and text.count("# # {title}\n") == 1 for text in SOURCE.values())
+    assert words("start_here").endswith("\n\n[Next: 01 · Trap an instruction](01_trap_an_instruction.ipynb)")
+    assert words("split_a_driver").endswith(
+        "\n\n[Back: 02 · Emulate a device](02_emulate_a_device.ipynb) · [Next: 04 · Fill a ring](04_fill_a_ring.ipynb)")
+    assert words(NAMES[-1]).endswith(f"{COURSE.link(NAMES[-2], 'Back: ')} · [To the beginning: 00 · Start here](00_start_here.ipynb)")
+
+
+def test_each_says_what_it_is_called_and_how_long_it_takes():
+    for name in NAMES:
+        assert words(name).startswith(f"# {COURSE.title(name)}\n"), name
+        assert re.findall(r"\b(\d+) minutes", words(name).partition("**What you'll need.**")[2])[0] == str(COURSE[name].minutes), name
 
 
 def test_the_first_lesson_is_a_map_of_all_others():
-    first, *others = TEXT
-    for stem in others:
-        assert f"| {link('', stem)} |" in TEXT[first]
+    rows = re.findall(r"^\| (\[.*\)) \| (.*\?) \|$", words(NAMES[0]), re.M)
+    assert rows == [(COURSE.link(name), COURSE[name].question) for name in NAMES[1:]]
+    assert rows[3] == ("[04 · Fill a ring](04_fill_a_ring.ipynb)", "what if one is faster than the other?")
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", *(f"notebooks/{stem}.ipynb" for stem in TEXT)])
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", *(f"notebooks/{COURSE.notebook(name)}" for name in NAMES)])
 def test_links_to_files_lead_somewhere(page):
-    text = TEXT[page[10:-6]] if page.endswith("ipynb") else (ROOT / page).read_text(encoding="utf-8")
+    text = words(page[13:-6]) if page.endswith("ipynb") else (ROOT / page).read_text(encoding="utf-8")
     for _, target in LINK.findall(text):
         path = (ROOT / page).parent / target.split("#")[0]
         assert path.exists(), f"{page}: {target}"
 
 
-def test_readme_lists_every_lesson():
+def test_readme_is_in_step_with_the_index():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for stem in TEXT:
-        assert f"(notebooks/{stem}.ipynb)" in readme, stem
+    assert build.readme(readme) == readme, "run python -m vmio.lessons.build"
+    assert f"| 04 | [Fill a ring](notebooks/04_fill_a_ring.ipynb) | {COURSE['fill_a_ring'].do} | 60 |\n" in readme
+    with pytest.raises(ValueError, match="README.md has no place for the lessons' table"):
+        build.readme(readme.replace(END, ""))
 
 
-def test_every_exercise_stands_in_exactly_one_lesson_and_is_checked_there():
-    for folder in (build.NOTEBOOKS / "exercises").iterdir():
-        if folder.is_dir() and folder.name[0] not in "._":
-            homes = [stem for stem, text in TEXT.items() if f"# %% [exercise] {folder.name}\n" in text]
-            assert len(homes) == 1, f"{folder.name}: {homes}"
-            assert f'exercise("{folder.name}")' in TEXT[homes[0]] and f"# %% [stub] {folder.name}\n" in TEXT[homes[0]]
+def test_readme_tells_teachers_about_each_lesson_in_order():
+    table = (ROOT / "README.md").read_text(encoding="utf-8").partition("| | ask before you run it |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| (\w[^|]*) \|", table, re.M) == [lesson.title for lesson in COURSE.lessons]
+
+
+def test_what_a_lesson_says_it_needs_is_what_the_index_says():
+    for name in NAMES:
+        said = re.search(r"^# \*\*What you'll need\.\*\*(.*?)^(?:#\n|# %%)", SOURCE[name], re.M | re.S)[1]
+        named = set(re.findall(r"\{lesson:(\w+)\}", said))
+        assert set(COURSE[name].needs) - {NAMES[0]} <= named <= COURSE.before(name), name
+
+
+def test_every_exercise_stands_once_in_the_lesson_it_lies_in_and_is_checked_there():
+    slugs = [folder.name for folder in data.LESSONS.glob("*/exercises/[!._]*")]
+    assert slugs and len(slugs) == len(set(slugs))
+    for folder in data.LESSONS.glob("*/exercises/[!._]*"):
+        text = SOURCE[folder.parent.parent.name]
+        for line in (f"# %% [exercise] {folder.name}\n", f"# %% [stub] {folder.name}\n", f'exercise("{folder.name}")'):
+            assert text.count(line) == 1, line
 
 
 FORM = ("Predict", "Run", "Compare", "Explore", "Explain")
 
 
 def test_lessons_have_one_form():
-    for stem, text in TEXT.items():
-        assert all(f"**What you'll {word}" in text for word in ("do", "learn", "need")), stem
+    for name, text in SOURCE.items():
+        assert all(f"**What you'll {word}" in text for word in ("do", "learn", "need")), name
         heads = re.findall(r"^# ## (.*)$", text, re.M)
         places = [next((at for at, head in enumerate(heads) if head.startswith(word)), None) for word in FORM]
-        assert None not in places, f"{stem}: {[word for word, at in zip(FORM, places) if at is None]} of {heads}"
-        assert places == sorted(places), f"{stem}: {heads}"
+        assert None not in places, f"{name}: {[word for word, at in zip(FORM, places) if at is None]} of {heads}"
+        assert places == sorted(places), f"{name}: {heads}"
+
+
+NUMBERED = re.compile(r"\blessons? \d|\b\d\d_(?:" + "|".join(NAMES) + r")\b|\blesson\d", re.I)
+MADE = ("notebooks/", "CHANGELOG.md", "tests/notebooks/test_course.py", "tests/notebooks/test_new_lesson.py")     # built; history; these
+
+
+def test_nothing_but_the_index_numbers_a_lesson():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    found = []
+    for name in listed:
+        if name.endswith((".py", ".md", ".yml", ".js", ".css", ".toml", ".txt")) and not name.startswith(MADE) and (ROOT / name).exists():
+            text = (ROOT / name).read_text(encoding="utf-8")
+            text = re.sub(f"{re.escape(BEGIN)}.*{re.escape(END)}", "", text, flags=re.S)
+            found += [f"{name}: {match[0]}" for match in NUMBERED.finditer(text)]
+    assert found == [f"lab.py: {COURSE.notebook(NAMES[0])[:-6]}"]      # it runs before any package is there
+
+
+def test_a_source_cannot_be_imported():
+    for name in NAMES:
+        with pytest.raises(ImportError, match="a lesson is no module: python -m vmio.lessons.build makes its notebook"):
+            importlib.import_module(f"vmio.lessons.{name}.lesson")
+
+
+def test_a_source_that_could_be_imported_is_not_built(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "LESSONS", tmp_path)
+    (tmp_path / "start_here").mkdir()
+    (tmp_path / "start_here" / "lesson.py").write_text("# %%\n1\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=re.escape("start_here/lesson.py starts with '# %%'; its first line must be: raise ImportError(")):
+        build.lesson("start_here")
+
+
+def test_a_lesson_in_the_middle_renumbers_all_that_follows():
+    at = NAMES.index("split_a_driver") + 1
+    new = Lesson("wait_well", "Wait well", 20, do="wait", question="who waits?", needs=("split_a_driver",))
+    longer = Course([*COURSE.lessons[:at], new, *COURSE.lessons[at:]])
+    assert longer.notebook("wait_well") == "04_wait_well.ipynb" and longer.notebook("share_a_device") == "09_share_a_device.ipynb"
+    assert words("split_a_driver", longer).endswith("(02_emulate_a_device.ipynb) · [Next: 04 · Wait well](04_wait_well.ipynb)")
+    assert words("fill_a_ring", longer).startswith("# 05 · Fill a ring\n")
+    assert words("fill_a_ring", longer).endswith(
+        "[Back: 04 · Wait well](04_wait_well.ipynb) · [Next: 06 · Pass a device through](06_pass_a_device_through.ipynb)")
+    assert "| [04 · Wait well](04_wait_well.ipynb) | who waits? |\n| [05 · Fill" in words("start_here", longer)
+    for name in NAMES:                              # no link to a lesson's old number is left anywhere
+        links = [target for _, target in LINK.findall(words(name, longer)) if target.endswith(".ipynb")]
+        assert set(links) <= {longer.notebook(other) for other in longer.names}, name
+    assert "| 04 | [Wait well](notebooks/04_wait_well.ipynb) | wait | 20 |\n| 05 | [Fill" in longer.readme()
+    assert build.readme((ROOT / "README.md").read_text(encoding="utf-8"), longer).count("[Fill a ring](notebooks/05_fill") == 1
+
+
+def test_a_renumbered_notebook_is_renamed_and_others_are_left(tmp_path):
+    for name in ("07_fill_a_ring.ipynb", "00_start_here.ipynb", "04_mine.ipynb", "fill_a_ring.ipynb"):
+        (tmp_path / name).write_text(name, encoding="utf-8")
+    build.renumber(tmp_path)
+    assert {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()} == {
+        "04_fill_a_ring.ipynb": "07_fill_a_ring.ipynb", "00_start_here.ipynb": "00_start_here.ipynb",
+        "04_mine.ipynb": "04_mine.ipynb", "fill_a_ring.ipynb": "fill_a_ring.ipynb"}
+
+
+def plain(name, *needs):
+    return Lesson(name, name.upper(), 1, do="", question="", needs=needs)
+
+
+def test_the_picture_of_what_needs_what():
+    course = Course([plain("a"), plain("b", "a"), plain("c", "b"), plain("d", "c"), plain("e", "c"), plain("f", "e", "d"),
+                     plain("g", "b"), plain("h", "g"), plain("i", "g"), plain("j", "i", "a", "h")])
+    assert course.tree() == [
+        "00 ─ 01 ─┬─ 02 ─┬─ 03      Each needs those to its left.",
+        "         │      └─ 04 ─ 05 (and 03)",
+        "         └─ 06 ─┬─ 07",
+        "                └─ 08 ─ 09 (and 00, 07)"]
+    assert course.before("j") == {"a", "b", "g", "h", "i"}
+
+
+@pytest.mark.parametrize("lessons, sentence", [
+    ([plain("a"), plain("a", "a")], "lesson 'a' is in the course twice."),
+    ([plain("a"), plain("b", "c"), plain("c", "a")], "lesson 'b' needs 'c'; before it are a."),
+    ([plain("a", "b")], "lesson 'a' needs 'b'; before it are none."),
+    ([plain("a"), plain("b")], "lesson 'b' needs nothing; all but the first need at least 'a'."),
+])
+def test_an_index_that_cannot_be_is_refused(lessons, sentence):
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        Course(lessons)
+
+
+def test_a_link_to_no_lesson_is_refused():
+    course = Course([plain("a"), plain("b", "a")])
+    assert course.fill("{lesson:b} {title} {minutes} {other} {a}", "a") == "[01 · B](01_b.ipynb) 00 · A 1 {other} {a}"
+    for text, name in (("{lesson:c}", "c"), ("{lesson:}", ""), ("{lesson:01}", "01")):
+        with pytest.raises(ValueError, match=f"^lesson is {name!r}; allowed: a, b.$"):
+            course.fill(text, "a")

@@ -8,10 +8,11 @@ import pytest
 
 pytest.importorskip("ipywidgets")
 
-from vmio.lab.check import NOT_ATTEMPTED, PASS, WRONG, exercise  # noqa: E402
+from vmio import data
+from vmio.lab.check import NOT_ATTEMPTED, PASS, WRONG, exercise
 
 HERE = Path(__file__).parent
-PLACES = (HERE / "sample_exercises", HERE.parents[1] / "notebooks" / "exercises")
+PLACES = (HERE / "sample_exercises", *sorted(data.LESSONS.glob("*/exercises")))
 FOLDERS = sorted(path.parent for place in PLACES for path in place.glob("*/check.py"))
 
 

@@ -1,4 +1,4 @@
-"""Lesson 09 prints the same with KVM and without: stored as recorded, strict nbval with KVM hidden; CI's own run has it present."""
+"""The lesson on real hardware prints the same with KVM and without: stored as recorded, strict nbval with KVM hidden; CI's own run has it present."""
 
 import os
 import subprocess
@@ -10,9 +10,10 @@ nbformat = pytest.importorskip("nbformat")
 pytest.importorskip("nbval")
 pytest.importorskip("ipywidgets")
 
-from vmio.lessons import build  # noqa: E402
+from vmio.lessons import build
+from vmio.lessons.course import COURSE
 
-NOTEBOOK = build.NOTEBOOKS / "09_run_on_real_hardware.ipynb"
+NOTEBOOK = build.NOTEBOOKS / COURSE.notebook("run_on_real_hardware")
 
 
 def validate(device):

@@ -8,7 +8,8 @@ import pytest
 nbformat = pytest.importorskip("nbformat")
 pytest.importorskip("ipywidgets")
 
-from vmio.lessons import build  # noqa: E402
+from vmio.lessons import build, percent
+from vmio.lessons.course import COURSE
 
 NOTEBOOKS = sorted(build.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 PATHS = re.compile(r"/(?:home|root|tmp|Users|work|mnt)/|[A-Z]:\\\\|ipykernel_\d")
@@ -28,12 +29,12 @@ def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def test_every_source_has_its_notebook_and_the_reverse():
-    assert [path.stem for path in build.sources()] == [path.stem for path in NOTEBOOKS]
+def test_every_lesson_has_its_notebook_and_the_reverse():
+    assert [path.name for path in NOTEBOOKS] == [COURSE.notebook(name) for name in COURSE.names]
 
 
 def test_source_and_notebook_are_in_step(path, notebook):
-    fresh = build.skeleton((path.parent / "src" / f"{path.stem}.py").read_text(encoding="utf-8"))
+    fresh = build.lesson(path.stem[3:])
     assert [(cell.id, cell.source) for cell in fresh.cells] == [(cell.id, cell.source) for cell in notebook.cells], \
         "run python -m vmio.lessons.build"
 
@@ -76,8 +77,20 @@ def test_percent_format():
     assert build.cells(text) == [("markdown", "# Title\n\nwords"), ("code", "x = 1\n\nx"), ("code", "x = 1\n\nx")]
     first, second = (build.skeleton(text).cells[1:])
     assert first.id != second.id and build.skeleton(text).cells[1].id == first.id
-    with pytest.raises(ValueError, match="allowed after"):
-        build.cells("# %% [raw]\nx\n")
+
+
+@pytest.mark.parametrize("line", ["# %% [raw]", "# %% [markdwon]", "# %% a title", "# %% [exercise]", "# %% [stub] two slugs", "# %% [markdown] slug"])
+def test_an_unknown_cell_is_refused(line):
+    with pytest.raises(ValueError, match=re.escape(f"cell is {line!r}; allowed after '# %%': nothing, [markdown], [exercise] slug")):
+        percent.read(f"# %%\nx\n{line}\ny\n")
+
+
+def test_text_that_would_be_lost_is_refused():
+    with pytest.raises(ValueError, match=re.escape("before the first cell is 'import os'; allowed: raise ImportError")):
+        percent.read("import os\n# %%\nx\n")
+    with pytest.raises(ValueError, match=re.escape(r"under [stub] poll-the-uart is 'x = 1'; allowed: nothing")):
+        percent.read("# %% [stub] poll-the-uart\nx = 1\n# %%\n")
+    assert percent.read(f"{percent.GUARD}\n\n# %%\nx\n# %% [stub] a-b\n\n# %%\n# %%\n") == [("code", "x"), ("stub", "a-b")]
 
 
 def test_exercise_cells_come_from_their_folder():
@@ -89,10 +102,9 @@ def test_exercise_cells_come_from_their_folder():
 
 
 def test_two_executions_are_one_notebook(tmp_path):
-    source = tmp_path / "00_try.py"
-    source.write_text("# %%\nfrom vmio.lab import Panel, slider\n"
-                      "panel = Panel(lambda n: n, [slider('n', 0, 9, 1, 4)], lambda n: (f'n {n}', []), name='n')\nprint(panel.text)\n"
-                      "# %%\npanel\n", encoding="utf-8")
-    first = build.build(source, tmp_path)
-    assert first == build.build(source, tmp_path)
+    source = ("# %%\nfrom vmio.lab import Panel, slider\n"
+              "panel = Panel(lambda n: n, [slider('n', 0, 9, 1, 4)], lambda n: (f'n {n}', []), name='n')\nprint(panel.text)\n"
+              "# %%\npanel\n")
+    first = build.stored(build.skeleton(source), tmp_path)
+    assert first == build.stored(build.skeleton(source), tmp_path)
     assert "n 4" in first and "Panel(n=4)" in first and "model_id" not in first

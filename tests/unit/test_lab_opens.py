@@ -10,6 +10,7 @@ import time
 import pytest
 
 from tests.lab_rig import checkout, running
+from vmio.lessons.course import COURSE
 
 WHERE = "import sys, os, vmio, numpy; print(sys.executable, vmio.__file__, numpy.__version__ != '0', os.environ['MPLCONFIGDIR'], sep='\\n')"
 pytestmark = pytest.mark.slow
@@ -78,7 +79,7 @@ def test_nothing_that_the_user_has_reaches_a_kernel(root, tmp_path):
     assert os.path.dirname(os.path.dirname(python)) == str(root / ".venv")
     assert package == str(root / "vmio" / "__init__.py") and numpy == "True"
     assert matplotlib.startswith(str(root / ".venv"))
-    assert status == 200 and "00_start_here.ipynb" in [one["name"] for one in contents["content"]]
+    assert status == 200 and COURSE.notebook("start_here") in [one["name"] for one in contents["content"]]
     assert list(kernels) == ["python3"] and kernels["python3"]["spec"]["display_name"] != "theirs"
 
 

@@ -11,6 +11,7 @@ pytest.importorskip("ipywidgets")
 
 from vmio.lab import CountBars, style
 from vmio.lab.plotting import matplotlib
+from vmio.lessons.course import COURSE
 
 ROOT = Path(__file__).parents[2]
 DRAW = """
@@ -109,9 +110,9 @@ def test_the_users_settings_are_back_after_an_error():
         assert matplotlib.rcParams["text.usetex"] is True
 
 
-def test_lesson_00_runs_strictly_with_a_users_matplotlibrc(tmp_path):
+def test_the_first_lesson_runs_strictly_with_a_users_matplotlibrc(tmp_path):
     (tmp_path / "matplotlibrc").write_text(PAPER + OLD, encoding="utf-8")
     done = subprocess.run([sys.executable, "-m", "pytest", "-q", "--nbval", "--nbval-current-env", "-p", "no:cacheprovider",
-                           "notebooks/00_start_here.ipynb"], cwd=ROOT, capture_output=True, text=True,
+                           f"notebooks/{COURSE.notebook('start_here')}"], cwd=ROOT, capture_output=True, text=True,
                           env={**os.environ, "MATPLOTLIBRC": str(tmp_path)})
     assert done.returncode == 0, done.stdout[-2000:]

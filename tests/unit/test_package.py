@@ -20,6 +20,7 @@ import pytest
 pytest.importorskip("ipywidgets")
 
 import vmio
+from vmio.lessons.course import COURSE
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -119,7 +120,7 @@ def contents(wheel):
 
 
 def test_wheel_holds_what_the_package_reads_and_nothing_else(wheel, source):
-    places = {"vmio": "vmio", "data": "vmio/files/data", "notebooks/exercises": "vmio/files/exercises"}
+    places = {"vmio": "vmio", "data": "vmio/files/data"}
     wanted = {f"{inside}/{path.relative_to(source / part).as_posix()}": path.read_bytes()
               for part, inside in places.items() for path in (source / part).rglob("*") if path.is_file()}
     found = contents(wheel)
@@ -151,9 +152,9 @@ def test_import_is_small(installed, place):
     assert python("-c", code, binary=installed, cwd=place) == "[]\n"
 
 
-@pytest.mark.parametrize("lesson", ["02_emulate_a_device", "06_compare_modes", "09_run_on_real_hardware"])
+@pytest.mark.parametrize("lesson", ["emulate_a_device", "compare_modes", "run_on_real_hardware"])
 def test_lessons_run_from_another_folder(lesson, installed, place):
-    script, notebook = place / "cells.py", place / f"{lesson}.ipynb"
+    script, notebook = place / "cells.py", place / COURSE.notebook(lesson)
     script.write_text(CELLS, encoding="utf-8")
     shutil.copy(ROOT / "notebooks" / notebook.name, notebook)
     where, printed = json.loads(python(script, notebook, binary=installed, cwd=place))
@@ -178,4 +179,4 @@ def test_editable_installation_follows_the_checkout(source, place, backend):
     code = ("from vmio import data; from vmio.lab import exercise; print(data.path('added.csv'), exercise('fetch-once').folder, "
             "data.path('published.csv'), sep='\\n')")
     assert python("-c", code, binary=binary, cwd=place).split("\n")[:3] == [
-        str(folder / "data" / "added.csv"), str(folder / "notebooks" / "exercises" / "fetch-once"), str(folder / "data" / "published.csv")]
+        str(folder / "data" / "added.csv"), str(folder / "vmio" / "lessons" / "break_isolation" / "exercises" / "fetch-once"), str(folder / "data" / "published.csv")]

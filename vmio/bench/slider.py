@@ -7,23 +7,24 @@ from time import process_time_ns
 
 from vmio import data
 from vmio.bench import cost, row
+from vmio.lessons.course import COURSE
 
-LESSON, KEYS = "02_emulate_a_device.ipynb", 39
+LESSON, KEYS = "emulate_a_device", 39
 
 
 def measure():
-    """The last panel of lesson 02: 39 key presses on its first slider.
+    """The last panel of *Emulate a device*: 39 key presses on its first slider.
 
     Empty without the packages of the lab; without a checkout, and without Chromium or Chrome, only the kernel's part.
     """
     try:
-        from vmio.lessons.emulate_a_device import panel as lesson02
+        from vmio.lessons.emulate_a_device import panel as lesson
     except ModuleNotFoundError as missing:
         if missing.name.startswith("vmio"):
             raise
         print(f"slider: the lab's packages are not installed ({missing}), so it was not measured", file=sys.stderr)
         return []
-    panel = lesson02.disk_panel()
+    panel = lesson.disk_panel()
     moves = []
     for i in range(KEYS):
         start = process_time_ns()
@@ -46,7 +47,7 @@ def measure():
         return rows
     with tempfile.TemporaryDirectory() as folder, \
             lab_server.jupyterlab(Path(folder), notebooks) as server, lab_server.chromium() as page:
-        lab_server.run_all(page, server, LESSON)
+        lab_server.run_all(page, server, COURSE.notebook(LESSON))
         box = page.locator(".jp-OutputArea-output .widget-vbox:has(> .widget-html .vmio-card)").last
         slider = box.locator(lab_server.SLIDER).first
         times = [lab_server.press(page, slider, "ArrowRight" if i // 3 % 2 else "ArrowLeft", box) for i in range(KEYS)]
@@ -57,6 +58,6 @@ def measure():
 
 def _first_move():
     """ms that a panel's runs take for a value that nobody has asked for."""
-    from vmio.lessons.emulate_a_device import panel as lesson02
-    lesson02.read_once.cache_clear()
-    return cost(lambda: lesson02._read(8, "pio", "string I/O", True, "server-2022"))() / 1e6
+    from vmio.lessons.emulate_a_device import panel as lesson
+    lesson.read_once.cache_clear()
+    return cost(lambda: lesson._read(8, "pio", "string I/O", True, "server-2022"))() / 1e6

@@ -1,6 +1,6 @@
 """Exercises: a text, a stub, hints, and a check that tells four outcomes apart.
 
-An exercise is a folder `notebooks/exercises/<slug>/`:
+An exercise is a folder `vmio/lessons/<lesson>/exercises/<slug>/`:
 
     text.md      "# Title", the task, then "## Hint" sections, mild ones first
     stub.py      what the learner starts from: one public function or class
@@ -149,8 +149,8 @@ class Exercise:
 
 
 def exercise(slug, folder=None):
-    """The exercise of that name, from `folder` or from `exercises/` beside the notebooks."""
-    places = [Path(folder)] if folder else [Path("exercises"), data.EXERCISES]
+    """Return the exercise of that name, from `folder` or else from `exercises/` beside the notebook or from any lesson's."""
+    places = [Path(folder)] if folder else [Path("exercises"), *sorted(data.LESSONS.glob("*/exercises"))]
     for place in places:
         if (place / slug / "check.py").is_file():
             return Exercise(slug, place / slug)

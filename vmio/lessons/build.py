@@ -1,15 +1,14 @@
-"""From a lesson's source to its stored notebook: `python -m vmio.lessons.build [--check] [NN ...]`.
+"""From the lessons' sources to their stored notebooks: `python -m vmio.lessons.build [--check] [NN|NAME ...]`.
 
-A source is `notebooks/src/NN_verb_object.py` in percent format: a line
-`# %% [markdown]` starts a text cell (each line after `# `), `# %%` a code cell,
-and two more pull in an exercise by its slug, so lesson and check cannot drift:
-
-    # %% [exercise] slug        its title and text
-    # %% [stub] slug            its stub as a code cell
+A source is `vmio/lessons/NAME/lesson.py` (`percent.py` says in which form), its
+exercises are `vmio/lessons/NAME/exercises/SLUG/`; number, title and links come
+from `course.py`.
 
 The notebook is executed from top to bottom in a fresh kernel and stored with
 its outputs, but without what differs between two runs of the same source:
-widget state, model ids, times.  `--check` builds again and compares.
+widget state, model ids, times.  A notebook whose lesson has got another number
+is renamed, and README's table is written anew.  `--check` builds again and
+compares.
 """
 
 import signal
@@ -28,10 +27,13 @@ from nbclient import NotebookClient
 
 from vmio import console, data
 from vmio.lab.check import exercise
+from vmio.lessons import percent
+from vmio.lessons.course import BEGIN, COURSE, END
 from vmio.machine import files
 
-NOTEBOOKS = data.EXERCISES.parent
-NO_KVM = "none"     # what is stored must not depend on the host: lesson 09 shows what was recorded
+NOTEBOOKS = data.NOTEBOOKS
+README = NOTEBOOKS.parent / "README.md"
+NO_KVM = "none"     # what is stored must not depend on the host: a lesson shows what was recorded
 SECONDS = 120  # for one cell, and as much again for a kernel to start
 VIEW = "application/vnd.jupyter.widget-view+json"  # holds a model id: a new one in every run
 METADATA = {
@@ -40,41 +42,25 @@ METADATA = {
 }
 
 
-def cells(source, folder=NOTEBOOKS / "exercises"):
-    """Percent-format text as a list of (kind, text); raises ValueError for an unknown kind of cell."""
-    found, kind, slug, lines = [], None, None, []
-
-    def close():
-        text = "\n".join(lines).strip("\n")
-        if kind == "markdown":
-            text = "\n".join(line[2:] if line.startswith("# ") else line.removeprefix("#") for line in text.split("\n"))
-        elif kind == "exercise":
-            one = exercise(slug, folder)
+def cells(source, folder=None, fill=str):
+    """Return the cells of a source as a list of ("code" or "markdown", text), its exercises from `folder`, texts through `fill`."""
+    found = []
+    for kind, text in percent.read(source):
+        if kind == "exercise":
+            one = exercise(text, folder)
             text = f"### {one.title}\n\n{one.text}"
         elif kind == "stub":
-            text = exercise(slug, folder).read("stub.py").strip("\n")
-        if kind and text.strip():
-            found.append(("code" if kind in ("code", "stub") else "markdown", text))
-
-    for line in source.splitlines():
-        if line.startswith("# %%"):
-            close()
-            words = line[4:].split()
-            kind = words[0].strip("[]") if words else "code"
-            slug, lines = (words[1] if len(words) > 1 else None), []
-            if kind not in ("code", "markdown", "exercise", "stub"):
-                raise ValueError(f"cell is {line!r}; allowed after '# %%': nothing, [markdown], [exercise] slug, [stub] slug.")
-        else:
-            lines.append(line.rstrip())
-    close()
+            text = exercise(text, folder).read("stub.py").strip("\n")
+        code = kind in ("code", "stub")
+        found.append(("code" if code else "markdown", text if code else fill(text)))
     return found
 
 
-def skeleton(source, folder=NOTEBOOKS / "exercises"):
-    """The notebook of a source, not executed; a cell's id is that of its text, so a diff shows what changed."""
+def skeleton(source, folder=None, fill=str):
+    """Return the notebook of a source, not executed; a cell's id is that of its text, so a diff shows what changed."""
     notebook = nbformat.v4.new_notebook(metadata=METADATA)
     seen = set()
-    for kind, text in cells(source, folder):
+    for kind, text in cells(source, folder, fill):
         cell = (nbformat.v4.new_code_cell if kind == "code" else nbformat.v4.new_markdown_cell)(text)
         salt = 0
         while (name := hashlib.sha256(f"{kind}{salt}{text}".encode()).hexdigest()[:8]) in seen:
@@ -83,6 +69,15 @@ def skeleton(source, folder=NOTEBOOKS / "exercises"):
         cell["id"] = name
         notebook.cells.append(cell)
     return notebook
+
+
+def lesson(name, course=COURSE):
+    """Return the notebook of a lesson, not executed; raises ValueError for a source that could be imported."""
+    home = data.LESSONS / name
+    source = (home / "lesson.py").read_text(encoding="utf-8")
+    if not source.startswith(percent.GUARD + "\n"):
+        raise ValueError(f"{name}/lesson.py starts with {source.partition(chr(10))[0]!r}; its first line must be: {percent.GUARD}")
+    return skeleton(source, home / "exercises", lambda text: course.fill(text, name))
 
 
 class _Loop(asyncio.SelectorEventLoop):
@@ -117,39 +112,57 @@ def execute(notebook, where=NOTEBOOKS):
     return notebook
 
 
-def build(path, where=NOTEBOOKS):
-    """The text of the stored notebook for the source at `path`."""
-    notebook = execute(skeleton(path.read_text(encoding="utf-8"), where / "exercises"), where)
+def stored(notebook, where=NOTEBOOKS):
+    """Return the text of a notebook as it is stored, executed."""
+    notebook = execute(notebook, where)
     nbformat.validate(notebook)
     return nbformat.writes(notebook) + "\n"
 
 
-def sources(where=NOTEBOOKS):
-    """The lessons' sources in order."""
-    return sorted((where / "src").glob("[0-9][0-9]_*.py"))
+def renumber(where=NOTEBOOKS, course=COURSE):
+    """Rename the notebooks whose lessons have other numbers now."""
+    for path in sorted(where.glob("[0-9][0-9]_*.ipynb")):
+        name = path.stem[3:]
+        if name in course.names and path.name != course.notebook(name):
+            path.rename(where / course.notebook(name))
+            print(f"{path.name}: is {course.notebook(name)} now")
+
+
+def readme(text, course=COURSE):
+    """Return README's text with its part about the lessons made anew."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"README.md has no place for the lessons' table; it begins with {BEGIN.strip()} and ends with {END.strip()}")
+    return before + BEGIN + course.readme() + END + after
 
 
 def main(arguments=None):
     """Build or check the lessons whose names start with one of the arguments (all without any)."""
     parser = argparse.ArgumentParser(prog="python -m vmio.lessons.build", description="Build the notebooks from their sources.")
     parser.add_argument("--check", action="store_true", help="build again and compare with what is stored")
-    parser.add_argument("lessons", nargs="*", help="such as 01; all without")
+    parser.add_argument("lessons", nargs="*", help="such as 01 or fill_a_ring; all without")
     options = parser.parse_args(arguments)
     try:
-        data.checkout("notebooks/src")
+        data.checkout("notebooks")
     except FileNotFoundError as error:
         parser.error(str(error))
-    wanted = [path for path in sources() if not options.lessons or path.name.startswith(tuple(options.lessons))]
-    stale = []
-    for path in wanted:
-        target = NOTEBOOKS / f"{path.stem}.ipynb"
-        text = build(path)
-        if not options.check:
-            files.write_text(target, text)
-        elif not target.exists() or target.read_text(encoding="utf-8") != text:
-            stale.append(target.name)
-        print(f"{target.name}: {'differs from its source' if target.name in stale else 'in step' if options.check else 'built'}")
-    return 1 if stale or not wanted else 0
+    starts = tuple(options.lessons) or ("",)
+    wanted = [name for name in COURSE.names if name.startswith(starts) or COURSE.notebook(name).startswith(starts)]
+    if not options.check:
+        renumber()
+    stale = [_keep(README, readme(README.read_text(encoding="utf-8")), options.check)]
+    stale += [_keep(NOTEBOOKS / COURSE.notebook(name), stored(lesson(name)), options.check) for name in wanted]
+    return 1 if any(stale) or not wanted else 0
+
+
+def _keep(path, text, check):
+    """Write what was made, or only look with `check`; say which, and return whether what is stored is stale."""
+    same = path.exists() and path.read_text(encoding="utf-8") == text
+    if not check and not same:
+        files.write_text(path, text)
+    print(f"{path.name}: {'built' if not check else 'in step' if same else 'differs from its source'}")
+    return check and not same
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Lesson 07's tables and panel: a hostile guest, with each defence on and off."""
+"""Tables and panel of *Break isolation*: a hostile guest, with each defence on and off."""
 
 from functools import lru_cache
 
@@ -103,4 +103,4 @@ def _wrap(text, width=38):
 def panel():
     """Any attack, with its defence on or off."""
     return Panel(_run, [choice("id", attacks(), "ring-double-fetch", label="Attack"),
-                        toggle("defence", True, label="Defence on")], _view, name="lesson 07")
+                        toggle("defence", True, label="Defence on")], _view, name="break_isolation")

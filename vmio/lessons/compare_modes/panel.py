@@ -1,4 +1,4 @@
-"""Lesson 06's tables and panels: one workload in all three modes, and where each step stops paying."""
+"""Tables and panels of *Compare the modes*: one workload in all three modes, and where each step stops paying."""
 
 from textwrap import wrap
 
@@ -97,7 +97,7 @@ def panel():
         log2_slider("block", 512, 65536, 4096, label="Mix: bytes"),
         slider("reads", 0, 100, 10, 100, label="Mix: % reads"),
         choice("order", ("sequential", "random"), label="Mix: order"),
-        log2_slider("queue_depth", 1, 32, 1, label="In flight"), *_settings()], _view, name="lesson 06")
+        log2_slider("queue_depth", 1, 32, 1, label="In flight"), *_settings()], _view, name="compare_modes")
 
 
 # Break-even.
@@ -133,4 +133,4 @@ def break_even_panel():
         return sweep(**asked), asked
     return Panel(model, [
         choice("against", STEPS, label="Against"), choice("transfer", TRANSFERS, "DMA", label="Emulated by"),
-        choice("queue_depth", (1, 4, 16), label="In flight"), *_settings()], _sweep_view, name="lesson 06 break-even")
+        choice("queue_depth", (1, 4, 16), label="In flight"), *_settings()], _sweep_view, name="compare_modes break-even")

@@ -1,4 +1,4 @@
-"""Lesson 06's "Papers beside the model": tables, the sources of all prices, and one picture of every ratio."""
+"""The papers beside the model of *Compare the modes*: tables, the sources of all prices, and one picture of every ratio."""
 
 import re
 
@@ -93,4 +93,4 @@ def _view(ratios):
 
 def ratio_panel():
     """Every ratio of model and paper."""
-    return Panel(_ratios, [toggle("fitted", False, label="Fitted ones too")], _view, name="lesson 06 papers")
+    return Panel(_ratios, [toggle("fitted", False, label="Fitted ones too")], _view, name="compare_modes papers")

@@ -1,4 +1,4 @@
-"""Lesson 02's machine, tables and panels: a UART and an ATA disk, register by register."""
+"""Machine, tables and panels of *Emulate a device*: a UART and an ATA disk, register by register."""
 
 from functools import lru_cache
 
@@ -92,7 +92,7 @@ def uart_panel():
         choice("how", serial.HOW, label="How"),
         choice("pace", ("instant", "baud"), label="Transmitter"),
         choice("costs", PRESETS, "server-2022", label="Cost preset")],
-        _uart_view, name="lesson 02 uart", live=MachineView(title="UART", notes={"device": "16550A"}))
+        _uart_view, name="emulate_a_device uart", live=MachineView(title="UART", notes={"device": "16550A"}))
 
 
 _disk_exits = CountBars("Exits by device", width=4.6, left=0.3)
@@ -136,4 +136,4 @@ def disk_panel():
         choice("move", MOVES, "string I/O", label="PIO moves"),
         toggle("interrupts", True, label="Interrupts"),
         choice("costs", PRESETS, "server-2022", label="Cost preset")],
-        _disk_view, name="lesson 02 disk", live=MachineView(title="ATA disk", notes={"device": "IDE disk"}))
+        _disk_view, name="emulate_a_device disk", live=MachineView(title="ATA disk", notes={"device": "IDE disk"}))

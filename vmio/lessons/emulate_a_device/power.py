@@ -1,4 +1,4 @@
-"""Lesson 02's power cuts: a store of values on an ATA disk with a volatile cache, and what is left of it."""
+"""Power cuts of *Emulate a device*: a store of values on an ATA disk with a volatile cache, and what is left of it."""
 
 from typing import NamedTuple
 

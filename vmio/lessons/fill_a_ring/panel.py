@@ -1,4 +1,4 @@
-"""Lesson 04's drawings, stories and panels: one ring, byte by byte, step by step, and under load."""
+"""Drawings, stories and panels of *Fill a ring*: one ring, byte by byte, step by step, and under load."""
 
 from dataclasses import replace
 from functools import lru_cache
@@ -72,7 +72,7 @@ def _story_view(answer):
 
 def ring_panel():
     """The ring as a circle, one script after the other; its buttons step."""
-    return Panel(_story, [choice("script", SCRIPTS, label="Rules")], _story_view, name="lesson 04 ring",
+    return Panel(_story, [choice("script", SCRIPTS, label="Rules")], _story_view, name="fill_a_ring ring",
                  live=RingView())
 
 
@@ -121,7 +121,7 @@ def load_panel():
         log2_slider("batch", 1, 16, 4, label="Batch"),
         slider("room", 0, 4, 1, 1, label="Pending"),
         toggle("mask", True, label="Mask when awake")],
-        _load_view, name="lesson 04 load")
+        _load_view, name="fill_a_ring load")
 
 
 def depth_table(depths=(1, 2, 4, 8, 16, 32, 64), **params):
@@ -166,4 +166,4 @@ def disk_panel():
         log2_slider("batch", 1, 32, 8, label="Batch"),
         slider("host_cores", 1, 4, 1, 2, label="Cores"),
         choice("signals", disk.SIGNALS, "batch", label="Guest signals")],
-        _disk_view, name="lesson 04 disk")
+        _disk_view, name="fill_a_ring disk")

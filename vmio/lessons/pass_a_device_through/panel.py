@@ -1,4 +1,4 @@
-"""Lesson 05's tables and panels: a device in the guest's own hands, and the IOMMU that makes it safe."""
+"""Tables and panels of *Pass a device through*: a device in the guest's own hands, and the IOMMU that makes it safe."""
 
 from functools import lru_cache
 
@@ -101,7 +101,7 @@ def modes_panel():
         choice("delivery", ("injected", "posted"), label="Interrupts are"),
         toggle("interrupts", True, label="Interrupts on"),
         choice("costs", PRESETS, "server-2022", label="Cost preset")],
-        _view, name="lesson 05 modes", live=MachineView(title="Disk", notes={"device": "NVMe disk"}))
+        _view, name="pass_a_device_through modes", live=MachineView(title="Disk", notes={"device": "NVMe disk"}))
 
 
 _hits = Curves("IOTLB hits", "pages in use", "% of accesses", logx=True, width=5.2, top=105)
@@ -129,4 +129,4 @@ def iotlb_panel():
     """How much memory a device may use before its translations no longer fit."""
     return Panel(_hits_model, [log2_slider("pages", 8, 512, 64, label="Pages in use"),
                                log2_slider("entries", 16, 256, 64, label="IOTLB entries")],
-                 _hits_view, name="lesson 05 iotlb")
+                 _hits_view, name="pass_a_device_through iotlb")

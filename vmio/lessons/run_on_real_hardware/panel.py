@@ -1,4 +1,4 @@
-"""Lesson 09's tables and panel: the same accesses on the model and on a real processor, live or as recorded.
+"""Tables and panel of *Run on real hardware*: the same accesses on the model and on a real processor, live or as recorded.
 
 What is counted is the same text either way; only `where` and what holds
 wall-clock time say which it is.
@@ -151,4 +151,4 @@ def panel():
         choice("kind", steps.KINDS, "REP OUTSB", label="Access"),
         log2_slider("count", 1, recorded.COUNTS[-1], COUNT, label="How many"),
         choice("costs", PRESETS, "kvm-recorded", label="Cost preset")],
-        _view, name="lesson 09")
+        _view, name="run_on_real_hardware")

@@ -1,4 +1,4 @@
-"""Lesson 08's tables and panels: many guests on one disk, and shares that change while they run."""
+"""Tables and panels of *Share a device*: many guests on one disk, and shares that change while they run."""
 
 from functools import lru_cache
 from math import inf
@@ -188,7 +188,7 @@ def panel():
         slider("cap", 0, 2000, 250, 0, label="Noisy's cap"),
         log2_slider("depth", 1, 64, 32, label="Noisy's depth"),
         log2_slider("kib", 32, 256, 128, label="Noisy's KiB")],
-        _noisy_view, name="lesson 08")
+        _noisy_view, name="share_a_device")
 
 
 @lru_cache(maxsize=1024)
@@ -223,4 +223,4 @@ def live_panel():
         slider("weight", 50, 400, 50, 300, label="a weighs"),
         slider("cap", 0, 2000, 250, 250, label="b's cap"),
         slider("reservation", 0, 4000, 500, 2500, label="c reserves")],
-        _live_view, name="lesson 08 live")
+        _live_view, name="share_a_device live")

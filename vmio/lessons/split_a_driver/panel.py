@@ -1,4 +1,4 @@
-"""Lesson 03's tables and panel: a read through a split driver, beside the emulated disk."""
+"""Tables and panel of *Split a driver*: a read through a split driver, beside the emulated disk."""
 
 from functools import lru_cache
 
@@ -10,7 +10,7 @@ from vmio.lab.controls import choice, log2_slider, slider
 from vmio.lab.figures import CountBars, StackedBars
 from vmio.lab.machine_view import MachineView, edge
 from vmio.lab.panel import Panel
-from vmio.lessons.emulate_a_device import panel as lesson02
+from vmio.lessons.emulate_a_device import panel as emulated
 from vmio.table import table
 
 REQUESTS = 32
@@ -19,7 +19,7 @@ REQUESTS = 32
 @lru_cache
 def crossing(lba=2, sectors=8):
     """One read of the course's disk image on its way; see `vmio.experiments.crossing`."""
-    return cross(lba, sectors, lesson02.file_system())
+    return cross(lba, sectors, emulated.file_system())
 
 
 def steps_table(one):
@@ -102,4 +102,4 @@ def panel():
         log2_slider("batch", 1, 32, 8, label="Batch"),
         slider("host_cores", 1, 4, 1, 2, label="Host cores"),
         choice("costs", PRESETS, "server-2022", label="Cost preset")],
-        _view, name="lesson 03", live=MachineView(title="Split disk", notes={"device": "NVMe disk"}))
+        _view, name="split_a_driver", live=MachineView(title="Split disk", notes={"device": "NVMe disk"}))

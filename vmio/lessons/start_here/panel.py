@@ -1,4 +1,4 @@
-"""Lesson 00's table and panel: one disk, three ways to reach it."""
+"""Table and panel of *Start here*: one disk, three ways to reach it."""
 
 from functools import lru_cache
 
@@ -86,4 +86,4 @@ def panel():
         log2_slider("block", 512, 65536, 4096, label="Bytes a read"),
         log2_slider("queue_depth", 1, 32, 1, label="In flight"),
         choice("guests", (1, 2, 4), label="Guests")],
-        _view, name="lesson 00", live=MachineView(title="Disk", notes={"device": "one disk"}))
+        _view, name="start_here", live=MachineView(title="Disk", notes={"device": "one disk"}))

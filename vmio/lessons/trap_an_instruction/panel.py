@@ -1,4 +1,4 @@
-"""Lesson 01's machine, tables and panel: what exits, who answers, what it costs."""
+"""Machine, tables and panel of *Trap an instruction*: what exits, who answers, what it costs."""
 
 from vmio.devices.board import Board
 from vmio.experiments import instructions
@@ -94,4 +94,4 @@ def panel():
         choice("instruction", instructions.PROGRAMS, label="Instruction"),
         log2_slider("count", 1, 512, 64, label="How many"),
         choice("costs", PRESETS, "server-2022", label="Cost preset")],
-        _view, name="lesson 01", live=MachineView(title="Instructions"))
+        _view, name="trap_an_instruction", live=MachineView(title="Instructions"))

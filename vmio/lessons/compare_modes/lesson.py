@@ -1,5 +1,6 @@
+raise ImportError("a lesson is no module: python -m vmio.lessons.build makes its notebook")
 # %% [markdown]
-# # 06 · Compare the modes
+# # {title}
 #
 # **What you'll do.** Run the same requests through the emulated, the split and the passed-through disk, and change one
 # thing after the other until the order of the three turns round.
@@ -9,7 +10,7 @@
 # 2. When splitting stops mattering, and when passthrough stops paying.
 # 3. Why the answer depends on the processor.
 #
-# **What you'll need.** [05 · Pass a device through](05_pass_a_device_through.ipynb). About 45 minutes.
+# **What you'll need.** {lesson:pass_a_device_through}. About {minutes} minutes.
 # %%
 from vmio.lab import exercise, predict
 from vmio.lessons.compare_modes import panel as lesson
@@ -185,4 +186,4 @@ ex.check(choose)
 # - **Clouds** let the device do the host's half: NVMe functions made by hardware, passed through, and the guest's ordinary
 #   NVMe driver.
 #
-# [Back: 05 · Pass a device through](05_pass_a_device_through.ipynb) · [Next: 07 · Break isolation](07_break_isolation.ipynb)
+# {neighbours}

@@ -1,5 +1,6 @@
+raise ImportError("a lesson is no module: python -m vmio.lessons.build makes its notebook")
 # %% [markdown]
-# # 03 · Split a driver
+# # {title}
 #
 # **What you'll do.** Follow one read from the guest's half of a driver to the hardware and back, byte by byte.
 #
@@ -8,7 +9,7 @@
 # 2. Which structures one 4 KiB read is made of, and in whose memory they lie.
 # 3. Why two thousand exits become three, and three become a third of one.
 #
-# **What you'll need.** [02 · Emulate a device](02_emulate_a_device.ipynb). About 45 minutes.
+# **What you'll need.** {lesson:emulate_a_device}. About {minutes} minutes.
 # %%
 from vmio.lab import exercise, predict
 from vmio.lessons.split_a_driver import panel as lesson
@@ -100,7 +101,7 @@ panel
 # (`vmio/vmbus/storage/srb.py`): that check is what isolation rests on.
 #
 # **Requests overlap.** While the host works on one, the guest prepares the next. The ring lets them run apart;
-# [04 · Fill a ring](04_fill_a_ring.ipynb) looks at how far.
+# {lesson:fill_a_ring} looks at how far.
 # %% [markdown]
 # ## Exercises
 # %% [exercise] read-a-record
@@ -128,4 +129,4 @@ ex.check(at_most_exits)
 # - **Xen** invented the names front-end and back-end; its rings hold fixed slots, and grants are its GPADLs.
 # - **Firecracker** has virtio-block and rate limiters, and nothing older.
 #
-# [Back: 02 · Emulate a device](02_emulate_a_device.ipynb) · [Next: 04 · Fill a ring](04_fill_a_ring.ipynb)
+# {neighbours}

@@ -1,5 +1,6 @@
+raise ImportError("a lesson is no module: python -m vmio.lessons.build makes its notebook")
 # %% [markdown]
-# # 04 · Fill a ring
+# # {title}
 #
 # **What you'll do.** Fill a real VMBus ring byte by byte, step through the race that loses a wake-up, and find out how
 # few signals a busy ring needs.
@@ -9,8 +10,8 @@
 # 2. Who signals when, and the one order of steps that hangs a guest.
 # 3. How queue depth, batches and masks turn two signals a request into a tenth of one.
 #
-# **What you'll need.** [02 · Emulate a device](02_emulate_a_device.ipynb), and better also
-# [03 · Split a driver](03_split_a_driver.ipynb). About 60 minutes.
+# **What you'll need.** {lesson:emulate_a_device}, and better also
+# {lesson:split_a_driver}. About {minutes} minutes.
 # %%
 from vmio.lab import exercise, predict
 from vmio.lessons.fill_a_ring import panel as lesson
@@ -176,4 +177,4 @@ ex.check(KeyValueVsc)
 # - **Xen**: `RING_PUSH_REQUESTS_AND_CHECK_NOTIFY` and `RING_FINAL_CHECK_FOR_RESPONSES`: the second look has a name there.
 # - **NVMe** has no rule: each doorbell is a register access, unless shadow doorbells put the index in memory.
 #
-# [Back: 03 · Split a driver](03_split_a_driver.ipynb) · [Next: 05 · Pass a device through](05_pass_a_device_through.ipynb)
+# {neighbours}

@@ -1,5 +1,6 @@
+raise ImportError("a lesson is no module: python -m vmio.lessons.build makes its notebook")
 # %% [markdown]
-# # 01 · Trap an instruction
+# # {title}
 #
 # **What you'll do.** Run a guest one instruction at a time and write down which of them end up in the hypervisor.
 #
@@ -8,9 +9,9 @@
 # 2. Who answers an exit - the hypervisor itself, or a worker process on the host - and why that differs by a factor of five.
 # 3. Why one string instruction can do the work of a thousand exits.
 #
-# **What you'll need.** Python, and what a port and an interrupt are. About 30 minutes.
+# **What you'll need.** Python, and what a port and an interrupt are. About {minutes} minutes.
 #
-# [Next: 02 · Emulate a device](02_emulate_a_device.ipynb)
+# {next}
 # %%
 from vmio.lab import exercise, predict
 from vmio.lessons.trap_an_instruction import panel as lesson
@@ -161,4 +162,4 @@ ex.check(wait_for)
 # - KVM's instruction emulator reads ahead for `REP INS`: up to 1,024 bytes in one exit. For `REP OUTS` it may exit once
 #   for each unit; this model moves all units in one.
 #
-# [Back: 00 · Start here](00_start_here.ipynb) · [Next: 02 · Emulate a device](02_emulate_a_device.ipynb)
+# {neighbours}

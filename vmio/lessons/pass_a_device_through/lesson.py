@@ -1,5 +1,6 @@
+raise ImportError("a lesson is no module: python -m vmio.lessons.build makes its notebook")
 # %% [markdown]
-# # 05 · Pass a device through
+# # {title}
 #
 # **What you'll do.** Give a guest a disk of its own, count what is left to trap, and find out what stands between that
 # disk and everybody else's memory.
@@ -9,7 +10,7 @@
 # 2. What an IOMMU is: page tables for devices, a cache of them, and the order in which the cache must be told.
 # 3. What you give up.
 #
-# **What you'll need.** [03 · Split a driver](03_split_a_driver.ipynb). About 45 minutes.
+# **What you'll need.** {lesson:split_a_driver}. About {minutes} minutes.
 # %%
 from vmio.lab import exercise, predict
 from vmio.lessons.pass_a_device_through import panel as lesson
@@ -130,4 +131,4 @@ ex.check(hand_over)
 # - **Xen**: PCI passthrough with a stub driver in the control domain that holds the device until it is given away.
 # - **Firecracker** leaves it out: fast starts and dense packing want memory that can be overcommitted.
 #
-# [Back: 04 · Fill a ring](04_fill_a_ring.ipynb) · [Next: 06 · Compare the modes](06_compare_modes.ipynb)
+# {neighbours}

@@ -1,5 +1,6 @@
+raise ImportError("a lesson is no module: python -m vmio.lessons.build makes its notebook")
 # %% [markdown]
-# # 00 · Start here
+# # {title}
 #
 # **What you'll do.** Read the same 64 KiB from the same disk in three ways, and see the number that this course is about
 # fall by three orders of magnitude.
@@ -9,7 +10,7 @@
 # 2. The three ways for a guest to reach a device.
 # 3. Where to go from here.
 #
-# **What you'll need.** Nothing but ten minutes. Shift-Enter runs a cell and goes to the next; *Run > Run All Cells* runs
+# **What you'll need.** Nothing but {minutes} minutes. Shift-Enter runs a cell and goes to the next; *Run > Run All Cells* runs
 # them all.
 # %%
 from vmio.lessons.start_here import panel as lesson
@@ -77,18 +78,9 @@ panel
 # %% [markdown]
 # ## The course
 #
-# | lesson | the question |
-# |---|---|
-# | [01 · Trap an instruction](01_trap_an_instruction.ipynb) | which instructions exit, and what does that cost? |
-# | [02 · Emulate a device](02_emulate_a_device.ipynb) | what does a disk made of software look like? |
-# | [03 · Split a driver](03_split_a_driver.ipynb) | what do guest and host say to each other? |
-# | [04 · Fill a ring](04_fill_a_ring.ipynb) | what if one is faster than the other? |
-# | [05 · Pass a device through](05_pass_a_device_through.ipynb) | who guards the memory if the host is out of the way? |
-# | [06 · Compare the modes](06_compare_modes.ipynb) | which mode when, and do the papers agree? |
-# | [07 · Break isolation](07_break_isolation.ipynb) | what can a hostile guest do, and what stops it? |
-# | [08 · Share a device](08_share_a_device.ipynb) | who gets how much of one disk? |
-# | [09 · Run on real hardware](09_run_on_real_hardware.ipynb) | does a real processor count the same? |
+# {map}
 #
-# 01 to 05 build on each other. After them 06 to 09 may be taken in any order.
+# {lesson:trap_an_instruction} to {lesson:pass_a_device_through} build on each other. After them the others may be taken in
+# any order.
 #
-# [Next: 01 · Trap an instruction](01_trap_an_instruction.ipynb)
+# {neighbours}

@@ -1,5 +1,6 @@
+raise ImportError("a lesson is no module: python -m vmio.lessons.build makes its notebook")
 # %% [markdown]
-# # 09 · Run on real hardware
+# # {title}
 #
 # **What you'll do.** Turn a driver's accesses into machine code, run them on a real processor under Linux's KVM, and hold
 # what comes out against the model.
@@ -9,7 +10,7 @@
 # 2. Which exits a hypervisor keeps to itself, and which ones reach the process that emulates the device.
 # 3. What an exit costs when it is measured instead of assumed.
 #
-# **What you'll need.** [01 · Trap an instruction](01_trap_an_instruction.ipynb). About 30 minutes. A Linux PC whose
+# **What you'll need.** {lesson:trap_an_instruction}. About {minutes} minutes. A Linux PC whose
 # `/dev/kvm` you may open is best; on any other machine you see what was recorded on one, and all the counts are the same.
 # %%
 from vmio.lab import exercise, predict
@@ -103,7 +104,7 @@ print(lesson.interrupts_line())
 # NBVAL_IGNORE_OUTPUT
 print(lesson.times_table())
 # %% [markdown]
-# The ladder of lesson 01 had four rungs from papers. Here they are measured: CPUID is a null exit, a doorbell on a port is
+# The ladder of {lesson:trap_an_instruction} had four rungs from papers. Here they are measured: CPUID is a null exit, a doorbell on a port is
 # answered by the kernel, one in memory as well, and a store to no memory goes all the way to Python and back.
 # `kvm-recorded` is a preset like the others, in every lesson's panel. `this-host` joins the list where it was measured:
 # below, or in another lesson by `from vmio.processors.kvm import recorded; recorded.offer_this_host()` before its panel.
@@ -156,4 +157,4 @@ ex.check(exits_seen)
 # - **Hyper-V** has the same fast path under another name: `HvCallSignalEvent`, one hypercall, answered by the hypervisor.
 # - **Firecracker** and **crosvm** are, at heart, this loop with a short list of devices.
 #
-# [Back: 08 · Share a device](08_share_a_device.ipynb) · [To the beginning: 00 · Start here](00_start_here.ipynb)
+# {neighbours}

@@ -1,5 +1,6 @@
+raise ImportError("a lesson is no module: python -m vmio.lessons.build makes its notebook")
 # %% [markdown]
-# # 02 · Emulate a device
+# # {title}
 #
 # **What you'll do.** Drive a UART and a disk that exist only in software, and read a real file system through them.
 #
@@ -9,7 +10,7 @@
 # 3. When an interrupt is cheaper than asking, and when it is not.
 # 4. What a power cut leaves of data that the disk has called written, and what FLUSH costs.
 #
-# **What you'll need.** [01 · Trap an instruction](01_trap_an_instruction.ipynb). About 55 minutes.
+# **What you'll need.** {lesson:trap_an_instruction}. About {minutes} minutes.
 # %%
 from vmio import UartDriver, disk, trace
 from vmio.lab import exercise, predict
@@ -186,8 +187,8 @@ for name, chosen in (("with", requests), ("without", [request for request in req
 #
 # **Order is something that you ask for.** Between two flushes a disk may keep any of the writes and lose any, so "first
 # the value, then the record" holds only with a flush between them. All three modes have the command: FLUSH CACHE here,
-# SYNCHRONIZE CACHE for the split disk of lesson 03, FLUSH for the NVMe disk of lesson 05. A host that answered it without
-# passing it on would be faster, and wrong.
+# SYNCHRONIZE CACHE for the split disk of {lesson:split_a_driver}, FLUSH for the NVMe disk of
+# {lesson:pass_a_device_through}. A host that answered it without passing it on would be faster, and wrong.
 # %% [markdown]
 # ## Exercises
 # %% [exercise] send-through-a-fifo
@@ -220,4 +221,4 @@ ex.check(replace)
 # - **Xen** guests see the same controller from QEMU until their own drivers unplug it.
 # - **Firecracker** and **cloud-hypervisor** leave such devices out; there is nothing to boot that would need them.
 #
-# [Back: 01 · Trap an instruction](01_trap_an_instruction.ipynb) · [Next: 03 · Split a driver](03_split_a_driver.ipynb)
+# {neighbours}

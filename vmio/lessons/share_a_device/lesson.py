@@ -1,5 +1,6 @@
+raise ImportError("a lesson is no module: python -m vmio.lessons.build makes its notebook")
 # %% [markdown]
-# # 08 · Share a device
+# # {title}
 #
 # **What you'll do.** Put many guests on one disk, let a noisy one in, and change everybody's share while they run.
 #
@@ -8,7 +9,7 @@
 # 2. How a host keeps weights, caps and reservations: deficit round robin, weighted fair queueing, mClock.
 # 3. What fairness costs, and how to say how fair something is with one number.
 #
-# **What you'll need.** [03 · Split a driver](03_split_a_driver.ipynb). About 60 minutes.
+# **What you'll need.** {lesson:split_a_driver}. About {minutes} minutes.
 # %%
 from vmio.lab import exercise, predict
 from vmio.lessons.share_a_device import panel as lesson
@@ -144,4 +145,4 @@ ex.check(culprit)
 # - **VMware** published mClock and ships it as Storage I/O Control.
 # - **Firecracker** has token buckets for each device, in bytes and operations, and no weights.
 #
-# [Back: 07 · Break isolation](07_break_isolation.ipynb) · [Next: 09 · Run on real hardware](09_run_on_real_hardware.ipynb)
+# {neighbours}

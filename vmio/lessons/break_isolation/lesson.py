@@ -1,5 +1,6 @@
+raise ImportError("a lesson is no module: python -m vmio.lessons.build makes its notebook")
 # %% [markdown]
-# # 07 · Break isolation
+# # {title}
 #
 # **What you'll do.** Attack the machine of the last lessons from inside a guest: its memory, rings, DMA and interrupts. Each
 # attack runs with its defence off and on.
@@ -9,8 +10,8 @@
 # 2. What each check in the host is for: what happens to whom without it.
 # 3. Four verdicts, and why "refused" is the best of them.
 #
-# **What you'll need.** [03](03_split_a_driver.ipynb), [04](04_fill_a_ring.ipynb) and
-# [05](05_pass_a_device_through.ipynb). About 60 minutes.
+# **What you'll need.** {lesson:split_a_driver}, {lesson:fill_a_ring} and
+# {lesson:pass_a_device_through}. About {minutes} minutes.
 # %%
 from vmio.lab import exercise, predict
 from vmio.lessons.break_isolation import panel as lesson
@@ -125,4 +126,4 @@ ex.check(receive)
 #
 # `python -m vmio attack` runs the whole catalogue.
 #
-# [Back: 06 · Compare the modes](06_compare_modes.ipynb) · [Next: 08 · Share a device](08_share_a_device.ipynb)
+# {neighbours}

@@ -1,0 +1,153 @@
+"""The course: which lessons there are, in which order, and what each needs.
+
+This is the only place that numbers them: a lesson's number is its place in
+`LESSONS`.  Notebooks' file names, links between lessons, the map at the end of
+the first and README's table are made from here (`python -m vmio.lessons.build`).
+"""
+
+import re
+from dataclasses import dataclass
+
+FILL = re.compile(r"\{(?:(title|minutes|next|neighbours|map)|lesson:([^}\n]*))\}")
+BEGIN, END = "<!-- made by `python -m vmio.lessons.build` from vmio/lessons/course.py -->\n", "<!-- end of what was made -->\n"
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One lesson; `name` is that of its folder in vmio/lessons/, `needs` are the names of lessons before it."""
+
+    name: str
+    title: str
+    minutes: int
+    do: str             # what students do, for who chooses a lesson
+    question: str       # what it answers, for who has seen the first
+    needs: tuple = ()
+
+
+class Course:
+    """Lessons in order; raises ValueError for a name that is there twice, or a need that doesn't come before."""
+
+    def __init__(self, lessons):
+        self.lessons = tuple(lessons)
+        self.names = [lesson.name for lesson in self.lessons]
+        for at, lesson in enumerate(self.lessons):
+            if lesson.name in self.names[:at]:
+                raise ValueError(f"lesson {lesson.name!r} is in the course twice.")
+            if at and not lesson.needs:
+                raise ValueError(f"lesson {lesson.name!r} needs nothing; all but the first need at least {self.names[0]!r}.")
+            for need in lesson.needs:
+                if need not in self.names[:at]:
+                    raise ValueError(f"lesson {lesson.name!r} needs {need!r}; before it are {', '.join(self.names[:at]) or 'none'}.")
+
+    def __getitem__(self, name):
+        """Return the lesson of that name; raises ValueError with the names that there are."""
+        if name not in self.names:
+            raise ValueError(f"lesson is {name!r}; allowed: {', '.join(self.names)}.")
+        return self.lessons[self.names.index(name)]
+
+    def number(self, name):
+        """Return a lesson's number as it is shown, two digits from 00."""
+        return f"{self.names.index(self[name].name):02}"
+
+    def notebook(self, name):
+        """Return the file name of a lesson's notebook."""
+        return f"{self.number(name)}_{name}.ipynb"
+
+    def title(self, name):
+        """Return a lesson's title with its number."""
+        return f"{self.number(name)} · {self[name].title}"
+
+    def link(self, name, words=""):
+        """Return a link from a notebook to a lesson's notebook, in Markdown."""
+        return f"[{words}{self.title(name)}]({self.notebook(name)})"
+
+    def before(self, name):
+        """Return the names of all lessons that one needs, with what these need."""
+        return {other for need in self[name].needs for other in {need} | self.before(need)}
+
+    def next(self, name):
+        """Return the link on; the last lesson's leads to the beginning."""
+        after = self.names[self.names.index(name) + 1:]
+        return self.link(after[0], "Next: ") if after else self.link(self.names[0], "To the beginning: ")
+
+    def neighbours(self, name):
+        """Return the links back and on, a lesson's last line."""
+        before = self.names[:self.names.index(name)]
+        return " · ".join([self.link(other, "Back: ") for other in before[-1:]] + [self.next(name)])
+
+    def map(self, name):
+        """Return the table of all other lessons and their questions."""
+        rows = [f"| {self.link(other.name)} | {other.question} |" for other in self.lessons if other.name != name]
+        return "\n".join(["| lesson | the question |", "|---|---|", *rows])
+
+    def fill(self, text, name):
+        """Return a text of the lesson `name` with what stands in braces filled in; raises ValueError for a link to no lesson.
+
+        `{title}`, `{minutes}`, `{next}`, `{neighbours}` and `{map}` are this lesson's; `{lesson:NAME}` is a link to another.
+        """
+        own = {"title": self.title, "minutes": lambda name: str(self[name].minutes), "next": self.next,
+               "neighbours": self.neighbours, "map": self.map}
+        return FILL.sub(lambda found: own[found[1]](name) if found[1] else self.link(found[2]), text)
+
+    def tree(self):
+        """Return the lines of a picture in which each lesson stands to the right of the last one that it needs."""
+        first, *rest = self._branch(self.lessons[0])
+        return [f"{first}      Each needs those to its left.", *rest]
+
+    def _branch(self, lesson):
+        """Return the lines of the picture from one lesson on to the right; needs that it doesn't stand beside follow its number."""
+        needs = sorted(lesson.needs, key=self.names.index)
+        label = self.number(lesson.name) + (f" (and {', '.join(map(self.number, needs[:-1]))})" if needs[1:] else "")
+        after = [other for other in self.lessons if other.needs and max(other.needs, key=self.names.index) == lesson.name]
+        if not after:
+            return [label]
+        margin, rows = " " * len(label), []
+        for other in after:
+            last = other is after[-1]
+            if rows:
+                lead, under = margin + ("  └─ " if last else "  ├─ "), margin + ("     " if last else "  │  ")
+            else:
+                lead, under = label + (" ─ " if last else " ─┬─ "), margin + ("   " if last else "  │  ")
+            first, *rest = self._branch(other)
+            rows += [lead + first, *(under + row for row in rest)]
+        return rows
+
+    def readme(self):
+        """Return README's part about the lessons: the picture of what needs what, and the table."""
+        rows = [f"| {self.number(one.name)} | [{one.title}](notebooks/{self.notebook(one.name)}) | {one.do} | {one.minutes} |"
+                for one in self.lessons]
+        return "\n".join(["", *("    " + row for row in self.tree()), "", "| | lesson | what students do | minutes |", "|---|---|---|---|", *rows, ""]) + "\n"
+
+
+COURSE = Course([
+    Lesson("start_here", "Start here", 10,
+           do="one disk, three modes, one panel: the whole course in ten minutes",
+           question="what is an exit, and which three ways are there?"),
+    Lesson("trap_an_instruction", "Trap an instruction", 30,
+           do="find out which instructions exit, who answers, what it costs",
+           question="which instructions exit, and what does that cost?", needs=("start_here",)),
+    Lesson("emulate_a_device", "Emulate a device", 55,
+           do="drive a UART and a disk register by register; PIO against DMA; a power cut",
+           question="what does a disk made of software look like?", needs=("trap_an_instruction",)),
+    Lesson("split_a_driver", "Split a driver", 45,
+           do="follow one read over VMBus, byte by byte; exits a request",
+           question="what do guest and host say to each other?", needs=("emulate_a_device",)),
+    Lesson("fill_a_ring", "Fill a ring", 60,
+           do="step a ring's two cursors; full, empty, a lost wake-up; batching",
+           question="what if one is faster than the other?", needs=("split_a_driver",)),
+    Lesson("pass_a_device_through", "Pass a device through", 45,
+           do="a disk in the guest's own hands; IOMMU, IOTLB, what you give up",
+           question="who guards the memory if the host is out of the way?", needs=("split_a_driver",)),
+    Lesson("compare_modes", "Compare the modes", 45,
+           do="which mode when, and do the papers agree? break-even points",
+           question="which mode when, and do the papers agree?", needs=("pass_a_device_through",)),
+    Lesson("break_isolation", "Break isolation", 60,
+           do="attack memory, rings, DMA and interrupts, with each defence off and on",
+           question="what can a hostile guest do, and what stops it?", needs=("fill_a_ring", "pass_a_device_through")),
+    Lesson("share_a_device", "Share a device", 60,
+           do="many guests on one disk: weights, caps, a noisy neighbour, live changes",
+           question="who gets how much of one disk?", needs=("split_a_driver",)),
+    Lesson("run_on_real_hardware", "Run on real hardware", 30,
+           do="the same accesses on /dev/kvm: does a real processor count the same?",
+           question="does a real processor count the same?", needs=("trap_an_instruction",)),
+])
