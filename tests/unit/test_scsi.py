@@ -192,6 +192,6 @@ def test_any_bytes_have_an_answer(cdb, data, flags):
         result = disk.execute(cdb, data)
         if isinstance(result, Media):
             assert result.lba + result.sectors <= SECTORS
-            assert result.kind in ("read", "write", "zero", "flush")
+            assert result.kind in ("read", "write", "same", "zero", "flush")
         else:
             assert (result.status == 0) == (result.sense == b"") and len(result.data) <= 65536

@@ -179,6 +179,6 @@ def test_the_others_by_way_of_the_channel():
 def test_a_long_mode_list_has_no_long_blocks(flags, good):
     """MODE SELECT(10): bit 0 of byte 4 announces block descriptors of 16 bytes (SPC-4, "Mode parameter header formats")."""
     header = bytes((0, 0, 0, 0, flags, 0, 0, 8))
-    assert mode_parameters(header + struct.pack(">II", 2048, 512), True, 2048) == (True, good)
-    assert mode_parameters(header + struct.pack(">II", 0, 512), True, 2048) == (True, good)
-    assert mode_parameters(header + struct.pack(">II", 2047, 512), True, 2048) == (True, False)
+    assert mode_parameters(header + struct.pack(">II", 2048, 512), True, 2048) == (True, good, None)
+    assert mode_parameters(header + struct.pack(">II", 0, 512), True, 2048) == (True, good, None)
+    assert mode_parameters(header + struct.pack(">II", 2047, 512), True, 2048) == (True, False, None)
