@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.passthrough_rig import BUFFER, LIMIT, MMIO, Rig, bus_of, disk_of, one
 from vmio.drivers.errors import DriverError
-from vmio.drivers.nvme import SQE
 from vmio.hardware.nvme.controller import NvmeController
+from vmio.hardware.nvme.wire import SQE_RW
 from vmio.hypervisor.guest import GuestFault
 from vmio.hypervisor.host import GuestTimeout
 from vmio.machine.clock import Clock
@@ -113,7 +113,7 @@ def act(rig, lent, bus, disk, step):
     elif kind in ("io", "admin"):
         opcode, flags, nsid, prp1, prp2, lba, dword12 = what[0]
         pair = driver.pairs[0] if kind == "io" else driver.admin
-        driver._put(pair, SQE.pack(opcode, flags, 5, nsid, prp1, prp2, lba, dword12, 0, 0, 0))
+        driver._put(pair, SQE_RW.pack(opcode, flags, 5, nsid, prp1, prp2, lba, dword12))
         driver._ring(pair)
         yield from cpu.hlt(100_000)
     elif kind == "list":

@@ -3,8 +3,8 @@
 import pytest
 
 from vmio.experiments import disk
-from vmio.experiments.crossing import NVME_COMPLETION, NVME_READ, cross
-from vmio.hardware.nvme.wire import CQE, SQE_RW
+from vmio.experiments.crossing import NVME_READ, cross
+from vmio.hardware.nvme.wire import COMPLETION, CQE, SQE_RW
 from vmio.vmbus.bus.packets import DESCRIPTOR
 from vmio.vmbus.storage import vstor
 
@@ -14,9 +14,9 @@ def test_the_drawn_layouts_are_the_packed_ones():
     shown = NVME_READ.parse(packed)
     assert (shown.opcode, shown.command_id, shown.namespace, shown.prp1, shown.prp2, shown.lba, shown.count) == (
         2, 7, 1, 0x1000, 0x2000, 99, 15)
-    shown = NVME_COMPLETION.parse(CQE.pack(5, 0, 3, 1, 7, 1))
+    shown = COMPLETION.parse(CQE.pack(5, 0, 3, 1, 7, 1))
     assert (shown.result, shown.sq_head, shown.sq_id, shown.command_id, shown.status) == (5, 3, 1, 7, 1)
-    assert NVME_READ.size == SQE_RW.size and NVME_COMPLETION.size == CQE.size
+    assert NVME_READ.size == SQE_RW.size and COMPLETION.size == CQE.size
 
 
 def test_one_read_crosses_in_order_and_costs_three_exits():

@@ -1,5 +1,7 @@
 """Interrupts of devices: as written, remapped, forged, posted; what each costs in exits."""
 
+from struct import pack
+
 import pytest
 
 from vmio.hardware import edu
@@ -75,7 +77,7 @@ def test_the_handle_has_sixteen_bits():
 
 def test_a_wide_destination(room):
     room.remapper.set_table(room.table, 256, wide=True)
-    room.entry(0, interrupts.PAIR.pack(0x1234 << 32 | VECTOR << 16 | 1, 0))
+    room.entry(0, pack("<QQ", 0x1234 << 32 | VECTOR << 16 | 1, 0))
     room.space.message(*interrupts.message(0))
     assert room.delivered == [(0x1234, VECTOR)]
 
@@ -88,7 +90,7 @@ def test_forged_messages_are_refused_and_recorded(room):
     room.refused(*interrupts.message(256), Reason.IR_INDEX)
     room.refused(interrupts.message(0)[0], 0xFFFF, Reason.IR_INDEX)
     room.refused(interrupts.message(0)[0], 1 << 16, Reason.IR_REQUEST_RESERVED)
-    room.entry(7, interrupts.PAIR.pack(VECTOR << 16 | 1 << 24 | 1, 0))
+    room.entry(7, pack("<QQ", VECTOR << 16 | 1 << 24 | 1, 0))
     room.refused(*interrupts.message(7), Reason.IR_ENTRY_RESERVED)
     room.remapper.set_table(1 << 40, 256)
     room.refused(*interrupts.message(0), Reason.IR_TABLE_UNREADABLE)
@@ -102,7 +104,7 @@ def test_the_record_of_a_refused_interrupt(room):
 
 
 def test_an_entry_may_keep_its_faults_quiet(room):
-    room.entry(1, interrupts.PAIR.pack(2, 0))
+    room.entry(1, pack("<QQ", 2, 0))
     with pytest.raises(TranslationFault):
         room.space.message(*interrupts.message(1))
     assert room.iommu.faults.taken() == []
@@ -118,7 +120,7 @@ def test_compatibility_format_by_permission(room):
     (0, 0x1234, True), (1 << 18, DEVICE, True), (1 << 18 | 3 << 16, DEVICE | 5, True), (1 << 18 | 1 << 16, DEVICE | 1, False),
     (2 << 18, 0x0000, True), (2 << 18, 0x0301, False), (3 << 18, DEVICE, False)])
 def test_who_may_use_an_entry(room, how, owner, mine):
-    room.entry(0, interrupts.PAIR.pack(VECTOR << 16 | 1, how | owner))
+    room.entry(0, pack("<QQ", VECTOR << 16 | 1, how | owner))
     if mine:
         room.space.message(*interrupts.message(0))
         assert room.delivered == [(0, VECTOR)]
@@ -175,7 +177,7 @@ def test_a_posted_entry_names_a_descriptor(room, host):
     room.space.message(*interrupts.message(3))
     assert room.posted == [(0x12_3456_7840, 0x77, True)] and room.delivered == [] and room.remapper.posted == 1
     room.posted.clear()
-    room.entry(4, interrupts.PAIR.pack(1 << 2 | interrupts.POSTED | 1, 1 << 18 | DEVICE))
+    room.entry(4, pack("<QQ", 1 << 2 | 1 << 15 | 1, 1 << 18 | DEVICE))
     room.refused(*interrupts.message(4), Reason.IR_ENTRY_RESERVED)
 
 

@@ -1,10 +1,12 @@
 """Invalidation, by register and by queue: several descriptors at once, fields that don't count, the last places."""
 
+from struct import pack
+
 import pytest
 
 from tests.unit.test_vtd_registers import DEVICE, QUEUE_ERROR, Machine
 from vmio.machine.memory import PAGE, HostMemory
-from vmio.passthrough.iommu import structures, vtd
+from vmio.passthrough.iommu import vtd
 from vmio.passthrough.iommu.iommu import Iommu
 
 IOTLB_ALL, IOTLB_PAGE = 2 | 1 << 4, 2 | 3 << 4 | 5 << 16
@@ -18,7 +20,7 @@ def machine():
 def batch(machine, *descriptors):
     """Write descriptors one after the other from where the queue is, then move the tail once."""
     for low, high in descriptors:
-        machine.memory.write(machine.queue + machine.tail, structures.PAIR.pack(low, high))
+        machine.memory.write(machine.queue + machine.tail, pack("<QQ", low, high))
         machine.tail = (machine.tail + 16) % PAGE
     machine.put(vtd.IQT, machine.tail, 8)
 
@@ -60,7 +62,7 @@ def test_what_comes_before_a_bad_descriptor_is_done_and_what_comes_after_waits(m
     assert machine.memory.read(machine.target, 1) == b"\1"
     machine.put(vtd.IQT, 48, 8)
     assert machine.get(vtd.IQH, 8) == 16                        # stopped
-    machine.memory.write(machine.queue + 16, structures.PAIR.pack(*wait(2, machine.target)))
+    machine.memory.write(machine.queue + 16, pack("<QQ", *wait(2, machine.target)))
     machine.put(vtd.FSTS, QUEUE_ERROR)
     machine.put(vtd.IQT, 48, 8)
     assert machine.get(vtd.IQH, 8) == 48 and cached(machine) == [] and machine.memory.read(machine.target, 1) == b"\2"

@@ -1,5 +1,7 @@
 """The IOMMU: translation, permissions, the IOTLB's staleness, fault records, domains."""
 
+from struct import pack
+
 import pytest
 
 from tests.passthrough_rig import refused
@@ -306,10 +308,10 @@ def test_pass_through_context_entries(memory):
 
 @pytest.mark.parametrize("wrong,reason", [
     (dict(root=bytes(16)), Reason.ROOT_NOT_PRESENT),
-    (dict(root=structures.PAIR.pack(0x2001 | 8, 0)), Reason.ROOT_RESERVED),
-    (dict(root=structures.PAIR.pack(0x2001, 1)), Reason.ROOT_RESERVED),
+    (dict(root=pack("<QQ", 0x2001 | 8, 0)), Reason.ROOT_RESERVED),
+    (dict(root=pack("<QQ", 0x2001, 1)), Reason.ROOT_RESERVED),
     (dict(root=structures.root_entry(1 << 40)), Reason.CONTEXT_TABLE_UNREADABLE),
-    (dict(context=structures.PAIR.pack(0x2001, 1 << 30)), Reason.CONTEXT_RESERVED),
+    (dict(context=pack("<QQ", 0x2001, 1 << 30)), Reason.CONTEXT_RESERVED),
     (dict(context=structures.context_entry(7, 0x2000, 4, kind=3)), Reason.CONTEXT_INVALID),
     (dict(context=structures.context_entry(7, 0x2000, 5)), Reason.CONTEXT_INVALID),
     (dict(context=structures.context_entry(7, 1 << 40, 4)), Reason.CONTEXT_INVALID),

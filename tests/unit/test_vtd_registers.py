@@ -1,5 +1,7 @@
 """The IOMMU's registers, as a driver uses them: tables, invalidation by register and by queue, fault events."""
 
+from struct import pack
+
 import pytest
 
 from vmio.machine.memory import PAGE, HostMemory
@@ -51,7 +53,7 @@ class Machine:
         return self
 
     def submit(self, low, high=0):
-        self.memory.write(self.queue + self.tail, structures.PAIR.pack(low, high))
+        self.memory.write(self.queue + self.tail, pack("<QQ", low, high))
         self.tail += 16
         self.put(vtd.IQT, self.tail, 8)
 
@@ -239,7 +241,7 @@ def test_a_descriptor_that_makes_no_sense_stops_the_queue(machine, low, high):
     machine.queued()
     machine.submit(low, high)
     assert machine.get(vtd.FSTS) == QUEUE_ERROR and machine.get(vtd.IQH, 8) == 0
-    machine.memory.write(machine.queue, structures.PAIR.pack(2 | 1 << 4, 0))
+    machine.memory.write(machine.queue, pack("<QQ", 2 | 1 << 4, 0))
     machine.put(vtd.FSTS, QUEUE_ERROR)
     machine.put(vtd.IQT, 16, 8)
     assert machine.get(vtd.IQH, 8) == 16
@@ -289,7 +291,7 @@ def test_several_records():
 
 
 def test_the_queue_may_be_filled_before_it_is_on(machine):
-    machine.memory.write(machine.queue, structures.PAIR.pack(5 | 1 << 5 | 7 << 32, machine.target))
+    machine.memory.write(machine.queue, pack("<QQ", 5 | 1 << 5 | 7 << 32, machine.target))
     machine.put(vtd.IQT, 16, 8)
     machine.queued()
     assert machine.memory.read(machine.target, 1) == b"\7"

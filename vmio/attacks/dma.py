@@ -8,8 +8,9 @@ from vmio.attacks.catalogue import collection
 from vmio.attacks.defence import Watchdog, without
 from vmio.attacks.verdict import FAIL, PASS, REJECT, WEDGED
 from vmio.attacks.world import BUFFER, CANARY, NEIGHBOUR_RAM
-from vmio.drivers.nvme import OPCODES, SQE
+from vmio.drivers.nvme import OPCODES
 from vmio.hardware.nvme import sgl as nvme_sgl
+from vmio.hardware.nvme.wire import SQE_RW
 from vmio.machine.memory import PAGE
 from vmio.machine.pagetable import TranslationFault
 from vmio.passthrough.iommu.requester import requester_id
@@ -93,7 +94,7 @@ def circle(world, cpu):
     queue = driver.pairs[0]
     number = queue.free.pop()
     queue.tags[number] = "circle"
-    driver._put(queue, SQE.pack(OPCODES["read"], 0x40, number, 1, *unpack("<QQ", again), 0, 7, 0, 0, 0))   # PSDT 01b: SGL
+    driver._put(queue, SQE_RW.pack(OPCODES["read"], 0x40, number, 1, *unpack("<QQ", again), 0, 7))   # PSDT 01b: SGL
     driver.ring_doorbell()
     yield from cpu.hlt(1_000_000)
     for _, status in driver.reap():

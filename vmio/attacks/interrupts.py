@@ -37,7 +37,7 @@ def any_requester(world):
     for index, owner in router.owners.items():
         if owner == HOSTS_DEVICE:
             at = router.table + interrupts.ENTRY_BYTES * index + 8
-            memory.store64(at, memory.load64(at) & ~(3 << 18))
+            memory.store64(at, memory.load64(at) & ~(interrupts.REMAPPED.mask("verify") >> 64))
     yield
 
 
@@ -58,9 +58,9 @@ def beyond(world, cpu):
 def longer_table(world):
     """The size says more than there is; behind the table lies what an attacker could have put there."""
     remapper, router = world.iommu.interrupts, world.router
-    place = next(iter(router._handlers))
-    world.host.memory.write(router.table + interrupts.ENTRY_BYTES * 300, interrupts.PAIR.pack(
-        interrupts.PAIR.unpack(interrupts.remapped_entry(0, *place))[0], 0))
+    destination, vector = next(iter(router._handlers))
+    world.host.memory.write(router.table + interrupts.ENTRY_BYTES * 300, interrupts.REMAPPED.pack(
+        present=1, destination=destination << 8, vector=vector))       # and nobody's: SVT is 0
     with without(remapper, "entries", 1 << 16):
         yield
 

@@ -8,6 +8,7 @@ read once the driver runs.  Source: NVMe 1.4, 7.6.1 "Initialization", 4.1, 4.3, 
 import struct
 
 from vmio.drivers.errors import DriverError, DriverTimeout
+from vmio.hardware.nvme.wire import COMPLETION, RANGE, SQE_RW
 
 CAP, CC, CSTS, AQA, ASQ, ACQ, DOORBELLS = 0x00, 0x14, 0x1C, 0x24, 0x28, 0x30, 0x1000
 ENABLE = 0x0046_0001           # 16-byte answers, 64-byte commands, 4 KiB pages, EN
@@ -21,9 +22,7 @@ ADMIN_ENTRIES = 16
 POLLS = 100_000                # looks before the driver gives up
 POLL_NS = 1000                 # between two looks, when there is nothing to wait for
 
-SQE = struct.Struct("<BBHI16xQQQIIII")     # opcode, flags, id, nsid, PRP1, PRP2, LBA, dwords 12 to 15
-CQE = struct.Struct("<IIHHHH")
-ANSWER = struct.Struct("<12xHH")             # of it, what a driver needs: command id, status << 1 | phase
+ANSWER = COMPLETION.only("command_id", "status")     # what a driver needs of it for I/O
 
 
 class NvmeError(DriverError):
@@ -142,10 +141,10 @@ class NvmeDriver:
     def _admin(self, name, opcode, page=0, nsid=0, low=0):
         """One admin command, waited for: its result."""
         pair = self.admin
-        self._put(pair, SQE.pack(opcode, 0, 0, nsid, self.address(page), 0, low, 0, 0, 0, 0))
+        self._put(pair, SQE_RW.pack(opcode, 0, 0, nsid, self.address(page), 0, low, 0))
         self._ring(pair)
         for _ in range(POLLS):
-            result, _, _, _, _, status = CQE.unpack(self.cpu.read(pair.cq + 16 * pair.head, 16))
+            result, _, _, _, _, status = COMPLETION.parse(self.cpu.read(pair.cq + 16 * pair.head, 16))
             if status & 1 == pair.phase:
                 self._advance(pair)
                 self.cpu.store(self.bar + pair.cq_doorbell, 4, pair.head)
@@ -183,9 +182,9 @@ class NvmeDriver:
             prp2 = self.address(at)
         if kind == "discard":          # 6.7: one range, in the list page; dword 11 says deallocate
             at = queue.lists + PAGE * id
-            self.cpu.write(at, struct.pack("<IIQ", 0, sectors, lba))
+            self.cpu.write(at, RANGE.struct.pack(0, sectors, lba))
             prp1, lba, sectors = self.address(at), 4 << 32, 0
-        sqe = SQE.pack(OPCODES[kind], 0, id, 1, prp1, prp2, lba, sectors - 1 if sectors else 0, 0, 0, 0)
+        sqe = SQE_RW.pack(OPCODES[kind], 0, id, 1, prp1, prp2, lba, sectors - 1 if sectors else 0)
         self._put(queue, sqe)
         queue.free.pop()            # only now is it taken: what can't be built takes no place
         queue.tags[id] = tag

@@ -4,10 +4,10 @@
 raises `ScsiError`; any SCSI driver can lend its own.
 """
 
-import struct
 from typing import NamedTuple
 
 from vmio.drivers.errors import DriverError
+from vmio.vmbus.storage import scsi_wire as wire
 
 _SECTOR, _PAGE = 512, 4096
 
@@ -40,7 +40,7 @@ def probe(command):
     inquiry = yield from command("INQUIRY", bytes((0x12, 0, 0, 0, 36, 0)), 36)
     if inquiry[0] != 0:
         raise DriverError(f"no disk at that LUN (peripheral {inquiry[0]:#x})")
-    luns = yield from command("REPORT LUNS", struct.pack(">BB4xI2x", 0xA0, 0, _PAGE), _PAGE)
+    luns = yield from command("REPORT LUNS", wire.CDB_REPORT_LUNS.pack(allocation=_PAGE), _PAGE)
     found = min(int.from_bytes(luns[:4], "big"), _PAGE - 8) // 8
     pages = yield from _vital(command, 0x00)
     vital = {}
@@ -55,7 +55,7 @@ def probe(command):
     length = (yield from command("MODE SENSE", bytes((0x1A, 0, 0x08, 0, 4, 0)), 4))[0] + 1
     mode = yield from command("MODE SENSE", bytes((0x1A, 0, 0x08, 0, min(length, 255), 0)), min(length, 255))
     caching = mode[4 + mode[3]:] if len(mode) > 3 else b""
-    names = [part.decode("ascii", "replace").strip() for part in (inquiry[8:16], inquiry[16:32], inquiry[32:36])]
+    names = [part.decode("ascii", "replace").strip() for part in wire.INQUIRY.parse(inquiry)[-3:]]
     return Identity(sectors, size, *names, vital.get(0x80, b"").decode("ascii", "replace"),
                     len(caching) > 2 and caching[2] & 4 != 0, tuple(luns[9 + 8 * n] for n in range(found)),
                     _most_unmapped(vital.get(0xB0, b""), vital.get(0xB2, b"")))
@@ -76,11 +76,11 @@ def _vital(command, page):
 def _capacity(command):
     """(sectors, bytes a sector): READ CAPACITY(16), or (10) of an older disk."""
     try:
-        data = yield from command("READ CAPACITY(16)", struct.pack(">BB8xI2x", 0x9E, 0x10, 32), 32)
-        last, size = struct.unpack_from(">QI", data)
+        data = yield from command("READ CAPACITY(16)", wire.CDB_SERVICE_IN.pack(allocation=32), 32)
+        last, size = wire.CAPACITY16.parse(data)[:2]
     except ScsiError:
         data = yield from command("READ CAPACITY(10)", bytes((0x25,)).ljust(10, b"\0"), 8)
-        last, size = struct.unpack_from(">II", data)
+        last, size = wire.CAPACITY10.parse(data)
         if last == 0xFFFF_FFFF:       # SBC-3, READ CAPACITY(10): larger than 32 bits can say
             raise DriverError("a disk of more than 2^32 - 1 sectors that doesn't answer READ CAPACITY(16)") from None
     return last + 1, size

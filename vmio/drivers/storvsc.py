@@ -15,7 +15,6 @@ request is counted and ignored.  Written after the order in which Linux does
 things: drivers/scsi/storvsc_drv.c, scsi_scan.c, sd.c.
 """
 
-import struct
 from collections import deque
 
 from vmio.drivers.errors import DriverError, DriverTimeout
@@ -24,6 +23,7 @@ from vmio.drivers.vmbus import Rescinded
 from vmio.machine.clock import NEVER
 from vmio.vmbus.bus.packets import COMPLETION, COMPLETION_REQUESTED, GPA_DIRECT, INBAND, RingCorrupt
 from vmio.vmbus.bus.ring import RingFull
+from vmio.vmbus.storage import scsi_wire as wire
 from vmio.vmbus.storage import vstor as v
 
 TIMEOUT_NS = 60_000_000_000    # for any request, as Linux has it
@@ -31,11 +31,10 @@ PAGE, SECTOR = 4096, 512
 QUEUE_DEPTH = 256              # requests in the ring at a time; the others wait here
 SIGNALS = ("always", "each", "batch")
 
-_ANSWER = struct.Struct("<IIIHBB5xB2xI")   # operation, flags, status, length, SRB status, SCSI status, sense length, bytes
-_CDB10 = struct.Struct(">BBIBHB").pack
-_CDB16 = struct.Struct(">BBQIH").pack
-_UNMAP_CDB = struct.pack(">BBIBHB", 0x42, 0, 0, 0, 24, 0)     # SBC-3, "UNMAP command": a list of 24 bytes
-_UNMAP_LIST = struct.Struct(">HH4xQI4x").pack                 # lengths, then the block descriptor: LBA, sectors
+_ANSWER = v.SRB.only("operation", "status", "srb_status", "scsi_status", "sense_length", "transfer_length")
+_SENSE = v.SRB.slice("cdb").start
+_CDB10, _CDB16 = (layout.only("operation", "lba", "blocks", whole=True).pack for layout in (wire.CDB10, wire.CDB16))
+_UNMAP_CDB = _CDB10(wire.UNMAP, 0, wire.UNMAP_LIST.size)
 _LIST = 32                                 # bytes of memory for each such list
 _RECORD = 112                              # bytes of a request in the ring beside its page numbers
 # Linux's SRB flags: no synchronous transfer, queue action, data in, data out
@@ -149,13 +148,13 @@ class StorVsc:
         When it is over, `done(tag, error)` is called in the interrupt, or `reap` tells.
         """
         if kind == "flush":
-            self._put((_Request(tag, done, 1), _CDB10(0x35, 0, 0, 0, 0, 0), v.NO_DATA, 0, 0, 0))
+            self._put((_Request(tag, done, 1), _CDB10(wire.SYNCHRONIZE, 0, 0), v.NO_DATA, 0, 0, 0))
             return
         if kind == "discard":
             most = self.identity.most_unmapped
             request = _Request(tag, done, -(-sectors // most))
             for at in range(lba, lba + sectors, most):
-                self._put((request, _UNMAP_CDB, v.TO_DEVICE, 24, (at, min(most, lba + sectors - at)), None))
+                self._put((request, _UNMAP_CDB, v.TO_DEVICE, wire.UNMAP_LIST.size, (at, min(most, lba + sectors - at)), None))
             return
         direction = v.TO_GUEST if kind == "read" else v.TO_DEVICE
         most = self.most_bytes // SECTOR
@@ -163,9 +162,9 @@ class StorVsc:
         while sectors > 0:
             part = sectors if sectors < most else most
             if lba <= 0xFFFFFFFF and part <= 0xFFFF:
-                cdb = _CDB10(0x28 if direction else 0x2A, 0, lba, 0, part, 0)
+                cdb = _CDB10(wire.READ10 if direction else wire.WRITE10, lba, part)
             else:
-                cdb = _CDB16(0x88 if direction else 0x8A, 0, lba, part, 0)
+                cdb = _CDB16(wire.READ16 if direction else wire.WRITE16, lba, part)
             length = part * SECTOR
             self._put((request, cdb, direction, length, gpa, length))
             lba, sectors, gpa = lba + part, sectors - part, gpa + length
@@ -268,7 +267,7 @@ class StorVsc:
         payload = _pack(v.EXECUTE_SRB, v.REQUEST_COMPLETION, 0, 52, 0, 0, 0, 0, 0, self.lun, len(cdb), v.SENSE_SIZE,
                         direction, 0, length, cdb, 0, 0xFF, 0x20, _FLAGS[direction], 60, 0)
         if cdb is _UNMAP_CDB:
-            data, gpa = _UNMAP_LIST(22, 16, *gpa), self._lists + number * _LIST
+            data, gpa = wire.UNMAP_LIST.pack(lba=gpa[0], blocks=gpa[1]), self._lists + number * _LIST
             self.cpu.write(gpa, data)
         record = INBAND, payload, number, COMPLETION_REQUESTED
         if length:
@@ -342,9 +341,9 @@ class StorVsc:
 
     def _over(self, request, expected, payload):
         """A part of a request is over: good, or what went wrong."""
-        operation, _, status, _, srb_status, scsi_status, sense_length, moved = _ANSWER.unpack_from(payload)
+        operation, status, srb_status, scsi_status, sense_length, moved = _ANSWER.unpack_from(payload)
         if operation != v.COMPLETE_IO or status or srb_status != v.SRB_SUCCESS or scsi_status:
-            sense = payload[28:28 + min(sense_length, v.SENSE_SIZE)] if srb_status & v.SENSE_VALID else b""
+            sense = payload[_SENSE:_SENSE + min(sense_length, v.SENSE_SIZE)] if srb_status & v.SENSE_VALID else b""
             codes = (sense[2] & 0xF, sense[12], sense[13]) if len(sense) >= 14 else None
             request.error = request.error or ScsiError(request.tag, srb_status, codes)
         elif expected is not None and moved != expected:

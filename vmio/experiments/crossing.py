@@ -9,26 +9,18 @@ from typing import NamedTuple
 
 from vmio.experiments.disk_run import DiskRun, needed
 from vmio.experiments.trace import Request
-from vmio.hardware.nvme.wire import CQE_BYTES, SQE_BYTES
+from vmio.hardware.nvme.wire import COMPLETION, CQE_BYTES, READ_WRITE, SQE_BYTES
 from vmio.host.physical import PhysicalDisk
 from vmio.hypervisor.costs import CostModel
 from vmio.hypervisor.host import Host
-from vmio.machine.layout import Layout, raw, u8, u16, u32, u64
 from vmio.machine.overlay import Overlay
 from vmio.modes.disk_split import SplitDisk
 from vmio.vmbus.bus.packets import DESCRIPTOR, GPA_HEADER, GPA_RANGE, TRAILER
 from vmio.vmbus.bus.ring import READ, WRITE
 from vmio.vmbus.storage import vstor
+from vmio.vmbus.storage.scsi_wire import CDB10, READ10
 
-# For drawing: the same bytes as hardware.nvme_wire's SQE_RW and CQE (NVMe 1.4, 4.2, 6.9, 4.6).
-NVME_READ = Layout(
-    "NVME_READ", u8("opcode", names={2: "READ"}), u8("flags"), u16("command_id"), u32("namespace"), raw("reserved", 16),
-    u64("prp1", "host-physical page"), u64("prp2"), u64("lba"), u32("count", "blocks less 1"), raw("rest", 12))
-NVME_COMPLETION = Layout(
-    "NVME_COMPLETION", u32("result"), u32("reserved"), u16("sq_head"), u16("sq_id"), u16("command_id"),
-    u16("status", "status code << 1 | phase"))
-CDB_READ10 = Layout("CDB_READ10", u8("operation", names={0x28: "READ(10)"}), u8("flags"), u32("lba"), u8("group"),
-                    u16("blocks"), u8("control"), order=">")
+NVME_READ, CDB_READ10 = READ_WRITE.titled("NVME_READ"), CDB10.titled("CDB_READ10")
 
 
 class Step(NamedTuple):
@@ -160,7 +152,7 @@ class _Watch:
     def _completed(self, slot):
         pair, memory = self.physical.driver.pairs[0], self.physical.cpu
         self.note(self.env.now, "device", "the controller has moved the data and completes",
-                  (NVME_COMPLETION, memory.read(pair.cq + CQE_BYTES * slot, CQE_BYTES)))
+                  (COMPLETION, memory.read(pair.cq + CQE_BYTES * slot, CQE_BYTES)))
 
 
 def _ring_bytes(memory, start, length):
@@ -181,7 +173,7 @@ def _record(raw_bytes):
     payload = raw_bytes[payload_at:end]
     parts.append((vstor.SRB, payload))
     srb = vstor.SRB.parse(payload)
-    if srb.cdb[0] == 0x28:
-        parts.append((CDB_READ10, srb.cdb[:10]))
+    if srb.cdb[0] == READ10:
+        parts.append((CDB_READ10, srb.cdb[:CDB10.size]))
     parts.append((TRAILER, raw_bytes[end:end + 8]))
     return parts

@@ -7,12 +7,16 @@
     OPEN.parse(data).relid       3; raises `ShortMessage` if `data` is too short, ignores what follows
     print(OPEN.draw(data))       a table: offset, bytes, name, value
 
-Code in a hurry uses `OPEN.struct` (a precompiled `struct.Struct`) directly.
+Code in a hurry uses `OPEN.struct` (a precompiled `struct.Struct`) directly, or that of a part of the fields:
+
+    OPEN.only("type", "relid").unpack_from(data)     (5, 3)
+    data[OPEN.slice("user")]                         the bytes of a field
 """
 
 import struct
 import uuid
 from collections import namedtuple
+from copy import copy
 
 
 class ShortMessage(ValueError):
@@ -145,6 +149,37 @@ class Layout:
         if self.each == "B":
             return bytes(data[at:])
         return struct.unpack_from(f"{self.order}{(len(data) - at) // self.item}{self.each}", data, at)
+
+    def only(self, *names, whole=False):
+        """Return a compiled `struct.Struct` of some fields, in their order, that passes over the others.
+
+        It ends behind the last one, or with `whole` where the layout ends (what isn't
+        named is then packed as zeros).  A pair (first, last) stands for all fields from
+        the one to the other, as bytes.  ValueError: no such field, or not in order.
+        """
+        code, at = self.order, 0
+        for name in names:
+            first, last = name if isinstance(name, tuple) else (name, name)
+            if first not in self.by_name or last not in self.by_name:
+                raise ValueError(f"{self.name} has no field {first if first not in self.by_name else last}")
+            start, end = self.by_name[first].offset, self.slice(last).stop
+            if start < at or end <= start:
+                raise ValueError(f"{self.name}: {first} is not behind the fields named before")
+            code += f"{start - at}x" if start > at else ""
+            code += f"{end - start}s" if isinstance(name, tuple) else self.by_name[name].code
+            at = end
+        return struct.Struct(code + (f"{self.size - at}x" if whole and at < self.size else ""))
+
+    def slice(self, first, last=None):
+        """Where a field is, or the fields from `first` to `last`, as a `slice` of the bytes."""
+        last = self.by_name[last or first]
+        return slice(self.by_name[first].offset, last.offset + last.size)
+
+    def titled(self, name):
+        """The same fields under another name, for drawings of one of several messages that share them."""
+        other = copy(self)
+        other.name = name
+        return other
 
     def draw(self, data, offset=0):
         """A table of fixed width: one row a field, 8 bytes a line; bytes after the fields come last."""

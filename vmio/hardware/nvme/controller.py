@@ -41,6 +41,7 @@ CAP_VALUE = (MOST_ENTRIES | 1 << 16           # rings are contiguous
              | 0xC1 << 37                     # command sets: NVM, those of IDENTIFY, admin only
              | 4 << 52)                       # memory pages of 4 KiB to 64 KiB
 VERSION = 0x10400
+_PRPS = w.COMMAND.only("prp1", "prp2")
 COUNTERS = ("reads", "writes", "sectors_read", "sectors_written")
 
 
@@ -362,12 +363,12 @@ class NvmeController:
 
     def to_host(self, request, data):
         """DMA `data` to where the command says; `Failed` where memory refuses."""
-        prp1, prp2 = struct.unpack_from("<QQ", request.command, 24)
+        prp1, prp2 = _PRPS.unpack_from(request.command)
         nvme_prp.store(self.memory, self.pieces(request, prp1, prp2, len(data)), data)
 
     def from_host(self, request, length):
         """DMA `length` bytes from where the command says; `Failed` where memory refuses."""
-        prp1, prp2 = struct.unpack_from("<QQ", request.command, 24)
+        prp1, prp2 = _PRPS.unpack_from(request.command)
         return nvme_prp.fetch(self.memory, self.pieces(request, prp1, prp2, length))
 
     def update_intx(self):

@@ -4,8 +4,6 @@ A command is checked when it is fetched, then takes the medium's time, then
 moves its data.  Source: NVMe 1.4, 6 "NVM Command Set".
 """
 
-import struct
-
 from vmio.hardware.nvme import prp as nvme_prp
 from vmio.hardware.nvme import wire as w
 from vmio.hardware.nvme.wire import DNR, SECTOR, SQE_RW, Failed
@@ -13,7 +11,8 @@ from vmio.hardware.nvme.wire import DNR, SECTOR, SQE_RW, Failed
 PENDING = True
 DEALLOCATE = 4                         # 6.7: dword 11 bit 2
 FUA = 0x40                             # of byte 51: dword 12 bit 30
-DSM_RANGE = struct.Struct("<IIQ")      # attributes, blocks, first block
+RANGE = w.RANGE.struct
+_DATASET, _COPY = w.COMMAND.only("dword10", "dword11"), w.COMMAND.only("dword12")
 COPY_RANGE_BYTES = 32
 
 
@@ -142,11 +141,11 @@ class NvmCommands:
 
     def _dataset(self, request, prp1, prp2):
         """6.7: deallocated blocks read as zeros (DLFEAT); a range that the namespace doesn't have is left out."""
-        count, attributes = struct.unpack_from("<II", request.command, 40)
+        count, attributes = _DATASET.unpack_from(request.command)
         if not attributes & DEALLOCATE:
             return False
-        data = self.controller.from_host(request, ((count & 0xFF) + 1) * DSM_RANGE.size)
-        request.pieces = [(first, blocks) for _, blocks, first in DSM_RANGE.iter_unpack(data)
+        data = self.controller.from_host(request, ((count & 0xFF) + 1) * RANGE.size)
+        request.pieces = [(first, blocks) for _, blocks, first in RANGE.iter_unpack(data)
                           if first + blocks <= self.image.sectors]
         self.controller.medium(request, "write", 0, self._deallocated)
         return PENDING
@@ -161,7 +160,7 @@ class NvmCommands:
 
     def _copy(self, request, prp1, prp2):
         """TP 4065: one range of 0 blocks is all that the namespace's limits (MSRC, MSSRL) allow, so none is."""
-        dword12, = struct.unpack_from("<I", request.command, 48)
+        dword12, = _COPY.unpack_from(request.command)
         format = dword12 >> 8 & 0xF
         if format > 1:
             raise Failed(w.INVALID_FIELD | DNR)

@@ -5,9 +5,9 @@ one; if it names a segment, that is a list of further ones, and its last may
 name another segment.  Source: NVMe 1.4, 4.4 "Scatter Gather List".
 """
 
-import struct
-
 from vmio.hardware.nvme.wire import (
+    COMMAND,
+    DATA_DESCRIPTOR,
     DATA_TRANSFER_ERROR,
     DNR,
     FAULTS,
@@ -17,7 +17,8 @@ from vmio.hardware.nvme.wire import (
     Failed,
 )
 
-DESCRIPTOR = struct.Struct("<QI3xB")
+DESCRIPTOR = DATA_DESCRIPTOR.only("address", "length", "kind")
+_FIRST = COMMAND.slice("prp1").start                    # a command has its descriptor where PRPs would be
 DATA, BIT_BUCKET, SEGMENT, LAST_SEGMENT = 0, 1, 2, 3     # bits 7:4 of the type
 INVALID_SEGMENT, INVALID_COUNT = 0x00D, 0x00E
 AT_ONCE = 256                             # descriptors that are read at a time: a page of them
@@ -31,7 +32,7 @@ def segments(memory, command, length):
     """
     if command[1] & 0xC0 == 0xC0:
         raise Failed(INVALID_FIELD | DNR)
-    found, last = [], DESCRIPTOR.unpack_from(command, 24)
+    found, last = [], DESCRIPTOR.unpack_from(command, _FIRST)
     if last[2] >> 4 == DATA:
         length -= _add(found, [last], length)
         last = None

@@ -5,8 +5,7 @@ submission queue entry, 4.6 completion queue entry, 4.6.1.2 status codes, 5 and
 6 the two command sets.
 """
 
-import struct
-
+from vmio.machine.layout import Layout, raw, u8, u16, u32, u64
 from vmio.machine.memory import MemoryFault
 from vmio.machine.pagetable import TranslationFault
 
@@ -20,12 +19,26 @@ CC_EN = 1
 CC_SHN = 3 << 14
 CSTS_RDY, CSTS_CFS, CSTS_SHST, CSTS_SHST_DONE = 1, 2, 3 << 2, 2 << 2
 
-SQE_BYTES, CQE_BYTES = 64, 16
-# opcode, flags, command id, nsid, PRP1, PRP2, command dwords 10 to 15
-SQE = struct.Struct("<BBHI16xQQ6I")
-# the same for READ and WRITE: starting LBA instead of dwords 10 and 11, count and control
-SQE_RW = struct.Struct("<BBHI16xQQQI12x")
-CQE = struct.Struct("<IIHHHH")   # result, reserved, SQ head, SQ id, command id, status << 1 | phase
+def _command(name, opcodes, *fields):
+    """A submission queue entry: what all commands have (4.2), then `fields` instead of command dwords 10 to 15."""
+    return Layout(name, u8("opcode", names=opcodes), u8("flags"), u16("command_id"), u32("namespace"), raw("reserved", 16),
+                  u64("prp1", "host-physical page"), u64("prp2"), *fields)
+
+
+COMMAND = _command("NVME_COMMAND", {}, *(u32(f"dword{n}") for n in range(10, 16)))
+# READ and WRITE (6.9, 6.15): starting LBA instead of dwords 10 and 11, then count and control
+READ_WRITE = _command("NVME_READ_WRITE", {1: "WRITE", 2: "READ"},
+                      u64("lba"), u32("count", "blocks less 1"), raw("rest", 12))
+COMPLETION = Layout("NVME_COMPLETION", u32("result"), u32("reserved"), u16("sq_head"), u16("sq_id"), u16("command_id"),
+                    u16("status", "status code << 1 | phase"))                                          # 4.6
+RANGE = Layout("NVME_RANGE", u32("attributes"), u32("blocks"), u64("first", "block"))                  # 6.7
+DATA_DESCRIPTOR = Layout("NVME_SGL_DESCRIPTOR", u64("address"), u32("length", "bytes"), raw("reserved", 3),
+                         u8("kind", "type in bits 7:4"))                                                # 4.4
+
+SQE_BYTES, CQE_BYTES = COMMAND.size, COMPLETION.size
+SQE = COMMAND.only("opcode", "flags", "command_id", "namespace", "prp1", "prp2", *(f"dword{n}" for n in range(10, 16)))
+SQE_RW = READ_WRITE.only("opcode", "flags", "command_id", "namespace", "prp1", "prp2", "lba", "count", whole=True)
+CQE = COMPLETION.struct
 
 # 4.2, command dword 0
 FUSED, SGL = 0x03, 0xC0

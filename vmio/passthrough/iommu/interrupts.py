@@ -8,40 +8,51 @@ Source: Intel VT-d specification 5.1 "Interrupt Remapping", 9.9 "Interrupt Remap
 Table Entry (IRTE) for Remapped Interrupts", 9.10 (posted interrupts).
 """
 
-import struct
-
+from vmio.machine.bits import BitLayout, bit, bits
 from vmio.machine.memory import MemoryFault
 from vmio.machine.pagetable import WRITE, TranslationFault
 from vmio.passthrough.iommu.faults import DmaFault, Reason
 
-PAIR = struct.Struct("<QQ")
-ENTRY_BYTES = 16
-REMAPPABLE, SUBHANDLE = 1 << 4, 1 << 3         # of a message's address
-POSTED = 1 << 15                               # IRTE: IM
-FAULTS_OFF = 1 << 1                            # IRTE: FPD
 VERIFY_ID, VERIFY_BUS = 1, 2                   # IRTE: SVT
+_PREFIX = bits("prefix", 31, 20, "FEEh")
+MSI_ADDRESS = BitLayout("MSI_ADDRESS", 32, _PREFIX, bits("destination", 19, 12, "APIC id"), bit("hint", 3), bit("logical", 2))
+REMAPPABLE_ADDRESS = BitLayout(                # 5.1.2.2: handle 14:0 and its bit 15, and whether data is added to it
+    "REMAPPABLE_ADDRESS", 32, _PREFIX, bits("handle", 19, 5), bit("remappable", 4), bit("subhandle", 3), bit("handle15", 2))
+_ENTRY = (bit("present", 0), bit("faults_off", 1, "FPD"), bits("available", 11, 8, "software's own"),
+          bit("posted", 15, "IM"), bits("vector", 23, 16), bits("requester", 79, 64, "SID"),
+          bits("ignored", 81, 80, "SQ: function bits that need not match"),
+          bits("verify", 83, 82, "SVT", {VERIFY_ID: "id", VERIFY_BUS: "bus"}))
+REMAPPED = BitLayout(                          # 9.9
+    "IRTE", 128, *_ENTRY, bit("logical", 2), bit("hint", 3), bit("level", 4), bits("delivery", 7, 5),
+    bits("destination", 63, 32))
+POSTED = BitLayout(                            # 9.10: the descriptor's address is in two parts
+    "IRTE_POSTED", 128, *_ENTRY, bit("urgent", 14), bits("descriptor_low", 63, 38, "bits 31:6"),
+    bits("descriptor_high", 127, 96))
+ENTRY_BYTES = REMAPPED.size
+_IS_REMAPPABLE, _HAS_SUBHANDLE = REMAPPABLE_ADDRESS.mask("remappable"), REMAPPABLE_ADDRESS.mask("subhandle")
+_IS_POSTED = POSTED.mask("posted")
 _IGNORED_FUNCTIONS = (0, 4, 6, 7)              # IRTE: SQ, function bits that need not match
 
 
 def message(index):
     """(address, data) that a device is told to send for table entry `index`."""
-    return 0xFEE0_0000 | (index & 0x7FFF) << 5 | REMAPPABLE | SUBHANDLE | index >> 15 << 2, 0
+    return REMAPPABLE_ADDRESS.number(prefix=0xFEE, handle=index & 0x7FFF, remappable=1, subhandle=1, handle15=index >> 15), 0
 
 
 def compatibility_message(destination, vector):
     """(address, data) as without remapping: APIC id and vector, for anyone to choose (SDM vol. 3A, 11.11)."""
-    return 0xFEE0_0000 | destination << 12, vector
+    return MSI_ADDRESS.number(prefix=0xFEE, destination=destination), vector
 
 
 def remapped_entry(requester, destination, vector):
     """16 bytes: this requester's message becomes `vector` at APIC id `destination` (xAPIC: bits 47:40)."""
-    return PAIR.pack(destination << 40 | vector << 16 | 1, VERIFY_ID << 18 | requester)
+    return REMAPPED.pack(present=1, vector=vector, destination=destination << 8, requester=requester, verify=VERIFY_ID)
 
 
 def posted_entry(requester, descriptor, vector, urgent=False):
     """16 bytes: this requester's message becomes `vector` in the posted-interrupt descriptor at SPA `descriptor`."""
-    return PAIR.pack((descriptor >> 6 & 0x3FF_FFFF) << 38 | vector << 16 | urgent << 14 | POSTED | 1,
-                     descriptor >> 32 << 32 | VERIFY_ID << 18 | requester)
+    return POSTED.pack(present=1, posted=1, urgent=int(urgent), vector=vector, requester=requester, verify=VERIFY_ID,
+                       descriptor_low=descriptor >> 6 & 0x3FF_FFFF, descriptor_high=descriptor >> 32)
 
 
 class InterruptRemapper:
@@ -77,45 +88,46 @@ class InterruptRemapper:
         if not self.enabled:
             self.send(address, data)
             return
-        if not address & REMAPPABLE:
+        if not address & _IS_REMAPPABLE:
             if not self.compatibility:
                 self._refuse(requester, address, 0, Reason.IR_COMPATIBILITY)
             self.send(address, data)
             return
-        index = address >> 5 & 0x7FFF | (address & 4) << 13
-        if address & SUBHANDLE:
+        _, handle, _, _, handle15 = REMAPPABLE_ADDRESS.take(address)
+        index = handle | handle15 << 15
+        if address & _HAS_SUBHANDLE:
             if data >> 16:
                 self._refuse(requester, address, index, Reason.IR_REQUEST_RESERVED)
             index += data & 0xFFFF
-        low, high = self._entry(requester, address, index)
-        vector = low >> 16 & 0xFF
-        if low & POSTED:
+        entry = self._entry(requester, address, index)
+        if entry.posted:
             self.posted += 1
-            self.post(low >> 38 << 6 | high >> 32 << 32, vector, bool(low & 1 << 14))
+            self.post(entry.descriptor_low << 6 | entry.descriptor_high << 32, entry.vector, bool(entry.urgent))
             return
         self.delivered += 1
-        self.deliver(low >> 32 if self.wide else low >> 40 & 0xFF, vector)
+        self.deliver(entry.destination if self.wide else entry.destination >> 8 & 0xFF, entry.vector)
 
     def _entry(self, requester, address, index):
-        """The table entry's halves, present, sane, and this requester's."""
+        """The table entry, present, sane, and this requester's."""
         if index >= self.entries:
             self._refuse(requester, address, index, Reason.IR_INDEX)
         try:
-            low, high = PAIR.unpack(self.memory.read(self.table + ENTRY_BYTES * index, ENTRY_BYTES))
+            number = int.from_bytes(self.memory.read(self.table + ENTRY_BYTES * index, ENTRY_BYTES), "little")
         except (MemoryFault, TranslationFault):
             self._refuse(requester, address, index, Reason.IR_TABLE_UNREADABLE)
-        quiet = bool(low & FAULTS_OFF)
-        if not low & 1:
+        layout = POSTED if number & _IS_POSTED else REMAPPED
+        entry = layout.take(number)
+        quiet = bool(entry.faults_off)
+        if not entry.present:
             self._refuse(requester, address, index, Reason.IR_NOT_PRESENT, quiet)
-        if low & (0x3F_FF00_30FC if low & POSTED else 0xFF00_7000) or high >> 20 & 0xFFF or (
-                not low & POSTED and high >> 32):
+        if number & layout.reserved:
             self._refuse(requester, address, index, Reason.IR_ENTRY_RESERVED, quiet)
-        owner, ignored, how = high & 0xFFFF, _IGNORED_FUNCTIONS[high >> 16 & 3], high >> 18 & 3
+        owner, ignored, how = entry.requester, _IGNORED_FUNCTIONS[entry.ignored], entry.verify
         mine = (how == 0 or how == VERIFY_ID and requester & ~ignored == owner & ~ignored
                 or how == VERIFY_BUS and owner & 0xFF <= requester >> 8 <= owner >> 8)
         if not mine:
             self._refuse(requester, address, index, Reason.IR_REQUESTER, quiet)
-        return low, high
+        return entry
 
     def _refuse(self, requester, address, index, reason, quiet=False):
         self.refused += 1

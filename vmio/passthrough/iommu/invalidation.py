@@ -5,15 +5,27 @@ lets a wait descriptor tell it that all before it is done.
 Source: Intel VT-d specification 6.5.2 "Queued Invalidation Interface".
 """
 
+from vmio.machine.bits import BitLayout, bit, bits
 from vmio.machine.memory import MemoryFault
 from vmio.machine.pagetable import TranslationFault
 
 _FAULTS = (MemoryFault, TranslationFault)
 NONE, CONTEXT, IOTLB, DEVICE_TLB, INTERRUPT, WAIT, PASID_TLB, PASID_CACHE = range(8)
 _QUEUE_HEAD, _QUEUE_ADDRESS = 0x80, 0x90
-_RESERVED = {CONTEXT: (0xFFFC_0000_0000_FFC0, ~0), IOTLB: (0xFFFF_FFFF_0000_FF00, 0xF80),
-             DEVICE_TLB: (0xFFFF_0000_FFE0_FFF0, 0xFFE), WAIT: (0xFFFF_FF80, 3)}
-_WAIT_INTERRUPT, _WAIT_WRITE = 1 << 4, 1 << 5
+_TYPE = bits("type", 3, 0, "", {CONTEXT: "context cache", IOTLB: "IOTLB", DEVICE_TLB: "device TLB", WAIT: "wait"})
+_GRANULARITY = bits("granularity", 5, 4, "", {1: "global", 2: "domain", 3: "device or page"})
+_ADDRESS = bits("page", 127, 76, "address, in pages")
+DESCRIPTORS = {layout.name: layout for layout in (
+    BitLayout("CONTEXT_INVALIDATE", 128, _TYPE, _GRANULARITY, bits("domain", 31, 16), bits("requester", 47, 32),
+              bits("ignored", 49, 48, "FM: function bits that need not match")),
+    BitLayout("IOTLB_INVALIDATE", 128, _TYPE, _GRANULARITY, bit("drain_writes", 6), bit("drain_reads", 7),
+              bits("domain", 31, 16), bits("mask", 69, 64, "2^mask pages"), bit("hint", 70, "leaves only"), _ADDRESS),
+    BitLayout("DEVICE_TLB_INVALIDATE", 128, _TYPE, bits("most_pending", 20, 16), bits("requester", 47, 32),
+              bit("size", 64), _ADDRESS),
+    BitLayout("INVALIDATION_WAIT", 128, _TYPE, bit("interrupt", 4), bit("write", 5), bit("fence", 6),
+              bits("data", 63, 32), bits("address", 127, 66, "in dwords")))}
+_BY_TYPE = dict(zip((CONTEXT, IOTLB, DEVICE_TLB, WAIT), DESCRIPTORS.values()))
+ENTRY_BYTES = 16
 
 
 class InvalidationQueue:
@@ -75,35 +87,36 @@ class InvalidationQueue:
         """Carry out the descriptor at the head; False if it can't be."""
         memory, registers = self.registers.remapper.memory, self.registers
         try:
-            raw = memory.read(self.base + 16 * self.head, 16)
+            raw = memory.read(self.base + ENTRY_BYTES * self.head, ENTRY_BYTES)
         except _FAULTS:
             self.last = NONE
             return False
-        low, high = int.from_bytes(raw[:8], "little"), int.from_bytes(raw[8:], "little")
-        self.last = kind = low & 0xF
-        reserved_low, reserved_high = _RESERVED.get(kind, (0, 0))
-        if low & reserved_low or high & reserved_high:
+        number = int.from_bytes(raw, "little")
+        self.last = kind = number & 0xF
+        layout = _BY_TYPE.get(kind)
+        if layout is None:
+            return kind in (INTERRUPT, PASID_TLB, PASID_CACHE)   # caches that are not here
+        if number & layout.reserved:
             return False
-        granularity = low >> 4 & 3
+        descriptor = layout.take(number)
         if kind == CONTEXT:
+            granularity = descriptor.granularity
             if granularity:
-                registers.invalidate_contexts(granularity, low >> 32 & 0xFFFF, low >> 48 & 3)
+                registers.invalidate_contexts(granularity, descriptor.requester, descriptor.ignored)
             return bool(granularity)
         if kind == IOTLB:
-            return registers.invalidate_iotlb(granularity, low >> 16 & 0xFFFF, high & ~0xFFF, high & 0x3F)
-        if kind == WAIT:
-            return self._wait(memory, low, high)
-        return kind in (DEVICE_TLB, INTERRUPT, PASID_TLB, PASID_CACHE)   # caches that are not here
+            return registers.invalidate_iotlb(descriptor.granularity, descriptor.domain, descriptor.page << 12, descriptor.mask)
+        return kind == DEVICE_TLB or self._wait(memory, descriptor)
 
-    def _wait(self, memory, low, high):
-        if low & _WAIT_WRITE:
+    def _wait(self, memory, descriptor):
+        if descriptor.write:
             try:
-                memory.write(high, (low >> 32).to_bytes(4, "little"))
+                memory.write(descriptor.address << 2, descriptor.data.to_bytes(4, "little"))
             except _FAULTS:
                 return False
-        if low & _WAIT_INTERRUPT:
+        if descriptor.interrupt:
             self.registers.completed()
-        return bool(low & (_WAIT_WRITE | _WAIT_INTERRUPT))
+        return bool(descriptor.write or descriptor.interrupt)
 
     def save(self):
         """Where the queue is, and how far."""

@@ -6,9 +6,14 @@ Source: Intel VT-d specification 5.2 "Interrupt Posting", 9.11 "Posted Interrupt
 Descriptor (PID)"; Intel SDM vol. 3C, 30.6 "Posted-Interrupt Processing".
 """
 
-DESCRIPTOR_BYTES = 64
-OUTSTANDING, SUPPRESS = 1 << 256, 1 << 257     # ON, SN
-_VECTORS = (1 << 256) - 1
+from vmio.machine.bits import BitLayout, bit, bits
+
+DESCRIPTOR = BitLayout(
+    "POSTED_DESCRIPTOR", 512, bits("requests", 255, 0, "PIR: a bit for each vector"), bit("outstanding", 256, "ON"),
+    bit("suppress", 257, "SN"), bits("vector", 279, 272, "NV: of the notification"), bits("destination", 319, 288, "NDST"))
+DESCRIPTOR_BYTES = DESCRIPTOR.size
+OUTSTANDING, SUPPRESS = DESCRIPTOR.mask("outstanding"), DESCRIPTOR.mask("suppress")
+_VECTORS = DESCRIPTOR.mask("requests")
 
 
 class PostedDescriptor:
@@ -23,7 +28,7 @@ class PostedDescriptor:
             raise ValueError(f"posted-interrupt descriptor at {spa:#x}: a multiple of {DESCRIPTOR_BYTES}")
         self.memory, self.spa, self.cpu = memory, spa, cpu
         self.posts = self.notifications = 0
-        self._store(notification_vector << 272)
+        self._store(DESCRIPTOR.number(vector=notification_vector))
 
     def post(self, vector, urgent=False):
         """What the IOMMU does: set the vector's bit; notify unless one is on its way or is held back."""

@@ -6,15 +6,19 @@ Source: Intel VT-d specification (revision 5.10), 9.1 "Root Entry", 9.3 "Context
 (legacy mode).
 """
 
-import struct
 from typing import NamedTuple
 
-PAIR = struct.Struct("<QQ")
-ENTRY_BYTES = 16
-PRESENT = 1
-FAULTS_OFF = 2                     # context entry: faults of this requester are not recorded (FPD)
-TRANSLATE, DEVICE_TLB, PASS = 0, 1, 2   # translation type, bits 3:2: untranslated requests are translated, or pass
-_PAGE = ~0xFFF
+from vmio.machine.bits import BitLayout, bit, bits
+
+TRANSLATE, DEVICE_TLB, PASS = 0, 1, 2   # untranslated requests are translated, or pass
+ROOT = BitLayout("ROOT_ENTRY", 128, bit("present", 0), bits("table", 63, 12, "context table, in pages"))
+CONTEXT = BitLayout(
+    "CONTEXT_ENTRY", 128, bit("present", 0), bit("faults_off", 1, "FPD: faults of this requester are not recorded"),
+    bits("kind", 3, 2, "translation type", {TRANSLATE: "translate", DEVICE_TLB: "device TLB", PASS: "pass"}),
+    bits("table", 63, 12, "page table, in pages"), bits("width", 66, 64, "AW: levels less 2"),
+    bits("available", 70, 67, "software's own"), bits("domain", 87, 72))
+ENTRY_BYTES = ROOT.size
+_ROOT_RESERVED, _CONTEXT_RESERVED = ROOT.reserved, CONTEXT.reserved
 
 
 class Context(NamedTuple):
@@ -31,24 +35,24 @@ class Context(NamedTuple):
 
 def root_entry(context_table):
     """16 bytes that point to a context table (SPA)."""
-    return PAIR.pack(context_table | PRESENT, 0)
+    return ROOT.pack(present=1, table=context_table >> 12)
 
 
 def parse_root(raw, width):
     """(context table or None, reserved bits set); `width` is that of addresses, in bits."""
-    low, high = PAIR.unpack(raw)
-    mask = (1 << width) - 1
-    return (low & _PAGE & mask if low & PRESENT else None), bool(high or low & 0xFFE or low & ~mask)
+    number, most = int.from_bytes(raw, "little"), (1 << width) - 1
+    present, table = ROOT.take(number)
+    return (table << 12 & most if present else None), bool(number & _ROOT_RESERVED or table << 12 > most)
 
 
 def context_entry(domain, table, levels, kind=TRANSLATE, faults_off=False):
     """16 bytes: requests go through the page table at `table` (SPA) with `levels` levels."""
-    return PAIR.pack(table | kind << 2 | FAULTS_OFF * faults_off | PRESENT, domain << 8 | levels - 2)
+    return CONTEXT.pack(present=1, faults_off=int(faults_off), kind=kind, table=table >> 12, width=levels - 2, domain=domain)
 
 
 def parse_context(raw, width):
     """`Context` of 16 bytes."""
-    low, high = PAIR.unpack(raw)
-    mask = (1 << width) - 1
-    return Context(high >> 8 & 0xFFFF, low & _PAGE & mask, (high & 7) + 2, low >> 2 & 3, bool(low & PRESENT),
-                   bool(low & FAULTS_OFF), bool(low & 0xFF0 or low & ~mask or high & 0x80 or high >> 24))
+    number, most = int.from_bytes(raw, "little"), (1 << width) - 1
+    present, faults_off, kind, table, levels, _, domain = CONTEXT.take(number)
+    return Context(domain, table << 12 & most, levels + 2, kind, bool(present), bool(faults_off),
+                   bool(number & _CONTEXT_RESERVED or table << 12 > most))

@@ -14,6 +14,7 @@ import struct
 from typing import NamedTuple
 
 from vmio.vmbus.storage import scsi_pages as pages
+from vmio.vmbus.storage import scsi_wire as wire
 
 GOOD, CHECK_CONDITION = 0, 2
 SECTOR = 512
@@ -66,7 +67,8 @@ def sense_data(sense, information=None):
     """Fixed-format sense data, 18 bytes (SPC-4, "Fixed format sense data").  `information` is an LBA."""
     key, asc, ascq = sense
     valid = information is not None and information < 1 << 32
-    return struct.pack(">BBBIB4xBB4x", 0x70 | (0x80 if valid else 0), 0, key, information if valid else 0, 10, asc, ascq)
+    return wire.SENSE.pack(response=0x70 | (0x80 if valid else 0), key=key, information=information if valid else 0,
+                           asc=asc, ascq=ascq)
 
 
 def failure(sense, information=None):
@@ -129,16 +131,16 @@ class ScsiTarget:
         return self._media("read" if cdb[0] == 0x08 else "write", lba, cdb[4] or 256)
 
     def _rw10(self, cdb, _):
-        _, flags, lba, _, sectors = _unpack10(cdb)
+        flags, lba, sectors = _unpack10(cdb)
         return self._media("read" if cdb[0] == 0x28 else "write", lba, sectors, flags)
 
     def _rw12(self, cdb, _):
-        lba, sectors = struct.unpack_from(">II", cdb, 2)
-        return self._media("read" if cdb[0] == 0xA8 else "write", lba, sectors, cdb[1])
+        flags, lba, sectors = _unpack12(cdb)
+        return self._media("read" if cdb[0] == 0xA8 else "write", lba, sectors, flags)
 
     def _rw16(self, cdb, _):
-        lba, sectors = struct.unpack_from(">QI", cdb, 2)
-        return self._media("read" if cdb[0] == 0x88 else "write", lba, sectors, cdb[1])
+        flags, lba, sectors = _unpack16(cdb)
+        return self._media("read" if cdb[0] == 0x88 else "write", lba, sectors, flags)
 
     def _verify(self, cdb, _):
         """VERIFY(10), (12), (16): is the range there?  Comparing with the guest's data (BYTCHK) is not offered."""
@@ -190,7 +192,7 @@ class ScsiTarget:
             raise _Refused(INVALID_FIELD_IN_PARAMETERS)
         if not descriptors:
             return Answer(GOOD)
-        lba, sectors = struct.unpack_from(">QI", data, 8)
+        lba, sectors = _UNMAPPED.unpack_from(data)
         if sectors > pages.MOST_UNMAPPED:
             raise _Refused(INVALID_FIELD_IN_PARAMETERS)
         return self._media("zero", lba, sectors)
@@ -234,7 +236,7 @@ class ScsiTarget:
 
     def _capacity10(self, cdb, _):
         last = min(self.sectors - 1, 0xFFFFFFFF)
-        return failure(NOT_READY_STOPPED) if self.stopped else Answer(GOOD, struct.pack(">II", last, SECTOR))
+        return failure(NOT_READY_STOPPED) if self.stopped else Answer(GOOD, wire.CAPACITY10.pack(last=last, block_bytes=SECTOR))
 
     def _service_in(self, cdb, _):
         """SERVICE ACTION IN(16): READ CAPACITY(16) and nothing else."""
@@ -242,7 +244,7 @@ class ScsiTarget:
             raise _Refused(INVALID_FIELD_IN_CDB)
         if self.stopped:
             return failure(NOT_READY_STOPPED)
-        data = struct.pack(">QIBBBB16x", self.sectors - 1, SECTOR, 0, 0, 0xC0 if self.unmap else 0, 0)
+        data = wire.CAPACITY16.pack(last=self.sectors - 1, block_bytes=SECTOR, provisioning=0xC0 if self.unmap else 0)
         return Answer(GOOD, data[:int.from_bytes(cdb[10:14], "big")])
 
     def _mode_sense(self, cdb, _):
@@ -315,8 +317,10 @@ class ScsiTarget:
 
 def _range(cdb):
     """(LBA, sectors) of a CDB of 10, 12 or 16 bytes; its group code (SPC-4, "Operation code") says which."""
-    return struct.unpack_from({4: ">QI", 5: ">II"}.get(cdb[0] >> 5, ">IxH"), cdb, 2)
+    return {4: _unpack16, 5: _unpack12}.get(cdb[0] >> 5, _unpack10)(cdb)[1:]
 
 
-_unpack10 = struct.Struct(">BBIBH").unpack_from
+_unpack10, _unpack12, _unpack16 = (layout.only("flags", "lba", "blocks").unpack_from
+                                   for layout in (wire.CDB10, wire.CDB12, wire.CDB16))
+_UNMAPPED = wire.UNMAP_LIST.only("lba", "blocks")
 _new = tuple.__new__  # a named tuple in half the time

@@ -7,6 +7,8 @@ LUNS"; SBC-3, "Mode parameters", "Block Limits VPD page" and its neighbours.
 import struct
 import zlib
 
+from vmio.vmbus.storage import scsi_wire as wire
+
 SPC_4 = 6
 VPD_PAGES = (0x00, 0x80, 0x83, 0xB0, 0xB1, 0xB2)
 MOST_UNMAPPED = 65_536   # sectors an UNMAP: what one NVMe WRITE ZEROES can do
@@ -18,12 +20,12 @@ _SECTOR = 512
 
 def standard_inquiry(target):
     """36 bytes: a disk, SPC-4, command queueing, and its names."""
-    return struct.pack("8B8s16s4s", 0, 0, SPC_4, 0x02, 31, 0, 0, 0x02, target.vendor, target.product, target.revision)
+    return wire.INQUIRY.pack(version=SPC_4, flags=b"\0\0\2", vendor=target.vendor, product=target.product, revision=target.revision)
 
 
 def absent_inquiry():
     """What INQUIRY says where no unit is."""
-    return struct.pack("8B28x", NO_DEVICE, 0, SPC_4, 0x02, 31, 0, 0, 0)
+    return wire.INQUIRY.pack(peripheral=NO_DEVICE, version=SPC_4)
 
 
 def vital_product_data(target, page):
@@ -47,8 +49,9 @@ def _block_limits(target):
     """B0h: longest transfer, and one UNMAP descriptor at a time if there is UNMAP."""
     most = target.max_transfer // _SECTOR
     unmap_sectors, descriptors = (MOST_UNMAPPED, 1) if target.unmap else (0, 0)
-    return struct.pack(">BBHIIIIIIIQ20x", 0, 0, 8, most, most, 0, unmap_sectors, descriptors,
-                       8 if target.unmap else 0, 0, MOST_SAME)
+    return wire.BLOCK_LIMITS.pack(
+        granularity=8, most_blocks=most, best_blocks=most, most_unmapped=unmap_sectors, most_descriptors=descriptors,
+        unmap_granularity=8 if target.unmap else 0, most_same=MOST_SAME)
 
 
 def _characteristics(target):

@@ -12,8 +12,6 @@ A buffer that doesn't begin at a multiple of 4 goes by pages of the host's own
 Public source: OpenVMM vm/devices/storage/storvsp (ScsiCommandQueue, its statuses).
 """
 
-import struct
-
 from vmio.machine.pagetable import READ, WRITE, TranslationFault
 from vmio.vmbus.storage import vstor as v
 from vmio.vmbus.storage.scsi import (
@@ -28,9 +26,14 @@ from vmio.vmbus.storage.scsi import (
 )
 from vmio.vmbus.storage.scsi_pages import absent_inquiry, report_luns
 
-_REQUEST = struct.Struct("<16x4BBxBxI")   # port, path, target, LUN, CDB length, direction, transfer length
-# operation, flags, status, length, SRB status, SCSI status, address and CDB length, sense length, direction, bytes, sense
-_ANSWER = struct.Struct("<III2sBB5sB2sI20s16s")
+_REQUEST = v.SRB.only("port", "path", "target", "lun", "cdb_length", "direction", "transfer_length")
+_ANSWER = v.SRB.only("operation", "flags", "status", ("length", "length"), "srb_status", "scsi_status",
+                     ("port", "cdb_length"), "sense_length", ("direction", "reserved1"), "transfer_length", "cdb",
+                     ("reserved2", "sort_key"))
+# ... of which these are the request's own, as it sent them:
+_LENGTH, _ADDRESS, _DIRECTION, _REST = (v.SRB.slice(*names) for names in (
+    ("length",), ("port", "cdb_length"), ("direction", "reserved1"), ("reserved2", "sort_key")))
+_SENSE_LENGTH, _CDB = v.SRB.slice("sense_length").start, v.SRB.slice("cdb").start
 _INQUIRY, _REPORT_LUNS = 0x12, 0xA0
 _SECTOR, _PAGE = 512, 4096
 _MOST_AT_ONCE = 512            # pages of one request of a WRITE SAME
@@ -56,7 +59,7 @@ class Srb:
         _, path, target, lun, cdb_length, direction, transfer = _REQUEST.unpack_from(payload)
         if not 0 < cdb_length <= 16 or direction > v.NO_DATA or not self._room_for(transfer, direction):
             return self.answer(v.SRB_INVALID_REQUEST)
-        cdb = payload[28:28 + cdb_length]
+        cdb = payload[_CDB:_CDB + cdb_length]
         self.target, self.backend = vsp.disks.get(lun, (None, None)) if not (path or target) else (None, None)
         if self.target is None:
             return self._nobody(cdb, transfer, direction)
@@ -230,15 +233,15 @@ class Srb:
 
     def answer(self, srb_status, sense=b""):
         """Complete it: the request's own fields come back, and where the CDB was stands the sense data, or zeros."""
-        payload, scsi_status, sense_length, flags = self.payload, v.GOOD, self.payload[21], 0
+        payload, scsi_status, sense_length, flags = self.payload, v.GOOD, self.payload[_SENSE_LENGTH], 0
         if srb_status != v.SRB_SUCCESS:
             self.vsp.failures += 1
             if sense or srb_status == v.SRB_INVALID_LUN:
                 scsi_status = v.CHECK_CONDITION
             if sense:
                 sense_length, flags = len(sense), v.SENSE_VALID
-        answer = _ANSWER.pack(v.COMPLETE_IO, 0, _NT_STATUS[srb_status], payload[12:14], srb_status | flags, scsi_status,
-                              payload[16:21], sense_length, payload[22:24], self.transfer, sense, payload[48:v.PACKET_SIZE])
+        answer = _ANSWER.pack(v.COMPLETE_IO, 0, _NT_STATUS[srb_status], payload[_LENGTH], srb_status | flags, scsi_status,
+                              payload[_ADDRESS], sense_length, payload[_DIRECTION], self.transfer, sense, payload[_REST])
         if len(payload) < v.PACKET_SIZE:
             answer = answer[:len(payload)]
         self.request.complete(answer, self.id)

@@ -14,8 +14,6 @@ Public sources: OpenVMM vm/devices/storage/storvsp (order of the protocol, its
 statuses, validation), Linux drivers/scsi/storvsc_drv.c (the guest that we serve).
 """
 
-import struct
-
 from vmio.hypervisor.inflight import InFlight
 from vmio.vmbus.bus.device import BusDevice
 from vmio.vmbus.bus.messages import SCSI_CLASS
@@ -38,7 +36,8 @@ PROTOCOL = {
     READY: {v.CREATE_SUB_CHANNELS: READY, v.RESET_LUN: READY, v.RESET_ADAPTER: READY, v.RESET_BUS: READY},
 }
 
-_HEAD = struct.Struct("<III")
+_HEAD = v.PACKET.only("operation", "flags", "status")
+_ASKED, _NUMBER = v.VERSION.only("version"), v.SUBCHANNELS.only("subchannels")
 
 
 class SubChannel(BusDevice):
@@ -120,7 +119,7 @@ class StorVsp(BusDevice):
         if operation not in v.OPERATIONS:
             raise RingCorrupt(f"storage operation {operation:#x}")
         status, answer = self._protocol(operation, payload)
-        request.complete((_HEAD.pack(v.COMPLETE_IO, 0, status) + answer[12:])[:len(payload)], number)
+        request.complete((_HEAD.pack(v.COMPLETE_IO, 0, status) + answer[_HEAD.size:])[:len(payload)], number)
 
     # Start-up.
 
@@ -131,7 +130,7 @@ class StorVsp(BusDevice):
             return v.INVALID_DEVICE_STATE, bytes(v.PACKET_SIZE)
         status, answer = v.SUCCESS, bytes(v.PACKET_SIZE)
         if operation == v.QUERY_PROTOCOL_VERSION:
-            asked = v.VERSION.struct.unpack_from(payload.ljust(v.PACKET_SIZE, b"\0"))[3]
+            asked, = _ASKED.unpack_from(payload)
             answer = v.VERSION.pack(version=asked)
             if asked in self.versions:
                 self.version = asked
@@ -141,7 +140,7 @@ class StorVsp(BusDevice):
             most = self.max_subchannels if self.version >= v.WIN8 else 0
             answer = v.PROPERTIES.pack(max_subchannels=most, properties=int(most > 0), max_transfer=self.max_transfer)
         elif operation == v.CREATE_SUB_CHANNELS:
-            status = self._create_subchannels(int.from_bytes(payload[12:14], "little"))
+            status = self._create_subchannels(*_NUMBER.unpack_from(payload))
         if status == v.SUCCESS:
             self.state = following
         return status, answer
