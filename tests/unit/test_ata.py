@@ -75,6 +75,19 @@ def test_data_port_widths_agree():
     assert rig.command.read_block(4, 5) == bytes(20) and rig.command.read(0, 2) == 0  # no data: zeros, no wait
 
 
+def test_words_bytes_and_double_words_are_those_of_the_block_that_is_there_now():
+    rig = Rig()
+    rig.issue(0x20, lba=7, count=2)
+    assert rig.words(4) == list(struct.unpack("<4H", pattern(7)[:8]))
+    saved = rig.command.save()
+    assert rig.command.read(0, 4) == struct.unpack_from("<I", pattern(7), 8)[0]
+    assert rig.command.read(0, 1) == pattern(7)[12]         # a byte takes a word
+    assert rig.words(249) == list(struct.unpack_from("<249H", pattern(7), 14))
+    assert rig.words() == list(struct.unpack("<256H", pattern(8)))      # the next block's own
+    rig.command.restore(saved)
+    assert rig.command.read(0, 4) == struct.unpack_from("<I", pattern(7), 8)[0]
+
+
 def test_a_double_word_does_not_straddle_the_end_of_a_block():
     rig = Rig()
     rig.issue(0x20, lba=1, count=1)

@@ -7,6 +7,8 @@ commands.  Data moves through a window, the *DRQ block*: the device fills or
 empties it as a whole, the host moves it word by word through the data port.
 """
 
+import struct
+
 from vmio.devices.ata.commands import STEPS, execute
 from vmio.devices.ata.disk import AtaDisk
 from vmio.devices.ata.ports import CommandBlock, ControlBlock
@@ -43,7 +45,7 @@ class AtaChannel:
         self.dma = None  # the bus master's half for this channel, if there is one
         self.command, self.control = CommandBlock(self), ControlBlock(self)
         self._ticket = 0
-        self._window, self._after = b"", None
+        self._window, self._words, self._after = b"", (), None
         self._start_over()
 
     def _start_over(self):
@@ -102,7 +104,7 @@ class AtaChannel:
 
     def open_window(self, data, after, direction=TO_HOST):
         """Offer a DRQ block to the host; `after(channel, block)` runs when it has moved the last byte of it."""
-        self._window, self._at, self._end = data, 0, len(data)
+        self._window, self._at, self._end, self._words = data, 0, len(data), ()
         self._after, self._direction = after, direction
         self.selected.status |= DRQ
 
@@ -120,7 +122,10 @@ class AtaChannel:
         if end > self._end or self._direction != TO_HOST:
             return 0
         self._at = end
-        value = int.from_bytes(self._window[at:end], "little")
+        words = self._words
+        if not words:      # who reads a word reads them all: they are unpacked once
+            words = self._words = struct.unpack(f"<{self._end >> 1}H", self._window)
+        value = words[at >> 1] if size == 2 else words[at >> 1] | words[(at >> 1) + 1] << 16
         if end == self._end:
             self._block_moved()
         return value
@@ -280,6 +285,7 @@ class AtaChannel:
         self.block, self.lba, self.moving, self.total = state["progress"]
         self._direction, self._at = state["direction"], state["at"]
         self._window = bytearray(state["window"]) if self._direction == FROM_HOST else state["window"]
+        self._words = ()
         self._end = len(self._window)
         self._after = state["after"] and STEPS[state["after"]]
         self.line.set(state["line"])

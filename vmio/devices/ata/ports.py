@@ -8,15 +8,15 @@ class CommandBlock:
 
     def __init__(self, channel):
         self.channel = channel
-        self.read_block, self.write_block = channel.read_block, channel.write_block
+        self.read_block, self.write_block, self._read_data = channel.read_block, channel.write_block, channel.read_data
         self.reset, self.save, self.restore = channel.reset, channel.save, channel.restore
 
     def read(self, offset, size):
         """A register, or data; a word across two registers is two bytes, as a PC's host bridge splits it."""
+        if offset == 0:  # first: it is read most.  A byte read takes a whole word and shows its low half; a byte write is lost
+            return self._read_data(size) if size != 1 else self._read_data(2) & 0xFF
         if size == 1 and 0 < offset < 8:
             return self.channel.read_status() if offset == 7 else self.channel.read_register(offset)
-        if offset == 0:  # a byte read takes a whole word and shows its low half; a byte write is lost
-            return self.channel.read_data(size) if size != 1 else self.channel.read_data(2) & 0xFF
         if size == 2 and 0 < offset < 7:
             return self.channel.read_register(offset) | self.channel.read_register(offset + 1) << 8
         raise BadAccess(f"ATA command block: no {size}-byte read at {offset}")
