@@ -111,6 +111,9 @@ class Machine(Rig):
         assert len(self.first.clock._heap) < 200, "timers without end"
         assert self.fence.touches <= MOST_TOUCHES, "a table without end"
         self.fence.touches = 0
+        engine = self.first.dma
+        if engine.segments:     # a transfer is on its way: its table has room for all of it
+            assert sum(length for _, length in engine.segments) == 512 * self.first.selected.count, "a table too short"
         assert self.first._at <= self.first._end <= len(self.first._window) or not self.first._direction, "past the window"
 
     def end(self):

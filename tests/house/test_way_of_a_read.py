@@ -1,14 +1,17 @@
 """The way of one 4 KiB read through the package: no floor above the attachment is visited, and it doesn't grow."""
 
+import os
 import sys
 
 import pytest
 
+import vmio
 from vmio.experiments.disk import pattern
 from vmio.machine.overlay import Overlay
 from vmio.modes import Machine, attachment
 
 DATA = 0x100_0000
+PACKAGE = os.path.dirname(vmio.__file__) + os.sep
 
 
 def files_of_a_read(mode, **options):
@@ -24,9 +27,9 @@ def files_of_a_read(mode, **options):
             yield from disk.wait()
 
     def note(frame, event, _):
-        name = frame.f_code.co_filename.replace("\\", "/")
-        if event == "call" and "/vmio/" in name:
-            seen[name.rpartition("/vmio/")[2]] = True
+        name = frame.f_code.co_filename
+        if event == "call" and name.startswith(PACKAGE):
+            seen[name.removeprefix(PACKAGE).replace(os.sep, "/")] = True
 
     def program(cpu, disk):
         yield from one(disk)

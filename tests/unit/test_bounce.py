@@ -115,4 +115,6 @@ def test_a_guests_end_gives_the_pages_back():
     spa, = rig.vsp.bounce.made
     rig.vsp.closed()
     rig.guest.destroy()
-    assert rig.vsp.bounce.made == [] and rig.host.memory.allocate(1) == spa and not any(rig.host.memory.read(spa, PAGE))
+    assert rig.vsp.bounce.made == [] and not any(rig.host.memory.read(spa, PAGE))
+    taken = [rig.host.memory.allocate(1) for _ in range(rig.host.memory.free_pages)]
+    assert spa in taken

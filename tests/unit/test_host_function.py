@@ -14,15 +14,15 @@ def test_messages_are_counted_one_by_one():
     def program(cpu):
         disk = yield from disk_of(cpu, (yield from bus_of(cpu)))
         for n in range(3):
-            counts.append((rig.function.messages, rig.function.blocked))
+            counts.append((rig.function.pci.messages, rig.function.pci.blocked))
             yield from one(disk, "read", 8 * n, 8, BUFFER)
-        counts.append((rig.function.messages, rig.function.blocked))
+        counts.append((rig.function.pci.messages, rig.function.pci.blocked))
     rig.run(program)
     first = counts[0][0]
     assert counts == [(first + n, 0) for n in range(4)]
     rig.function.pci.write(4, 2, 2)                   # no bus master: its messages are DMA, too
-    rig.function._send(1)
-    assert (rig.function.messages, rig.function.blocked) == (first + 4, 1)
+    rig.disk.controller.msix.notify(1)
+    assert (rig.function.pci.messages, rig.function.pci.blocked) == (first + 4, 1)
 
 
 def test_an_ejection_is_over_once():

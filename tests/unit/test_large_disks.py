@@ -129,7 +129,7 @@ def test_format_and_write_zeroes_are_one_discard():
     controller = NvmeController(Clock(), HostMemory(1 << 20), medium)
 
     class Request:
-        lba, count = 7, 65536
+        lba, count, command = 7, 65536, bytes(64)
     controller.admin._formatted(Request)
     controller.nvm._zeroed(Request)
     assert medium.calls == [(0, 1 << 50), (7, 65536)] and w.SECTOR == SECTOR
