@@ -105,5 +105,5 @@ def test_every_attachment_has_what_the_contract_says():
     for kind in ATTACHMENTS.values():
         made = kind()
         assert made.driver_memory >= 1 << 20 and isinstance(made.in_memory, bool)
-        assert isinstance(made.device_spans, list) and isinstance(made.copy_spans, list)
+        assert callable(made.watch)
         assert callable(made.plug) and callable(made.boot) and callable(kind.backends)

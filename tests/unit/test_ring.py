@@ -7,6 +7,7 @@ import pytest
 from vmio.machine.memory import HostMemory
 from vmio.machine.pagetable import PageTable, TranslationFault
 from vmio.machine.space import AddressSpace
+from vmio.machine.probes import watch
 from vmio.machine.window import Window
 from vmio.vmbus.bus.channel import ChannelEnd
 from vmio.vmbus.bus.packets import (
@@ -219,7 +220,8 @@ def test_without_the_feature_bit_pending_means_nothing():
 def test_occupancy_is_recorded():
     seen = []
     memory = FlatMemory(2)
-    writer, reader = RingWriter(memory, recorder=seen.append), RingReader(memory, recorder=seen.append)
+    writer, reader = RingWriter(memory), RingReader(memory)
+    watch(writer, "moved", seen.append), watch(reader, "moved", seen.append)
     writer.send(INBAND, PAYLOAD), writer.send(INBAND, PAYLOAD)
     reader.receive(), reader.commit()
     assert seen == [88, 176, 88]

@@ -9,6 +9,7 @@ from vmio.attacks.split import SplitWorld
 from vmio.attacks.talker import read10, request
 from vmio.attacks.verdict import FAIL, PASS, REJECT, WEDGED
 from vmio.attacks.world import BUFFER, CANARY
+from vmio.machine.probes import watch
 from vmio.vmbus.bus import ring
 from vmio.vmbus.bus.packets import COMPLETION, DESCRIPTOR, GPA_DIRECT, GPA_HEADER, GPA_RANGE, INBAND, GpaRange, Packet
 from vmio.vmbus.bus.ring import DATA, WRITE, RingFull, RingReader, RingWriter
@@ -164,7 +165,7 @@ def double_fetch(world, cpu):
 
     def other_processor(_used):      # the guest's second vCPU; here it is lucky each time
         talker.out.write(DATA + at + 32, foreign.to_bytes(8, "little"))
-    world.vsp.worker.end.incoming.recorder = other_processor
+    watch(world.vsp.worker.end.incoming, "moved", other_processor)
     yield from talker.srb(read10(0, 8), 4096)
 
 

@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 from vmio.experiments.disk_run import DiskRun, needed
 from vmio.experiments.trace import Request
-from vmio.hardware.nvme.wire import COMPLETION, CQE_BYTES, READ_WRITE, SQE_BYTES
+from vmio.hardware.nvme.wire import COMPLETION, READ_WRITE
 from vmio.host.physical import PhysicalDisk
 from vmio.hypervisor.costs import CostModel
 from vmio.hypervisor.host import Host
 from vmio.machine.overlay import Overlay
+from vmio.machine.probes import watch
 from vmio.modes.disk_split import SplitDisk
 from vmio.vmbus.bus.packets import DESCRIPTOR, GPA_HEADER, GPA_RANGE, TRAILER
 from vmio.vmbus.bus.ring import READ, WRITE
@@ -77,7 +78,7 @@ class _WatchedRun(DiskRun):
 
 
 class _Watch:
-    """Looks over the shoulders of all four: the rings' recorders, the doorbell, the controller's medium."""
+    """Looks over the shoulders of all four: the rings, the signals, the controller."""
 
     def __init__(self, run, physical):
         self.run, self.physical, self.steps = run, physical, []
@@ -89,70 +90,44 @@ class _Watch:
 
     def begin(self):
         """Look from now on."""
-        run, cpu, env = self.run, self.run.cpu, self.env
+        run, cpu, env, controller = self.run, self.run.cpu, self.env, self.physical.controller
         guest, host = run.disk.end, run.attachment.vsp.worker.end
-        guest.outgoing.recorder = self._published(guest.outgoing.memory, cpu, "guest", "StorVSC writes a request")
-        host.outgoing.recorder = self._published(host.outgoing.memory, env, "host", "StorVSP writes the completion")
-        host.incoming.recorder = self._taken(host.incoming.memory, env, "host", "StorVSP has taken the request")
-        guest.incoming.recorder = self._taken(guest.incoming.memory, cpu, "guest", "StorVSC has taken the completion")
-        channel = run.disk.channel
-        signal, look = channel.signal, channel.on_signal
-
-        def signals():
-            self.note(cpu.now, "guest", "HvCallSignalEvent: the doorbell, a VM exit")
-            signal()
-
-        def looks(cpu):
-            self.note(cpu.now, "guest", "interrupt on SINT2: the event flag of the channel is set")
-            look(cpu)
-        guest.signal = channel.signal = signals
-        channel.on_signal = looks
-        controller = self.physical.controller
-        service = controller.service
-
-        def serve(kind, sectors, done):
-            self._device(kind, sectors)
-
-            def over():
-                slot = self.physical.driver.pairs[0].head   # where the host's driver will look
-                done()
-                self._completed(slot)
-            service(kind, sectors, over)
-        controller.service = serve
+        for end, noted, clock, who, what in (
+                (guest.outgoing, self._published, cpu, "guest", "StorVSC writes a request"),
+                (host.outgoing, self._published, env, "host", "StorVSP writes the completion"),
+                (host.incoming, self._taken, env, "host", "StorVSP has taken the request"),
+                (guest.incoming, self._taken, cpu, "guest", "StorVSC has taken the completion")):
+            watch(end, "moved", noted(end.memory, clock, who, what))
+        watch(guest, "signals", lambda: self.note(cpu.now, "guest", "HvCallSignalEvent: the doorbell, a VM exit"))
+        watch(guest, "hears", lambda: self.note(
+            cpu.now, "guest", "interrupt on SINT2: the event flag of the channel is set"))
+        watch(controller, "begun", lambda command: self.note(
+            env.now, "host", "the host's NVMe driver rings the controller's doorbell", (NVME_READ, command)))
+        watch(controller, "answered", lambda answer: self.note(
+            env.now, "device", "the controller has moved the data and completes", (COMPLETION, answer)))
 
     def _published(self, memory, clock, who, what):
         last = memory.load32(WRITE)
 
-        def record(_used):
+        def moved(_used):
             nonlocal last
             at = memory.load32(WRITE)
             if at != last:
                 length = (at - last) % memory.size
                 self.note(clock.now, who, what, *_record(_ring_bytes(memory, last, length)))
                 last = at
-        return record
+        return moved
 
     def _taken(self, memory, clock, who, what):
         last = memory.load32(READ)
 
-        def record(_used):
+        def moved(_used):
             nonlocal last
             at = memory.load32(READ)
             if at != last:
                 self.note(clock.now, who, what)
                 last = at
-        return record
-
-    def _device(self, kind, sectors):
-        pair, memory = self.physical.driver.pairs[0], self.physical.cpu
-        slot = (pair.tail - 1) % pair.entries
-        self.note(self.env.now, "host", "the host's NVMe driver rings the controller's doorbell",
-                  (NVME_READ, memory.read(pair.sq + SQE_BYTES * slot, SQE_BYTES)))
-
-    def _completed(self, slot):
-        pair, memory = self.physical.driver.pairs[0], self.physical.cpu
-        self.note(self.env.now, "device", "the controller has moved the data and completes",
-                  (COMPLETION, memory.read(pair.cq + CQE_BYTES * slot, CQE_BYTES)))
+        return moved
 
 
 def _ring_bytes(memory, start, length):

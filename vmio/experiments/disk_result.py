@@ -108,7 +108,7 @@ def _merge(dicts):
 
 def _host_cpu_ns(runs):
     workers = runs[0].host.busy_ns - min(run.setup_busy for run in runs)
-    return workers + sum(run.exit_ns + times.length(run.attachment.copy_spans) for run in runs)
+    return workers + sum(run.exit_ns + times.length(run.copies) for run in runs)
 
 
 def result(params, requests, runs):

@@ -13,6 +13,7 @@ from vmio.experiments import times, trace
 from vmio.experiments.inflight import Ranges
 from vmio.machine.clock import NEVER
 from vmio.machine.memory import PAGE
+from vmio.machine.probes import watch
 from vmio.machine.storage import SECTOR
 from vmio.modes.machine import DRIVER_PAGES
 from vmio.modes.platform import Platform
@@ -55,6 +56,8 @@ class DiskRun:
         self._data = {}                # row -> bytes, of reads that are over before their turn
         self.guest.memory.write(CANARY, self._canary)
         attachment.plug(Platform(self.guest), backend)
+        self.served, self.copies, self.sleeps = [], [], []     # (from, until) in ns each
+        attachment.watch(self.served.append, self.copies.append)
 
     def program(self, cpu):
         """The guest: bring the disk up, then the requests."""
@@ -73,7 +76,7 @@ class DiskRun:
         self.setup_exits = cpu.exits.total
         self.setup_compute, self.setup_idle, self.setup_interrupts = cpu.compute_ns, cpu.idle_ns, cpu.interrupts
         self.setup_copied, self.setup_busy = self._copied_in_exits, self.host.busy_ns
-        cpu.sleeps = []
+        watch(cpu, "slept", self.sleeps.append)
 
     @property
     def _canary(self):
@@ -104,10 +107,9 @@ class DiskRun:
 
     def parts(self):
         """Where this guest's time since set-up went."""
-        cpu, attachment = self.cpu, self.attachment
+        cpu = self.cpu
         return times.parts(cpu.now - self.started, cpu.compute_ns - self.setup_compute, self.exit_ns,
-                           self._copied_in_exits - self.setup_copied, cpu.sleeps, attachment.device_spans,
-                           attachment.copy_spans)
+                           self._copied_in_exits - self.setup_copied, self.sleeps, self.served, self.copies)
 
     # Requests.
 

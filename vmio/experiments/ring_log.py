@@ -1,5 +1,6 @@
-"""How full both rings of a split disk are, over virtual time: each side's own moves, logged by the rings' recorders."""
+"""How full both rings of a split disk are, over virtual time: each side's own moves, logged by watching the rings."""
 
+from vmio.machine.probes import watch
 from vmio.vmbus.bus.ring import READ, WRITE
 
 
@@ -16,7 +17,7 @@ class RingLog:
                 (host.incoming, "to the host", READ, -1, lambda: env.now),
                 (host.outgoing, "to the guest", WRITE, 1, lambda: env.now),
                 (guest.incoming, "to the guest", READ, -1, lambda: cpu.now)):
-            end.recorder = _recorder(end, self._logs[name], index, sign, now)
+            watch(end, "moved", _listener(end, self._logs[name], index, sign, now))
 
     @property
     def signals(self):
@@ -28,8 +29,8 @@ class RingLog:
         return {name: _occupancy(log, self.started) for name, log in self._logs.items()}
 
 
-def _recorder(end, log, index, sign, now):
-    """A ring's recorder that logs by how much one side's own index has moved."""
+def _listener(end, log, index, sign, now):
+    """A function that logs by how much one side's own index has moved."""
     load, size, last = end.memory.load32, end.size, end.memory.load32(index)
 
     def record(_used):

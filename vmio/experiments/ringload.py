@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from vmio.hypervisor.costs import CostModel
 from vmio.hypervisor.host import Host
+from vmio.machine.probes import watch
 from vmio.vmbus.bus.channel import ChannelEnd
 from vmio.vmbus.bus.ring import OVERHEAD, PENDING, RingFull, RingReader, RingWriter, format_ring
 from vmio.vmbus.bus.ringmemory import FlatMemory
@@ -109,8 +110,10 @@ class _Load:
 
         def record(used):
             log.append((env.now, used))
-        reader = RingReader if self.params.mask else _NeverMasks
-        return RingWriter(memory, recorder=record), reader(memory, recorder=record), log
+        writer, reader = RingWriter(memory), (RingReader if self.params.mask else _NeverMasks)(memory)
+        for end in (writer, reader):
+            watch(end, "moved", record)
+        return writer, reader, log
 
     def _guest(self):
         params, costs, host = self.params, self.costs, self.host

@@ -60,6 +60,9 @@ class Volumes:
 class Slice:
     """A guest's part of the disk: what a VSP has as its backend.  It may be made, and removed, while others run."""
 
+    POINTS = {"served": "((from, until) in ns) of each request, before its answer"}
+    served = None
+
     def __init__(self, layer, first, sectors):
         self.layer, self.first, self.sectors = layer, first, sectors
         self.under_way = InFlight(layer.env)
@@ -79,10 +82,12 @@ class Slice:
             layer.env.timeout(layer.costs.host_request_ns).callbacks.append(lambda _: done(GONE))
             return
 
-        ticket = self.under_way.begin()
+        ticket, began = self.under_way.begin(), layer.env.now
 
         def over(status):
             if ticket.end():
+                if self.served is not None:
+                    self.served((began, layer.env.now))
                 done(status)
         with ticket:
             try:

@@ -10,6 +10,7 @@ from collections import deque
 
 from vmio.hypervisor.exits import OTHER, Exit, ExitCounts, ExitReason, Intercept
 from vmio.machine.bus import BadAccess, all_ones
+from vmio.machine.probes import watch
 
 MOST_ROWS = 4096   # kinds of access that are told apart; a guest may try more
 
@@ -28,11 +29,14 @@ class InterceptTable:
     at address `OTHER`, for all that came later or whose device has moved away.
     """
 
+    POINTS = {"exited": "(`Exit`) when its device has been asked"}
+    exited = None
+
     def __init__(self, guest, vcpu_index):
         self.guest, self.vcpu_index = guest, vcpu_index
         self.ins, self.outs, self.others = {}, {}, {}
         self.rows = {}
-        self.trace = None
+        self.trace, self._untrace = None, None
         guest.io.on_change.append(self.forget)
         guest.mmio.on_change.append(self.forget)
 
@@ -59,7 +63,13 @@ class InterceptTable:
 
     def keep_trace(self, last):
         """Record exits from now on, the last `last` of them."""
+        if self._untrace is not None:
+            self._untrace()
         self.trace = deque(maxlen=last)
+        self._untrace = watch(self, "exited", self.trace.append)
+
+    def points_changed(self):
+        """Rows are found out anew: those that are watched record, the others go to their device directly."""
         self.forget()
 
     @property
@@ -106,7 +116,7 @@ class InterceptTable:
         else:
             row.region, row.base, row.offset = Nobody(), 0, address
             read, write = bus.read, bus.write
-        if self.trace is not None and not string:   # string I/O records itself, once for all its units
+        if self.exited is not None and not string:   # string I/O records itself, once for all its units
             read, write = self._recorded(row, read, write)
         row.read, row.write = read, write
         return row
@@ -135,9 +145,9 @@ class InterceptTable:
         return recorded_read, recorded_write
 
     def record(self, row, value, count=1, cost=None, address=None):
-        """Append one `Exit` to the trace, if one is kept."""
-        if self.trace is not None:
-            self.trace.append(Exit(self.guest.clock.now, self.guest.name, self.vcpu_index, row.reason,
+        """Tell who watches of one `Exit`."""
+        if self.exited is not None:
+            self.exited(Exit(self.guest.clock.now, self.guest.name, self.vcpu_index, row.reason,
                                    row.address if address is None else address, row.size, value, row.is_write, count, row.device, row.handler,
                                    row.cost if cost is None else cost))
 

@@ -31,6 +31,8 @@ class VCpu:
     paid when it waits, so a register access costs no simulation event.
     """
 
+    POINTS, slept = {"slept": "((from, until) in ns) of each HLT, the wake-up left out"}, None
+
     def __init__(self, guest, index):
         self.guest, self.index = guest, index
         self.clock, self.costs, self.env = guest.clock, guest.host.costs, guest.host.env
@@ -45,7 +47,6 @@ class VCpu:
         self.handlers = {}                # vector -> function(cpu): the guest's IDT
         self.interrupts = self.spurious = self._int_level = 0
         self.compute_ns = self.idle_ns = 0
-        self.sleeps = None                # a list, for who wants to know: (from, until) of each HLT, the wake-up left out
         self._wake = None
         self._alarm = Alarm(self.env, self._alarmed)
         self._paid = self.now             # how much of its time has been spent on a core
@@ -181,8 +182,8 @@ class VCpu:
 
     def _slept(self, started):
         self.idle_ns += self.now - started
-        if self.sleeps is not None:
-            self.sleeps.append((started, self.now))
+        if self.slept is not None:
+            self.slept((started, self.now))
 
     def _sleep(self, wake_at):
         """Until `wake_at` (ns), or until the interrupt line rises."""
@@ -202,9 +203,8 @@ class VCpu:
 
     def compute(self, ns):
         """Work that stays inside the guest; a device interrupt on the way stops it.  ValueError for what is no time."""
-        ns = whole_ns("compute", ns, self.now)
+        left = ns = whole_ns("compute", ns, self.now)
         self.compute_ns += ns
-        left = ns
         while self.clock.due <= self.now + left:
             step = max(self.clock.due - self.now, 0)
             left -= step

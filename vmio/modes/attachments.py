@@ -16,15 +16,11 @@ class Attachment(Protocol):
 
     `driver_memory` is the guest-physical address behind the memory that the guest's
     drivers need: data may be anywhere from there on.  `in_memory`: requests lie in
-    memory, where the other side must not find them before the guest's time has come.  `device_spans` and
-    `copy_spans` hold (from, until) in ns for each request that the device had and
-    for each piece of data that the host's software moved.
+    memory, where the other side must not find them before the guest's time has come.
     """
 
     driver_memory: int
     in_memory: bool
-    device_spans: list
-    copy_spans: list
 
     @staticmethod
     def backends(host, media):
@@ -32,6 +28,12 @@ class Attachment(Protocol):
 
     def plug(self, platform, backend):
         """Build the host's half, and what the guest will find, into `platform`; the guest does not run yet."""
+
+    def watch(self, served, copied):
+        """Call `served((from, until))` in ns for each request that the device has from now on.
+
+        `copied`: the same for each piece of data that the host's software moves.
+        """
 
     def boot(self, cpu, pages):
         """Bring the driver up; a generator that returns it.  `pages` (a `GuestPages`) are memory for drivers.

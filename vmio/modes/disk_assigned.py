@@ -37,7 +37,6 @@ class AssignedDisk:
 
     def __init__(self, iommu="static", delivery="injected", polled=False):
         self.iommu_mode, self.delivery, self.polled = iommu, delivery, polled
-        self.device_spans, self.copy_spans = [(0, NEVER)], []     # nobody else lets this guest wait
 
     @staticmethod
     def backends(host, media):
@@ -65,6 +64,10 @@ class AssignedDisk:
                            self.number)
         if self.iommu_mode != "off":
             self.iommu.enable()
+
+    def watch(self, served, copied):
+        """See `Attachment`: nothing on the host sees the requests, and nobody but the disk lets this guest wait."""
+        served((0, NEVER))
 
     def boot(self, cpu, pages):
         """Bus, function, BAR, interrupts, queues, where nearly all exits of this mode are; returns an `NvmeDisk`."""

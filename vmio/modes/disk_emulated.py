@@ -5,6 +5,7 @@ from vmio.devices.board import Board
 from vmio.drivers import pic
 from vmio.drivers.ata import AtaDriver
 from vmio.drivers.ata_queue import AtaQueue
+from vmio.machine.probes import watch
 from vmio.machine.storage import SECTOR
 
 BUS_MASTER = 0xC000    # where this guest's firmware maps the IDE function's BAR 4
@@ -14,13 +15,15 @@ class EmulatedDisk:
     """`transfer` "pio", "multiple" or "dma"; `string` REP INS and OUTS, or single accesses
     of `width` bytes; the guest waits for interrupts, or is `polled`."""
 
+    POINTS = {"served": "((from, until) in ns) of each request that the medium had",
+              "copied": "((from, until) in ns) of data that the emulator moves"}
+    served = copied = None
     driver_memory = 1 << 20
     in_memory = False        # each access of a register exits, at its time
 
     def __init__(self, transfer="pio", string=True, width=2, polled=False):
         self.options = {"transfer": transfer, "string": string, "width": width, "interrupts": not polled}
         self.dma = transfer == "dma"
-        self.device_spans, self.copy_spans = [], []
 
     @staticmethod
     def backends(host, media):
@@ -38,12 +41,19 @@ class EmulatedDisk:
                 done()                   # the medium has no part in it
                 return
             ready = over = clock.now + costs.disk_ns(kind, sectors)
-            self.device_spans.append((clock.now, ready))
+            if self.served is not None:
+                self.served((clock.now, ready))
             if self.dma:
                 over += costs.copy_ns(sectors * SECTOR)   # the emulator moves what a DMA engine would
-                self.copy_spans.append((ready, over))
+                if self.copied is not None:
+                    self.copied((ready, over))
             clock.call_at(over, done)
         platform.board = Board(platform.guest, (AtaDisk(backend),), service)
+
+    def watch(self, served, copied):
+        """See `Attachment`."""
+        watch(self, "served", served)
+        watch(self, "copied", copied)
 
     def boot(self, cpu, pages):
         """Firmware's part, the interrupt controller, the driver; a generator that returns an `AtaQueue`."""

@@ -2,6 +2,7 @@
 
 from vmio.drivers.storvsc import StorVsc
 from vmio.host.physical import PhysicalDisk
+from vmio.machine.probes import watch
 from vmio.vmbus.storage.scsi import ScsiTarget
 from vmio.vmbus.storage.storvsp import StorVsp
 
@@ -19,7 +20,6 @@ class SplitDisk:
     def __init__(self, ring_kib=128, signals="batch", polled=False, delivery="injected", **options):
         self.ring_kib, self.signals, self.polled, self.options = ring_kib, signals, polled, options
         self.virtual_apic = delivery == "posted"
-        self.device_spans, self.copy_spans = [], []
 
     @staticmethod
     def backends(host, media):
@@ -30,10 +30,14 @@ class SplitDisk:
         """Offer a SCSI controller with one disk on the guest's bus."""
         self.platform = platform
         platform.virtual_apic = platform.virtual_apic or self.virtual_apic
-        watched = _Watched(platform.host.env, backend, self.device_spans)
-        self.vsp = StorVsp(platform.host, platform.guest, {0: (ScsiTarget(backend.sectors, unmap=True), watched)},
+        self.backend = backend
+        self.vsp = StorVsp(platform.host, platform.guest, {0: (ScsiTarget(backend.sectors, unmap=True), backend)},
                            number=platform.number(), **self.options)
         self.vsp.offer(platform.bus)
+
+    def watch(self, served, copied):
+        """See `Attachment`: what the disk does for this guest; its data is moved by the disk itself."""
+        watch(self.backend, "served", served)
 
     def boot(self, cpu, pages):
         """Bring up the bus and the disk; a generator that returns a `StorVsc`."""
@@ -42,19 +46,3 @@ class SplitDisk:
         yield from disk.init()
         disk.polled = self.polled
         return disk
-
-
-class _Watched:
-    """A backend that notes from when until when it had each request."""
-
-    def __init__(self, env, backend, spans):
-        self.env, self.backend, self.spans = env, backend, spans
-
-    def submit(self, guest, kind, lba, sectors, pages, done):
-        """As the backend's."""
-        start = self.env.now
-
-        def over(status):
-            self.spans.append((start, self.env.now))
-            done(status)
-        self.backend.submit(guest, kind, lba, sectors, pages, over)

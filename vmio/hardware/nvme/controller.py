@@ -13,18 +13,10 @@ has it.
 import struct
 
 from vmio.devices.pci.msix import Msix
-from vmio.hardware.nvme import (
-    checkpoint as nvme_checkpoint,
-)
-from vmio.hardware.nvme import (
-    identify as nvme_identify,
-)
-from vmio.hardware.nvme import (
-    prp as nvme_prp,
-)
-from vmio.hardware.nvme import (
-    sgl as nvme_sgl,
-)
+from vmio.hardware.nvme import checkpoint as nvme_checkpoint
+from vmio.hardware.nvme import identify as nvme_identify
+from vmio.hardware.nvme import prp as nvme_prp
+from vmio.hardware.nvme import sgl as nvme_sgl
 from vmio.hardware.nvme import wire as w
 from vmio.hardware.nvme.admin import MOST_ENTRIES, AdminCommands
 from vmio.hardware.nvme.events import Events
@@ -56,6 +48,9 @@ class NvmeController:
     `interrupt(vector)` for MSI-X (then enabled, nothing masked).  `fetch_ns` is
     the time from a doorbell to the fetch; None fetches within the store.
     """
+
+    POINTS = {"begun": "(command) that goes to the medium", "answered": "(completion entry) as it was written"}
+    begun = answered = None
 
     def __init__(self, clock, memory, image, interrupt=None, service=None, serial="VMIO0001",
                  model="QEMU NVMe Ctrl", firmware="7.2.22", fetch_ns=None):
@@ -267,6 +262,8 @@ class NvmeController:
     def medium(self, request, kind, sectors, then):
         """Let the medium take its time, then call `then(request)`."""
         request.then = then
+        if self.begun is not None:
+            self.begun(request.command)
         if self.service is None:
             self._ready(request)
         else:
@@ -324,6 +321,8 @@ class NvmeController:
             except FAULTS:
                 self._fail()
                 break
+            if self.answered is not None:
+                self.answered(answer)
             waiting.popleft()
             sq.in_flight -= 1
             posted = True

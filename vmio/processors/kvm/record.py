@@ -99,8 +99,8 @@ class _Table(InterceptTable):
 
     def __init__(self, guest, vcpu_index, note):
         super().__init__(guest, vcpu_index)
-        self.trace = ()                   # not None: rows are made with `_recorded`
         self._note = note
+        self.exited = note                # not None: rows are made with `_recorded`
 
     def record(self, row, value, count=1, cost=None, address=None):
         if not row.string and row.reason not in _PRIVILEGED:

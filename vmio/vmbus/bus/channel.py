@@ -18,6 +18,9 @@ class ChannelEnd:
     `error`: from then on every call raises it, and the owner closes the channel.
     """
 
+    POINTS = {"signals": "() before the other side is signalled", "hears": "() when the other side has signalled"}
+    signals = hears = None
+
     def __init__(self, outgoing, incoming, signal):
         self.outgoing, self.incoming, self.signal = outgoing, incoming, signal
         self.error = None
@@ -99,6 +102,8 @@ class ChannelEnd:
     def interrupted(self):
         """The owner says: the other side has signalled us."""
         self.interrupts += 1
+        if self.hears is not None:
+            self.hears()
 
     def counters(self):
         """Linux's counters of this channel, as a dict."""
@@ -109,6 +114,8 @@ class ChannelEnd:
 
     def _signal(self):
         self.events += 1
+        if self.signals is not None:
+            self.signals()
         self.signal()
 
     def _guard(self, call):

@@ -74,12 +74,15 @@ def format_ring(memory):
 
 
 class _End:
-    """What producer and consumer have in common.  `recorder(used)` is called when the used bytes change."""
+    """What producer and consumer have in common."""
 
-    def __init__(self, memory, recorder):
+    POINTS = {"moved": "(used bytes) when our index was published"}
+    moved = None
+
+    def __init__(self, memory):
         if memory.size < 2 * PAGE or memory.size % PAGE:
             raise ValueError(f"ring: {memory.size} bytes of memory; whole pages, at least 2")
-        self.memory, self.recorder = memory, recorder
+        self.memory = memory
         self.size = memory.size - PAGE  # bytes of data
 
     def _check(self, name, index):
@@ -98,8 +101,8 @@ class _End:
 class RingWriter(_End):
     """The producer's end.  Attaches where the indices are; a fresh ring has them at 0."""
 
-    def __init__(self, memory, should_signal=signal_if_it_was_empty, recorder=None):
-        super().__init__(memory, recorder)
+    def __init__(self, memory, should_signal=signal_if_it_was_empty):
+        super().__init__(memory)
         self.should_signal = should_signal
         write, read, _, _ = memory.indices()
         self._write = self._published = self._check("write", write)
@@ -154,8 +157,8 @@ class RingWriter(_End):
             self._wait_for(0)
         _, read, mask, _ = self.memory.indices()
         self._set_read(read)
-        if self.recorder is not None:
-            self.recorder(self.size - self._free)
+        if self.moved is not None:
+            self.moved(self.size - self._free)
         if old != new and self.should_signal(old, new, read, mask):
             self.intr_out_empty += 1
             return True
@@ -198,8 +201,8 @@ class RingWriter(_End):
 class RingReader(_End):
     """The consumer's end.  Order before sleep: `receive` until None, `commit`, `unmask`; if that says True, go on."""
 
-    def __init__(self, memory, recorder=None):
-        super().__init__(memory, recorder)
+    def __init__(self, memory):
+        super().__init__(memory)
         write, read, _, _ = memory.indices()
         self._read = self._published = self._check("read", read)
         self._available = (self._check("write", write) - read) % self.size  # not yet received, as far as we know
@@ -247,8 +250,8 @@ class RingReader(_End):
         self._published = self._read
         write, _, _, pending = self.memory.indices()
         self._set_write(write)
-        if self.recorder is not None:
-            self.recorder(self._available)
+        if self.moved is not None:
+            self.moved(self._available)
         if not pending or not self.memory.load32(FEATURES) & 1:
             return False
         free = self.size - self._available
