@@ -62,8 +62,10 @@ def test_exits_are_watched_beside_a_trace_and_rows_forget_who_watches_no_more():
     for value in (4, 5, 6):
         cpu.outb(0x80, value)
     assert [exit.value for exit in seen] == [2, 3] and [exit.value for exit in cpu.trace] == [5, 6]
+    before = cpu.trace
     cpu.keep_trace(last=1)                              # a new one, instead
     cpu.outb(0x80, 7)
+    assert [exit.value for exit in before] == [5, 6]
     assert [exit.value for exit in cpu.trace] == [7]
     assert cpu.exits.total == 7
 
