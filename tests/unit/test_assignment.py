@@ -208,6 +208,22 @@ def test_a_reset_guest_has_no_device_running():
     assert rig.run(reads)[0] == DISK[4096:8192]
 
 
+def test_the_disks_own_clock_goes_on():
+    """Timestamp (feature 0Eh, NVMe 1.4, 5.21.1.14) counts ms from what the guest set."""
+    rig = Rig()
+    rig.assign()
+
+    def program(cpu):
+        disk = yield from disk_of(cpu, (yield from bus_of(cpu)))
+        cpu.write(BUFFER, (1_000_000).to_bytes(8, "little"))
+        yield from disk.driver._admin("SET FEATURES", 0x09, page=BUFFER, low=0x0E)
+        while (yield from cpu.hlt(5_000_000)):        # the answer's interrupt wakes it first
+            pass
+        yield from disk.driver._admin("GET FEATURES", 0x0A, page=BUFFER, low=0x0E)
+        return int.from_bytes(cpu.read(BUFFER, 6), "little")
+    assert rig.run(program) == 1_000_005
+
+
 def test_dma_outside_of_the_guest_is_a_status_and_a_record():
     rig = Rig()
     secret = rig.guests[1].ram_spa(0)

@@ -198,6 +198,15 @@ def test_save_and_restore_in_the_middle_of_a_transfer(device):
     assert other.read(edu.LIVENESS, 4) == 0 and other.buffer == bytes(4096)
 
 
+def test_what_has_ended_is_not_saved_as_under_way(device):
+    """A transfer that ended at this very ns must not run a second time in the twin."""
+    dma(device, 0, edu.BUFFER, 6, edu.RUN)
+    device.clock.advance_to(edu.DMA_NS)
+    assert device.save()["due"] == {}
+    device.write(edu.FACTORIAL, 4, 3)
+    assert device.save()["due"] == {"factorial": edu.DMA_NS}
+
+
 def test_the_door_knows_its_devices():
     with pytest.raises(ValueError, match="device toaster: choose from edu, intel-iommu"):
         Door(devices=["toaster"])

@@ -25,18 +25,20 @@ COMMAND, BAR0, CAPABILITIES = 0x04, 0x10, 0x34          # PCI 3.0, 6.1
 MEMORY_AND_MASTER = 0x0006
 MSIX_CAPABILITY = 0x11                                   # PCI 3.0, 6.8.2
 MSIX_ENABLE = 0x8000
+MSI_CAPABILITY, MSI_ENABLE, MSI_WIDE = 0x05, 0x0001, 0x0080   # PCI 3.0, 6.8.1
 
 
 class VpciBus:
     """One bus: one offered `channel` of `client` (a `VmBusClient`).
 
     `mmio` (a `GuestPages` of addresses above RAM) gives room for the configuration
-    window and the BARs.  `on_eject(bus)` runs in the interrupt when the host wants
+    window and the BARs, `low` (below 4 GiB) for BARs of 32 bits.  `on_eject(bus)` runs in the interrupt when the host wants
     the device back; the program then calls `eject()`.
     """
 
-    def __init__(self, client, channel, mmio, versions=v.LINUX_VERSIONS):
-        self.client, self.channel, self.mmio, self.versions, self.cpu = client, channel, mmio, versions, client.cpu
+    def __init__(self, client, channel, mmio, versions=v.LINUX_VERSIONS, low=None):
+        self.client, self.channel, self.versions, self.cpu = client, channel, versions, client.cpu
+        self.mmio, self.low = mmio, low or mmio
         self.version = self.end = self.window = self.error = self.on_eject = None
         self.functions = []
         self.page = None                # input of our hypercall
@@ -199,17 +201,24 @@ class Function:
             low, wide = self.probed[index], self.probed[index] & 7 == 4
             mask = low & ~0xF | (self.probed[index + 1] << 32 if wide and index + 1 < v.BARS else 0xFFFF_FFFF << 32)
             if low and not low & 1:
-                at = self._aligned(-mask & (1 << 64) - 1)
+                at = self._aligned(index, -mask & (1 << 64) - 1, wide)
                 self.write(BAR0 + 4 * index, 4, at & 0xFFFF_FFFF)
                 if wide:
                     self.write(BAR0 + 4 * index + 4, 4, at >> 32)
                 self._bars[index] = at
             index += 2 if wide else 1
 
-    def _aligned(self, size):
+    def _aligned(self, index, size, wide):
+        """An address for a BAR; `DriverError` if there is none that its register can hold."""
         pages = max(size >> 12, 1)
-        at = self.bus.mmio.take(2 * pages - 1)          # so there is an aligned piece in it
-        return -(-at // (pages << 12)) * (pages << 12)
+        try:
+            at = (self.bus.mmio if wide else self.bus.low).take(2 * pages - 1)      # so there is an aligned piece in it
+        except ValueError as error:
+            raise DriverError(f"vPCI slot {self.slot}: BAR {index} of {size:#x} bytes: {error}") from None
+        base = -(-at // (pages << 12)) * (pages << 12)
+        if not wide and base + size > 1 << 32:
+            raise DriverError(f"vPCI slot {self.slot}: BAR {index} has 32 bits: no room below 4 GiB")
+        return base
 
     def enable(self):
         """BARs answer, and the device may use memory."""
@@ -233,12 +242,7 @@ class Function:
         control, table = self.read(at + 2, 2), self.read(at + 4, 4)
         if entry > control & 0x7FF:
             raise DriverError(f"vPCI slot {self.slot}: MSI-X entry {entry}; it has {(control & 0x7FF) + 1}")
-        answer = yield from self.bus._ask(self._interrupt_request(vector, cpu), "interrupt", v.INTERRUPT_REPLY)
-
-        def interrupt(cpu):
-            handler(cpu)
-            cpu.wrmsr(X2APIC_EOI, 0)
-        cpu.on_interrupt(vector, interrupt)
+        answer = yield from self._message(vector, handler, cpu)
         base = self.bar(table & 7) + (table & ~7) + 16 * entry
         for offset, value in ((12, 1), (0, answer.address & 0xFFFF_FFFF), (4, answer.address >> 32), (8, answer.data),
                               (12, 0)):                 # masked while it changes
@@ -246,6 +250,28 @@ class Function:
         if not control & MSIX_ENABLE:
             self.write(at + 2, 2, control & ~0x4000 | MSIX_ENABLE)
         return answer.address, answer.data
+
+    def connect_msi(self, vector, handler, cpu=None):
+        """Let the function's one MSI call `handler(cpu)` as interrupt `vector` of a vCPU; returns its message."""
+        at = self.capability(MSI_CAPABILITY)
+        control = self.read(at + 2, 2)
+        answer = yield from self._message(vector, handler, cpu or self.cpu)
+        self.write(at + 4, 4, answer.address & 0xFFFF_FFFF)
+        if control & MSI_WIDE:
+            self.write(at + 8, 4, answer.address >> 32)
+        self.write(at + (12 if control & MSI_WIDE else 8), 2, answer.data)
+        self.write(at + 2, 2, control & ~0x70 | MSI_ENABLE)
+        return answer.address, answer.data
+
+    def _message(self, vector, handler, cpu):
+        """The host's message for `vector`, which calls `handler(cpu)` from now on."""
+        answer = yield from self.bus._ask(self._interrupt_request(vector, cpu), "interrupt", v.INTERRUPT_REPLY)
+
+        def interrupt(cpu):
+            handler(cpu)
+            cpu.wrmsr(X2APIC_EOI, 0)
+        cpu.on_interrupt(vector, interrupt)
+        return answer
 
     def retarget(self, message, vector, cpu):
         """Let the interrupt with `message` (what `connect` gave) come as `vector` to another vCPU: one hypercall.

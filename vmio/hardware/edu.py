@@ -33,14 +33,14 @@ class Edu:
         self.interrupt, self.message = interrupt or (lambda level: None), message or (lambda: None)
         self.by_message = False
         self.faults = 0          # parts of a transfer that memory refused
-        self._timers = []
+        self._timers = {}        # what is under way, "transfer" or "factorial": its timer
         self.reset()
 
     def reset(self):
         """Power-on state; nothing is under way."""
-        for timer in self._timers:
+        for timer in self._timers.values():
             timer.cancel()
-        self._timers = []
+        self._timers = {}
         self.liveness = self.factorial = self.status = self.pending = 0
         self.dma = {SOURCE: 0, DESTINATION: 0, COUNT: 0, COMMAND: 0}
         self.buffer = bytearray(BUFFER_BYTES)
@@ -72,7 +72,7 @@ class Edu:
             if not self.dma[COMMAND] & RUN and (offset != COMMAND or value & RUN):
                 self.dma[offset] = value
                 if offset == COMMAND:
-                    self._later(self.clock.now // 1_000_000 * 1_000_000 + DMA_NS, self._transfer)   # its timer has ms
+                    self._later("transfer", self.clock.now // 1_000_000 * 1_000_000 + DMA_NS)   # its timer has ms
         elif size == 4:
             self._write_small(offset, value)
 
@@ -82,7 +82,7 @@ class Edu:
         elif offset == FACTORIAL:
             if not self.status & COMPUTING:
                 self.factorial, self.status = value, self.status | COMPUTING
-                self._later(self.clock.now + self.factorial_ns, self._computed)
+                self._later("factorial", self.clock.now + self.factorial_ns)
         elif offset == STATUS:
             self.status = self.status & ~INTERRUPT_WHEN_DONE | value & INTERRUPT_WHEN_DONE
         elif offset == RAISE:
@@ -92,9 +92,11 @@ class Edu:
             if not self.pending and not self.by_message:
                 self.interrupt(0)
 
-    def _later(self, when, callback):
-        self._timers = [timer for timer in self._timers if timer.callback and timer.when >= self.clock.now]
-        self._timers.append(self.clock.call_at(when, callback))
+    def _later(self, what, when):
+        def due():
+            del self._timers[what]
+            (self._transfer if what == "transfer" else self._computed)()
+        self._timers[what] = self.clock.call_at(when, due)
 
     def _computed(self):
         result, n = 1, self.factorial
@@ -144,7 +146,7 @@ class Edu:
         """Registers, buffer, and when what is under way ends."""
         return {"liveness": self.liveness, "factorial": self.factorial, "status": self.status, "pending": self.pending,
                 "dma": {str(at): value for at, value in self.dma.items()}, "buffer": self.buffer.hex(),
-                "due": [[t.when, t.callback.__name__] for t in self._timers if t.callback and t.when >= self.clock.now]}
+                "due": {what: timer.when for what, timer in self._timers.items()}}
 
     def restore(self, state):
         """Take back what `save` gave."""
@@ -153,7 +155,7 @@ class Edu:
             setattr(self, name, state[name])
         self.dma = {int(at): value for at, value in state["dma"].items()}
         self.buffer = bytearray.fromhex(state["buffer"])
-        for when, what in state["due"]:
-            self._later(when, {"_transfer": self._transfer, "_computed": self._computed}[what])
+        for what, when in state["due"].items():
+            self._later(what, when)
         if self.pending and not self.by_message:
             self.interrupt(1)

@@ -9,7 +9,6 @@ from vmio.host.block import BlockLayer
 from vmio.host.physical import BAR, MediumTime, Volumes
 from vmio.hypervisor.hostcpu import HostCpu
 from vmio.machine.bus import Bus
-from vmio.machine.clock import Clock
 from vmio.machine.memory import PAGE
 from vmio.passthrough.delivery import InterruptRouter
 from vmio.passthrough.function import HostFunction
@@ -49,10 +48,10 @@ class HostNvme:
         bus = Bus("host MMIO", 1 << 48)
         self.cpu = HostCpu(host, bus)
         medium = MediumTime(host)
-        self.controller = NvmeController(Clock(host.env.now), host.memory, image, lambda vector: None, medium.service)
+        self.controller = NvmeController(medium.clock, host.memory, image, lambda vector: None, medium.service)
         pci = PhysicalFunction(self.controller, total, parts=parts, window=medium.window(), at=medium.at)
         bus.attach(BAR, BAR_BYTES, self.controller, "nvme", width=4)
-        self.function = HostFunction("nvme0", requester_id(0, slot), pci, iommu, self, arrived=medium.arrived)
+        self.function = HostFunction("nvme0", requester_id(0, slot), pci, iommu, self, arrived=medium.clock.arrived)
         self._memory = None
         if used:
             everything = iommu.domain()

@@ -3,10 +3,10 @@
 from vmio.drivers.nvme import NvmeDriver, memory_needed
 from vmio.hardware.nvme.controller import BAR_BYTES, NvmeController
 from vmio.host.block import GONE, NOT_READY, BlockLayer, DeviceAway
+from vmio.host.clock import HostClock
 from vmio.hypervisor.hostcpu import HostCpu
 from vmio.hypervisor.inflight import InFlight
 from vmio.machine.bus import Bus
-from vmio.machine.clock import Clock
 from vmio.machine.memory import PAGE
 from vmio.machine.storage import SECTOR
 
@@ -105,18 +105,12 @@ class MediumTime:
     """How long the medium takes, by the prices of `host.costs`: the latencies of requests in flight overlap, their
     bytes pass one after the other.
 
-    `service` is what an `NvmeController` asks.  `arrived(ns)`: a vCPU whose own time
-    is ahead of the simulation's asks now.
+    `service` is what an `NvmeController` asks.  `clock` is the device's, a `HostClock`.
     """
 
     def __init__(self, host):
-        self.env, self.costs = host.env, host.costs
+        self.env, self.costs, self.clock = host.env, host.costs, HostClock(host.env)
         self._passed = {"read": 0, "write": 0}   # when the last byte of all requests so far has passed, in ns
-        self._asked = 0
-
-    def arrived(self, ns):
-        """Requests from now on come in at `ns` or later."""
-        self._asked = max(self._asked, ns)
 
     def at(self, ns, call):
         """Call when the simulation is at `ns`; at once if it is past that."""
@@ -133,7 +127,7 @@ class MediumTime:
 
     def service(self, kind, sectors, done):
         """The medium's time for a request: alone it takes `disk_ns`."""
-        costs, now = self.costs, max(self.env.now, self._asked)
+        costs, now = self.costs, max(self.env.now, self.clock.asked)
         over = now + costs.disk_ns(kind, sectors)
         if kind in self._passed:
             rate = costs.disk_read_rate if kind == "read" else costs.disk_write_rate
@@ -154,8 +148,8 @@ class PhysicalDisk:
 
         bus = Bus("host MMIO", 1 << 48)
         self.cpu = HostCpu(host, bus)
-        self.controller = NvmeController(Clock(env.now), host.memory, medium, self._interrupt,
-                                         MediumTime(host).service)
+        time = MediumTime(host)
+        self.controller = NvmeController(time.clock, host.memory, medium, self._interrupt, time.service)
         bus.attach(BAR, BAR_BYTES, self.controller, "nvme", width=4)
         size = memory_needed(entries)
         self.driver = NvmeDriver(self.cpu, BAR, host.memory.allocate(size // PAGE), size, entries, vectors=[1])
