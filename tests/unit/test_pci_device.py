@@ -3,10 +3,13 @@
 import pytest
 
 from tests.edu_rig import LOW, EduRig, find
-from tests.passthrough_rig import MMIO
+from tests.passthrough_rig import MMIO, bus_of
 from tests.pci_device import Adder, ManyBars, ManyBarsFunction, adder_function
 from vmio.devices.board import Board
+from vmio.drivers.errors import DriverError
+from vmio.host.clock import HostClock
 from vmio.hypervisor.host import Host
+from vmio.machine.clock import NEVER
 from vmio.passthrough.assignment import AssignmentRefused
 
 BASE, PORTS = 0xE000_0000, 0xC000
@@ -168,3 +171,30 @@ def test_what_outlives_a_reset_is_scrubbed_by_the_device():
     rig.function.erase()
     assert device.stored is None
     rig.assign(1)
+
+
+def test_a_bar_of_32_bits_needs_room_below_4_gib():
+    rig = EduRig(ManyBarsFunction(ManyBars()))
+    rig.assign()
+
+    def program(cpu):
+        with pytest.raises(DriverError, match="BAR 0 has 32 bits: no room below 4 GiB"):
+            yield from bus_of(cpu)
+        return True
+    assert rig.run(program)
+
+
+def test_a_hosts_clock_is_the_simulations_or_the_guests_that_is_ahead():
+    host = Host(memory_mib=1)
+    clock, rung = HostClock(host.env), []
+    for when in (50, 20, NEVER):
+        clock.call_at(when, lambda when=when: rung.append((when, clock.now)))
+    clock.call_at(30, lambda: rung.append("cancelled")).cancel()
+    host.env.run(until=40)
+    assert rung == [(20, 20)] and clock.now == 40
+    clock.arrived(45)
+    clock.arrived(44)
+    assert clock.now == 45
+    clock.call_later(10, lambda: rung.append(clock.now))
+    host.env.run()
+    assert rung == [(20, 20), (50, 50), 55]
