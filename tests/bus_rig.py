@@ -10,10 +10,10 @@ from vmio.vmbus.bus.server import VmbusServer
 LIMIT = 30 * 10**9
 
 
-def machine(devices=1, vcpus=1, auto_eoi=False, **options):
-    host = Host()
+def machine(devices=1, vcpus=1, apic="virtualized", **options):
+    host = Host(apic=apic)
     guest = host.guest(ram_mib=8, vcpus=vcpus)
-    enable_enlightenments(guest, auto_eoi)
+    enable_enlightenments(guest)
     server = VmbusServer(guest, **options)
     return host, guest, server, [offer(server, EchoDevice(host, n + 1)) for n in range(devices)]
 

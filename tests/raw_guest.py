@@ -30,7 +30,8 @@ class RawGuest:
         self.input = pages.take()
         hints = synic.detect(cpu)
         synic.enable_hypercalls(cpu, pages.take())
-        self.synic = synic.GuestSynic(cpu, pages.take(), pages.take(), hints, lambda cpu, flag: None, self._take)
+        self.synic = synic.GuestSynic(cpu, pages.take(), pages.take(), hints, lambda cpu, flag: None, self._take,
+                                       synic.EndOfInterrupt(hints, pages))
 
     def _take(self, message_type, payload):
         self.inbox.append(m.parse(payload)[1])

@@ -85,8 +85,8 @@ def _run(args):
     if len(found) != len(set(map(os.path.abspath, found))):
         raise ValueError(f"--save and --csv: both are {args.csv}; two outputs need two files")
     told = params.from_options(disk.DiskParams, args)
-    if args.mode == "emulated" and args.delivery == "posted":
-        raise ValueError("--interrupts posted: not in this mode, emulated: its interrupts come by way of a PIC")
+    if args.mode != "passthrough" and args.delivery == "posted":
+        raise ValueError(f"--interrupts posted: not in this mode, {args.mode}: only a passed-through device posts")
     requests = trace.load(args.trace, args.volume) if args.trace is not None else None
     image = Image.open(args.image) if args.image else None
     if image is not None:

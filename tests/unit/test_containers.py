@@ -60,8 +60,8 @@ def test_what_it_costs():
     assert (one.guests, many.guests) == (1, 4)
     assert one.crossings["system calls, shared kernel"] == many.crossings["system calls, own kernel"] == 4 * 32
     assert one.crossings["system calls, own kernel"] == many.crossings["system calls, shared kernel"] == 0
-    assert one.exits == {"HLT": 29, "VMCALL": 29, "WRMSR": 29}      # one kernel batches for all
-    assert many.exits == {"HLT": 116, "VMCALL": 116, "WRMSR": 116}
+    assert one.exits == {"HLT": 29, "VMCALL": 29}      # one kernel batches for all
+    assert many.exits == {"HLT": 116, "VMCALL": 116}
     assert many.setup_exits == 4 * one.setup_exits
     assert one.crossings["hypercalls"] == one.signals
     # Base blocks: read once, or once a kernel.

@@ -7,7 +7,6 @@ import pytest
 from vmio.hardware import edu
 from vmio.hypervisor.apic import X2APIC_EOI
 from vmio.hypervisor.host import Host
-from vmio.hypervisor.hyperv.hypercalls import enable_enlightenments
 from vmio.machine.memory import PAGE, MemoryFault
 from vmio.machine.pagetable import READ, TranslationFault
 from vmio.passthrough.delivery import ENTRIES, QUOTA, InterruptRouter
@@ -241,19 +240,22 @@ def test_exception_vectors_are_not_posted(host):
         PostedDescriptor(host.memory, 100, cpu)
 
 
-@pytest.mark.parametrize("posted,exits", [(True, {}), (False, {"EXTERNAL_INTERRUPT": 1, "WRMSR": 1})])
-def test_exits_of_one_interrupt(host, posted, exits):
-    """A device interrupts a guest that computes: injected, it costs two exits; posted, none."""
+@pytest.mark.parametrize("apic, posted, exits", [
+    ("virtualized", True, {}), ("virtualized", False, {"EXTERNAL_INTERRUPT": 1}),
+    ("emulated", False, {"EXTERNAL_INTERRUPT": 1, "WRMSR": 1})])
+@pytest.mark.parametrize("masked", (False, True))
+def test_exits_of_one_interrupt(apic, posted, exits, masked):
+    """A device interrupts a guest that computes: injected, it stops the guest, even one that takes no interrupts now."""
+    host = Host(memory_mib=16, apic=apic)
     room = Room(host)
     guest = host.guest(ram_mib=1)
     cpu, seen = guest.cpu, []
     if posted:
         mine = PostedDescriptor(host.memory, host.memory.allocate(1), cpu)
-        cpu.posted = True
         room.remapper.post = lambda spa, vector, urgent: mine.post(vector, urgent)
         room.entry(0, interrupts.posted_entry(DEVICE, mine.spa, VECTOR))
     else:
-        room.remapper.deliver = lambda destination, vector: cpu.apic.request(VECTOR)
+        room.remapper.deliver = lambda destination, vector: cpu.apic.request(VECTOR, by_host=True)
         room.entry(0, interrupts.remapped_entry(DEVICE, 0, 0xE0))
 
     def handler(cpu):
@@ -261,8 +263,11 @@ def test_exits_of_one_interrupt(host, posted, exits):
         cpu.wrmsr(X2APIC_EOI, 0)
     cpu.on_interrupt(VECTOR, handler)
     guest.clock.call_at(1000, lambda: room.space.message(*interrupts.message(0)))
-    host.run((cpu, lambda cpu: cpu.compute(5000)))
-    assert len(seen) == 1 and dict(cpu.exits.by_reason()) == exits
+    if masked:
+        cpu.cli()
+    host.run((cpu, lambda cpu: (cpu.compute(5000), cpu.sti())))
+    windows = {"INTERRUPT_WINDOW": 1} if masked and apic == "emulated" else {}
+    assert len(seen) == 1 and dict(cpu.exits.by_reason()) == exits | windows
     assert cpu.apic.isr == 0 and cpu.now == 5000 + cpu.exits.ns
     assert seen[0] >= 1000
 
@@ -299,15 +304,13 @@ def test_a_guest_has_a_quota_of_the_table(host):
     assert len(router.owners) == 3
 
 
-@pytest.mark.parametrize("virtual", (None, False, True))
-def test_a_virtual_apic_stays_when_the_device_goes(host, virtual):
+def test_nothing_is_posted_to_an_apic_that_is_emulated():
+    host = Host(memory_mib=16, apic="emulated")
     router, guest = InterruptRouter(host, Iommu(host.memory)), host.guest(ram_mib=1)
-    if virtual is not None:
-        enable_enlightenments(guest, virtual_apic=virtual)
-    router.descriptor(guest.cpu)
-    assert guest.cpu.posted is True
-    router.forget_cpu(guest.cpu)
-    assert guest.cpu.posted is bool(virtual)
+    with pytest.raises(ValueError, match="posted to guest0; the host's APIC is emulated: only a virtualized one takes them"):
+        router.create(DEVICE, guest.cpu, VECTOR, posted=True)
+    assert not router.owners
+    router.create(DEVICE, guest.cpu, VECTOR)
 
 
 def test_the_host_has_no_quota_and_the_table_an_end(host):

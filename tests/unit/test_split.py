@@ -45,23 +45,31 @@ def test_every_trace_gives_the_same_bytes_in_both_modes(options, emulated, image
         assert all(one[0] <= other[0] for one, other in zip(steps, steps[1:]))
 
 
-def test_one_request_at_a_time_costs_three_exits():
-    """The signal, HLT, and the end of the interrupt: 3, where bus-master DMA takes 20."""
+def test_one_request_at_a_time_costs_two_exits():
+    """The signal and HLT: 2, where bus-master DMA takes 20.  An unmodified Linux needs as many on such a host."""
     one = disk.run(DiskParams(mode="split", bytes=4096))
     ten = disk.run(DiskParams(mode="split", bytes=40_960))
-    assert one.exits == {"HLT": 1, "VMCALL": 1, "WRMSR": 1} and ten.exits_total == 30
+    assert one.exits == {"HLT": 1, "VMCALL": 1} and ten.exits_total == 20
     assert (ten.signals, ten.interrupts) == (10, 10)
     assert ten.exit_ns + ten.guest_ns + ten.device_ns == ten.virtual_ns
 
 
 @pytest.mark.parametrize("options, exits, interrupts", [
-    (dict(delivery="posted"), {"HLT": 16, "VMCALL": 16}, 16), (dict(polled=True), {"VMCALL": 16}, 0),
-    (dict(delivery="posted", polled=True), {"VMCALL": 16}, 0), ({}, {"HLT": 16, "VMCALL": 16, "WRMSR": 16}, 16)])
-def test_a_virtual_apic_and_polling(options, exits, interrupts):
-    """With the APIC virtualized no end of interrupt exits, synthetic vectors' neither; who polls is neither halted nor told."""
+    (dict(apic="emulated"), {"HLT": 16, "VMCALL": 16}, 16), (dict(polled=True), {"VMCALL": 16}, 0),
+    (dict(apic="emulated", polled=True), {"VMCALL": 16}, 0), ({}, {"HLT": 16, "VMCALL": 16}, 16)])
+def test_no_end_of_interrupt_exits_and_who_polls_is_neither_halted_nor_told(options, exits, interrupts):
+    """The processor ends it, or AutoEOI does."""
     results = [disk.run(DiskParams(mode="split", bytes=65_536, **more)) for more in ({}, options)]
     assert (results[1].exits, results[1].interrupts, results[1].signals) == (exits, interrupts, 16)
-    assert len({one.sha256 for one in results}) == 1 and (results[1].virtual_ns < results[0].virtual_ns) == bool(options)
+    assert len({one.sha256 for one in results}) == 1
+    assert (results[1].virtual_ns < results[0].virtual_ns) == bool(options.get("polled"))
+
+
+def test_a_vcpu_that_runs_is_stopped_where_the_apic_is_emulated():
+    virtual, emulated = (disk.run(DiskParams(mode="split", bytes=1 << 20, queue_depth=32, batch=1, apic=apic))
+                         for apic in ("virtualized", "emulated"))
+    assert set(virtual.exits) <= {"HLT", "VMCALL"} and emulated.exits["EXTERNAL_INTERRUPT"] > 0
+    assert virtual.sha256 == emulated.sha256
 
 
 def test_polling_with_many_in_flight():
@@ -98,15 +106,15 @@ def test_more_cores_let_guests_and_workers_overlap(signals):
 
 def test_cores_come_and_go_in_mid_run():
     """What the guests read per millisecond follows the cores; not a byte is lost, repeated or out of place."""
-    params = DiskParams(guests=8, queue_depth=32, block=512, bytes=704 << 10, host_cores=1)
-    run = run_hot_cores(params, (1, 2, 4, 2, 1))
+    params = DiskParams(guests=8, queue_depth=32, block=512, bytes=1408 << 10, host_cores=1)
+    run = run_hot_cores(params, (1, 2, 4, 2, 1), ns=2_000_000)
     one, two, four, two_again, one_again = run.rates()
     assert two == pytest.approx(1.9 * one, rel=0.1) and four > 1.3 * two
     assert (two_again, one_again) == (pytest.approx(two, rel=0.1), pytest.approx(one, rel=0.1))
     still = disk.run(replace(params, mode="split"))
     assert run.result.sha256 == still.sha256 and run.result.bytes_read == still.bytes_read == 8 * params.bytes
     assert four < 1.1 * run_hot_cores(params, (8,)).rates()[0]
-    assert "3 to 4 ms" in run.table()
+    assert "6 to 8 ms" in run.table()
     assert len(run_hot_cores(replace(params, bytes=64 << 10), (1, 2, 1)).stretches) < 3     # the guests end before
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from vmio.drivers import synic
+from vmio.drivers.pages import GuestPages
 from vmio.hypervisor.guest import GuestFault
 from vmio.hypervisor.host import Host
 from vmio.hypervisor.hyperv import tlfs
@@ -13,9 +14,9 @@ PAGE_H, PAGE_M, PAGE_E, INPUT = 0x10_0000, 0x10_1000, 0x10_2000, 0x10_3000
 VECTOR = 0xF3
 
 
-def machine(vcpus=1, **options):
-    guest = Host().guest(ram_mib=4, vcpus=vcpus)
-    return guest.cpu, enable_enlightenments(guest, **options)
+def machine(vcpus=1, **host):
+    guest = Host(**host).guest(ram_mib=4, vcpus=vcpus)
+    return guest.cpu, enable_enlightenments(guest)
 
 
 def ready(vcpus=1, flags=0, **options):
@@ -48,12 +49,12 @@ def test_cpuid_leaves_are_what_a_driver_asks_for():
     assert highest == 0x4000_0006
     assert b"".join(r.to_bytes(4, "little") for r in name) == b"Microsoft Hv"
     assert cpu.cpuid(0x4000_0001)[0] == 0x31237648
-    assert cpu.cpuid(0x4000_0003) == (0x66, 0x30, 0, 0)
+    assert cpu.cpuid(0x4000_0003) == (0x76, 0x30, 0, 0)
     assert cpu.cpuid(0x4000_0004)[0] == 0x220
     assert cpu.cpuid(0x4000_0005)[:2] == (3, 3)
     assert cpu.cpuid(0x4000_0006) == (0, 0, 0, 0)
     assert cpu.cpuid(1)[2] >> 31 == 1
-    assert machine(auto_eoi=True)[0].cpuid(0x4000_0004)[0] == 0x20
+    assert machine(apic="emulated")[0].cpuid(0x4000_0004)[0] == 0x28
 
 
 def test_enlightening_twice_is_refused():
@@ -276,7 +277,7 @@ def test_an_event_flag_interrupts_only_from_0_to_1():
 
 
 def test_auto_eoi_leaves_nothing_in_service():
-    cpu, hv = ready(flags=tlfs.AUTO_EOI, auto_eoi=True)
+    cpu, hv = ready(flags=tlfs.AUTO_EOI, apic="emulated")
     hits = []
     cpu.on_interrupt(VECTOR, lambda cpu: (hits.append(1), cpu.store(PAGE_E + 512, 1, 0)))
     for _ in range(3):
@@ -361,14 +362,96 @@ def test_ends_of_interrupt_with_reserved_bits():
     assert cpu.apic.isr == 0
 
 
-@pytest.mark.parametrize("virtual", (False, True))
-def test_a_virtual_apic_spares_the_exits_of_an_interrupt(virtual):
-    cpu, hv = ready(virtual_apic=virtual)
-    assert cpu.cpuid(1)[2] >> 21 & 1 == virtual and cpu.posted == virtual
-    eoi = synic.GuestSynic(cpu, PAGE_M, PAGE_E, synic.detect(cpu), lambda cpu, flag: None, lambda *_: None)._eoi
-    assert eoi == (0x80B if virtual else tlfs.EOI)
+@pytest.mark.parametrize("apic, exits", (("virtualized", {}), ("emulated", {"EXTERNAL_INTERRUPT": 1})))
+def test_exits_of_a_synthetic_interrupt(apic, exits):
+    """A virtualized APIC delivers and ends it; an emulated one stops the vCPU, and AutoEOI spares the end."""
+    cpu, hv = ready(apic=apic)
+    assert cpu.cpuid(1)[2] >> 21 & 1 and cpu.virtual_apic == (apic == "virtualized")
+    hints, pages = synic.detect(cpu), GuestPages(0x20_0000, 0x21_0000)
+    synic.GuestSynic(cpu, PAGE_M, PAGE_E, hints, lambda cpu, flag: None, lambda *_: None, synic.EndOfInterrupt(hints, pages))
     before = cpu.exits.by_reason()
     hv.synics[0].signal(2, 7)
     cpu.interrupted()
-    spent = {reason: n - before.get(reason, 0) for reason, n in cpu.exits.by_reason().items() if n > before.get(reason, 0)}
-    assert spent == ({} if virtual else {"EXTERNAL_INTERRUPT": 1, "WRMSR": 1}) and cpu.apic.isr == 0 and cpu.interrupts == 1
+    assert cpu.exits.by_reason() - before == exits and cpu.apic.isr == 0 and cpu.interrupts == 1
+
+
+# EOI assist: TLFS, "EOI Assist".
+
+def assisted(vector=0x40, handler=lambda cpu: None, **host):
+    """A guest whose vectors 40h to 43h run `handler` and then end the interrupt as the driver does."""
+    cpu, hv = machine(**host)
+    eoi = synic.EndOfInterrupt(synic.detect(cpu), GuestPages(0x20_0000, 0x21_0000))
+    eoi.add_cpu(cpu)
+    for n in range(4):
+        cpu.on_interrupt(vector + n, lambda cpu: (handler(cpu), eoi(cpu)))
+    return cpu, eoi
+
+
+def exits_of(cpu, do):
+    before = cpu.exits.by_reason()
+    do()
+    cpu.interrupted()
+    return dict(cpu.exits.by_reason() - before)
+
+
+def test_an_interrupt_that_nothing_waits_behind_needs_no_end():
+    cpu, _ = assisted(apic="emulated")
+    for n in range(3):
+        assert exits_of(cpu, lambda: cpu.apic.request(0x40)) == {"EXTERNAL_INTERRUPT": 1}
+        assert cpu.load(0x20_0000, 4) == 0 and cpu.interrupts == n + 1
+    assert cpu.apic.isr == 1 << 0x40                         # until the hypervisor looks
+    assert exits_of(cpu, lambda: cpu.apic.request(0x30)) == {"EXTERNAL_INTERRUPT": 1} and cpu.apic.isr == 1 << 0x30
+
+
+def test_what_waits_behind_an_interrupt_makes_its_end_an_exit():
+    cpu, _ = assisted(apic="emulated")
+    assert exits_of(cpu, lambda: (cpu.cli(), cpu.apic.request(0x40), cpu.apic.request(0x41), setattr(cpu, "interrupts_enabled", True))) \
+        == {"EXTERNAL_INTERRUPT": 1, "WRMSR": 1}             # 41h first: 40h waits; then 40h alone
+    assert cpu.interrupts == 2
+    seen = []
+    cpu, _ = assisted(handler=lambda cpu: seen.append(1) or (len(seen) == 1 and cpu.apic.request(0x40)), apic="emulated")
+    assert exits_of(cpu, lambda: cpu.apic.request(0x42)) == {"EXTERNAL_INTERRUPT": 1, "WRMSR": 1} and len(seen) == 2
+
+
+def test_no_assist_where_the_processor_ends_interrupts():
+    cpu, _ = assisted()
+    assert exits_of(cpu, lambda: (cpu.apic.request(0x40))) == {} and cpu.apic.isr == 0 and cpu.rdmsr(ASSIST) == 0
+    cpu.wrmsr(ASSIST, 0x20_0001)
+    cpu.on_interrupt(0x40, lambda cpu: None)
+    cpu.apic.request(0x40)
+    cpu.attend()
+    assert cpu.load(0x20_0000, 4) == 0 and cpu.apic.isr == 1 << 0x40
+
+
+def test_an_assist_page_that_goes_leaves_the_interrupt_in_service():
+    cpu, eoi = assisted(handler=lambda cpu: eoi.remove_cpu(cpu), apic="emulated")
+    cpu.apic.request(0x40)
+    cpu.attend()
+    assert cpu.apic.isr == 0 and cpu.rdmsr(ASSIST) == 0      # it was ended by the MSR then
+    assert cpu.apic.assist is None
+
+
+# ICR and TPR.
+
+def test_icr_sends_to_one_to_itself_to_all_and_to_the_others():
+    cpu, _ = machine(vcpus=3)
+    cpu.cli()
+    for value, to in ((1 << 56 | 0x50, [1]), (1 << 18 | 0x51, [0]), (2 << 18 | 0x52, [0, 1, 2]), (3 << 18 | 0x53, [1, 2]),
+                      (2 << 18 | 0xF, []), (2 << 18 | 0x500 | 0x54, []), (7 << 56 | 0x55, []), (1 << 56 | 1 << 11 | 0x56, [])):
+        cpu.wrmsr(tlfs.ICR, value)
+        assert cpu.rdmsr(tlfs.ICR) == value
+        assert [each.index for each in cpu.guest.vcpus if each.apic.irr >> (value & 0xFF) & 1] == to, hex(value)
+
+
+def test_the_task_priority_holds_back():
+    cpu, hv = machine()
+    with pytest.raises(GuestFault, match="#GP, TPR: 0x100"):
+        cpu.wrmsr(tlfs.TPR, 0x100)
+    cpu.wrmsr(tlfs.TPR, 0x4F)
+    cpu.apic.request(0x4F)
+    cpu.attend()
+    assert cpu.interrupts == 0 and cpu.rdmsr(tlfs.TPR) == 0x4F
+    cpu.wrmsr(tlfs.TPR, 0x3F)
+    assert cpu.interrupts == 1
+    hv.reset()
+    assert cpu.rdmsr(tlfs.TPR) == 0

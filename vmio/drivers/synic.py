@@ -17,12 +17,8 @@ _CALLS = tlfs.POST_MESSAGES_BIT | tlfs.SIGNAL_EVENTS_BIT
 
 
 def detect(cpu):
-    """Is there a Hyper-V that offers what VMBus needs?  Its hints (CPUID 40000004h EAX), or `DriverError`.
-
-    In bit 32 of the hints: is there an x2APIC, whose EOI then serves in place of the synthetic one?
-    """
-    features = cpu.cpuid(1)[2]
-    if not features >> 31:
+    """Is there a Hyper-V that offers what VMBus needs?  Its hints (CPUID 40000004h EAX), or `DriverError`."""
+    if not cpu.cpuid(1)[2] >> 31:
         raise DriverError("no hypervisor")
     highest, *name = cpu.cpuid(0x4000_0000)
     if highest < 0x4000_0005 or b"".join(r.to_bytes(4, "little") for r in name) != b"Microsoft Hv":
@@ -30,7 +26,7 @@ def detect(cpu):
     msrs, calls, _, _ = cpu.cpuid(0x4000_0003)
     if msrs & _NEEDED != _NEEDED or calls & _CALLS != _CALLS:
         raise DriverError(f"privileges {msrs:#x} {calls:#x}: SynIC or hypercalls are missing")
-    return cpu.cpuid(0x4000_0004)[0] | (features >> 21 & 1) << 32
+    return cpu.cpuid(0x4000_0004)[0]
 
 
 def enable_hypercalls(cpu, page):
@@ -47,16 +43,48 @@ def disable_hypercalls(cpu):
     cpu.wrmsr(tlfs.HYPERCALL, 0)
 
 
+class EndOfInterrupt:
+    """How this guest's vCPUs tell their APICs that an interrupt is over: `eoi(cpu)`.
+
+    By the architecture's MSR; if the hypervisor (`hints`) would rather have its own, by that, and not at all
+    where the vCPU's assist page says so.  Linux: arch/x86/hyperv/hv_apic.c, hv_apic_eoi_write.
+    """
+
+    def __init__(self, hints, pages):
+        self._synthetic, self._pages = bool(hints & tlfs.APIC_MSRS_HINT), pages
+        self._assist = {}         # vCPU number -> its assist page
+
+    def add_cpu(self, cpu):
+        """Show a vCPU's assist page, if it is of any use."""
+        if self._synthetic and cpu.index not in self._assist:
+            page = self._assist[cpu.index] = self._pages.take()
+            cpu.wrmsr(tlfs.VP_ASSIST_PAGE, page | tlfs.ENABLE)
+
+    def remove_cpu(self, cpu):
+        """Take the assist page away; it is plain RAM again."""
+        if self._assist.pop(cpu.index, None) is not None:
+            cpu.wrmsr(tlfs.VP_ASSIST_PAGE, 0)
+
+    def __call__(self, cpu):
+        """End the interrupt that is in service."""
+        page = self._assist.get(cpu.index)
+        if page is None:
+            cpu.wrmsr(tlfs.EOI if self._synthetic else X2APIC_EOI, 0)
+        elif cpu.load(page, 4) & 1:
+            cpu.store(page, 4, 0)      # no instruction of ours exits between: test-and-clear
+        else:
+            cpu.wrmsr(tlfs.EOI, 0)
+
+
 class GuestSynic:
     """One vCPU's SynIC: `event(cpu, flag)` and `message(type, payload)` are called inside the interrupt."""
 
-    def __init__(self, cpu, messages, flags, hints, event, message):
+    def __init__(self, cpu, messages, flags, hints, event, message, eoi):
         self.cpu = cpu
         self._slot, self._flags = messages + tlfs.SLOT * SINT, flags + tlfs.SLOT * SINT
-        self._event, self._message = event, message
+        self._event, self._message, self._eoi = event, message, eoi
         self.flag_bytes = 8       # how much of the 256 bytes of flags is in use: grows with the highest relid
         self._auto_eoi = not hints & tlfs.NO_AUTO_EOI_HINT
-        self._eoi = X2APIC_EOI if hints >> 32 else tlfs.EOI
         cpu.on_interrupt(VECTOR, self._interrupt)
         cpu.wrmsr(tlfs.SIMP, cpu.rdmsr(tlfs.SIMP) & ~tlfs.PAGE_MASK | messages | tlfs.ENABLE)
         cpu.wrmsr(tlfs.SIEFP, cpu.rdmsr(tlfs.SIEFP) & ~tlfs.PAGE_MASK | flags | tlfs.ENABLE)
@@ -83,7 +111,7 @@ class GuestSynic:
         if cpu.load(self._slot, 4):
             self._take_message(cpu)
         if not self._auto_eoi:
-            cpu.wrmsr(self._eoi, 0)
+            self._eoi(cpu)
 
     def _take_message(self, cpu):
         """Copy, free the slot, *then* look whether more is waiting, and ask for it."""

@@ -65,13 +65,15 @@ class VmBusClient:
         self._next_gpadl = m.FIRST_GPADL
         self._input = pages.take()
         self._hints = synic.detect(cpu)
+        self.eoi = synic.EndOfInterrupt(self._hints, pages)
         synic.enable_hypercalls(cpu, pages.take())
         self.add_cpu(cpu)
 
     def add_cpu(self, cpu):
         """Prepare a vCPU's SynIC; every vCPU that shall be a channel's target does this, in its own program."""
         self._synics[cpu.index] = synic.GuestSynic(cpu, self.pages.take(), self.pages.take(), self._hints,
-                                                   self._event, self._message)
+                                                   self._event, self._message, self.eoi)
+        self.eoi.add_cpu(cpu)
         self._watch_flags(max(self.channels, default=0))
 
     def _watch_flags(self, relid):
@@ -112,6 +114,7 @@ class VmBusClient:
         self.channels.clear()
         for each in self._synics.values():
             each.disable()
+            self.eoi.remove_cpu(each.cpu)
         synic.disable_hypercalls(self.cpu)
 
     # GPADLs.

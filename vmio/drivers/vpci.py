@@ -13,7 +13,6 @@ drivers/pci/controller/pci-hyperv.c (hv_pci_probe).
 
 from vmio.drivers.errors import DriverError, DriverTimeout
 from vmio.drivers.vmbus import Rescinded
-from vmio.hypervisor.apic import X2APIC_EOI
 from vmio.machine.layout import ShortMessage
 from vmio.vmbus.bus.packets import COMPLETION, INBAND, RingCorrupt
 from vmio.vmbus.bus.ring import RingFull
@@ -269,7 +268,7 @@ class Function:
 
         def interrupt(cpu):
             handler(cpu)
-            cpu.wrmsr(X2APIC_EOI, 0)
+            self.bus.client.eoi(cpu)
         cpu.on_interrupt(vector, interrupt)
         return answer
 

@@ -113,10 +113,10 @@ def run(params, requests):
 
 
 def params_of(mode, transfer="DMA", queue_depth=1, iommu="static", delivery="injected", costs="server-2022", guests=1,
-              host_cores=2):
+              host_cores=2, apic="virtualized"):
     """The `DiskParams`; what a mode does not heed stays at its default, so that `run` remembers it."""
-    own = {"emulated": TRANSFERS[transfer], "split": dict(queue_depth=queue_depth),
-           "passthrough": dict(queue_depth=queue_depth, iommu=iommu, delivery=delivery)}
+    own = {"emulated": TRANSFERS[transfer], "split": dict(queue_depth=queue_depth, apic=apic),
+           "passthrough": dict(queue_depth=queue_depth, iommu=iommu, delivery=delivery, apic=apic)}
     return DiskParams(mode=mode, costs=costs, guests=guests, host_cores=host_cores, **own[mode])
 
 

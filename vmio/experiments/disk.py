@@ -42,7 +42,7 @@ def machine(params, requests=None, image=None, name="trace"):
     attachments = [_attachment(params) for _ in range(params.guests)]
     room = needed(attachments[0], requests, 1 if params.mode == "emulated" else params.queue_depth)
     host = Host(memory_mib=params.guests * (room[2] + 4) + 32, costs=CostModel.preset(params.costs),
-                cores=params.host_cores)
+                cores=params.host_cores, apic=params.apic)
     media = [Overlay(image) for _ in attachments]
     runs = [_Run(host, each, backend, medium, requests, room, params.signals != "batch")
             for each, backend, medium in zip(attachments, attachments[0].backends(host, media), media)]
@@ -57,7 +57,7 @@ def _attachment(params):
         "emulated": lambda: {"transfer": params.transfer, "string": params.string, "width": params.width,
                              "polled": params.polled},
         "split": lambda: {"ring_kib": params.ring_kib, "signals": params.signals, "batch": params.batch,
-                          "polled": params.polled, "delivery": params.delivery},
+                          "polled": params.polled},
         "passthrough": lambda: {"iommu": params.iommu, "delivery": params.delivery, "polled": params.polled},
     }
     return attachment("disk", params.mode, **options[params.mode]())

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from vmio.experiments import params, trace
 from vmio.experiments.params import param
+from vmio.hypervisor.apic import APICS
 from vmio.hypervisor.costs import CostModel
 
 MODES = ("emulated", "split", "passthrough")
@@ -45,14 +46,18 @@ class DiskParams:
                          "or always, even if the host is awake", choices=SIGNALS, modes=("split",))
     host_cores: int = param(2, "cores that vCPUs and the host's workers share", low=1, high=256)
     iommu: str = param("static", "how the device reaches the guest's buffers", choices=IOMMU, modes=("passthrough",))
-    delivery: str = param("injected", "who delivers interrupts, the host or the hardware (its APIC is virtualized)",
-                          choices=DELIVERY, modes=("split", "passthrough"), option="interrupts")
+    delivery: str = param("injected", "who delivers the device's interrupts, the host or the hardware",
+                          choices=DELIVERY, modes=("passthrough",), option="interrupts")
+    apic: str = param("virtualized", "who does the work of the guests' local APICs, the processor or the hypervisor "
+                      "(an emulated disk's interrupts come by way of a PIC)", choices=APICS, modes=("split", "passthrough"))
     timed: bool = param(False, "requests come at the trace's times and wait if the disk isn't ready; latency counts from "
                         "then (without it the times are not used: the next request follows as soon as it may)", flag=True)
 
     def check(self):
         """Return these parameters; ValueError names the parameter, its value and what is allowed."""
         params.check(self)
+        if self.delivery == "posted" and self.apic == "emulated":
+            raise ValueError("delivery posted: the host's APIC is emulated; only a virtualized one takes posted interrupts")
         CostModel.preset(self.costs)
         trace.sequential(self.bytes, self.block)
         return self

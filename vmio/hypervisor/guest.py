@@ -74,7 +74,7 @@ class Guest:
             ebx, ecx, edx = _text_registers("GenuineIntel")
             return (1, ebx, edx, ecx)
         if leaf == 1:
-            return (0, 0, 1 << 31, 0)  # ECX bit 31: a hypervisor is present
+            return (0, 0, 1 << 31 | 1 << 21, 0)  # ECX bit 31: a hypervisor is present; 21: x2APIC
         return (0, 0, 0, 0)
 
     def read_msr(self, msr, cpu):

@@ -2,6 +2,7 @@
 
 import simpy
 
+from vmio.hypervisor.apic import APICS, VIRTUALIZED
 from vmio.hypervisor.cores import Cores
 from vmio.hypervisor.costs import CostModel
 from vmio.hypervisor.faults import GuestTimeout
@@ -17,14 +18,19 @@ class Host:
 
     vCPUs and the host's workers share the cores: with one they take turns, with
     more they overlap.  Cores may come and go while they run.
+
+    `apic` says who does the work of the guests' local APICs: with "virtualized" the processor
+    (Intel's APICv, AMD's AVIC; servers since about 2013), with "emulated" the hypervisor.
     """
 
-    def __init__(self, memory_mib=64, costs=None, cores=2):
+    def __init__(self, memory_mib=64, costs=None, cores=2, apic=VIRTUALIZED):
         _check_cores(cores)
+        if apic not in APICS:
+            raise ValueError(f"host: apic {apic!r}; choose one of {', '.join(APICS)}")
         if not 1 <= memory_mib <= 1 << 20:
             raise ValueError(f"host: memory_mib {memory_mib}; 1 to {1 << 20} MiB")
         self.env = simpy.Environment()
-        self.costs = costs or CostModel.preset()
+        self.costs, self.apic = costs or CostModel.preset(), apic
         self.memory = HostMemory(memory_mib << 20)
         self.guests = []
         self.cores = Cores(self.env, cores, self.costs.slice_ns)

@@ -10,7 +10,7 @@ to a page that the host has not yet filled in is left out (guests whose RAM is p
 """
 
 from vmio.hypervisor import direct, string_io
-from vmio.hypervisor.apic import X2APIC_EOI, LocalApic
+from vmio.hypervisor.apic import VIRTUALIZED, X2APIC_EOI, LocalApic
 from vmio.hypervisor.cores import Alarm
 from vmio.hypervisor.exits import ExitReason
 from vmio.hypervisor.faults import GuestFault
@@ -41,7 +41,7 @@ class VCpu:
         self.now = guest.clock.now
         self.attention = False            # the PIC's INT line is up, or the local APIC has a vector ready
         self.apic = LocalApic(self._interrupts_changed)
-        self.posted = False               # the processor delivers the local APIC's vectors itself: no exit, nor for EOI
+        self.virtual_apic = guest.host.apic == VIRTUALIZED   # the processor does the local APIC's work
         self.auto_eoi = set()             # vectors that need no end of interrupt (SynIC's AutoEOI)
         self.interrupts_enabled = True    # the IF flag
         self.handlers = {}                # vector -> function(cpu): the guest's IDT
@@ -139,7 +139,7 @@ class VCpu:
 
     def wrmsr(self, msr, value):
         """WRMSR.  An MSR that the hypervisor does not know is #GP: a `GuestFault`."""
-        if msr != X2APIC_EOI or not self.posted:
+        if msr != X2APIC_EOI or not self.virtual_apic:
             self._plain(ExitReason.WRMSR, msr if msr in self.guest.msrs else 0, value)
         self.guest.write_msr(msr, value, self)
         self.attend()
@@ -177,6 +177,7 @@ class VCpu:
         self.now += self.costs.wakeup_ns
         self.idle_ns += self.costs.wakeup_ns
         self.clock.advance_to(self.now)
+        self.apic.by_host = False         # nobody ran whom the host's handler could have stopped
         self.attend()
         return self.interrupts > seen
 
@@ -219,7 +220,7 @@ class VCpu:
         """Let interrupts in (IF = 1); one that waited costs an interrupt-window exit."""
         self.interrupts_enabled = True
         if self.attention:
-            if not (self.posted and self.apic.ready):
+            if not (self.virtual_apic and self.apic.ready):
                 self._plain(ExitReason.INTERRUPT_WINDOW, 0)
             self.attend()
 
@@ -333,18 +334,23 @@ class VCpu:
             return
         before = self.attention
         clock.advance_to(now)
-        if not before:
+        if not before or self.apic.by_host:
             self.interrupted()
 
     def interrupted(self):
-        """Take an interrupt that came while the guest ran: the processor is interrupted, an exit unless it is posted."""
-        if not (self.attention and self.interrupts_enabled):
-            return
-        if not (self.posted and self.apic.ready):
+        """Take an interrupt that came while the guest ran.
+
+        It is an exit if the host's handler of a device's interrupt needs the core, or if the
+        hypervisor must inject it: all but what a virtualized APIC delivers.
+        """
+        wanted = self.attention and self.interrupts_enabled
+        if self.apic.by_host or wanted and not (self.virtual_apic and self.apic.ready):
+            self.apic.by_host = False
             row = self.table.plain(ExitReason.EXTERNAL_INTERRUPT, 0)
             self.table.record(row, 0)
             row.count += 1
             self.now += row.cost
             self.clock.advance_to(self.now)
-        self.attend()
+        if wanted:
+            self.attend()
 

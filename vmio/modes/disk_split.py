@@ -10,16 +10,14 @@ from vmio.vmbus.storage.storvsp import StorVsp
 class SplitDisk:
     """`ring_kib` and `signals` are the guest driver's options (`StorVsc`), `options` the host's (`StorVsp`).
 
-    The guest waits for interrupts, or is `polled`; with `delivery` "posted" the
-    processor virtualizes its APIC, and the end of an interrupt is no exit.
+    The guest waits for interrupts, or is `polled`.
     """
 
     driver_memory = 16 << 20
     in_memory = True
 
-    def __init__(self, ring_kib=128, signals="batch", polled=False, delivery="injected", **options):
+    def __init__(self, ring_kib=128, signals="batch", polled=False, **options):
         self.ring_kib, self.signals, self.polled, self.options = ring_kib, signals, polled, options
-        self.virtual_apic = delivery == "posted"
 
     @staticmethod
     def backends(host, media):
@@ -29,7 +27,6 @@ class SplitDisk:
     def plug(self, platform, backend):
         """Offer a SCSI controller with one disk on the guest's bus."""
         self.platform = platform
-        platform.virtual_apic = platform.virtual_apic or self.virtual_apic
         self.backend = backend
         self.vsp = StorVsp(platform.host, platform.guest, {0: (ScsiTarget(backend.sectors, unmap=True), backend)},
                            number=platform.number(), **self.options)

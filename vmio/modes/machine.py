@@ -40,10 +40,13 @@ class GuestMachine:
 
 
 class Machine:
-    """A host under a cost preset (or a `CostModel`) with `cores`, and the guests that are planned before `power_on`."""
+    """A host under a cost preset (or a `CostModel`) with `cores`, and the guests that are planned before `power_on`.
 
-    def __init__(self, costs="server-2022", cores=2):
-        self.costs, self.cores = CostModel.preset(costs), cores
+    `properties` are the host's own, as in `Host`: `apic`.
+    """
+
+    def __init__(self, costs="server-2022", cores=2, **properties):
+        self.costs, self.cores, self.properties = CostModel.preset(costs), cores, properties
         self.guests = []
         self.host = None
 
@@ -61,7 +64,7 @@ class Machine:
         Devices of one kind, mode and size are parts of one physical device.
         """
         memory = sum(guest.ram_mib + TABLES_MIB for guest in self.guests) + HOST_MIB
-        self.host = host = Host(memory_mib=memory, costs=self.costs, cores=self.cores)
+        self.host = host = Host(memory_mib=memory, costs=self.costs, cores=self.cores, **self.properties)
         backends = self._backends(host)
         for guest in self.guests:
             guest.guest = host.guest(guest.name, guest.ram_mib)

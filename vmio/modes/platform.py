@@ -16,7 +16,6 @@ class Platform:
     def __init__(self, guest):
         self.guest, self.host = guest, guest.host
         self.board = None            # the emulated PC, once an emulated device is plugged in
-        self.virtual_apic = False    # does the processor virtualize the guest's APIC?  Settled when the bus is made
         self.mmio = GuestPages(MMIO, MMIO + MMIO_BYTES)
         self.devices = 0             # on the bus so far
         self._server = self._client = None
@@ -25,7 +24,7 @@ class Platform:
     def bus(self):
         """The host's side of the guest's VMBus (`VmbusServer`); asking for it makes the guest an enlightened one."""
         if self._server is None:
-            enable_enlightenments(self.guest, virtual_apic=self.virtual_apic)
+            enable_enlightenments(self.guest)
             self._server = VmbusServer(self.guest)
         return self._server
 

@@ -4,9 +4,10 @@
     address, data = router.create(requester, cpu, vector, posted=False)   for the device's MSI-X table
 
 Injected: the remapping table turns the message into a vector of the host, whose
-handler requests the guest's vector; a vCPU that runs is stopped for it (an exit), and
-so is its end of interrupt.  Posted: the table names the vCPU's posted-interrupt
-descriptor; the processor takes the vector from there while the guest runs.
+handler requests the guest's vector; a vCPU that runs is stopped for it (an exit).
+Posted: the table names the vCPU's posted-interrupt descriptor; the processor takes the
+vector from there while the guest runs, which takes a host that virtualizes the APIC.
+What the end of the interrupt costs depends on the APIC (`Host.apic`), not on this.
 Source: Intel VT-d specification 5.1 "Interrupt Remapping", 5.2 "Interrupt Posting".
 """
 
@@ -111,7 +112,10 @@ class InterruptRouter:
             self._remove(index)
 
     def descriptor(self, cpu):
-        """The `PostedDescriptor` of a vCPU; from the first call on its interrupts don't exit.  There is room for 64."""
+        """The `PostedDescriptor` of a vCPU.  There is room for 64; ValueError on a host that emulates the APIC."""
+        if not cpu.virtual_apic:
+            raise ValueError(f"interrupts: posted to {cpu.guest.name}; the host's APIC is {cpu.guest.host.apic}: "
+                             f"only a virtualized one takes them")
         found = next((each for each in self._descriptors.values() if each.cpu is cpu), None)
         if found is None:
             spa = next((at for at in range(self._page, self._page + PAGE, DESCRIPTOR_BYTES)
@@ -119,14 +123,12 @@ class InterruptRouter:
             if spa is None:
                 raise ValueError("interrupts: every posted-interrupt descriptor is in use")
             found = self._descriptors[spa] = PostedDescriptor(self.memory, spa, cpu)
-            cpu.posted = True
         return found
 
     def forget_cpu(self, cpu):
-        """Nothing is posted to this vCPU any more: its interrupts exit again, unless the guest's APIC is virtual anyhow."""
+        """Nothing is posted to this vCPU any more."""
         for spa in [spa for spa, each in self._descriptors.items() if each.cpu is cpu]:
             del self._descriptors[spa]
-            cpu.posted = cpu.guest.enlightened is not None and cpu.guest.enlightened.virtual_apic
 
     def _room(self, count):
         """The first of `count` free entries of the table in a row."""
@@ -184,7 +186,7 @@ class InterruptRouter:
 
 
 def _request(cpu, vector):
-    return lambda: cpu.apic.request(vector)
+    return lambda: cpu.apic.request(vector, by_host=True)
 
 
 def _index(address):

@@ -8,6 +8,7 @@ Source: TLFS, "Feature and Interface Discovery", "Hypercall Interface" and
 
 from collections import deque
 
+from vmio.hypervisor.apic import VIRTUALIZED, EoiAssist
 from vmio.hypervisor.guest import GuestFault
 from vmio.hypervisor.hyperv import tlfs
 from vmio.hypervisor.hyperv.synic import Synic
@@ -15,7 +16,6 @@ from vmio.machine.memory import PAGE, OutOfMemory
 from vmio.machine.pagetable import EXECUTE, READ, WRITE, TranslationFault
 
 PORT_BUFFERS = 16  # messages a port holds (TLFS, "Ports")
-X2APIC_BIT = 1 << 21  # CPUID 1, ECX
 HYPERCALL_CODE = bytes.fromhex("0f01c1c3")  # VMCALL; RET.  The rest of the page is INT3, so a stray jump stops.
 
 
@@ -73,16 +73,14 @@ class MessagePort:
 class Enlightenments:
     """The state behind them.  `synics[n]` is vCPU n's; `message_ports` and `event_ports` are by connection id.
 
-    An event port is a function(time in ns).  `auto_eoi` False recommends against
-    AutoEOI, as Hyper-V does on processors that virtualize the APIC.  `virtual_apic`: this
-    one does, for every vector, so no interrupt and no EOI by the architecture's MSR exits
-    (SDM vol. 3C, "EOI Virtualization"); the guest is shown an x2APIC.
+    An event port is a function(time in ns).  Where the processor virtualizes the APIC
+    (`Host.apic`) the guest is advised to end interrupts by the architecture's own MSR, which
+    doesn't exit; where the hypervisor emulates it, to let SINTs end by themselves (AutoEOI)
+    and to use the synthetic MSRs and the assist page for the rest.
     """
 
-    def __init__(self, guest, auto_eoi=False, virtual_apic=False):
-        self.guest, self.auto_eoi, self.virtual_apic = guest, auto_eoi, virtual_apic
-        for cpu in guest.vcpus:
-            cpu.posted = cpu.posted or virtual_apic
+    def __init__(self, guest):
+        self.guest = guest
         self.overlays = Overlays(guest)
         self.synics = [Synic(cpu, self.overlays) for cpu in guest.vcpus]
         self._code = self.overlays.page()
@@ -92,11 +90,8 @@ class Enlightenments:
         self.on_reset = []   # function() of whoever holds state about this guest
         self.posted = self.signalled = 0
         self._assist = {}    # vCPU number -> SPA of its VP assist page, from the first time that it is shown
-        self.assist_msrs = [0] * len(guest.vcpus)
+        self.assist_msrs, self._icr = [0] * len(guest.vcpus), [0] * len(guest.vcpus)
         guest.cpuid_leaves.update(self._leaves())
-        if virtual_apic:
-            eax, ebx, ecx, edx = guest.cpuid(1)
-            guest.cpuid_leaves[1] = eax, ebx, ecx | X2APIC_BIT, edx
         guest.msrs.update(self._msrs())
         guest.hypercalls.update({tlfs.POST_MESSAGE: self._post_message, tlfs.SIGNAL_EVENT: self._signal_event})
         guest.on_destroy.append(self.overlays.release)
@@ -106,6 +101,8 @@ class Enlightenments:
         for synic in self.synics:
             synic.reset()
             apic = synic.cpu.apic
+            apic.use(None)
+            apic.tpr = 0
             while apic.eoi() is not None:
                 pass
             while apic.ready:
@@ -113,15 +110,16 @@ class Enlightenments:
         for spa in (self._code, *self._assist.values()):
             self.overlays.hide(spa)
         self.guest_os_id = self.hypercall_msr = 0
-        self.assist_msrs = [0] * len(self.guest.vcpus)
+        self.assist_msrs, self._icr = [0] * len(self.guest.vcpus), [0] * len(self.guest.vcpus)
         for tell in self.on_reset:
             tell()
 
     def _leaves(self):
         """CPUID 40000000h to 40000006h: (EAX, EBX, ECX, EDX)."""
         name = [int.from_bytes(b"Microsoft Hv"[i:i + 4], "little") for i in (0, 4, 8)]
-        msrs = tlfs.TIME_COUNT_BIT | tlfs.SYNIC_BIT | tlfs.HYPERCALL_BIT | tlfs.VP_INDEX_BIT
-        hints = tlfs.RELAXED_TIMING_HINT | (0 if self.auto_eoi else tlfs.NO_AUTO_EOI_HINT)
+        msrs = tlfs.TIME_COUNT_BIT | tlfs.SYNIC_BIT | tlfs.APIC_BIT | tlfs.HYPERCALL_BIT | tlfs.VP_INDEX_BIT
+        virtual = self.guest.host.apic == VIRTUALIZED
+        hints = tlfs.RELAXED_TIMING_HINT | (tlfs.NO_AUTO_EOI_HINT if virtual else tlfs.APIC_MSRS_HINT)
         vps = len(self.guest.vcpus)
         return {0x4000_0000: (0x4000_0006, *name), 0x4000_0001: (tlfs.INTERFACE, 0, 0, 0),
                 0x4000_0002: (0, 0, 0, 0),
@@ -138,7 +136,8 @@ class Enlightenments:
 
         msrs = {tlfs.GUEST_OS_ID: (lambda cpu: self.guest_os_id, self._write_guest_os_id),
                 tlfs.HYPERCALL: (lambda cpu: self.hypercall_msr, self._write_hypercall),
-                tlfs.EOI: (None, self._write_eoi),
+                tlfs.EOI: (None, self._write_eoi), tlfs.ICR: (lambda cpu: self._icr[cpu.index], self._write_icr),
+                tlfs.TPR: (lambda cpu: cpu.apic.tpr, self._write_tpr),
                 tlfs.VP_ASSIST_PAGE: (lambda cpu: self.assist_msrs[cpu.index], self._write_assist),
                 tlfs.SCONTROL: of("control", "write_control"), tlfs.SVERSION: (lambda cpu: 1, None),
                 tlfs.SIEFP: of("siefp", "write_siefp"), tlfs.SIMP: of("simp", "write_simp"),
@@ -172,8 +171,26 @@ class Enlightenments:
             raise GuestFault(f"{self.guest.name}: #GP, EOI: {value:#x}; bits 63 to 32 are reserved")
         self.synics[cpu.index].end_of_interrupt()
 
+    def _write_icr(self, cpu, value):
+        """Send a fixed interrupt to one vCPU, to itself, to all or to all others (SDM vol. 3A, "Issuing Interprocessor Interrupts").
+
+        Bits 63:56 are the physical destination.  Other kinds of message have nobody here to act on them.
+        """
+        self._icr[cpu.index] = value
+        shorthand, vector = value >> 18 & 3, value & 0xFF
+        if value >> 8 & 7 or vector < 16 or shorthand == 0 and value & 1 << 11:
+            return
+        for other in self.guest.vcpus:
+            if (other.index == value >> 56, other is cpu, True, other is not cpu)[shorthand]:
+                other.apic.request(vector)
+
+    def _write_tpr(self, cpu, value):
+        if value >> 8:
+            raise GuestFault(f"{self.guest.name}: #GP, TPR: {value:#x}; bits 63 to 8 are reserved")
+        cpu.apic.set_tpr(value)
+
     def _write_assist(self, cpu, value):
-        """Show the vCPU's assist page at bits 63:12.  Its "No EOI required" stays 0: each EOI is wanted (TLFS, "EOI Assist")."""
+        """Show the vCPU's assist page at bits 63:12; a hypervisor that emulates the APIC makes use of its "No EOI required"."""
         number = cpu.index
         if value & tlfs.ENABLE:
             if number not in self._assist:
@@ -182,8 +199,11 @@ class Enlightenments:
                 except OutOfMemory as error:
                     raise GuestFault(f"{self.guest.name}: #GP, VP assist page: {error}") from None
             self.overlays.show("VP assist page", self._assist[number], value & tlfs.PAGE_MASK)
+            if not cpu.virtual_apic:
+                cpu.apic.use(EoiAssist(self.guest.host.memory.bytes, self._assist[number]))
         elif number in self._assist:
             self.overlays.hide(self._assist[number])
+            cpu.apic.use(None)
         self.assist_msrs[number] = value
 
     # Hypercalls: function(guest, cpu, control, input, output) -> status.
@@ -241,9 +261,9 @@ class Enlightenments:
         return tlfs.SUCCESS
 
 
-def enable_enlightenments(guest, auto_eoi=False, virtual_apic=False):
+def enable_enlightenments(guest):
     """Give `guest` the interface; returns its `Enlightenments`, which is also `guest.enlightened`."""
     if guest.enlightened is not None:
         raise ValueError(f"guest {guest.name}: is enlightened already")
-    guest.enlightened = Enlightenments(guest, auto_eoi, virtual_apic)
+    guest.enlightened = Enlightenments(guest)
     return guest.enlightened

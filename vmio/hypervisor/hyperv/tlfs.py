@@ -10,7 +10,7 @@ from vmio.machine.layout import Layout, u8, u16, u32, u64
 GUEST_OS_ID, HYPERCALL = 0x4000_0000, 0x4000_0001
 VP_INDEX = 0x4000_0002
 TIME_REF_COUNT = 0x4000_0020                 # 100 ns units
-EOI, VP_ASSIST_PAGE = 0x4000_0070, 0x4000_0073
+EOI, ICR, TPR, VP_ASSIST_PAGE = range(0x4000_0070, 0x4000_0074)
 SCONTROL, SVERSION, SIEFP, SIMP, EOM = range(0x4000_0080, 0x4000_0085)
 SINT0 = 0x4000_0090                          # to SINT15 at +15
 SINTS = 16
@@ -23,7 +23,7 @@ MASKED, AUTO_EOI, POLLING = 1 << 16, 1 << 17, 1 << 18  # SINTx; bits 7:0 are the
 # CPUID 40000003h: privileges.  40000004h: what the hypervisor recommends.
 TIME_COUNT_BIT, SYNIC_BIT, APIC_BIT, HYPERCALL_BIT, VP_INDEX_BIT = 1 << 1, 1 << 2, 1 << 4, 1 << 5, 1 << 6  # EAX
 POST_MESSAGES_BIT, SIGNAL_EVENTS_BIT = 1 << 4, 1 << 5                                                     # EBX
-RELAXED_TIMING_HINT, NO_AUTO_EOI_HINT = 1 << 5, 1 << 9                                                    # EAX
+APIC_MSRS_HINT, RELAXED_TIMING_HINT, NO_AUTO_EOI_HINT = 1 << 3, 1 << 5, 1 << 9                            # EAX
 INTERFACE = int.from_bytes(b"Hv#1", "little")  # EAX of 40000001h
 
 # Hypercalls: the control word, call codes, status codes.

@@ -30,8 +30,9 @@ from vmio.lessons.compare_modes import panel as lesson
 # %% [markdown]
 # ## Predict
 #
-# An emulated disk that moves data by DMA takes about 20 exits for a read of 4 KiB, a split one 3. The disk itself takes
-# 75 us.
+# An emulated disk that moves data by DMA takes about 20 exits for a read of 4 KiB, a split one 2. The disk itself takes
+# 75 us. (All three run on the same host, one whose processor virtualizes the APIC: no end of interrupt exits, but for the
+# PIC's of the emulated PC.)
 # %%
 ask = predict("splitting-saves", "How much of the time of such a read does the split driver save, in %?", "%")
 ask

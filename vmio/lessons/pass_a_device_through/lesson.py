@@ -44,8 +44,13 @@ print(lesson.modes_table())
 # ## Compare
 #
 # Which instructions are left? The doorbells are not among them: the page with the controller's registers is mapped into
-# the guest, so a store to it goes straight to the device. A guest that sleeps executes HLT; an injected interrupt ends
-# with a write to an MSR. *Posted* interrupts are delivered and ended in hardware. A guest that polls needs neither.
+# the guest, so a store to it goes straight to the device. A guest that sleeps executes HLT, and that is all: nobody runs
+# whom the disk's interrupt could stop, and the processor virtualizes the APIC (lesson 03), so its end is no exit.
+#
+# With many reads in flight the guest is awake when interrupts come. An *injected* one goes to the host: the core leaves
+# the guest for the host's handler, an EXTERNAL INTERRUPT exit, and then the vector is handed on. A *posted* one is
+# written into the vCPU's descriptor by the IOMMU, and the processor takes it from there without leaving the guest. A
+# guest that polls needs neither.
 # %%
 print(lesson.what_exits_table())
 # %% [markdown]
@@ -55,11 +60,12 @@ print(lesson.what_exits_table())
 # ## Explore: three modes, one workload
 # %%
 panel = lesson.modes_panel()
-for settings in (dict(mode="emulated"), dict(mode="split"), dict(mode="passthrough"), dict(delivery="posted")):
+for settings in (dict(mode="emulated"), dict(mode="split"), dict(mode="passthrough"), dict(queue_depth=16),
+                 dict(delivery="posted")):
     panel.set(**settings)
     print(panel.text.split("\nexits by")[0].strip() + "\n")
 # %%
-panel.set(delivery="injected")
+panel.set(delivery="injected", queue_depth=1)
 panel
 # %% [markdown]
 # ## The IOMMU remembers

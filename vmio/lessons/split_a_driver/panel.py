@@ -81,9 +81,8 @@ def _view(answer):
         f"virtual time {result.virtual_ns / 1000:,.1f} us",
         f"signals {result.signals}, interrupts {result.interrupts}", "",
         table(rows, ("exits by", "count", "a read"))])
-    names = ("VMCALL", "WRMSR", "HLT", "EXTERNAL INTERRUPT")
+    names = ("VMCALL", "HLT")
     counts = {name: result.exits_by_instruction.get(name, 0) for name in names}
-    counts["kick"] = counts.pop("EXTERNAL INTERRUPT")
     times = {"time": {"guest": result.guest_ns / 1000, "exit": result.exit_ns / 1000, "device": result.device_ns / 1000}}
     edges = [edge("guest", "hypervisor", "exits", result.exits_total),
              edge("hypervisor", "host", "signals", result.signals),

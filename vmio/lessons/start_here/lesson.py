@@ -70,8 +70,8 @@ panel
 # %% [markdown]
 # ## Explain
 #
-# **Emulated**: every word is an exit, so the size of the read decides. **Split**: a request is an exit or three, however
-# large, and many in flight share them. **Passthrough**: only sleeping and waking are left.
+# **Emulated**: every word is an exit, so the size of the read decides. **Split**: a request is an exit or two, however
+# large, and many in flight share them. **Passthrough**: only going to sleep is left.
 #
 # Nothing here is drawn from a formula. A driver runs, instruction by instruction, on a machine of a few thousand lines that
 # you can read; the next lessons open it.

@@ -13,14 +13,14 @@ from vmio.table import table
 
 TOTAL = 65_536   # bytes that each guest reads
 MODES = ("emulated", "split", "passthrough")
-REASONS = ("IO_INSTRUCTION", "VMCALL", "WRMSR", "HLT")
+REASONS = ("IO_INSTRUCTION", "VMCALL", "HLT", "EXTERNAL_INTERRUPT")
 
 
 @lru_cache(maxsize=4096)
 def run(mode, block=4096, queue_depth=1, guests=1):
     """Each of `guests` reads 64 KiB in blocks; emulated by PIO, one word at a time, as the oldest drivers do."""
     return disk.run(DiskParams(mode=mode, bytes=TOTAL, block=block, queue_depth=queue_depth, guests=guests,
-                               string=False, delivery="posted" if mode == "passthrough" else "injected"))
+                               string=False))
 
 
 def modes_table():

@@ -1,3 +1,3 @@
-def exits(reads, interrupts, delivery):
-    """VM exits of `reads` reads through a passed-through NVMe disk."""
+def exits(reads, guest, delivery):
+    """VM exits of `reads` reads through a passed-through NVMe disk; `guest` is "asleep", "busy" or "polling"."""
     ...

@@ -1,5 +1,5 @@
-def exits(reads, interrupts, delivery):
-    """Counts the doorbells, which are stores to mapped memory."""
-    if not interrupts:
-        return 2 * reads
-    return reads * (4 if delivery == "injected" else 3)
+def exits(reads, guest, delivery):
+    """Counts the end of an injected interrupt, which a virtualized APIC keeps to itself."""
+    if guest == "polling":
+        return 0
+    return reads * ((guest == "asleep") + (delivery == "injected"))

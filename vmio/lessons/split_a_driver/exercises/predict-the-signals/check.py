@@ -14,6 +14,6 @@ def check(at_most_exits):
                 given = f"{reads} reads, {depth} in flight, batches of {batch}"
                 if result.exits_total > bound:
                     raise Wrong(given, f"a bound of {result.exits_total} or more", bound)
-                expect_at_most(bound, 3 * reads, "exits as a bound", given=given)
+                expect_at_most(bound, 2 * reads, "exits as a bound", given=given)
                 worst = max(worst, result.exits_total / reads)
     return f"The machine needed at most {worst:g} exits a read."

@@ -1,3 +1,3 @@
 def at_most_exits(reads, depth):
     """Takes for granted that each waking brings `depth` completions; a host with a small batch proves it wrong."""
-    return 3 * -(-reads // depth)
+    return 2 * -(-reads // depth)
