@@ -37,10 +37,10 @@ def lines_a_request(count, guests=1, **params):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_request_costs_the_same_whether_there_are_few_or_many(mode):
+def test_a_request_costs_no_more_when_there_are_many(mode):
     params = dict(MODES[mode], queue_depth=8)
     lines_of_a_run(4, **params)                    # whatever is read only once
-    assert lines_a_request(512, **params) == pytest.approx(lines_a_request(64, **params), rel=0.05)
+    assert lines_a_request(512, **params) < 1.05 * lines_a_request(64, **params)
 
 
 @pytest.mark.parametrize("reads", [100, 70, 0], ids="{} % reads".format)

@@ -45,7 +45,7 @@ print(lesson.modes_table())
 #
 # Which instructions are left? The doorbells are not among them: the page with the controller's registers is mapped into
 # the guest, so a store to it goes straight to the device. A guest that sleeps executes HLT, and that is all: nobody runs
-# whom the disk's interrupt could stop, and the processor virtualizes the APIC (lesson 03), so its end is no exit.
+# whom the disk's interrupt could stop, and the processor virtualizes the APIC ({lesson:split_a_driver}), so its end is no exit.
 #
 # With many reads in flight the guest is awake when interrupts come. An *injected* one goes to the host: the core leaves
 # the guest for the host's handler, an EXTERNAL INTERRUPT exit, and then the vector is handed on. A *posted* one is
