@@ -4,6 +4,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,22 @@ def test_the_linter_sees(tmp_path, mistake, found):
     text, status = said("ruff", "check", "--no-cache", "--config", str(ROOT / "pyproject.toml"), "--output-format", "concise",
                         str(tmp_path / "wrong.py"))
     assert status == 1 and f"wrong.py:{found} " in text
+
+
+TYPED = {"vmio.machine", "vmio.hypervisor", "vmio.host", "vmio.modes", "vmio.experiments.disk_params"}   # only grows
+
+
+def test_the_type_checker_finds_nothing(tmp_path):
+    text, status = said("mypy", "--cache-dir", str(tmp_path))
+    assert text.startswith("Success: no issues found in ") and status == 0, text
+
+
+def test_the_type_checker_looks_at_the_rooms_that_passed_once():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mypy"]
+    assert {*settings["packages"], *settings["modules"]} >= TYPED
+
+
+def test_the_type_checker_sees_a_body_without_annotations(tmp_path):
+    (tmp_path / "wrong.py").write_text("def f():\n    return len(3)\n", encoding="utf-8")
+    text, status = said("mypy", "--cache-dir", str(tmp_path), "--config-file", str(ROOT / "pyproject.toml"), str(tmp_path / "wrong.py"))
+    assert status == 1 and "wrong.py:2: error:" in text and "[arg-type]" in text

@@ -275,8 +275,8 @@ class BlockLayer:
             except Exception as error:  # noqa: BLE001  the others' answers must not be lost for it
                 failed.append((request.guest, error))
         self._start()
-        for name, error in failed:
-            self._blame(name, error)
+        for name, cause in failed:
+            self._blame(name, cause)
 
     def _blame(self, name, error):
         """The error is a fault of the guest of that name, or the host's own."""

@@ -24,7 +24,7 @@ class DeficitRoundRobin(Scheduler):
             raise ValueError(f"quantum {quantum}: 1 to {1 << 30:,} bytes")
         super().__init__()
         self.quantum = quantum
-        self._active = deque()     # guests with something to do; whose turn it is, is first
+        self._active: deque = deque()     # guests with something to do; whose turn it is, is first
 
     def next(self, now):
         """The next request of the guest whose turn it is, if its deficit lasts; else it's the next guest's turn."""

@@ -62,7 +62,7 @@ class Flow:
 
     def __init__(self, name, share, order):
         self.name, self.share, self.order = name, share, order
-        self.waiting = deque()
+        self.waiting: deque = deque()
 
 
 class Scheduler:
@@ -131,7 +131,7 @@ class Fifo(Scheduler):
 
     def __init__(self):
         super().__init__()
-        self._queue = deque()
+        self._queue: deque = deque()
 
     def __len__(self):
         return len(self._queue)

@@ -2,6 +2,8 @@
 
 from collections import deque
 
+from simpy.events import Event
+
 from vmio.machine.clock import NEVER
 
 HORIZON = 1_000_000_000   # ns: no event is made for later than this ahead
@@ -21,7 +23,7 @@ class Cores:
             raise ValueError(f"slice_ns {slice_ns}: at least 1")
         self.env, self.count, self.slice_ns = env, count, slice_ns
         self._free = count         # below 0: so many cores are to go, when they are given back
-        self._line = deque()
+        self._line: deque[Event] = deque()
 
     def resize(self, count):
         """`count` (at least 1) cores from now on: a new one serves the line at once, a busy one goes when given back."""

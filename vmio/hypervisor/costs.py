@@ -151,7 +151,7 @@ PRESETS = {
     "server-2024": (_2012, "C02.1"),
     "kvm-recorded": (MEASURED, "the host of data/kvm-recorded.json"),
 }
-_offered = {}                                     # name -> CostModel, see `offer`
+_offered: dict[str, "CostModel"] = {}                                     # name -> CostModel, see `offer`
 
 
 @cache

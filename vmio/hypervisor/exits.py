@@ -42,7 +42,7 @@ class Exit(NamedTuple):
     size: int
     value: int
     write: bool
-    count: int = 1       # units moved: more than one for string I/O (REP INS, REP OUTS)
+    count: int = 1       # type: ignore[assignment]  # it hides tuple.count; units moved: more than one for string I/O (REP INS, REP OUTS)
     device: str = ""
     handler: str = ""    # "hypervisor" or "worker" (the host's device-model process)
     cost: int = 0
@@ -97,7 +97,7 @@ class ExitCounts:
 
     def by(self, key):
         """`Counter` of exits by `key(row)`, largest first, ties in order of name."""
-        counts = Counter()
+        counts: Counter = Counter()
         for row in self.rows:
             counts[key(row)] += row.count
         return Counter(dict(sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))))

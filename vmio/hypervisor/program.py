@@ -6,6 +6,7 @@ whole simulation for it.  A program's error is kept as it is and told to the hos
 """
 
 from contextlib import suppress
+from typing import Any
 
 from simpy.events import Event, Initialize
 
@@ -26,10 +27,12 @@ class Program(Event):
         super().__init__(cpu.env)
         self.cpu, self.guest = cpu, cpu.guest
         self._program, self._failed, self._limit_ns = program, failed, limit_ns
-        self._steps = self._timer = None
+        self._steps: Any = None        # the generator, once it has started
+        self._timer: Any = None        # and the alarm at the end of what it may take
         self._over = False
-        self._last, self._still = -1, 0
-        Initialize(self.env, self)
+        self._last: float = -1
+        self._still = 0
+        Initialize(self.env, self)  # type: ignore[arg-type]  # simpy asks for no more than `_resume`
 
     def end(self):
         """End it where it waits: its `finally` clauses run now.  A no-op if it is over already."""

@@ -5,6 +5,7 @@ translates to nothing, and its pages are the host's again, scrubbed.
 """
 
 from bisect import bisect_right
+from typing import Any
 
 from vmio.machine.memory import PAGE, OutOfMemory
 from vmio.machine.pagetable import EXECUTE, LARGE_PAGE, READ, WRITE
@@ -14,7 +15,8 @@ class GuestRam:
     """RAM at guest-physical 0 to `end` in `memory` (the host's); all of it is there at first.  `attach` maps it."""
 
     def __init__(self, memory, end):
-        self.memory, self.slat, self.end = memory, None, end
+        self.memory, self.end = memory, end
+        self.slat: Any = None          # the guest's page table, from `attach` on
         self._starts, self._runs = [], []     # sorted; a run is (gpa, spa, bytes), none overlap
         self._insert(0, self._allocate(end // PAGE))
 

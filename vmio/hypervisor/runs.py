@@ -64,7 +64,7 @@ class Run:
         return error
 
     def _check(self, pairs):
-        seen = []
+        seen: list = []
         for pair in pairs:
             try:
                 cpu, program = pair

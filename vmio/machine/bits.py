@@ -11,6 +11,7 @@
 """
 
 from collections import namedtuple
+from typing import Any
 
 
 class Bits:
@@ -55,7 +56,7 @@ class BitLayout:
                 raise ValueError(f"{name}.{field.name}: bits {field.high} to {field.low} are not there, or taken")
             used |= self.mask(field.name)
         self.reserved = (1 << width) - 1 & ~used
-        record = namedtuple(name, [field.name for field in fields])
+        record: Any = namedtuple(name, [field.name for field in fields])  # type: ignore[misc]  # made at run time
         parts = ", ".join(f"number >> {field.low} & {field.most:#x}" for field in fields)
         # One expression for all fields: several times as fast as a loop over them.
         self.take = eval(f"lambda number: new(record, ({parts},))", {"new": tuple.__new__, "record": record})

@@ -13,6 +13,7 @@ import os
 import stat
 from contextlib import contextmanager, suppress
 from itertools import count
+from typing import Any
 
 SECTOR = 512
 _STEP = 2048         # sectors that `save` reads at a time
@@ -123,7 +124,8 @@ class Output:
     def __init__(self, path, inputs=None):
         self.name = os.fsdecode(path)
         self.path = target(path, inputs)
-        self._file = self._part = None
+        self._file: Any = None         # between enter and exit, a binary file
+        self._part: str | None = None  # the name of the part beside
 
     def __enter__(self):
         there = look(self.path)

@@ -17,6 +17,7 @@ import struct
 import uuid
 from collections import namedtuple
 from copy import copy
+from typing import Any
 
 
 class ShortMessage(ValueError):
@@ -115,7 +116,7 @@ class Layout:
         for field in fields:
             field.offset, at = at, at + field.size
         names = [field.name for field in fields] + ([tail] if tail else [])
-        self.record = namedtuple(name, names)
+        self.record: Any = namedtuple(name, names)  # type: ignore[misc]  # made at run time
         self._defaults = {field.name: field.default for field in fields}
 
     def pack(self, **values):

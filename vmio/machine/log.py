@@ -10,6 +10,7 @@ import errno
 import os
 import stat
 from contextlib import contextmanager
+from typing import Any
 
 from vmio.machine import files
 
@@ -27,7 +28,8 @@ class Log:
 
     def __init__(self, path, inputs=None, streams=(0, 1)):
         self.name, self._inputs, self._streams = os.fsdecode(path), inputs, streams
-        self._handle = self._whole = None
+        self._handle: Any = None       # one of the two, from enter on: a descriptor
+        self._whole: Any = None        # or the output that takes its place
         self._written = False
         self._kind()
 

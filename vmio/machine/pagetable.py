@@ -170,7 +170,7 @@ class PageTable:
 
     def spans(self, address, length, access):
         """[(SPA, bytes), ...] covering the range, contiguous pages merged; faults at the first bad page."""
-        spans = []
+        spans: list[tuple[int, int]] = []
         end = address + length
         while address < end:
             spa = self.translate(address, access)

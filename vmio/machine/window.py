@@ -27,7 +27,7 @@ class Window:
         self.pages = tuple(pages)
         self._spa = [space.table.translate(page * PAGE, READ | WRITE) for page in pages]
         self._bytes = space.memory.bytes
-        self._first = self._spa[0] if pages else None
+        self._first = self._spa[0] if pages else 0
 
     def read(self, offset, length):
         """A private copy of `length` bytes."""

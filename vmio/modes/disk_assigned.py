@@ -71,6 +71,7 @@ class AssignedDisk:
 
     def boot(self, cpu, pages):
         """Bus, function, BAR, interrupts, queues, where nearly all exits of this mode are; returns an `NvmeDisk`."""
+        disk: NvmeDisk
         client, channel = yield from self.platform.channel(cpu, pages, self.lent.vsp)
         bus = VpciBus(client, channel, self.platform.mmio)
         yield from bus.init()

@@ -1,5 +1,7 @@
 """A whole machine in a few lines: a host, its physical disks, and guests whose devices are attached in any mode."""
 
+from typing import Any
+
 from vmio.drivers.pages import GuestPages
 from vmio.hypervisor.costs import CostModel
 from vmio.hypervisor.host import Host
@@ -48,7 +50,7 @@ class Machine:
     def __init__(self, costs="server-2022", cores=2, **properties):
         self.costs, self.cores, self.properties = CostModel.preset(costs), cores, properties
         self.guests = []
-        self.host = None
+        self.host: Any = None          # a `Host`, from `power_on` on
 
     def guest(self, name, attachment, medium, ram_mib=None):
         """Plan a guest with one device; `ram_mib` defaults to what the drivers need and 1 MiB for data."""
@@ -75,7 +77,7 @@ class Machine:
 
     def _backends(self, host):
         """Return {id of an attachment: its backend}."""
-        groups = {}
+        groups: dict[tuple, list] = {}
         for guest in self.guests:
             for attachment, medium in zip(guest.attachments, guest.media):
                 groups.setdefault((type(attachment), medium.sectors), []).append((attachment, medium))

@@ -67,7 +67,8 @@ class MessagePort:
     """Where HvCallPostMessage puts messages: `queue` of (time in ns, connection id, message type, payload)."""
 
     def __init__(self, arrived):
-        self.queue, self.arrived = deque(), arrived   # arrived(time in ns) tells the owner
+        self.queue: deque = deque()
+        self.arrived = arrived   # arrived(time in ns) tells the owner
 
 
 class Enlightenments:

@@ -31,7 +31,7 @@ class Synic:
         """As after power-on: all off, all SINTs masked, pages empty, nothing waiting."""
         self.control = self.simp = self.siefp = 0
         self.sints = [tlfs.MASKED] * tlfs.SINTS
-        self.queues = [deque() for _ in self.sints]
+        self.queues: list[deque] = [deque() for _ in self.sints]
         for page in (self._messages, self._flags):
             self._overlays.hide(page)
             self._bytes[page:page + 4096] = bytes(4096)

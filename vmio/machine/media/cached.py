@@ -154,7 +154,8 @@ class VolatileCache(Medium):
 
     def _store(self, lbas):
         """Write the newest content of these sectors to the base, neighbours at once."""
-        first, run = 0, []
+        first = 0
+        run: list[bytes] = []
         for lba in lbas:
             if run and lba != first + len(run):
                 self.base.write(first, b"".join(run))

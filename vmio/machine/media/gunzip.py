@@ -29,7 +29,7 @@ def gunzip(file):
     """The content of a gzip file, as a file; ValueError for what is damaged or unpacks to more than `MOST` bytes."""
     small, spilled, size, zeros = bytearray(), None, 0, bytes(CHUNK)
     try:
-        with gzip.GzipFile(fileobj=_Stream(file)) as stream:
+        with gzip.GzipFile(fileobj=_Stream(file)) as stream:  # type: ignore[call-overload]  # it only reads
             while data := stream.read(CHUNK):
                 size += len(data)
                 if size > MOST:

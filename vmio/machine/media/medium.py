@@ -13,6 +13,7 @@ Addresses beyond the end, and half sectors, are ValueErrors: a device checks wha
 its guest asks before it asks its medium.
 """
 
+from collections.abc import Callable
 from heapq import merge
 
 from vmio.machine import files
@@ -25,8 +26,20 @@ class Medium:
     """What media have in common; a kind of medium adds `name`, `sectors`, `read` and `write`."""
 
     __slots__ = ()
-    writable = False    # whether writes end in a file of the host
-    paths = ()          # the host's files that are read, the disk's own first, then its parents'
+    name: str
+    sectors: int
+    read: Callable[..., bytes]
+    write: Callable[..., None]
+
+    @property
+    def writable(self) -> bool:
+        """Whether writes end in a file of the host."""
+        return False
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The host's files that are read, the disk's own first, then its parents'."""
+        return ()
 
     def inputs(self, option):
         """What an output must not replace, as `files.target` takes it; `option` is where the disk was named."""

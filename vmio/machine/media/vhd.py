@@ -4,6 +4,7 @@ Source: Microsoft, "Virtual Hard Disk Image Format Specification" 1.0 (2006).  T
 size is the footer's "Current Size"; its geometry, which is rounded down, is not used.
 """
 
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
@@ -26,7 +27,8 @@ class Vhd(Medium):
     __slots__ = ("file", "name", "sectors", "footer", "parent", "_table", "_per_block", "_bitmap_bytes")
 
     def __init__(self, file, chain=()):
-        self.file, self.name, self.parent, self._table = file, file.name, None, None
+        self.file, self.name, self.parent = file, file.name, None
+        self._table: Any = None     # of a fixed disk: all of it is there
         self.footer = footer = self._footer()
         if footer.version >> 16 != 1 or footer.kind not in (FIXED, DYNAMIC, DIFFERENCING):
             raise self._bad(f"version {footer.version:#x}, disk type {footer.kind}; version 0x10000, types 2 (fixed), "

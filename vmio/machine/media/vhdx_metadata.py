@@ -5,6 +5,7 @@ Source: [MS-VHDX], sections in brackets.
 
 import shlex
 import struct
+from typing import Any
 
 from vmio.machine.media import vhdx_wire as w
 from vmio.machine.media.formats import damaged
@@ -87,7 +88,7 @@ class Metadata:
         self.disk_bytes, = self._numbers("virtual disk size", "<Q")
         self.sector_bytes, = self._numbers("logical sector size", "<I")
         self.physical_bytes, = self._numbers("physical sector size", "<I")
-        self.locator = w.locator(found["parent locator"]) if "parent locator" in found else None
+        self.locator: Any = w.locator(found["parent locator"]) if "parent locator" in found else None
         self._check()
 
     def _numbers(self, name, layout):
