@@ -5,7 +5,9 @@ import json
 import pytest
 
 from vmio import bench
+from vmio.bench import disk, growth, setup
 from vmio.bench.steady import Steady
+from vmio.experiments.disk import DiskParams
 
 
 class Clock:
@@ -92,3 +94,9 @@ def test_a_steady_machine_goes_on_by_so_many_reads(params):
         machine(20)
     done = sum(len(guest.latencies) for guest in machine.guests) - before
     assert abs(done - 100) < 10       # not 5 times too far: what went too far is not asked for again
+
+
+@pytest.mark.parametrize("params", [params for _, params, _ in disk.SUBJECTS] + [*setup.SUBJECTS.values(), *growth.MODES.values()],
+                         ids=str)
+def test_what_is_measured_are_parameters_of_a_run(params):
+    assert DiskParams(**params).check()

@@ -10,12 +10,12 @@ SUBJECTS = (   # (what, parameters, reads per CPU second that the design asks fo
     ("ATA bus-master DMA", dict(transfer="dma"), "at least 20,000"),
     ("StorVSC to NVMe, 1 in flight", dict(mode="split"), "at least 10,000"),
     ("StorVSC to NVMe, 32 in flight", dict(mode="split", queue_depth=32), "at least 25,000"),
-    ("StorVSC to NVMe, 32 in flight, polled", dict(mode="split", queue_depth=32, interrupts=False), ""),
+    ("StorVSC to NVMe, 32 in flight, polled", dict(mode="split", queue_depth=32, polled=True), ""),
     ("NVMe passed through, 1 in flight", dict(mode="passthrough"), ""),
     ("NVMe passed through, 32 in flight", dict(mode="passthrough", queue_depth=32), ""),
     ("NVMe passed through, 32 in flight, each buffer mapped", dict(mode="passthrough", queue_depth=32, iommu="strict"), ""),
-    ("NVMe passed through, 32 in flight, polled", dict(mode="passthrough", queue_depth=32, interrupts=False), ""),
-    ("NVMe passed through, 4 guests polling", dict(mode="passthrough", guests=4, interrupts=False), ""),
+    ("NVMe passed through, 32 in flight, polled", dict(mode="passthrough", queue_depth=32, polled=True), ""),
+    ("NVMe passed through, 4 guests polling", dict(mode="passthrough", guests=4, polled=True), ""),
 )
 
 
