@@ -455,3 +455,13 @@ def test_the_task_priority_holds_back():
     assert cpu.interrupts == 1
     hv.reset()
     assert cpu.rdmsr(tlfs.TPR) == 0
+
+
+@pytest.mark.parametrize("apic, auto_eoi, hints", [
+    ("virtualized", None, 0x220), ("virtualized", True, 0x020), ("virtualized", False, 0x220),
+    ("emulated", None, 0x028), ("emulated", True, 0x028), ("emulated", False, 0x228)])
+def test_what_cpuid_advises_about_the_end_of_interrupts(apic, auto_eoi, hints):
+    """40000004h EAX: bit 5 relaxed timing, bit 3 synthetic APIC MSRs, bit 9 no AutoEOI (TLFS, "Feature and Interface Discovery")."""
+    guest = Host(memory_mib=16, apic=apic).guest("g", 4)
+    enable_enlightenments(guest, auto_eoi)
+    assert guest.cpuid(0x4000_0004)[0] == hints

@@ -77,11 +77,13 @@ class Enlightenments:
     An event port is a function(time in ns).  Where the processor virtualizes the APIC
     (`Host.apic`) the guest is advised to end interrupts by the architecture's own MSR, which
     doesn't exit; where the hypervisor emulates it, to let SINTs end by themselves (AutoEOI)
-    and to use the synthetic MSRs and the assist page for the rest.
+    and to use the synthetic MSRs and the assist page for the rest.  `auto_eoi` True or False
+    gives the advice about AutoEOI whatever the APIC.
     """
 
-    def __init__(self, guest):
+    def __init__(self, guest, auto_eoi=None):
         self.guest = guest
+        self._auto_eoi = guest.host.apic != VIRTUALIZED if auto_eoi is None else auto_eoi
         self.overlays = Overlays(guest)
         self.synics = [Synic(cpu, self.overlays) for cpu in guest.vcpus]
         self._code = self.overlays.page()
@@ -120,7 +122,8 @@ class Enlightenments:
         name = [int.from_bytes(b"Microsoft Hv"[i:i + 4], "little") for i in (0, 4, 8)]
         msrs = tlfs.TIME_COUNT_BIT | tlfs.SYNIC_BIT | tlfs.APIC_BIT | tlfs.HYPERCALL_BIT | tlfs.VP_INDEX_BIT
         virtual = self.guest.host.apic == VIRTUALIZED
-        hints = tlfs.RELAXED_TIMING_HINT | (tlfs.NO_AUTO_EOI_HINT if virtual else tlfs.APIC_MSRS_HINT)
+        hints = (tlfs.RELAXED_TIMING_HINT | (0 if self._auto_eoi else tlfs.NO_AUTO_EOI_HINT)
+                 | (0 if virtual else tlfs.APIC_MSRS_HINT))
         vps = len(self.guest.vcpus)
         return {0x4000_0000: (0x4000_0006, *name), 0x4000_0001: (tlfs.INTERFACE, 0, 0, 0),
                 0x4000_0002: (0, 0, 0, 0),
@@ -262,9 +265,9 @@ class Enlightenments:
         return tlfs.SUCCESS
 
 
-def enable_enlightenments(guest):
+def enable_enlightenments(guest, auto_eoi=None):
     """Give `guest` the interface; returns its `Enlightenments`, which is also `guest.enlightened`."""
     if guest.enlightened is not None:
         raise ValueError(f"guest {guest.name}: is enlightened already")
-    guest.enlightened = Enlightenments(guest)
+    guest.enlightened = Enlightenments(guest, auto_eoi)
     return guest.enlightened
