@@ -198,7 +198,7 @@ def build(venv, root, run, tests, wheels):
         say("1 of 3: making a private Python in %s" % os.path.basename(venv))
         step([sys.executable, "-I", "-m", "venv", "--prompt", "vmio", new], run, new)
         say("2 of 3: installing the packages of requirements.txt (%s; one to three minutes)"
-            % ("590 MB with those of the tests" if tests else "420 MB"))
+            % ("690 MB with those of the tests" if tests else "420 MB"))
         pip.install(python_of(new), new, files, os.environ, run, wheels)
         say("3 of 3: compiling them, and telling it where vmio is")
         step(pip.inside(python_of(new), new, "finish"), run, new)
