@@ -85,8 +85,8 @@ def _run(args):
     if len(found) != len(set(map(os.path.abspath, found))):
         raise ValueError(f"--save and --csv: both are {args.csv}; two outputs need two files")
     told = params.from_options(disk.DiskParams, args)
-    if args.mode != "passthrough" and args.delivery == "posted":
-        raise ValueError(f"--interrupts posted: not in this mode, {args.mode}: only a passed-through device posts")
+    params.check_effects(told, told.mode)
+    _heed_the_trace(args, told)
     requests = trace.load(args.trace, args.volume) if args.trace is not None else None
     image = Image.open(args.image) if args.image else None
     if image is not None:
@@ -99,6 +99,17 @@ def _run(args):
     if args.csv is not None:
         files.write_text(args.csv, result.to_csv())
     console.say(json.dumps(result.to_dict()) if args.json else result.table())
+
+
+def _heed_the_trace(args, told):
+    """Raise ValueError for what has no effect with a trace, or without one."""
+    if args.trace is None:
+        if args.volume is not None:
+            raise ValueError(f"--volume {args.volume}: no effect without --trace")
+        return
+    for name, spec in params.specs(told).items():
+        if name in ("bytes", "block") and getattr(told, name) != getattr(type(told), name):
+            raise ValueError(f"{spec.said(name, getattr(told, name))}: no effect beside --trace, whose requests have sizes of their own")
 
 
 def _attack(args):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 
 import pytest
 
+from vmio.__main__ import main
 from vmio.experiments import disk, params
 from vmio.experiments.disk import DiskParams
 from vmio.experiments.params import param
@@ -75,6 +76,41 @@ def test_the_command_prints_its_schema():
 def test_the_command_checks_by_the_declaration():
     done = run("--mode", "split", "--ring-kib", "6")
     assert (done.returncode, done.stderr) == (2, "vmio run: ring_kib 6: 8 to 4,096, a multiple of 4\n")
+
+
+IGNORED = [   # in which mode, what is given, where it has an effect
+    ("emulated", "--queue-depth 2", "split and passthrough"), ("passthrough", "--dma", "emulated"),
+    ("split", "--no-string", "emulated"), ("split", "--width 4", "emulated"), ("emulated", "--ring-kib 64", "split"),
+    ("passthrough", "--batch 2", "split"), ("emulated", "--signals each", "split"), ("passthrough", "--signals always", "split"),
+    ("split", "--iommu strict", "passthrough"), ("emulated", "--interrupts posted", "passthrough"),
+    ("split", "--interrupts posted", "passthrough"), ("emulated", "--apic emulated", "split and passthrough")]
+
+
+@pytest.mark.parametrize("mode, option, modes", IGNORED)
+def test_an_option_that_a_mode_ignores_is_refused(mode, option, modes, capsys):
+    assert main(["run", "--mode", mode, "--bytes", "4096", *option.split()]) == 2
+    assert capsys.readouterr().err == f"vmio run: {option}: not in this mode, {mode}; only in {modes}\n"
+    assert main(["run", "--mode", modes.split()[0], "--bytes", "4096", *option.split()]) == 0
+
+
+def test_every_option_of_one_mode_is_tried_above():
+    tried = {option.split()[0] for _, option, _ in IGNORED}
+    assert tried == {spec.said(name, None).split()[0] for name, spec in params.specs(DiskParams).items() if spec.modes}
+
+
+@pytest.mark.parametrize("words, complaint", [
+    ("--mode passthrough --polled --interrupts posted", "--interrupts posted: no effect beside --polled"),
+    ("--volume a", "--volume a: no effect without --trace"),
+    ("--trace t --bytes 4096", "--bytes 4096: no effect beside --trace, whose requests have sizes of their own"),
+    ("--trace t --block 512", "--block 512: no effect beside --trace, whose requests have sizes of their own")])
+def test_an_option_that_another_one_replaces_is_refused(words, complaint, capsys):
+    assert main(["run", *words.split()]) == 2
+    assert capsys.readouterr().err == f"vmio run: {complaint}\n"
+
+
+def test_a_sweep_over_the_modes_may_share_its_parameters():
+    for mode in disk.MODES:
+        assert disk.run(DiskParams(mode=mode, bytes=4096, queue_depth=4, iommu="strict", transfer="dma")).requests == 1
 
 
 def test_all_counts_as_csv(tmp_path):

@@ -47,7 +47,7 @@ class DiskParams:
     host_cores: int = param(2, "cores that vCPUs and the host's workers share", low=1, high=256)
     iommu: str = param("static", "how the device reaches the guest's buffers", choices=IOMMU, modes=("passthrough",))
     delivery: str = param("injected", "who delivers the device's interrupts, the host or the hardware",
-                          choices=DELIVERY, modes=("passthrough",), option="interrupts")
+                          choices=DELIVERY, modes=("passthrough",), option="interrupts", idle_with="polled")
     apic: str = param("virtualized", "who does the work of the guests' local APICs, the processor or the hypervisor "
                       "(an emulated disk's interrupts come by way of a PIC)", choices=APICS, modes=("split", "passthrough"))
     timed: bool = param(False, "requests come at the trace's times and wait if the disk isn't ready; latency counts from "

@@ -5,6 +5,7 @@
         queue_depth: int = param(1, "requests in flight", low=1, high=1024)
 
     check(Params(queue_depth=0))       ValueError: queue_depth 0: 1 to 1,024
+    check_effects(Params(...), mode)   ValueError for a value that changes nothing
     add_options(parser, Params)        --queue-depth N
     schema(Params)                     {"queue_depth": {"type": "integer", "minimum": 1, ...}}
 """
@@ -19,9 +20,9 @@ class Spec:
     """What is allowed for a parameter, and how it is said.
 
     `unit` such as "bytes"; `low` to `high` inclusive, whole `multiple`s; one of
-    `choices`.  `modes` are those in which it has an effect (None: all).  `option` is its
-    name on the command line if that is another, and `flag` the value that the bare
-    option stands for.
+    `choices`.  `modes` are those in which it has an effect (None: all), `idle_with` is a
+    flag of the same dataclass beside which it has none.  `option` is its name on the
+    command line if that is another, and `flag` the value that the bare option stands for.
     """
 
     help: str
@@ -31,6 +32,7 @@ class Spec:
     multiple: int = 1
     choices: tuple = ()
     modes: tuple | None = None
+    idle_with: str = ""
     option: str | None = None
     flag: object = None
 
@@ -40,6 +42,11 @@ class Spec:
             return f"choose one of {', '.join(map(str, self.choices))}"
         words = f"{self.low:,} to {self.high:,}" if self.high is not None else f"at least {self.low:,}" if self.low is not None else ""
         return words + (f", a multiple of {self.multiple}" if self.multiple > 1 else "")
+
+    def said(self, name, value):
+        """Return how the parameter `name` with this value is given on the command line."""
+        option = "--" + (self.option or name).replace("_", "-")
+        return option if self.flag is not None and value == self.flag else f"{option} {value}"
 
     def admits(self, value):
         """Return whether `value` is allowed."""
@@ -66,6 +73,23 @@ def check(params):
         value = getattr(params, name)
         if not spec.admits(value):
             raise ValueError(f"{name} {value!r}: {spec.allowed()}")
+    return params
+
+
+def check_effects(params, mode):
+    """Return `params` if each value other than the default has an effect in `mode`; ValueError names the option that has none.
+
+    For a command line, where an option that changes nothing was a mistake.  A program that
+    goes through the modes with one set of parameters may have some that only one of them heeds.
+    """
+    for one in fields(params):
+        spec, value = one.metadata["spec"], getattr(params, one.name)
+        if value == one.default:
+            continue
+        if spec.modes is not None and mode not in spec.modes:
+            raise ValueError(f"{spec.said(one.name, value)}: not in this mode, {mode}; only in {' and '.join(spec.modes)}")
+        if spec.idle_with and getattr(params, spec.idle_with):
+            raise ValueError(f"{spec.said(one.name, value)}: no effect beside {specs(params)[spec.idle_with].said(spec.idle_with, True)}")
     return params
 
 
