@@ -5,8 +5,8 @@ plain call (`cpu.outb(0x3F8, 65)`); only waiting yields (`yield from cpu.hlt()`)
 
 What this model leaves out: guest page tables and paging (addresses are
 guest-physical), caches, pipelines and instruction fetch.  Instructions that do
-not exit are free unless the guest says `compute(ns)`.  RAM is there from the start: the EPT violation of the first store
-to a page that the host has not yet filled in is left out (guests whose RAM is pinned for a device have none, either).
+not exit are free unless the guest says `compute(ns)`.  Exits that real hosts count and this one doesn't: first touch of a
+RAM page, loss of the core, arming a timer, the host's tick, the TPR (docs/differences.md, "Exits that are not counted").
 """
 
 from vmio.hypervisor import direct, string_io
