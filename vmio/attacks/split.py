@@ -7,11 +7,9 @@ from vmio.drivers.storvsc import StorVsc
 from vmio.drivers.vmbus import VmBusClient
 from vmio.host.drr import DeficitRoundRobin
 from vmio.host.physical import PhysicalDisk
-from vmio.hypervisor.hyperv.hypercalls import enable_enlightenments
+from vmio.modes.disk_split import SplitDisk
+from vmio.modes.platform import Platform
 from vmio.vmbus.bus.gpadl import MOST_PAGES
-from vmio.vmbus.bus.server import VmbusServer
-from vmio.vmbus.storage.scsi import ScsiTarget
-from vmio.vmbus.storage.storvsp import StorVsp
 
 MOST_HELD = 1000                     # messages or completions that a host should keep for one guest
 
@@ -28,11 +26,9 @@ class SplitWorld(World):
         self.peak = 0
 
     def _side(self, guest, image, backend):
-        enable_enlightenments(guest)
-        server = VmbusServer(guest)
-        vsp = StorVsp(self.host, guest, {0: (ScsiTarget(image.sectors), backend)})
-        vsp.offer(server)
-        return server, vsp
+        disk, platform = SplitDisk(), Platform(guest)
+        disk.plug(platform, backend)
+        return platform.bus, disk.vsp
 
     def bring_up(self, cpu):
         """StorVSC on the neighbour's bus."""

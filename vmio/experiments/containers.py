@@ -20,19 +20,15 @@ from random import Random
 from typing import NamedTuple
 
 from vmio.drivers.pages import GuestPages
-from vmio.drivers.storvsc import StorVsc
-from vmio.drivers.vmbus import VmBusClient
 from vmio.experiments.containers_result import Comparison, ContainerResult, IsolationResult
 from vmio.experiments.disk import pattern
 from vmio.host.physical import PhysicalDisk, Volumes
 from vmio.hypervisor.costs import CostModel
 from vmio.hypervisor.host import Host
-from vmio.hypervisor.hyperv.hypercalls import enable_enlightenments
 from vmio.machine.overlay import Overlay
 from vmio.machine.storage import SECTOR, Image
-from vmio.vmbus.bus.server import VmbusServer
-from vmio.vmbus.storage.scsi import ScsiTarget
-from vmio.vmbus.storage.storvsp import StorVsp
+from vmio.modes.disk_split import SplitDisk
+from vmio.modes.platform import Platform
 
 ISOLATION = ("process", "hyperv")
 MIB = 1 << 20
@@ -125,20 +121,15 @@ class Kernel:
         self.sectors = params.block // SECTOR
         guest = self.guest = host.guest(ram_mib=KERNEL_MIB + BASE_MIB + len(containers))
         self.cpu, self.costs = guest.cpu, host.costs
-        enable_enlightenments(guest)
-        self.vsp = StorVsp(host, guest, {0: (ScsiTarget(medium.sectors), backend)})
-        self.vsp.offer(VmbusServer(guest))
-        self.disk = None
+        self.attachment, self.disk = SplitDisk(), None
+        self.attachment.plug(Platform(guest), backend)
+        self.vsp = self.attachment.vsp
         self.cached, self._coming = set(), {}   # base blocks in memory; on their way: {block: containers that wait}
         self._ready = deque()
 
     def boot(self, cpu):
         """Bring up bus and disk; count from here."""
-        client = VmBusClient(cpu, GuestPages(MIB, KERNEL_MIB * MIB))
-        yield from client.connect()
-        channel, = yield from client.request_offers()
-        self.disk = StorVsc(client, channel)
-        yield from self.disk.init()
+        self.disk = yield from self.attachment.boot(cpu, GuestPages(MIB, KERNEL_MIB * MIB))
         yield from cpu.pay()
         self.started, self.setup, self.setup_interrupts = cpu.now, cpu.exits.by_reason(), cpu.interrupts
         self.setup_signals = self.vsp.channel.signals

@@ -26,11 +26,11 @@ class SplitDisk:
 
     def plug(self, platform, backend):
         """Offer a SCSI controller with one disk on the guest's bus."""
-        self.platform = platform
-        self.backend = backend
+        self.platform, self.backend = platform, backend
+        bus = platform.bus            # first: a guest's end is refused for its requests before its channels
         self.vsp = StorVsp(platform.host, platform.guest, {0: (ScsiTarget(backend.sectors, unmap=True), backend)},
                            number=platform.number(), **self.options)
-        self.vsp.offer(platform.bus)
+        self.vsp.offer(bus)
 
     def watch(self, served, copied):
         """See `Attachment`: what the disk does for this guest; its data is moved by the disk itself."""
