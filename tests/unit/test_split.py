@@ -172,3 +172,12 @@ def test_the_command(capsys):
     assert main(["run", "--mode", "split", "--bytes", "65536"]) == 0
     assert "signals to the host" in capsys.readouterr().out
     assert main(["run", "--mode", "split", "--ring-kib", "6"]) == 2
+
+
+def test_only_the_first_guests_rings_are_watched_and_everybodys_signals_are_counted():
+    _, _, host, runs = disk.machine(DiskParams(mode="split", bytes=8 * 4096, guests=2))
+    host.run(*[(run.cpu, run.program) for run in runs])
+    first, second = (run.disk.end for run in runs)
+    assert [end.moved is not None for end in (first.outgoing, first.incoming, second.outgoing, second.incoming)] == [
+        True, True, False, False]
+    assert [bool(run.rings) for run in runs] == [True, False] and [run.signals for run in runs] == [8, 8]

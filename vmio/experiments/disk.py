@@ -46,6 +46,7 @@ def machine(params, requests=None, image=None, name="trace"):
     media = [Overlay(image) for _ in attachments]
     runs = [_Run(host, each, backend, medium, requests, room, params.signals != "batch")
             for each, backend, medium in zip(attachments, attachments[0].backends(host, media), media)]
+    runs[0].logged = True      # a result has the rings of the first guest
     for one in runs:
         one.times_ns = requests.times_ns if params.timed else None
     return params, requests, host, runs
@@ -64,15 +65,18 @@ def _attachment(params):
 
 
 class _Run(DiskRun):
-    """A guest whose rings are logged, if its disk has any."""
+    """A guest whose signals are counted and, if it is `logged`, whose rings are, too, if its disk has any."""
 
-    rings, signals = {}, 0
+    rings, signals, logged = {}, 0, False
 
     def serve(self, cpu):
         """All requests."""
         if not hasattr(self.attachment, "vsp"):
             yield from super().serve(cpu)
             return
-        log = RingLog(self.attachment, self.disk, cpu)
+        channel = self.attachment.vsp.channel
+        log, before = RingLog(self.attachment, self.disk, cpu) if self.logged else None, channel.signals
         yield from super().serve(cpu)
-        self.rings, self.signals = log.occupancy(), log.signals
+        self.signals = channel.signals - before
+        if log is not None:
+            self.rings = log.occupancy()

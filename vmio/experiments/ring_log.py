@@ -8,9 +8,8 @@ class RingLog:
     """Logs each change of both rings of `attachment` (a `SplitDisk`, booted on `cpu`) from now on."""
 
     def __init__(self, attachment, disk, cpu):
-        self.vsp, self.started = attachment.vsp, cpu.now
-        self._signals = self.vsp.channel.signals
-        guest, host, env = disk.end, self.vsp.worker.end, cpu.env
+        self.started = cpu.now
+        guest, host, env = disk.end, attachment.vsp.worker.end, cpu.env
         self._logs = {"to the host": [], "to the guest": []}
         for end, name, index, sign, now in (
                 (guest.outgoing, "to the host", WRITE, 1, lambda: cpu.now),
@@ -18,11 +17,6 @@ class RingLog:
                 (host.outgoing, "to the guest", WRITE, 1, lambda: env.now),
                 (guest.incoming, "to the guest", READ, -1, lambda: cpu.now)):
             watch(end, "moved", _listener(end, self._logs[name], index, sign, now))
-
-    @property
-    def signals(self):
-        """How often the guest has signalled since."""
-        return self.vsp.channel.signals - self._signals
 
     def occupancy(self):
         """Return {ring: [(ns since then, used bytes), ...]}."""
