@@ -53,7 +53,7 @@ class DiskParams:
     timed: bool = param(False, "requests come at the trace's times and wait if the disk isn't ready; latency counts from "
                         "then (without it the times are not used: the next request follows as soon as it may)", flag=True)
 
-    def check(self):
+    def check(self) -> "DiskParams":
         """Return these parameters; ValueError names the parameter, its value and what is allowed."""
         params.check(self)
         if self.delivery == "posted" and self.apic == "emulated":

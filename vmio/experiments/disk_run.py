@@ -61,8 +61,7 @@ class DiskRun:
 
     def program(self, cpu):
         """The guest: bring the disk up, then the requests."""
-        first = self.attachment.driver_memory
-        pages = GuestPages(DRIVER_PAGES, first) if first > DRIVER_PAGES else None
+        pages = GuestPages(DRIVER_PAGES, max(self.attachment.driver_memory, DRIVER_PAGES + PAGE))
         self.disk = yield from self.attachment.boot(cpu, pages)
         yield from cpu.pay()
         self.start(cpu)

@@ -4,11 +4,18 @@ A new device, or a new way to reach one, is a class with the methods of
 `Attachment` and a line in `ATTACHMENTS`.
 """
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
+from vmio.drivers.pages import GuestPages
+from vmio.hypervisor.contracts import Span, Steps
+from vmio.hypervisor.host import Host
+from vmio.hypervisor.vcpu import VCpu
+from vmio.machine.media.medium import Medium
 from vmio.modes.disk_assigned import AssignedDisk
 from vmio.modes.disk_emulated import EmulatedDisk
 from vmio.modes.disk_split import SplitDisk
+from vmio.modes.platform import Platform
 
 
 class Attachment(Protocol):
@@ -23,19 +30,19 @@ class Attachment(Protocol):
     in_memory: bool
 
     @staticmethod
-    def backends(host, media):
+    def backends(host: Host, media: Sequence[Medium]) -> Sequence[Any]:
         """Return one backend on `host` for each of the `media`: what `plug` takes."""
 
-    def plug(self, platform, backend):
+    def plug(self, platform: Platform, backend: Any) -> None:
         """Build the host's half, and what the guest will find, into `platform`; the guest does not run yet."""
 
-    def watch(self, served, copied):
+    def watch(self, served: Span, copied: Span) -> None:
         """Call `served((from, until))` in ns for each request that the device has from now on.
 
         `copied`: the same for each piece of data that the host's software moves.
         """
 
-    def boot(self, cpu, pages):
+    def boot(self, cpu: VCpu, pages: GuestPages) -> Steps:
         """Bring the driver up; a generator that returns it.  `pages` (a `GuestPages`) are memory for drivers.
 
         The driver takes `submit(kind, lba, sectors, gpa, tag)`, `flush_ring()`,
@@ -43,14 +50,14 @@ class Attachment(Protocol):
         """
 
 
-ATTACHMENTS = {
+ATTACHMENTS: dict[tuple[str, str], type[Attachment]] = {
     ("disk", "emulated"): EmulatedDisk,
     ("disk", "split"): SplitDisk,
     ("disk", "passthrough"): AssignedDisk,
 }
 
 
-def attachment(device, mode, **options):
+def attachment(device: str, mode: str, **options: Any) -> Attachment:
     """Return a new attachment of `device` in `mode`; `options` are those of its class.
 
     ValueError names the device and the mode, and lists what there is.

@@ -1,13 +1,20 @@
 """A disk passed through: the guest's own NVMe driver on a function of the host's disk, behind an IOMMU domain."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from vmio.drivers.nvme import NvmeDriver, memory_needed
 from vmio.drivers.nvme_disk import NvmeDisk
+from vmio.drivers.pages import GuestPages
 from vmio.drivers.vpci import VpciBus
 from vmio.host.nvme import MOST_FUNCTIONS, AssignableNvme
+from vmio.hypervisor.contracts import Span, Steps
+from vmio.hypervisor.host import Host
+from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.clock import NEVER
+from vmio.machine.media.medium import Medium
 from vmio.machine.memory import PAGE
+from vmio.modes.platform import Platform
 from vmio.passthrough import guest_iommu, virtual
 from vmio.passthrough.assignment import assign
 from vmio.passthrough.function import HostFunction
@@ -24,7 +31,7 @@ class Assignable(NamedTuple):
     machine: AssignableNvme
 
     @property
-    def sectors(self):
+    def sectors(self) -> int:
         """The size of its medium."""
         return self.function.device.image.sectors
 
@@ -35,11 +42,11 @@ class AssignedDisk:
     driver_memory = 16 << 20
     in_memory = True
 
-    def __init__(self, iommu="static", delivery="injected", polled=False):
+    def __init__(self, iommu: str = "static", delivery: str = "injected", polled: bool = False) -> None:
         self.iommu_mode, self.delivery, self.polled = iommu, delivery, polled
 
     @staticmethod
-    def backends(host, media):
+    def backends(host: Host, media: Sequence[Medium]) -> Sequence[Any]:
         """Return a function for each of the `media`: the physical one if it is alone, else virtual ones.
 
         ValueError for more media than there are virtual functions.
@@ -51,7 +58,7 @@ class AssignedDisk:
         functions = [physical] if len(media) == 1 else virtual.enable(physical, len(media))
         return [Assignable(function, machine) for function in functions]
 
-    def plug(self, platform, backend):
+    def plug(self, platform: Platform, backend: Any) -> None:
         """Assign the function to the guest, in a domain of the guest's own."""
         self.platform, guest = platform, platform.guest
         self.function, self.iommu = backend.function, backend.machine.iommu
@@ -65,11 +72,11 @@ class AssignedDisk:
         if self.iommu_mode != "off":
             self.iommu.enable()
 
-    def watch(self, served, copied):
+    def watch(self, served: Span, copied: Span) -> None:
         """See `Attachment`: nothing on the host sees the requests, and nobody but the disk lets this guest wait."""
         served((0, NEVER))
 
-    def boot(self, cpu, pages):
+    def boot(self, cpu: VCpu, pages: GuestPages) -> Steps[NvmeDisk]:
         """Bus, function, BAR, interrupts, queues, where nearly all exits of this mode are; returns an `NvmeDisk`."""
         disk: NvmeDisk
         client, channel = yield from self.platform.channel(cpu, pages, self.lent.vsp)
@@ -90,7 +97,7 @@ class AssignedDisk:
         yield from driver.init()
         return disk
 
-    def _strategy(self, cpu):
+    def _strategy(self, cpu: VCpu) -> Any:
         """Return how buffers come into the domain."""
         if self.iommu_mode == "off":
             return guest_iommu.Untranslated(self.platform.guest)

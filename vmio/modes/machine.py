@@ -3,9 +3,13 @@
 from typing import Any
 
 from vmio.drivers.pages import GuestPages
+from vmio.hypervisor.contracts import Program, Steps
 from vmio.hypervisor.costs import CostModel
 from vmio.hypervisor.host import Host
+from vmio.hypervisor.vcpu import VCpu
+from vmio.machine.media.medium import Medium
 from vmio.machine.memory import PAGE
+from vmio.modes.attachments import Attachment
 from vmio.modes.platform import Platform
 
 MIB = 1 << 20
@@ -17,12 +21,14 @@ TABLES_MIB = 4             # the host's memory for each guest's page tables
 class GuestMachine:
     """A guest's plan, and after `Machine.power_on` the guest: `guest`, `cpu`, `platform`, `attachments`."""
 
-    def __init__(self, name, attachment, medium, ram_mib):
+    def __init__(self, name: str, attachment: Attachment, medium: Medium, ram_mib: int) -> None:
         self.name, self.ram_mib = name, ram_mib
         self.attachments, self.media = [attachment], [medium]
-        self.guest = self.cpu = self.platform = None
+        self.guest: Any = None         # from `power_on` on
+        self.cpu: Any = None
+        self.platform: Any = None
 
-    def attach(self, attachment, medium):
+    def attach(self, attachment: Attachment, medium: Medium) -> "GuestMachine":
         """Plan one more device of this guest, before the machine is switched on; returns the guest."""
         if self.guest is not None:
             raise ValueError(f"guest {self.name}: the machine runs; attach devices before power_on")
@@ -30,7 +36,7 @@ class GuestMachine:
         self.media.append(medium)
         return self
 
-    def boot(self, cpu):
+    def boot(self, cpu: VCpu) -> Steps[list]:
         """Bring up all devices; a generator that returns their drivers, in the order in which they were attached."""
         first_free = max(attachment.driver_memory for attachment in self.attachments)
         pages = GuestPages(DRIVER_PAGES, max(first_free, DRIVER_PAGES + PAGE))
@@ -47,12 +53,12 @@ class Machine:
     `properties` are the host's own, as in `Host`: `apic`.
     """
 
-    def __init__(self, costs="server-2022", cores=2, **properties):
+    def __init__(self, costs: str | CostModel = "server-2022", cores: int = 2, **properties: Any) -> None:
         self.costs, self.cores, self.properties = CostModel.preset(costs), cores, properties
-        self.guests = []
+        self.guests: list[GuestMachine] = []
         self.host: Any = None          # a `Host`, from `power_on` on
 
-    def guest(self, name, attachment, medium, ram_mib=None):
+    def guest(self, name: str, attachment: Attachment, medium: Medium, ram_mib: int | None = None) -> GuestMachine:
         """Plan a guest with one device; `ram_mib` defaults to what the drivers need and 1 MiB for data."""
         if self.host is not None:
             raise ValueError(f"guest {name}: the machine runs; plan guests before power_on")
@@ -60,7 +66,7 @@ class Machine:
         self.guests.append(guest)
         return guest
 
-    def power_on(self):
+    def power_on(self) -> "Machine":
         """Make the host, its physical disks, and all guests with their devices; returns the machine.
 
         Devices of one kind, mode and size are parts of one physical device.
@@ -75,7 +81,7 @@ class Machine:
                 attachment.plug(guest.platform, backends[id(attachment)])
         return self
 
-    def _backends(self, host):
+    def _backends(self, host: Host) -> dict[int, Any]:
         """Return {id of an attachment: its backend}."""
         groups: dict[tuple, list] = {}
         for guest in self.guests:
@@ -87,13 +93,13 @@ class Machine:
                 found[id(attachment)] = backend
         return found
 
-    def run(self, *programs, limit_ns=None):
+    def run(self, *programs: tuple[GuestMachine, Program], limit_ns: int | None = None) -> list:
         """Run (guest, program) pairs to their end and return their results.
 
         `program(cpu, *drivers)` is a generator; it starts when the guest's devices are up.
         """
-        def booted(guest, program):
-            def whole(cpu):
+        def booted(guest: GuestMachine, program: Program) -> tuple[VCpu, Program]:
+            def whole(cpu: VCpu) -> Steps:
                 drivers = yield from guest.boot(cpu)
                 return (yield from program(cpu, *drivers))
             return guest.cpu, whole
