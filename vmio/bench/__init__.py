@@ -67,23 +67,33 @@ def turns(subjects, rounds=ROUNDS):
 
 
 def sampler(work, clock=process_time_ns):
-    """Return a function that measures `work(n)`, n operations, in ns of processor time each.
+    """Return a function that measures `work(n)`, n operations or as many as it returns, in ns of processor time each.
 
     One sample lasts SAMPLE_NS or a little more: n is settled here, by a trial that also warms up.
     """
     count = 1
-    while (taken := _taken(work, count, clock)) < SAMPLE_NS // 4:
+    while (trial := _taken(work, count, clock))[0] < SAMPLE_NS // 4:
         count *= 2
-    count = max(1, round(count * SAMPLE_NS / taken))
-    return lambda: _taken(work, count, clock) / count
+    taken, done = trial
+    count = max(1, round(done * SAMPLE_NS / taken))
+
+    def sample():
+        taken, done = _taken(work, count, clock)
+        return taken / done
+    return sample
 
 
 def cost(work, clock=process_time_ns):
     """Return a function that measures `work()`, a whole that can't be cut: ns of processor time."""
-    return lambda: _taken(lambda _: work(), 1, clock)
+    def whole():
+        start = clock()
+        work()
+        return clock() - start
+    return whole
 
 
 def _taken(work, count, clock):
+    """(ns, operations)."""
     start = clock()
-    work(count)
-    return clock() - start
+    done = work(count)
+    return clock() - start, done or count

@@ -19,8 +19,7 @@ class Steady:
         self.host.env.process(self._tick())
         while not all(self._done):
             self.host.env.step()
-        self._wanted = self._count()
-        self(after - self._wanted)
+        self(after - self._count())
 
     def _tick(self):
         """Something else that happens now and then: a guest that is alone would run to its end in one step."""
@@ -31,9 +30,9 @@ class Steady:
         return sum(map(len, self._done))
 
     def __call__(self, count):
-        """Go on until `count` more reads are done, less those by which the last call went too far."""
-        self._wanted += count
-        step = self.host.env.step
-        while (missing := self._wanted - self._count()) > 0:
+        """Go on until `count` more reads are done, or a few more: several may end at once.  Returns how many."""
+        before, step = self._count(), self.host.env.step
+        while (missing := before + count - self._count()) > 0:
             for _ in range(missing):      # a read takes several steps
                 step()
+        return self._count() - before
