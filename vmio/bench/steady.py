@@ -30,8 +30,12 @@ class Steady:
         return sum(map(len, self._done))
 
     def __call__(self, count):
-        """Go on until `count` more reads are done, or a few more: several may end at once.  Returns how many."""
+        """Go on until `count` more reads are done, the same number in each guest, or a few more.  Returns how many.
+
+        Guests go in step, and several reads may end at once: half a round would cost nothing, or twice as much.
+        """
         before, step = self._count(), self.host.env.step
+        count += -count % len(self.guests)
         while (missing := before + count - self._count()) > 0:
             for _ in range(missing):      # a read takes several steps
                 step()
