@@ -144,10 +144,23 @@ def _open_closed_streams():
 
 @contextmanager
 def _signals():
-    """Within the block SIGINT, SIGTERM and SIGHUP raise `Ended`, except those that are ignored (nohup, a shell's `&`)."""
+    """Within the block SIGINT, SIGTERM and SIGHUP raise `Ended`, except those that are ignored (nohup, a shell's `&`).
+
+    A signal that comes while Python runs a finalizer or a weak reference's callback is swallowed
+    there ("Exception ignored in"): it is sent again a moment later.
+    """
     def end(number, frame):
         raise Ended(number)
-    before = {}
+
+    def swallowed(ignored):
+        if isinstance(ignored.exc_value, Ended):
+            again = threading.Timer(0.01, os.kill, (os.getpid(), ignored.exc_value.number))
+            again.daemon = True
+            again.start()
+        else:
+            tell(ignored)
+    before, tell = {}, sys.unraisablehook
+    sys.unraisablehook = swallowed
     if threading.current_thread() is threading.main_thread():
         for number in _SIGNALS:
             if signal.getsignal(number) not in (signal.SIG_IGN, None):
@@ -155,5 +168,6 @@ def _signals():
     try:
         yield
     finally:
+        sys.unraisablehook = tell
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -175,6 +175,27 @@ def wait_for(process, name, condition):
 
 
 @posix
+def test_a_signal_within_a_finalizer_is_not_lost():
+    code = """
+import os, signal, time, weakref
+from vmio import console
+
+class Thing: pass
+
+def command():
+    thing = Thing()
+    keep = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGINT))
+    del thing                   # the callback swallows whatever is raised in it
+    for _ in range(500):
+        time.sleep(0.01)
+
+raise SystemExit(console.run("a command", command))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (130, "a command: ended by SIGINT\n")
+
+
+@posix
 def test_a_signal_at_any_time_leaves_the_old_file_or_the_whole_new_one(image):
     out, pause = image.with_name("out.img"), threading.Event()
     for tenths in range(6):
