@@ -4,5 +4,7 @@ import os
 from pathlib import Path
 
 os.environ.setdefault("VMIO_STRICT", "1")
+os.environ.pop("VMIO_WORK", None)       # no test reads or writes a student's guesses
+os.environ.pop("VMIO_SEED", None)       # the stored notebooks have the lessons' own numbers
 # In front of nothing: what the user has there is for other Pythons.
 os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parent)

@@ -15,28 +15,37 @@ import tempfile
 ROOT = os.path.dirname(os.path.abspath(__file__) if os.name == "nt" else os.path.realpath(__file__))
 sys.path.insert(0, ROOT)
 
-from labkit import Refusal, child, environment, pip, venv as private_python  # noqa: E402
+from labkit import Refusal, archive, child, environment, pip, site, students, venv as private_python, work  # noqa: E402
 
 VENV = os.path.join(ROOT, ".venv")
 OLDEST = (3, 11)
+WORK = "VMIO_WORK"      # tells the kernels where the student's copies and guesses are
+SEED = "VMIO_SEED"      # tells them which numbers the student's questions have (vmio/seed.py)
 USAGE = """\
 usage: python3 lab.py [--port N] [--no-browser]   open the lab in JupyterLab
+       python3 lab.py --student NAME              the same, with numbers of your own; said once
+       python3 lab.py reset NN                    begin lesson NN anew; your copy is kept under another name
+       python3 lab.py teacher DIR [NN ...]        make solutions, slides and hand-outs in a new folder
        python3 lab.py test [pytest arguments]     run every test
+       python3 lab.py site DIR [--runtime WHERE]  make the course as static files, for a browser alone; WHERE says where its
+                                                  Python comes from: public (the default), npm, or a folder
+       python3 lab.py pages DIR                   make each live panel as a page of its own, in a new folder
        python3 lab.py wheels DIR                  collect the packages in a folder
+       python3 lab.py archive FILE.zip            the course and its packages in one file, for a room without a network
        python3 lab.py --wheels DIR ...            take the packages from it, without a network"""
 
 
 class Wish(object):
-    """What the user asked for: `what` is lab, test, wheels or help, `passed` goes on, `wheels` replaces the network."""
+    """What the user asked for: `what` is lab, reset, teacher, site, pages, test, wheels, archive or help, `passed` goes on, `wheels` replaces the network, `student` is a name."""
 
-    def __init__(self, what, passed=(), wheels=None):
-        self.what, self.passed, self.wheels = what, list(passed), wheels
+    def __init__(self, what, passed=(), wheels=None, student=None):
+        self.what, self.passed, self.wheels, self.student = what, list(passed), wheels, student
 
     def __eq__(self, other):
         return vars(self) == vars(other)
 
     def __repr__(self):
-        return "Wish(%r, %r, %r)" % (self.what, self.passed, self.wheels)
+        return "Wish(%r, %r, %r, %r)" % (self.what, self.passed, self.wheels, self.student)
 
 
 def folder_of_wheels(folder):
@@ -48,9 +57,18 @@ def folder_of_wheels(folder):
     return os.path.abspath(folder)
 
 
+def where(source):
+    """Return where a site's Python comes from: public, npm, or a folder's full path; raises Refusal for anything else."""
+    if source in ("public", "npm"):
+        return source
+    if not os.path.isdir(source):
+        raise Refusal("--runtime is '%s'; it must be public, npm, or a folder that holds Pyodide." % source)
+    return os.path.abspath(source)
+
+
 def parse(arguments):
     """Return the Wish that arguments express; raises Refusal."""
-    what, passed, wheels, rest = "lab", [], None, list(arguments)
+    passed, wheels, student, rest = [], None, None, list(arguments)
 
     def value(word):
         """The value of an option, which follows it after a space or an equals sign."""
@@ -63,6 +81,10 @@ def parse(arguments):
             return Wish("help")
         elif name == "--wheels":
             wheels = folder_of_wheels(value(word))
+        elif name == "--student":
+            student = value(word)
+        elif word in ("test", "wheels", "reset", "teacher", "site", "pages", "archive") and student is not None:
+            raise Refusal("--student says whose lessons are opened, and has no effect beside %s.\n%s" % (word, USAGE))
         elif word == "test" and not passed:
             while rest and rest[0].split("=", 1)[0] == "--wheels":
                 wheels = folder_of_wheels(value(rest.pop(0)))
@@ -71,6 +93,35 @@ def parse(arguments):
             if len(rest) != 1 or rest[0].startswith("-"):
                 raise Refusal("wheels needs the name of one folder.\n" + USAGE)
             return Wish("wheels", [os.path.abspath(rest[0])], wheels)
+        elif word == "reset" and not passed:
+            if len(rest) != 1 or rest[0].startswith("-"):
+                raise Refusal("reset needs the number of one lesson.\n" + USAGE)
+            return Wish("reset", [work.named(ROOT, rest[0])], wheels)
+        elif word == "teacher" and not passed:
+            if not rest or rest[0].startswith("-"):
+                raise Refusal("teacher needs the name of a new folder.\n" + USAGE)
+            return Wish("teacher", [os.path.abspath(rest[0])] + rest[1:], wheels)
+        elif word == "archive" and not passed:
+            if len(rest) != 1 or rest[0].startswith("-"):
+                raise Refusal("archive needs the name of one file.\n" + USAGE)
+            return Wish("archive", [os.path.abspath(rest[0])], wheels)
+        elif word == "pages" and not passed:
+            if len(rest) != 1 or rest[0].startswith("-"):
+                raise Refusal("pages needs the name of a new folder.\n" + USAGE)
+            return Wish("pages", [os.path.abspath(rest[0])], wheels)
+        elif word == "site" and not passed:
+            if not rest or rest[0].startswith("-"):
+                raise Refusal("site needs the name of a new folder.\n" + USAGE)
+            folder, source = os.path.abspath(rest.pop(0)), "public"
+            while rest:
+                word = rest.pop(0)
+                if word.split("=", 1)[0] == "--runtime":
+                    source = where(value(word))
+                elif word.split("=", 1)[0] == "--wheels":
+                    wheels = folder_of_wheels(value(word))
+                else:
+                    raise Refusal("'%s' is not understood after site.\n%s" % (word, USAGE))
+            return Wish("site", [folder, source], wheels)
         elif word == "--no-browser":
             passed.append(word)
         elif name == "--port":
@@ -80,7 +131,7 @@ def parse(arguments):
             passed.append("--ServerApp.port=%d" % int(number))
         else:
             raise Refusal("'%s' is not understood.\n%s" % (word, USAGE))
-    return Wish(what, passed, wheels)
+    return Wish("lab", passed, wheels, student)
 
 
 def check_python(version=sys.version_info):
@@ -96,10 +147,10 @@ def check_python(version=sys.version_info):
                       "sudo apt-get install python%d.%d-venv" % tuple(version[:2]))
 
 
-def lab_command(python, passed, root=ROOT, venv=VENV):
-    """Return JupyterLab's command: the first lesson, for this machine only, with its token, with .venv's kernel and no other."""
+def lab_command(python, passed, folder, venv=VENV):
+    """Return JupyterLab's command: the first lesson in `folder`, for this machine only, with its token and .venv's kernel alone."""
     command = pip.inside(python, venv, "jupyterlab") + [
-        "--ServerApp.ip=127.0.0.1", "--ServerApp.root_dir=" + os.path.join(root, "notebooks"),
+        "--ServerApp.ip=127.0.0.1", "--ServerApp.root_dir=" + folder,
         "--KernelSpecManager.allowed_kernelspecs=python3",
         "--LabApp.default_url=/lab/tree/00_start_here.ipynb",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
@@ -113,8 +164,8 @@ def test_command(python, passed):
     return [python, "-m", "pytest", "--nbval", "--nbval-current-env", "--nbval-cell-timeout=120"] + passed
 
 
-def start(wish):
-    """Run the lab or the tests in the private Python until they end; returns the exit status."""
+def start(wish, student):
+    """Run the lab, with a student's numbers if there is one, or the tests in the private Python until they end; returns the exit status."""
     python = private_python.python_of(VENV)
     run_folder = tempfile.mkdtemp(prefix="vmio-lab-")
     try:
@@ -123,10 +174,20 @@ def start(wish):
         with private_python.in_use(VENV):
             if wish.what == "test":
                 inner["VMIO_STRICT"] = "1"
+                inner.pop(WORK, None)
+                inner.pop(SEED, None)
                 # pytest ends what its tests started when Ctrl-C comes, so that is what it gets; its standard input is ours, for --pdb.
                 return child.call(test_command(python, wish.passed), inner, ROOT, signal.SIGINT, None)
+            if wish.what == "pages":
+                return child.call([python, "-m", "vmio.lessons.pages"] + wish.passed, inner, ROOT)
+            if wish.what == "teacher":
+                return child.call([python, "-m", "vmio.lessons.teacher"] + wish.passed, inner, ROOT)
+            inner[WORK] = folder = work.prepare(ROOT, student)
+            students.settle(ROOT, folder, student)
+            inner[SEED] = "%d" % (student["seed"] if student else 0)
+            environment.start_kernels_with_ours(keep)
             private_python.say("opening the first lesson: Run > Run All Cells, then drag a slider; Ctrl-C here stops it")
-            return child.call(lab_command(python, wish.passed), inner, ROOT)
+            return child.call(lab_command(python, wish.passed, folder), inner, ROOT)
     finally:
         shutil.rmtree(run_folder, ignore_errors=True)
 
@@ -137,12 +198,23 @@ def do(arguments):
     if wish.what == "help":
         print(USAGE)
         return 0
+    if wish.what == "reset":
+        return work.reset(ROOT, wish.passed[0], work.ask_at_terminal, students.kept(work.folder_of(ROOT)))
     check_python()
+    wish.wheels = wish.wheels or archive.beside(ROOT)
+    if wish.what == "site":
+        site.make(ROOT, wish.passed[0], wish.passed[1], child.run, wish.wheels)
+        return 0
+    student = students.chosen(work.folder_of(ROOT), wish.student, os.environ, work.ask_at_terminal) if wish.what == "lab" else None
     private_python.set_up(VENV, ROOT, child.run, wish.what == "test", wish.wheels)
     if wish.what == "wheels":
         private_python.make_wheels(VENV, ROOT, wish.passed[0], child.run)
+        site.collect(ROOT, wish.passed[0], child.run)
         return 0
-    return start(wish)
+    if wish.what == "archive":
+        archive.make(ROOT, wish.passed[0], VENV, child.run, site.collect)
+        return 0
+    return start(wish, student)
 
 
 def main(arguments):

@@ -6,6 +6,14 @@ import tempfile
 # Names that begin like this are meant for the user's other Pythons.
 FOREIGN = ("PYTHON", "PIP_", "JUPYTER", "JPY_", "IPYTHON", "KERNEL_", "MPL", "MATPLOTLIB", "CONDA_", "_CE_", "MAMBA_",
            "VIRTUAL_ENV", "__PYVENV_LAUNCHER__", "PYTEST", "HYPOTHESIS", "_ARGCOMPLETE")
+# What each kernel runs first: an error in a cell that runs before those above it says so.
+FIRST = """\
+try:
+    import vmio.lab as _
+except ImportError:
+    pass
+"""
+EXTENSION = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "vmio", "lab", "jupyter")
 # How the user's pip gets at packages is no business of ours and stays; where and what it installs doesn't.
 PIP_KEPT = ("index-url", "pypi-url", "extra-index-url", "no-index", "find-links", "proxy", "cert", "client-cert", "trusted-host",
             "timeout", "default-timeout", "retries", "resume-retries", "cache-dir", "no-cache-dir", "keyring-provider")
@@ -65,6 +73,7 @@ def private(outer, venv, keep, run_folder):
         "VIRTUAL_ENV": venv,  # IPython puts the packages of the one named here before its own
         "PATH": scripts_of(venv) + os.pathsep + outer.get("PATH", os.defpath),
         "JUPYTER_PREFER_ENV_PATH": "1",
+        "JUPYTER_PATH": EXTENSION,      # a panel without its kernel says what to run
         "JUPYTER_RUNTIME_DIR": os.path.join(run_folder, "runtime"),
         "JUPYTER_CONFIG_DIR": os.path.join(keep, "config"),
         "JUPYTER_DATA_DIR": os.path.join(keep, "data"),
@@ -76,3 +85,11 @@ def private(outer, venv, keep, run_folder):
     if not may_write(os.path.expanduser("~")):
         inner["USERPROFILE" if os.name == "nt" else "HOME"] = keep
     return inner
+
+
+def start_kernels_with_ours(keep):
+    """Write what each kernel runs before its first cell."""
+    folder = os.path.join(keep, "ipython", "profile_default", "startup")
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "00-vmio.py"), "w", encoding="utf-8") as file:
+        file.write(FIRST)

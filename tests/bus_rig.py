@@ -1,20 +1,17 @@
 """A host, a guest with the bus on, echo devices on it, and the guest's client, for tests of the guest's side."""
 
+from tests import guests
 from tests.echo_device import EchoClient, EchoDevice, offer
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.vmbus import VmBusClient
-from vmio.hypervisor.host import Host
-from vmio.hypervisor.hyperv.hypercalls import enable_enlightenments
-from vmio.vmbus.bus.server import VmbusServer
+from vmio.modes import Machine
 
 LIMIT = 30 * 10**9
 
 
-def machine(devices=1, vcpus=1, apic="virtualized", **options):
-    host = Host(apic=apic)
-    guest = host.guest(ram_mib=8, vcpus=vcpus)
-    enable_enlightenments(guest)
-    server = VmbusServer(guest, **options)
+def machine(devices=1, vcpus=1, apic="virtualized", host=None, **options):
+    host = host or Machine(memory_mib=64, apic=apic).host
+    guest, server = guests.on_a_bus(host, ram_mib=8, vcpus=vcpus, **options)
     return host, guest, server, [offer(server, EchoDevice(host, n + 1)) for n in range(devices)]
 
 

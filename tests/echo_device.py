@@ -29,7 +29,7 @@ class EchoDevice(BusDevice):
 
     def _echo(self, request, packet):
         self.working += 1
-        yield from self.host.work(self.service_ns)
+        yield from self.host.cores.work(self.service_ns)
         self.working -= 1
         self.echoed += request.complete(packet.payload, packet.transaction_id)
 
@@ -60,6 +60,6 @@ class EchoClient:
         yield from self.cpu.pay()
         self.end.send(payload, number, want_completion=True)
         while number not in self.answers:
-            if not (yield from self.cpu.hlt(10**9)):
+            if not (yield from self.cpu.hlt(watchdog_ns=10**9)):
                 raise AssertionError("no answer")
         return self.answers.pop(number)

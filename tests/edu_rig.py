@@ -1,18 +1,17 @@
 """`edu` as a device of the host behind the IOMMU, guests with a bus each, and a guest's driver for it."""
 
+from tests.guests import on_a_bus
 from tests.passthrough_rig import LIMIT, bus_of
 from vmio.drivers.pages import GuestPages
 from vmio.hardware import edu
 from vmio.hardware.edu_pci import EduFunction
 from vmio.host.clock import HostClock
-from vmio.hypervisor.host import Host
-from vmio.hypervisor.hyperv.hypercalls import enable_enlightenments
+from vmio.modes import Machine
 from vmio.passthrough.assignment import assign
 from vmio.passthrough.delivery import InterruptRouter
 from vmio.passthrough.function import HostFunction
 from vmio.passthrough.iommu.iommu import Iommu
 from vmio.passthrough.iommu.requester import requester_id
-from vmio.vmbus.bus.server import VmbusServer
 
 LOW = 0xE000_0000
 VECTOR = 0x60
@@ -22,7 +21,7 @@ class EduRig:
     """`function` is edu's, unless another `pci` function is given to be the host's."""
 
     def __init__(self, pci=None, guests=2):
-        self.host = Host(memory_mib=32)
+        self.host = Machine(memory_mib=32).host
         self.iommu = Iommu(self.host.memory)
         self.router = InterruptRouter(self.host, self.iommu)
         self.iommu.enable()
@@ -30,10 +29,7 @@ class EduRig:
         pci = pci or EduFunction(edu.Edu(clock, self.host.memory))
         self.function = HostFunction("edu", requester_id(0, 4), pci, self.iommu, arrived=clock.arrived)
         self.device = self.function.device
-        self.guests = [self.host.guest(ram_mib=4) for _ in range(guests)]
-        for guest in self.guests:
-            enable_enlightenments(guest)
-        self.servers = [VmbusServer(guest) for guest in self.guests]
+        self.guests, self.servers = zip(*(on_a_bus(self.host) for _ in range(guests)))
 
     def assign(self, to=0, **options):
         """Give the device to guest number `to`."""
@@ -74,7 +70,7 @@ class EduDriver:
     def wait(self):
         """Sleep until one more interrupt."""
         while self.awaited == len(self.seen):
-            assert (yield from self.cpu.hlt(10**9)), "no interrupt in a second"
+            assert (yield from self.cpu.hlt(watchdog_ns=10**9)), "no interrupt in a second"
         self.awaited += 1
 
     def factorial(self, n):

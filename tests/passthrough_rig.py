@@ -2,19 +2,18 @@
 
 import pytest
 
+from tests.guests import on_a_bus
 from vmio.drivers.nvme import NvmeDriver, memory_needed
 from vmio.drivers.nvme_disk import NvmeDisk
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.vmbus import VmBusClient
 from vmio.drivers.vpci import VpciBus
 from vmio.host.nvme import AssignableNvme
-from vmio.hypervisor.host import Host
-from vmio.hypervisor.hyperv.hypercalls import enable_enlightenments
 from vmio.machine.pagetable import TranslationFault
 from vmio.machine.storage import Image
+from vmio.modes import Machine
 from vmio.passthrough.assignment import assign
 from vmio.passthrough.strategies import Static
-from vmio.vmbus.bus.server import VmbusServer
 
 MMIO = 1 << 36
 LIMIT = 300 * 10**9
@@ -26,17 +25,14 @@ class Rig:
     """`guests` guests with `ram_mib` MiB; the disk is the host's own if `used`."""
 
     def __init__(self, guests=2, used=False, ram_mib=4, vcpus=1, enabled=True, image=None):
-        self.host = Host(memory_mib=32)
+        self.host = Machine(memory_mib=32).host
         self.image = image or Image.open(DISK)
         self.machine = AssignableNvme(self.host, [self.image], used)
         self.iommu, self.router = self.machine.iommu, self.machine.router
         self.disk, self.function = self.machine.disk, self.machine.disk.function
         if enabled:
             self.iommu.enable()
-        self.guests = [self.host.guest(ram_mib=ram_mib, vcpus=vcpus) for _ in range(guests)]
-        for guest in self.guests:
-            enable_enlightenments(guest)
-        self.servers = [VmbusServer(guest) for guest in self.guests]
+        self.guests, self.servers = zip(*(on_a_bus(self.host, None, ram_mib, vcpus) for _ in range(guests)))
 
     def assign(self, to=0, function=None, **options):
         """Give the disk to guest number `to`."""
@@ -79,10 +75,10 @@ def disk_of(cpu, bus, polled=False, entries=16):
     return box[0]
 
 
-def one(disk, kind, lba, sectors, gpa=BUFFER):
+def one(disk, op, lba, sectors, gpa=BUFFER):
     """One request to its end; raises what it ended with."""
     yield from disk.cpu.pay()
-    disk.submit(kind, lba, sectors, gpa, f"{kind} {lba}")
+    disk.submit(op, lba, sectors, gpa, f"{op} {lba}")
     disk.flush_ring()
     yield from disk.wait()
     for _, error in disk.reap():

@@ -57,3 +57,12 @@ class Server:
             if job.guest in self.busy:
                 self.put(job.guest)
         return {name: count - before[name] for name, count in self.served.items()}
+
+
+def parts(served):
+    total = sum(served.values())
+    return {name: count / total for name, count in served.items()}
+
+
+def irregular(seed, most):
+    return lambda number: 512 * (1 + (number * 7919 + seed * 104_729) % (most // 512))

@@ -1,10 +1,10 @@
 """What tests of StorVSP need: a medium that answers when it is told to, and both ends of a channel in one thread."""
 
 from vmio.experiments.disk import pattern
-from vmio.hypervisor.host import Host
 from vmio.machine.memory import PAGE
 from vmio.machine.overlay import Overlay
 from vmio.machine.storage import SECTOR
+from vmio.modes import Machine
 from vmio.vmbus.bus.channel import ChannelEnd
 from vmio.vmbus.bus.ring import RingReader, RingWriter, format_ring
 from vmio.vmbus.bus.ringmemory import FlatMemory
@@ -20,29 +20,29 @@ class Backend:
         self.host, self.image, self.ns, self.hold = host, image, ns, hold
         self.log, self.held, self.status = [], [], 0
 
-    def submit(self, guest, kind, lba, sectors, pages, done):
-        self.log.append((guest, kind, lba, sectors, list(pages)))
+    def submit(self, guest, op, lba, sectors, pages, done):
+        self.log.append((guest, op, lba, sectors, list(pages)))
         if self.hold:
-            self.held.append((kind, lba, sectors, pages, done))
+            self.held.append((op, lba, sectors, pages, done))
         else:
-            self.host.env.timeout(self.ns).callbacks.append(lambda _: self._finish(kind, lba, sectors, pages, done))
+            self.host.env.timeout(self.ns).callbacks.append(lambda _: self._finish(op, lba, sectors, pages, done))
 
     def release(self, number=0):
         """Let the request with this number, of those that are held, come back."""
         self._finish(*self.held.pop(number))
 
-    def _finish(self, kind, lba, sectors, pages, done):
+    def _finish(self, op, lba, sectors, pages, done):
         memory, at, data = self.host.memory, 0, bytearray()
-        if kind in ("read", "write") and not self.status:
+        if op in ("read", "write") and not self.status:
             content = self.image.read(lba, sectors)
             for spa in pages:
                 step = min(PAGE - (spa & 0xFFF), sectors * SECTOR - at)
-                if kind == "read":
+                if op == "read":
                     memory.write(spa, content[at:at + step])
                 else:
                     data += memory.read(spa, step)
                 at += step
-            if kind == "write":
+            if op == "write":
                 self.image.write(lba, bytes(data))
         done(self.status)
 
@@ -51,7 +51,7 @@ class Rig:
     """A StorVSP over rings in buffers of their own; `end` is the guest's."""
 
     def __init__(self, image=None, pages=16, hold=False, ram_mib=4, **options):
-        self.host = Host(memory_mib=16)
+        self.host = Machine(memory_mib=16).host
         self.guest = self.host.guest(ram_mib=ram_mib)
         self.neighbour = self.host.guest(ram_mib=ram_mib)
         self.image = image or Overlay(pattern(1))     # of its own: the pattern is everybody's
@@ -67,7 +67,8 @@ class Rig:
         format_ring(out), format_ring(back)
         self.out, self.back = out, back
         self.end = ChannelEnd(RingWriter(out), RingReader(back), self._signal)
-        self.vsp.opened(ChannelEnd(RingWriter(back), RingReader(out), self._interrupt))
+        self.host_end = ChannelEnd(RingWriter(back), RingReader(out), self._interrupt)
+        self.vsp.opened(self.host_end)
 
     def fail(self, error):
         """What the bus does with a channel that has failed."""
@@ -75,7 +76,7 @@ class Rig:
         self.drained = self.vsp.closed()
 
     def _signal(self):
-        self.vsp.signalled()
+        self.host_end.interrupted()
 
     def _interrupt(self):
         self.interrupts += 1

@@ -14,11 +14,16 @@ Nothing is imported before it is asked for, so `import vmio` costs next to nothi
 
 from importlib import import_module
 
+TYPE_CHECKING = False     # for a type checker it is true; importing `typing` would be most of what this file costs
+if TYPE_CHECKING:
+    from typing import Any
+
 __version__ = "0.1.0"
 
 _PUBLIC = {
     # machines
-    "Machine": "vmio.modes.machine", "attachment": "vmio.modes.attachments", "Host": "vmio.hypervisor.host",
+    "Machine": "vmio.modes.machine", "one_guest": "vmio.modes.machine", "attachment": "vmio.modes.attachments",
+    "Host": "vmio.hypervisor.host",
     "CostModel": "vmio.hypervisor.costs", "Board": "vmio.devices.board", "AtaDisk": "vmio.devices.ata.disk",
     "Image": "vmio.machine.storage", "VolatileCache": "vmio.machine.media.cached",
     "TranslationFault": "vmio.machine.pagetable", "UartDriver": "vmio.drivers.uart",
@@ -35,7 +40,7 @@ _PUBLIC = {
     "run_sharing": "vmio.experiments.sharing", "jain": "vmio.experiments.sharing_result",
 }
 _MODULES = {   # for their constants and functions
-    "ata_commands": "vmio.devices.ata.commands", "compare": "vmio.experiments.compare",
+    "ata_commands": "vmio.devices.ata.commands", "checkpoint": "vmio.machine.checkpoint", "compare": "vmio.experiments.compare",
     "compare_sweep": "vmio.experiments.compare_sweep", "disk": "vmio.experiments.disk", "iotlb": "vmio.experiments.iotlb",
     "kv": "vmio.experiments.kv", "packets": "vmio.vmbus.bus.packets", "pic": "vmio.drivers.pic",
     "recorded": "vmio.processors.kvm.recorded", "ring": "vmio.vmbus.bus.ring", "ringsteps": "vmio.experiments.ringsteps",
@@ -44,7 +49,7 @@ _MODULES = {   # for their constants and functions
 __all__ = sorted([*_PUBLIC, *_MODULES])
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> "Any":
     """Import the module behind a public name when the name is first used (PEP 562)."""
     if name in _PUBLIC:
         found = getattr(import_module(_PUBLIC[name]), name)
@@ -56,5 +61,5 @@ def __getattr__(name):
     return found
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])

@@ -9,39 +9,28 @@ if (_COMMAND or __name__ == "__main__") and signal.getsignal(signal.SIGINT) is s
     signal.signal(signal.SIGINT, signal.SIG_DFL)    # Ctrl-C before `console.run` is no traceback
 
 import argparse  # noqa: E402
+import io  # noqa: E402
 import json  # noqa: E402
+from collections.abc import Sequence  # noqa: E402
+from contextlib import redirect_stderr, suppress  # noqa: E402
+from typing import Any  # noqa: E402
 
 from vmio import __version__, console  # noqa: E402
-from vmio.experiments import disk_params, params  # noqa: E402
+from vmio.boot import command as boot_command  # noqa: E402
+from vmio.experiments import disk_params, net_params, params  # noqa: E402
 
 
 class _Parser(argparse.ArgumentParser):
     """A parser whose help and version are printed or the exit status says so: argparse's own keeps quiet when they can't be."""
 
-    def _print_message(self, message, file=None):
+    def _print_message(self, message: str, file: Any = None) -> None:
         if file is sys.stdout:
             console.say(message.rstrip("\n"))
         else:
             super()._print_message(message, file)
 
 
-def _parser():
-    parser = _Parser(prog="vmio" if _COMMAND else "python -m vmio", description="I/O virtualization as running code.",
-                     epilog=console.STATUSES)
-    parser.add_argument("--version", action="version", version=f"vmio {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True)
-
-    qtest = commands.add_parser("qtest", help="serve the board in QEMU's qtest text protocol")
-    qtest.add_argument("--drive", metavar="FILE", help="disk: raw, gzip, VHD, VHDX, block device; it is not changed")
-    qtest.add_argument("--serial", metavar="FILE", help="where COM1's output goes, live; a file that holds something is replaced at the end")
-    qtest.add_argument("--memory", metavar="MIB", type=int, default=16, help="guest RAM (default 16)")
-    qtest.add_argument("--rtc-base", metavar="ISO", default="2024-02-29T23:59:58", help="date at virtual time 0")
-    qtest.add_argument("--unix", metavar="PATH", help="a Unix socket in place of standard input and output: connect if somebody listens there, else listen")
-    qtest.add_argument("--device", choices=["edu", "intel-iommu"], action="append", default=[], dest="devices",
-                       help="plug in QEMU's teaching device, an IOMMU; may be given twice")
-
-    run = commands.add_parser("run", help="run a workload and count")
-    run.add_argument("--device", choices=["disk"], default="disk")
+def _disk_options(run: argparse.ArgumentParser) -> None:
     params.add_options(run, disk_params.DiskParams)
     run.add_argument("--trace", metavar="FILE",
                      help="requests of a real disk: CSV time_us,op,lba,sectors, or (recognised by content) blkparse, biosnoop, "
@@ -50,8 +39,57 @@ def _parser():
     run.add_argument("--image", metavar="FILE", help="disk: raw, gzip, VHD, VHDX, block device; it is not changed")
     run.add_argument("--save", metavar="FILE", help="write the first guest's disk here at the end; the file is replaced when all is written")
     run.add_argument("--csv", metavar="FILE", help="write all counts here as CSV; the file is replaced when all is written")
+
+
+def _net_options(run: argparse.ArgumentParser) -> None:
+    params.add_options(run, net_params.NetParams)
+    run.add_argument("--pcap", metavar="FILE", help="the frames: a capture of Ethernet, pcap; who sent the first one is the guest "
+                                                    "(default: data/http.pcap, a download)")
+    run.add_argument("--save", metavar="FILE", help="write the frames as they were received here, pcap; the file is replaced when all is written")
+
+
+_RUNS = {"disk": _disk_options, "net": _net_options}
+
+
+def _device(argv: Sequence[str] | None) -> str:
+    """Return which device `run` is about; "disk" for what is none, which the parser proper will say."""
+    only = argparse.ArgumentParser(add_help=False)
+    only.add_argument("--device", nargs="?")
+    with suppress(argparse.ArgumentError, SystemExit), redirect_stderr(io.StringIO()):
+        found: str | None = only.parse_known_args(argv)[0].device
+        return found if found in _RUNS else "disk"
+    return "disk"
+
+
+def _parser(device: str = "disk") -> "_Parser":
+    """The command line; `device` is that of `run`, which has other options for each."""
+    parser = _Parser(prog="vmio" if _COMMAND else "python -m vmio", description="I/O virtualization as running code.",
+                     epilog=console.STATUSES)
+    parser.add_argument("--version", action="version", version=f"vmio {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    qtest = commands.add_parser("qtest", help="serve the board in QEMU's qtest text protocol")
+    qtest.add_argument("--drive", metavar="FILE", action="append", default=[],
+                       help="disk: raw, gzip, VHD, VHDX, block device; it is not changed; up to four times: primary master, "
+                            "primary slave, secondary master, secondary slave")
+    qtest.add_argument("--serial", metavar="FILE", help="where COM1's output goes, live; a file that holds something is replaced at the end")
+    qtest.add_argument("--memory", metavar="MIB", type=int, default=16, help="guest RAM (default 16)")
+    qtest.add_argument("--rtc-base", metavar="ISO", default="2024-02-29T23:59:58", help="date at virtual time 0")
+    qtest.add_argument("--unix", metavar="PATH", help="a Unix socket in place of standard input and output: connect if somebody listens there, else listen")
+    qtest.add_argument("--device", choices=["edu", "intel-iommu", "tulip"], action="append", default=[], dest="devices",
+                       help="plug in QEMU's teaching device, an IOMMU, a network card (wire_rx HEX and wire_tx are its cable's other "
+                            "end); may be given several times")
+    qtest.add_argument("--pit", choices=["bcd", "binary"], default="bcd",
+                       help="how the timer counts what should count in BCD: as the data sheet says, or in binary as QEMU's does (default bcd)")
+
+    run = commands.add_parser("run", help="run a workload and count")
+    run.add_argument("--device", choices=sorted(_RUNS), default="disk", help="(default disk); its options: run --device net --help")
+    _RUNS[device](run)
     run.add_argument("--schema", action="store_true", help="print the JSON schema of the parameters; run nothing")
     run.add_argument("--json", action="store_true", help="one JSON object on standard output")
+
+    boot = commands.add_parser("boot", help="boot a real operating system, and count (needs Unicorn)")
+    boot_command.add_options(boot)
 
     attack = commands.add_parser("attack", help="a hostile guest's attacks, with the defence on and with it off")
     attack.add_argument("--list", action="store_true", help="show what there is; run nothing")
@@ -61,18 +99,76 @@ def _parser():
     kvm = commands.add_parser("kvm", help="can this host run guests under /dev/kvm; if so, what exits cost; drivers replayed")
     kvm.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
+    linux = commands.add_parser("linux", help="a Linux kernel to boot: take Debian's, make its initramfs")
+    actions = linux.add_subparsers(dest="action", required=True)
+    get = actions.add_parser("get", help="take kernel and busybox out of two packages of Debian's; nothing is installed")
+    get.add_argument("--deb", metavar="FILE", action="append", default=[],
+                     help="a package's file, where the system's package manager is not Debian's; may be given twice")
+    get.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    initrd = actions.add_parser("initrd", help="make an initramfs: busybox, modules, a first program")
+    initrd.add_argument("output", metavar="FILE", help="where it goes; the file is replaced when all is written")
+    initrd.add_argument("--run", metavar="COMMAND", action="append", default=[],
+                        help="what the first program runs before it switches the machine off; may be given several times; without: a shell")
+    initrd.add_argument("--module", metavar="NAME", action="append", default=[],
+                        help="a module to load, with what it needs and its options: \"libata dma=0\"; may be given several times "
+                             "(default: those of all disks)")
+    for action in (get, initrd):
+        action.add_argument("--cache", metavar="DIR", help="where kernel and busybox are kept (default: .linux in the checkout)")
+
+    grade = commands.add_parser("grade", help="check the exercises in many students' notebooks, one row each")
+    grade.add_argument("folder", metavar="FOLDER", help="the notebooks, also in folders of their own, one a student")
+    grade.add_argument("--answers", action="store_true",
+                       help="check nothing; run each student's own questions (lab.py --student) on the machine and print what is right")
+    grade.add_argument("--csv", metavar="FILE", help="write the rows here as CSV; the file is replaced when all is written")
+    grade.add_argument("--json", action="store_true", help="one JSON object on standard output")
+
+    progress = commands.add_parser("progress", help="where a class is: what checks noted in the students' folders")
+    progress.add_argument("folder", metavar="FOLDER", help="the students' folders, such as /home")
+    progress.add_argument("--csv", metavar="FILE", help="write the rows here as CSV; the file is replaced when all is written")
+    progress.add_argument("--json", action="store_true", help="one JSON object on standard output")
+
+    assignment = commands.add_parser("assignment", help="lessons as assignments for nbgrader or Otter-Grader")
+    assignment.add_argument("form", choices=["nbgrader", "otter"])
+    assignment.add_argument("folder", metavar="DIR", help="a new or an empty folder")
+    assignment.add_argument("lessons", metavar="LESSON", nargs="*", help="such as 04 or fill_a_ring; all without")
+    assignment.add_argument("--json", action="store_true", help="one JSON object on standard output")
+
     bench = commands.add_parser("bench", help="measure this machine; prints ratios of one run")
     bench.add_argument("--only", metavar="NAME", help="one benchmark")
     bench.add_argument("--json", action="store_true", help="one JSON object on standard output")
     return parser
 
 
-def _qtest(args):
+def _qtest(args: argparse.Namespace) -> None:
     from vmio.oracle import qtest
-    qtest.main(args.drive, args.serial, args.memory, args.rtc_base, args.unix, args.devices)
+    qtest.main(args.drive, args.serial, args.memory, args.rtc_base, args.unix, args.devices, args.pit)
 
 
-def _run(args):
+def _run(args: argparse.Namespace) -> None:
+    (_run_net if args.device == "net" else _run_disk)(args)
+
+
+def _run_net(args: argparse.Namespace) -> None:
+    from vmio import data
+    from vmio.experiments import net
+    from vmio.machine import files
+    from vmio.machine.net import pcap
+    if args.schema:
+        console.say(json.dumps(params.schema(net.NetParams, "vmio run --device net"), indent=2))
+        return
+    inputs = {"--pcap": args.pcap}
+    if args.save is not None:
+        files.target(args.save, inputs)          # refused before the work, not after it
+    told = params.from_options(net.NetParams, args)
+    params.check_effects(told, told.mode)
+    name = args.pcap if args.pcap is not None else data.path("http.pcap")
+    result = net.run(told, pcap.load(name), f"capture {name}")
+    if args.save is not None:
+        pcap.save(args.save, result.captured(), inputs=inputs)
+    console.say(json.dumps(result.to_dict()) if args.json else result.table())
+
+
+def _run_disk(args: argparse.Namespace) -> None:
     from vmio.experiments import disk, trace
     from vmio.machine import files
     from vmio.machine.storage import Image
@@ -101,7 +197,7 @@ def _run(args):
     console.say(json.dumps(result.to_dict()) if args.json else result.table())
 
 
-def _heed_the_trace(args, told):
+def _heed_the_trace(args: argparse.Namespace, told: Any) -> None:
     """Raise ValueError for what has no effect with a trace, or without one."""
     if args.trace is None:
         if args.volume is not None:
@@ -112,7 +208,7 @@ def _heed_the_trace(args, told):
             raise ValueError(f"{spec.said(name, getattr(told, name))}: no effect beside --trace, whose requests have sizes of their own")
 
 
-def _attack(args):
+def _attack(args: argparse.Namespace) -> int:
     from vmio.attacks import report
     if args.list:
         console.say(json.dumps(report.list_to_dict()) if args.json else report.listing())
@@ -122,7 +218,7 @@ def _attack(args):
     return 0 if all(row.holds for row in rows) else 1
 
 
-def _kvm(args):
+def _kvm(args: argparse.Namespace) -> None:
     from vmio.processors.kvm.probe import usable
     works, reason = usable()
     result = {"usable": works, "reason": reason, "host": None, "exits": [], "replay": {}}
@@ -138,28 +234,87 @@ def _kvm(args):
                     else f"/dev/kvm is not usable: {reason}")
 
 
-def _bench(args):
+def _linux(args: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from vmio.linux import initramfs, kept
+    from vmio.machine import files
+    cache = None if args.cache is None else Path(args.cache)
+    if args.action == "get":
+        found = kept.get(cache, args.deb)
+        console.say(json.dumps(kept.to_dict(found)) if args.json else kept.to_text(found))
+        return
+    target = files.target(args.output)      # refused before the work, not after it
+    archive = initramfs.build(kept.find(cache), args.run, args.module or initramfs.DISKS)
+    with files.Output(args.output) as out:
+        out.write(archive)
+    console.say(f"{target}: {len(archive):,} bytes")
+
+
+def _grade(args: argparse.Namespace) -> None:
+    from vmio.machine import files
+    try:
+        from vmio.lessons import grade, seeds
+    except ImportError as error:
+        raise ValueError(f"grade needs the packages of the lab ({error}): pip install vmio[lab]") from None
+    if args.csv is not None:
+        files.target(args.csv)          # refused before the work, not after it
+    rows: list[Any] = grade.grade(args.folder) if not args.answers else list(seeds.answers([sheet for _, sheet in grade.sheets(args.folder)]))
+    if not rows:
+        raise ValueError(f"--answers: no notebook in {args.folder} has a seed (lab.py --student NAME writes it): all have the lessons' own numbers")
+    if args.csv is not None:
+        files.write_text(args.csv, grade.to_csv(rows))
+    console.say(json.dumps(grade.to_dict(rows)) if args.json else seeds.to_table(rows) if args.answers else grade.to_table(rows))
+
+
+def _progress(args: argparse.Namespace) -> None:
+    from vmio.machine import files
+    try:
+        from vmio.lessons import progress
+    except ImportError as error:
+        raise ValueError(f"progress needs the packages of the lab ({error}): pip install vmio[lab]") from None
+    if args.csv is not None:
+        files.target(args.csv)
+    found = progress.of_class(args.folder)
+    if args.csv is not None and found.rows:
+        files.write_text(args.csv, progress.to_csv(found.rows))
+    console.say(json.dumps(progress.to_dict(found)) if args.json else progress.to_table(found))
+
+
+def _assignment(args: argparse.Namespace) -> None:
+    try:
+        from vmio.lessons import assignment
+    except ImportError as error:
+        raise ValueError(f"assignment needs the packages of the lab ({error}): pip install vmio[lab]") from None
+    written = assignment.make(args.form, args.folder, args.lessons)
+    console.say(json.dumps({"schema": 1, "files": written}) if args.json else "\n".join(written))
+
+
+def _bench(args: argparse.Namespace) -> None:
     from vmio import bench
     bench.main(args.only, args.json)
 
 
-def _files_are_named(args):
+def _files_are_named(args: argparse.Namespace) -> None:
     """Raise ValueError for a file's name that is empty: it is no way to leave the file out."""
-    for option in ("drive", "serial", "unix", "trace", "image", "save", "csv"):
-        if getattr(args, option, None) == "":
+    for option in ("drive", "serial", "unix", "trace", "image", "save", "csv", "pcap", "deb", "output", "cache",
+                   "kernel", "initrd", "disk", "console"):
+        given = getattr(args, option, None)
+        if "" in (given if isinstance(given, list) else [given]):
             raise ValueError(f"--{option}: the name is empty; a file's name is needed")
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (`console`), 1 for a defence that doesn't hold."""
-    def command():
+    def command() -> int | None:
         _files_are_named(args)
-        return {"qtest": _qtest, "run": _run, "attack": _attack, "kvm": _kvm, "bench": _bench}[args.command](args)
-    args = None
+        return {"qtest": _qtest, "run": _run, "boot": boot_command.run, "attack": _attack, "kvm": _kvm, "linux": _linux, "grade": _grade,
+                "progress": _progress, "assignment": _assignment, "bench": _bench}[args.command](args)
+    args: Any = None
 
-    def parse():
+    def parse() -> None:
         nonlocal args
-        args = _parser().parse_args(argv)
+        args = _parser(_device(argv)).parse_args(argv)
     return console.run("vmio", parse) or console.run(f"vmio {args.command}", command)
 
 

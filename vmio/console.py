@@ -14,7 +14,9 @@ import signal
 import stat
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 REFUSED = 2
 STATUSES = ("exit status: 0 done, 1 a check failed, 2 refused or failed (one sentence says why), "
@@ -30,12 +32,12 @@ class Ended(KeyboardInterrupt):
     stops it; asyncio and subprocess let a KeyboardInterrupt through and end what they started.
     """
 
-    def __init__(self, number):
+    def __init__(self, number: int) -> None:
         super().__init__(number)
         self.number = number
 
 
-def run(name, command):
+def run(name: str, command: Callable[[], int | None]) -> int:
     """Call `command()` and return an exit status: its own, or that of what stopped it, which `name` says in a sentence."""
     _open_closed_streams()
     if hasattr(sys.stdout, "reconfigure"):
@@ -61,7 +63,7 @@ def run(name, command):
     return status
 
 
-def say(text):
+def say(text: str) -> None:
     """Write `text` and a line end to standard output: all of it, or none where that is the end of an ordinary file.  OSError."""
     _push(sys.stdout)
     end = _end_of(sys.stdout)
@@ -78,17 +80,17 @@ def say(text):
             os.close(end[0])
 
 
-def answer(text):
+def answer(text: str) -> None:
     """Write `text` to standard output at once.  OSError."""
     _push(sys.stdout, text=text)
 
 
-def one_line(text):
+def one_line(text: object) -> str:
     """`text` on one line: what a terminal doesn't show as it is (a line end in a file's name) is escaped."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
 
 
-def _complain(name, what, status):
+def _complain(name: str, what: object, status: int) -> int:
     for number in _SIGNALS:             # it is ending; a second Ctrl-C would only cut the sentence
         with suppress(ValueError):      # not the main thread
             signal.signal(number, signal.SIG_IGN)
@@ -97,7 +99,7 @@ def _complain(name, what, status):
     return status
 
 
-def _push(stream, name="standard output", text=""):
+def _push(stream: Any, name: str = "standard output", text: str = "") -> None:
     """Write `text` and flush; if that fails, nothing more goes there, as Python would try once more when it ends."""
     try:
         raw = getattr(stream, "buffer", None)
@@ -118,7 +120,7 @@ def _push(stream, name="standard output", text=""):
         raise OSError(f"{name}: {'it is closed' if error.errno == errno.EBADF else error.strerror or error}") from error
 
 
-def _end_of(stream):
+def _end_of(stream: Any) -> Any:
     """(a descriptor of its own, size) of an ordinary file whose end `stream` writes to, else None."""
     try:
         number = stream.fileno()
@@ -128,7 +130,7 @@ def _end_of(stream):
     return (os.dup(number), position) if stat.S_ISREG(about.st_mode) and position == about.st_size else None
 
 
-def _open_closed_streams():
+def _open_closed_streams() -> None:
     """Put something in place of standard streams that are closed: their numbers would go to files that we open.
 
     Writing to what stands for standard output fails, as it would have.
@@ -143,16 +145,16 @@ def _open_closed_streams():
 
 
 @contextmanager
-def _signals():
+def _signals() -> Iterator[None]:
     """Within the block SIGINT, SIGTERM and SIGHUP raise `Ended`, except those that are ignored (nohup, a shell's `&`).
 
     A signal that comes while Python runs a finalizer or a weak reference's callback is swallowed
     there ("Exception ignored in"): it is sent again a moment later.
     """
-    def end(number, frame):
+    def end(number: int, frame: Any) -> None:
         raise Ended(number)
 
-    def swallowed(ignored):
+    def swallowed(ignored: Any) -> None:
         if isinstance(ignored.exc_value, Ended):
             again = threading.Timer(0.01, os.kill, (os.getpid(), ignored.exc_value.number))
             again.daemon = True

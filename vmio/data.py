@@ -16,8 +16,8 @@ LESSONS = _PACKAGE / "lessons"              # NAME/exercises/SLUG/ are read as f
 NOTEBOOKS = _CHECKOUT / "notebooks"         # an installation has none
 
 
-def path(name):
-    """The path of data/`name`; FileNotFoundError tells what there is instead."""
+def path(name: str) -> Path:
+    """Return the path of data/`name`; FileNotFoundError tells what there is instead."""
     found = DATA / name
     if not found.exists():
         here = ", ".join(sorted(p.name for p in found.parent.glob("*"))) or "nothing"
@@ -25,8 +25,8 @@ def path(name):
     return found
 
 
-def checkout(name=""):
-    """The path of `name` in the checkout that this package runs from; FileNotFoundError says that an installation has none."""
+def checkout(name: str = "") -> Path:
+    """Return the path of `name` in the checkout that this package runs from; FileNotFoundError says that an installation has none."""
     found = _CHECKOUT / name
     if _INSTALLED or not found.exists():
         raise FileNotFoundError(f"{name} belongs to a checkout of vmio; this is an installation without one, in {_PACKAGE}")

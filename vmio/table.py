@@ -4,11 +4,13 @@ Everything here is a pure function of its arguments: no locale, no terminal
 width, no colour.  The same rows give the same text on every machine.
 """
 
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
+from typing import Any
 
 
-def number(value):
-    """A number as text: thousands separators, and as many decimals as three digits need.
+def number(value: Any) -> str:
+    """Return a number as text: thousands separators, and as many decimals as three digits need.
 
     >>> number(1234567), number(12.345), number(0.012345), number(2500.0)
     ('1,234,567', '12.3', '0.0123', '2,500')
@@ -31,7 +33,7 @@ def number(value):
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def table(rows, headers, align=None, title=None):
+def table(rows: Iterable[Sequence[Any]], headers: Sequence[str], align: str | None = None, title: str | None = None) -> str:
     """Rows of cells as a text table.
 
     `headers` is a sequence of column titles, each row has as many cells.
@@ -51,12 +53,12 @@ def table(rows, headers, align=None, title=None):
     texts = [["-" if cell is None else number(cell) for cell in row] for row in rows]
     widths = [max([len(head)] + [len(row[i]) for row in texts]) for i, head in enumerate(headers)]
 
-    def line(cells):
+    def line(cells: Sequence[str]) -> str:
         return "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(cells, align, widths)).rstrip()
 
     lines = [line(headers), "  ".join("-" * width for width in widths)] + [line(row) for row in texts]
     return "\n".join(([title] if title else []) + lines)
 
 
-def _numeric(cell):
+def _numeric(cell: object) -> bool:
     return cell is None or (isinstance(cell, Real) and not isinstance(cell, bool))

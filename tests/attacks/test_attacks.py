@@ -10,11 +10,13 @@ import pytest
 from vmio.__main__ import main
 from vmio.attacks import catalogue, report
 from vmio.attacks.defence import Stuck, Watchdog, without
+from vmio.attacks.emulated import EmulatedWorld
+from vmio.attacks.ports import Diskless
 from vmio.attacks.split import SplitWorld
 from vmio.attacks.verdict import FAIL, PASS, REJECT, SLOWEST, WEDGED, judge
 from vmio.attacks.world import CANARY, HOST, World
-from vmio.hypervisor.host import Host
 from vmio.machine.pagetable import READ, WRITE, TranslationFault
+from vmio.modes import Machine
 from vmio.passthrough.iommu.faults import DmaFault, Reason
 
 ATTACKS = catalogue.attacks()
@@ -92,7 +94,7 @@ def test_canaries_sing(what):
             world.host.env.timeout(10).callbacks.append(lambda _: [][0])
         else:
             def busy():
-                yield from world.host.work(100_000_000)
+                yield from world.host.cores.work(100_000_000)
             for _ in range(60):
                 world.host.env.process(busy())
     outcome = SplitWorld().attacked_by(harm)
@@ -145,6 +147,8 @@ def test_command_runs_one(capsys):
     assert main(["attack", "--only", "dma-into-neighbour", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["attacks"]
     assert (row["id"], row["on"], row["off"], row["mode"]) == ("dma-into-neighbour", "REJECT", "FAIL", "passthrough")
+    assert (row["wall"], row["touched_on"], row["touched_off"]) == (
+        "IOMMU domain", [], [{"whose": "neighbour", "what": "RAM", "how": "changed"}])
     assert main(["attack", "--only", "edge-read"]) == 0
     assert "edge-read" in capsys.readouterr().out
 
@@ -176,8 +180,12 @@ def test_a_fault_keeps_its_words_on_the_way_out_of_the_simulation(fault):
     def raises():
         raise fault
         yield
-    host = Host()
+    host = Machine(memory_mib=64).host
     host.env.process(raises())
     with pytest.raises(type(fault), match="at 0x5000: not") as caught:
         host.env.run()
     assert str(caught.value) == str(fault) and vars(caught.value).items() >= vars(fault).items()
+
+
+def test_who_reaches_for_a_foreign_disk_has_none_of_its_own():
+    assert Diskless().board is None and EmulatedWorld().board is not None

@@ -9,6 +9,7 @@ from vmio.attacks.verdict import REJECT
 from vmio.attacks.world import BUFFER, LIMIT, OWN_DISK, RAM_MIB, pages_of
 from vmio.drivers.nvme import page_list
 from vmio.machine.memory import PAGE
+from vmio.modes.platform import Platform
 from vmio.passthrough.assignment import AssignmentRefused
 from vmio.vmbus.bus.host_channel import State
 
@@ -81,7 +82,7 @@ def test_a_guest_killed_with_requests_in_flight_gives_everything_back():
 
     heir = host.guest("heir", RAM_MIB)
     assert heir.ram_spa(0) == world.places[0][0] and heir.memory.read(0, heir.ram) == bytes(heir.ram)
-    world._side(heir, world.own, world.physical.slices[0])
+    world.side(Platform(heir), world.physical.slices[0])
     data, = host.run((heir.cpu, later(host, lambda cpu: reads(world, cpu))), limit_ns=LIMIT)
     assert data == pages_of(OWN_DISK, PAGE)
 
@@ -129,7 +130,7 @@ def test_guests_that_are_killed_one_after_the_other_leave_nothing():
     host = world.host
     for life in range(5):
         guest = host.guest(f"life {life}", RAM_MIB)
-        server, _ = world._side(guest, world.own, world.physical.slices[0])
+        server, _ = world.side(Platform(guest), world.physical.slices[0])
         host.run((guest.cpu, later(host, lambda cpu: reads(world, cpu))), limit_ns=LIMIT)
         assert server.gpadls.pages
         guest.enlightened.reset()

@@ -18,6 +18,8 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
+from labkit.environment import EXTENSION, start_kernels_with_ours
+
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 PLACES = ("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
@@ -71,7 +73,9 @@ def jupyterlab(folder, notebooks):
     token = secrets.token_hex(16)
     environment = {**os.environ, "JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTER_DATA_DIR": str(folder / "data"),
                    "JUPYTER_RUNTIME_DIR": str(folder / "runtime"), "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
-                   "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"), "PYTHONPATH": str(ROOT), "VMIO_STRICT": "0"}
+                   "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"), "IPYTHONDIR": str(folder / "ipython"), "PYTHONPATH": str(ROOT), "VMIO_STRICT": "0",
+                   "JUPYTER_PATH": EXTENSION}
+    start_kernels_with_ours(folder)
     log = open(folder / "jupyterlab.log", "wb")
     server = subprocess.Popen(
         [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1",
@@ -116,7 +120,17 @@ def chromium(width=1600, height=900):
 
 def idle(page):
     """Wait until the status bar says that the kernel is connected and idle."""
-    page.wait_for_function("document.querySelector('#jp-main-statusbar')?.innerText.includes('| Idle')", timeout=LIMIT)
+    idle_for(page, LIMIT)
+
+
+def idle_for(page, limit):
+    """Wait for that, at most so many ms."""
+    page.wait_for_function("document.querySelector('#jp-main-statusbar')?.innerText.includes('| Idle')", timeout=limit)
+
+
+# Every code cell that has something in it has been run, also those out of sight, which have no innerText.
+RAN = ("() => [...document.querySelectorAll('.jp-Notebook .jp-CodeCell')].filter(c => c.querySelector('.cm-content').textContent.trim())"
+       ".every(c => /\\[\\d+\\]/.test(c.querySelector('.jp-InputPrompt').textContent))")
 
 
 def run_all(page, server, name):
@@ -154,6 +168,38 @@ def press(page, slider, key, panel_box):
     }""", [panel_box.element_handle(), key])
 
 
+# What is wrong with how a panel looks now: texts of its drawings that lie on one another, on an arrow's box or on the readout,
+# that leave the card, or that are smaller than 14 px.
+FAULTS = """box => {
+    const found = [], panel = box.getBoundingClientRect();
+    const crosses = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1;
+    const seen = one => one.getClientRects().length && one.textContent.trim() && getComputedStyle(one).visibility !== 'hidden';
+    const texts = [...box.querySelectorAll('svg text')].filter(seen).flatMap(one => {
+        const spans = [...one.querySelectorAll('tspan')], scale = one.getScreenCTM().a;
+        const size = parseFloat(getComputedStyle(one).fontSize) * Math.hypot(one.getScreenCTM().a, one.getScreenCTM().b);
+        if (size < 13.95) found.push(`${one.textContent}: ${size.toFixed(1)} px`);
+        return [{words: one.textContent, rect: one.getBoundingClientRect(), inside: one.closest('svg')}];
+    });
+    const blocks = [...box.querySelectorAll('.vmio-readout, .vmio-idle, .vmio-controls > *')].map(one => ({words: one.className, rect: one.getBoundingClientRect()}));
+    const boxes = [...box.querySelectorAll('.vmio-box')].map(one => one.getBoundingClientRect());
+    texts.forEach((one, at) => {
+        const {left, right, top, bottom} = one.rect, svg = one.inside.getBoundingClientRect();
+        if (left < svg.left - 2 || right > svg.right + 2 || top < svg.top - 2 || bottom > svg.bottom + 3) found.push(`${one.words}: leaves its figure`);
+        for (const other of [...texts.slice(at + 1), ...blocks]) if (crosses(one.rect, other.rect)) found.push(`${one.words} | ${other.words}`);
+        for (const other of boxes) {
+            const within = left >= other.left - 1 && right <= other.right + 1 && top >= other.top - 1 && bottom <= other.bottom + 1;
+            if (crosses(one.rect, other) && !within) found.push(`${one.words}: over a box`);
+        }
+    });
+    for (const chart of box.querySelectorAll('.vmio-figures svg[data-kind]')) {
+        if (!chart.querySelector('.vmio-title')?.textContent || !chart.querySelector('.vmio-label')?.textContent) found.push('a figure without title or axis');
+        if (chart.querySelectorAll('.vmio-tick').length < 2) found.push(`${chart.getAttribute('aria-label')}: an axis without ticks`);
+        if (chart.querySelector('[data-whole=false]')) found.push(`${chart.querySelector('[data-whole=false]').textContent}: longer than its axis`);
+    }
+    if (box.querySelector('.vmio-readout').scrollWidth > box.querySelector('.vmio-readout').clientWidth + 1) found.push('the readout is cut off');
+    return found;
+}"""
+VIEW = "() => Math.min(...[...document.querySelectorAll('.jp-WindowedPanel-outer')].map(one => one.clientHeight))"
 SEEN = "box => box.querySelector('.vmio-readout')?.innerText + box.querySelector('.vmio-figures')?.innerHTML"
 NAMED = ("slider", "combobox", "checkbox", "textbox", "group", "button", "img")
 
@@ -171,6 +217,11 @@ def changes(page, panel, act):
     return True
 
 
+def excused(panel, label):
+    """Whether the panel says of a control that it changes nothing as the others stand."""
+    return f'"{label}"' in panel.locator(".vmio-idle").text_content()
+
+
 def other_controls(panel):
     """For each row of buttons, list and tick box of a panel: (what it is, two things to do to it, there and back)."""
     for group in panel.get_by_role("group").all():
@@ -182,6 +233,33 @@ def other_controls(panel):
         yield other, (lambda: box.select_option(other), lambda: box.select_option(now))
     for box in panel.get_by_role("checkbox").all():
         yield "tick box", (lambda: box.press("Space"), lambda: box.press("Space"))
+
+
+def extremes(panel):
+    """For each control of a panel: (its name, what sets it to each of its ends, or to each of its choices), then back to where it was."""
+    for one in panel.locator(SLIDER).all():
+        was = one.get_attribute("aria-valuenow")
+        yield one.get_attribute("aria-label"), [lambda key=key: one.press(key) for key in ("Home", "End")]
+        one.press("Home")
+        while one.get_attribute("aria-valuenow") != was:
+            one.press("ArrowRight")
+    for group in panel.locator(".widget-toggle-buttons [role=group]").all():
+        was = group.locator("[aria-pressed=true]").element_handle()
+        yield group.get_attribute("aria-label"), [one.click for one in group.get_by_role("button").all()]
+        was.click()
+    for box in panel.get_by_role("combobox").all():
+        was, values = box.input_value(), box.evaluate("list => [...list.options].map(one => one.value)")
+        yield "list", [lambda value=value: box.select_option(value) for value in values]
+        box.select_option(was)
+    for box in panel.get_by_role("checkbox").all():
+        yield "tick box", [lambda: box.press("Space"), lambda: box.press("Space")]
+
+
+def settled(page):
+    """Wait until the kernel has answered every move and the page has drawn it."""
+    page.wait_for_timeout(120)
+    idle(page)
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def nameless(panel):

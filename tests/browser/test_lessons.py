@@ -11,12 +11,11 @@ pytestmark = pytest.mark.browser
 NOTEBOOKS = lab_server.ROOT / "notebooks"
 TOY = '''\
 # %%
-from vmio.lab import CountBars, MachineView, Panel, choice, edge, log2_slider, slider
-bars = CountBars("Exits by reason")
+from vmio.lab import MachineView, Panel, charts, choice, edge, log2_slider, slider
 def model(size, depth, mode):
     return {"PIO": size * depth, "HLT": 1, "modes": len(mode)}
 def view(exits):
-    return f"PIO {exits['PIO']:,}", [bars.update(exits)], {"edges": [edge("guest", "hypervisor", "exits", exits["PIO"])]}
+    return f"PIO {exits['PIO']:,}", [charts.bars("Exits by reason", exits, "exits")], {"edges": [edge("guest", "hypervisor", "exits", exits["PIO"])]}
 # %%
 Panel(model, [log2_slider("size", 16, 4096, 64, "Bytes"), slider("depth", 1, 9, 1, 4, "Queue depth"),
               choice("mode", ["emulated", "split"])], view, name="toy", live=MachineView(title="PIO"))
@@ -34,14 +33,14 @@ def server(tmp_path_factory):
         yield running
 
 
-@pytest.mark.parametrize("name", [*sorted(path.name for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")), "99_toy.ipynb"])
+@pytest.mark.parametrize("name", [*sorted(path.name for path in NOTEBOOKS.glob("[0-9A][0-9]_*.ipynb")), "99_toy.ipynb"])
 def test_every_control_moves_its_readout(server, name, tmp_path, capsys):
     with lab_server.chromium() as page:
         broken = []
         page.on("pageerror", lambda error: broken.append(str(error)))
         lab_server.run_all(page, server, name)
         assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
-        panels = page.locator(".jp-OutputArea-output .widget-vbox:has(> .widget-html .vmio-card)")
+        panels = page.locator(".vmio-panel")
         times = []
         for at in range(panels.count()):
             panel = panels.nth(at)
@@ -49,11 +48,12 @@ def test_every_control_moves_its_readout(server, name, tmp_path, capsys):
             for number in range(sliders.count()):
                 one = sliders.nth(number)
                 took = [lab_server.press(page, one, key, panel) for key in ("ArrowRight", "ArrowLeft")]
-                assert any(took), f"{name}: slider {number} of panel {at} changes nothing in the readout"
+                label = one.get_attribute("aria-label")
+                assert any(took) or lab_server.excused(panel, label), f"{name}: slider {number}, {label}, of panel {at} changes nothing"
                 times += [ms for ms in took if ms]
             for what, acts in lab_server.other_controls(panel):
                 moved = [lab_server.changes(page, panel, act) for act in acts]
-                assert any(moved), f"{name}: {what} of panel {at} changes nothing in the readout"
+                assert any(moved) or lab_server.excused(panel, what), f"{name}: {what} of panel {at} changes nothing"
             assert not lab_server.nameless(panel), f"{name}: panel {at} has something without a name"
             words = panel.locator(".vmio-readout").get_attribute("id")
             pictures = panel.locator(".vmio-figures svg")

@@ -12,10 +12,11 @@ pytestmark = pytest.mark.browser
 
 FOLDER = lab_server.ROOT / "docs" / "pictures"
 MODES = ("emulated", "split", "passthrough")
-# As a file of its own: on white, with its words for those who hear it, and without what only moves.
+# As a file of its own: on white, with its words for those who hear it, without what only moves, and without what depends on this computer's fonts.
 TAKE = """svg => {
     const copy = svg.cloneNode(true);
     copy.querySelectorAll('.vmio-dots').forEach(one => one.remove());
+    copy.querySelectorAll('[textLength]').forEach(one => ['textLength', 'lengthAdjust'].forEach(name => one.removeAttribute(name)));
     copy.setAttribute('style', 'background:#fff');
     copy.setAttribute('width', '900');
     return new XMLSerializer().serializeToString(copy);

@@ -53,14 +53,14 @@ class Verdict(NamedTuple):
                 f"{self.outcomes:6,} outcomes  {verdict}")
 
 
-def run(name, life, operations, seed=1, patience=PATIENCE, most_findings=None):
+def run(name, life, operations, seed=1, patience=PATIENCE, max_findings=None):
     """`operations` of the part; a life that ends in an exception is recorded, and the next one begins.
 
-    With `most_findings` the run ends after so many different ones.
+    With `max_findings` the run ends after so many different ones.
     """
     outcomes, findings, digest, done = set(), {}, hashlib.sha256(), 0
     began, number = time.perf_counter(), 0
-    while done < operations and (most_findings is None or len(findings) < most_findings):
+    while done < operations and (max_findings is None or len(findings) < max_findings):
         before = done
 
         def note(outcome):

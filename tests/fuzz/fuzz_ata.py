@@ -3,12 +3,12 @@
 import struct
 
 from tests.fuzz.engine import number
-from tests.property.test_chips_ata import COMMANDS, RAM, SECTORS, Fence, Rig
+from tests.ata_rig import COMMANDS, RAM, SECTORS, Fence, Rig
 from vmio.machine.bus import BadAccess
 
 TABLE = 0x8000
 KINDS = ("task",) * 6 + ("start", "register") * 3 + ("transfer", "prd", "settle", "ins", "outs") * 2 + ("control", "geometry")
-MOST_TOUCHES = 512 + 4 * SECTORS        # of memory in one action: a whole table, and the pieces of all sectors
+MAX_TOUCHES = 512 + 4 * SECTORS        # of memory in one action: a whole table, and the pieces of all sectors
 
 
 class Machine(Rig):
@@ -109,7 +109,7 @@ class Machine(Rig):
         """Nothing grows or goes on without end, and nothing leaves the window."""
         assert len(self.queue) < 400, "requests without end"
         assert len(self.first.clock._heap) < 200, "timers without end"
-        assert self.fence.touches <= MOST_TOUCHES, "a table without end"
+        assert self.fence.touches <= MAX_TOUCHES, "a table without end"
         self.fence.touches = 0
         engine = self.first.dma
         if engine.segments:     # a transfer is on its way: its table has room for all of it

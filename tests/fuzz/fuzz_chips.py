@@ -1,10 +1,11 @@
 """Every chip on the board, through the ports of a vCPU, while time passes."""
 
 from tests.fuzz.engine import number
-from tests.property.test_board import PORTS, machine
+from tests.board_rig import DISK, PORTS, machine
+from vmio import modes
 from vmio.drivers import pic
+from vmio.drivers.ata import AtaDriver
 from vmio.drivers.uart import UartDriver
-from vmio.hypervisor.host import Host
 
 # What drivers write: good words for each chip, by port.
 GOOD = {0x20: (0x11, 0x20, 0x0A, 0x0B, 0x68, 0x60), 0x21: (0x20, 4, 1, 0, 0xFF), 0x43: (0x34, 0x36, 0xB6, 0, 0xC2, 0xE2, 0x30),
@@ -21,7 +22,7 @@ class Machine:
     """Two boards in one host; the second is the neighbour's, and must not notice."""
 
     def __init__(self, dice):
-        self.host = Host(memory_mib=16)
+        self.host = modes.Machine(memory_mib=16).host
         self.guest, self.board = machine(self.host)
         self.other, board = machine(self.host)
         self.other.cpu.write(0x1000, b"canary")
@@ -79,6 +80,9 @@ class Machine:
             uart.init()
             board.uart.sent.clear()
             uart.write(b"alive")
+            disk = AtaDriver(cpu)
+            yield from disk.init()
+            yield from disk.read(0, 1, 0x8000)
             yield from cpu.pay()
         self.host.run((guest.cpu, honest))
-        assert bytes(board.uart.sent) == b"alive"
+        assert bytes(board.uart.sent) == b"alive" and guest.cpu.read(0x8000, 512) == DISK[:512]

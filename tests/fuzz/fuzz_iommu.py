@@ -3,7 +3,7 @@
 import struct
 
 from tests.fuzz.engine import number
-from vmio.hypervisor.host import Host
+from vmio import modes
 from vmio.machine.pagetable import TranslationFault
 from vmio.passthrough.iommu import interrupts, structures
 from vmio.passthrough.iommu.remapper import Remapper
@@ -42,7 +42,7 @@ CANARY = b"iommu canary".ljust(4096, b"!")
 
 class Machine:
     def __init__(self, dice):
-        host = Host(memory_mib=8)
+        host = modes.Machine(memory_mib=8).host
         self.guest, self.neighbour = host.guest(ram_mib=1), host.guest(ram_mib=1)
         self.neighbour.memory.write(0, CANARY)
         self.memory, self.raised = self.guest.memory, []

@@ -4,8 +4,8 @@ from tests.fuzz import fuzz_chips, fuzz_storvsp, fuzz_vmbus, fuzz_vpci
 from tests.fuzz.engine import bruised, number
 from tests.fuzz.machine_guests import OURS, SUBCHANNELS, World, whole
 from tests.passthrough_rig import MMIO
-from tests.property.test_board import PORTS
-from tests.property.test_vpci_hostile import act
+from tests.board_rig import PORTS
+from tests.fuzz.vpci_acts import act
 from vmio.hypervisor.hyperv import tlfs
 from vmio.hypervisor.inflight import InFlight
 from vmio.vmbus.bus.packets import RingCorrupt
@@ -16,7 +16,7 @@ LIFE, WEIGHT = 60, 10               # an action takes as long as ten of another 
 BATCH = 5                           # actions between two requests of the neighbour's
 KINDS = (("ports",) * 4 + ("memory", "msr", "hypercall", "message", "protocol") * 3 + ("srb", "say", "device") * 6
          + ("torn", "wait", "masked", "bad", "close", "reset", "lend", "destroy"))
-MSRS = (*fuzz_vmbus.MSRS, tlfs.VP_ASSIST_PAGE, 0x80B, tlfs.VP_INDEX, tlfs.TIME_REF_COUNT)
+MSRS = (*fuzz_vmbus.MSRS, tlfs.VP_ASSIST_PAGE, 0x80B, tlfs.VP_INDEX, tlfs.TIME_REF_COUNT, tlfs.TSC_FREQUENCY)
 ADDRESSES = (0x10_0000, 0x20_0000, 0x40_0000 - 8, 0x40_0000, MMIO, MMIO + 0x1000, MMIO + 0x2000, MMIO + 0x1_0000, 0xFEE0_0000,
              (1 << 48) - 8)
 
@@ -204,7 +204,7 @@ class Machine:
     def lend(self, dice):
         """The host takes the device back, or asks for it, or gives it again."""
         lent = self.attacker.lent
-        if lent.over:
+        if lent.ended:
             self.attacker.lend(dice.choice(("injected", "posted")))
             return "lent"
         if dice.random() < 0.5:
@@ -216,7 +216,7 @@ class Machine:
         """It ends, and another gets what it had."""
         self.attacker.destroy()
         assert self.world.held == self.before, "pages that a guest took along"
-        assert self.attacker.lent.over and not self.world.lending.router._guests.keys() - self.theirs()
+        assert self.attacker.lent.ended and not self.world.lending.router._guests.keys() - self.theirs()
         self.attacker = self.world.party(0)
         self.attacker.run((self.attacker, self.attacker.connect))
         return self.honest(self.own_bytes)
@@ -232,12 +232,12 @@ class Machine:
         server, vsp, guest = attacker.server, attacker.vsp, attacker.guest
         assert len(host.env._queue) < 400 and len(guest.clock._heap) < 300, "events without end"
         assert len(server._port.queue) <= 16 and len(server._outgoing) < 100 and len(server.channels) <= 2047
-        assert all(len(queue) <= 16 for synic in guest.enlightened.synics for queue in synic.queues)
+        assert all(len(queue) <= 16 + tlfs.STIMERS for synic in guest.enlightened.synics for queue in synic.queues)
         assert all(isinstance(flight, InFlight) and len(flight) <= 8 * (1 + SUBCHANNELS) for flight in (
             vsp.under_way, *(c.worker.under_way for c in (vsp, *vsp.subchannels) if c.worker is not None)))
         assert all(len(c.worker._backlog) <= 8 for c in (vsp, *vsp.subchannels) if c.worker is not None)
-        assert len(attacker.cpu.table.rows) < 3000 and len(vsp.bounce.made) <= vsp.bounce.most
-        assert self.world.held - self.used <= vsp.bounce.most + 16, "host memory without end"
+        assert len(attacker.cpu.table.rows) < 3000 and len(vsp.bounce.made) <= vsp.bounce.max_pages
+        assert self.world.held - self.used <= vsp.bounce.max_pages + 16, "host memory without end"
         noticed = self.neighbour.cpu.spurious - self.quiet, dict(self.neighbour.server.refused), self.neighbour.vsp.corrupt
         assert noticed == (0, {}, 0), noticed
 

@@ -1,7 +1,7 @@
 """The NVMe controller: registers, doorbells, commands, PRP lists; its DMA is fenced in, around the fence secrets."""
 
 from tests.fuzz.engine import number
-from tests.property.test_nvme_hostile import SECRET, WINDOW, Prison
+from tests.fuzz.nvme_prison import SECRET, WINDOW, Prison
 from vmio.machine.bus import BadAccess
 
 IO = (0, 1, 1, 2, 2, 2, 5, 8, 9, 0xC, 0x19)

@@ -3,7 +3,7 @@
 import base64
 
 from tests.fuzz.engine import number
-from tests.property.test_board import PORTS
+from tests.board_rig import PORTS
 from vmio.oracle.qtest import Door
 
 WORDS = ("", "0x", "-1", "1.5", "banana", "0xFFFFFFFFFFFFFFFFFF", "99999999999999999999", "0b11", "1_000", "é", "\0", "%s",
@@ -105,7 +105,7 @@ class Machine:
 
     def __init__(self, dice):
         self.door = Door(b"sector01" * 64 * 64, memory_mib=1, devices=("edu", "intel-iommu"))
-        self.door.most_timers = 1000
+        self.door.max_timers = 1000
         self.other = Door(memory_mib=1)
         self.other.guest.memory.write(0x2000, b"canary")
 

@@ -3,7 +3,7 @@
 import struct
 
 from tests.fuzz.engine import bruised, number
-from vmio.hypervisor.host import Host
+from vmio import modes
 from vmio.machine.window import Window
 from vmio.vmbus.bus.channel import ChannelEnd
 from vmio.vmbus.bus.packets import KINDS as KINDS_OF_RECORD
@@ -32,7 +32,7 @@ class Machine:
     """`out` carries the guest's records, `back` the host's."""
 
     def __init__(self, dice):
-        host = Host(memory_mib=6)
+        host = modes.Machine(memory_mib=6).host
         self.guest = host.guest(ram_mib=2)
         for page in range(1, 4 * PAGES, 2):
             self.guest.memory.write(page << 12, CANARY)

@@ -144,7 +144,7 @@ class Machine:
         memory = dice.choice((rig.out, rig.back))
         memory.store32(dice.choice((WRITE, READ)), dice.choice((8 * dice.randrange(1600), number(dice, 32))))
         memory.write(DATA + 8 * dice.randrange(1000), dice.randbytes(64))
-        rig.vsp.signalled()
+        rig._signal()
         rig.host.env.run()
         found = len(rig.errors)
         self.reopen()

@@ -2,24 +2,26 @@
 
 from tests.echo_device import EchoDevice, offer
 from tests.fuzz.engine import bruised, nearly, number
-from tests.property.test_vmbus_hostile import FIRST, LIMIT, echo_all
+from tests.fuzz.echoes import FIRST, LIMIT, echo_all
 from tests.raw_guest import RawGuest, machine
+from vmio import modes
 from vmio.hypervisor.guest import GuestFault
-from vmio.hypervisor.host import Host
 from vmio.hypervisor.hyperv import tlfs
 from vmio.vmbus.bus import messages as m
 
 MSRS = (tlfs.SCONTROL, tlfs.SIMP, tlfs.SIEFP, tlfs.EOM, tlfs.EOI, tlfs.SINT0 + 2, tlfs.SINT0 + 5, tlfs.HYPERCALL,
-        tlfs.GUEST_OS_ID, tlfs.SIMP, tlfs.SIEFP)
-WORDS = (0, 1, 0xF3, 0x100F3, 0x20_0001, 0x20_1001, 0x10_1001, 0xFFFF_F001)
+        tlfs.GUEST_OS_ID, tlfs.SIMP, tlfs.SIEFP, tlfs.REFERENCE_TSC, tlfs.TSC_INVARIANT_CONTROL, tlfs.STIMER0_CONFIG, tlfs.STIMER0_CONFIG + 1)
+TIMERS = (0xB, 0x2000F, 0x1ED9, 0x1EDB, 0x1EDF, 0x1F3B, 0x105B)   # messages to SINT 0 and 2, vectors EDh, F3h and 5
+WORDS = (0, 1, 0xF3, 0x100F3, 0x20_0001, 0x20_1001, 0x10_1001, 0xFFFF_F001, *TIMERS)
 RINGS = {1: (7, 8, 4), 2: (8, 32, 2)}       # relid -> GPADL, pages, downstream page
 
 
-MOST_PAGES, MOST_GPADLS = 120, 5            # that this guest may lend: few, so that it comes to the end of them
+MONITOR = 0x3E_1000                         # where this guest has its monitor page
+MAX_PAGES, MAX_GPADLS = 120, 5            # that this guest may lend: few, so that it comes to the end of them
 STRANGE_PAGES = (0, 0x101, 0x102, 0x103, 0x3FF, 0x400, 0x500, 1 << 52, (1 << 64) - 1, FIRST)
 CANARY = b"canary" * 1000
-KINDS = (("post",) * 9 + ("wait",) * 5 + ("signal", "store") * 3 + ("hypercall", "open") * 2
-         + ("flood", "hoard", "msr", "rescind", "again"))
+KINDS = (("post",) * 9 + ("wait",) * 5 + ("signal", "store", "bit") * 3 + ("hypercall", "open") * 2
+         + ("flood", "hoard", "msr", "timer", "rescind", "again"))
 
 
 def pages_of(relid):
@@ -43,7 +45,7 @@ def right(dice):
                           "byte_count": pages * 4096, "pages": tuple(range(first, first + min(pages, m.HEADER_PAGES)))}),
         (m.GPADL_BODY, {"number": 1, "gpadl": handle, "pages": tuple(range(first + m.HEADER_PAGES, first + pages))}),
         (m.INITIATE_CONTACT, {"version": dice.choice(m.LINUX_VERSIONS)}),
-        (m.INITIATE_CONTACT, {"version": m.V5_3}), (m.UNLOAD, {})))
+        (m.INITIATE_CONTACT, {"version": m.V5_3, "monitor_page1": MONITOR - 4096, "monitor_page2": MONITOR}), (m.UNLOAD, {})))
 
 
 def message(dice):
@@ -59,12 +61,15 @@ class Machine:
     """A guest with two devices, whose channels an honest start may have opened; a neighbour with one."""
 
     def __init__(self, dice):
-        self.host, self.guest, self.server = machine(Host(memory_mib=16))
-        self.devices = [offer(self.server, EchoDevice(self.host, n)) for n in (1, 2)]
+        self.host, self.guest, self.server = machine(modes.Machine(memory_mib=16).host)
+        self.devices = [EchoDevice(self.host, n) for n in (1, 2)]
+        for device in self.devices:
+            device.monitor_latency = 200 * dice.randrange(1, 4)
+            offer(self.server, device)
         _, self.neighbour, self.quiet = machine(self.host)
         self.own = offer(self.quiet, EchoDevice(self.host, 3))
         self.neighbour.memory.write(0x3C_0000, CANARY)
-        self.server.gpadls._most_pages, self.server.gpadls._most = MOST_PAGES, MOST_GPADLS
+        self.server.gpadls._max_pages, self.server.gpadls._max_gpadls = MAX_PAGES, MAX_GPADLS
         self.raw = RawGuest(self.guest.cpu)
         if dice.random() < 0.9:
             self.run(self.begin)
@@ -81,7 +86,7 @@ class Machine:
 
     def begin(self, cpu):
         """What an honest guest does first."""
-        yield from self.raw.connect()
+        yield from self.raw.connect(monitor_page1=MONITOR - 4096, monitor_page2=MONITOR)
         for relid, (handle, pages, downstream) in RINGS.items():
             yield from self.raw.say(*m.gpadl_messages(relid, handle, pages_of(relid)),
                                     m.OPENCHANNEL.pack(relid=relid, gpadl=handle, downstream_page=downstream))
@@ -140,6 +145,11 @@ class Machine:
                 page, word = dice.randrange(40), dice.randrange(1024)
             cpu.store(FIRST * 4096 + 4096 * page + 4 * word, 4, value)
             outcome = page if word < 17 else -1, word if word < 17 else -1
+        elif kind == "bit":                     # in the monitor page, mostly one that means something
+            word = dice.choice((8, 8, 8, 0, 12, 16, 0x240, 0x440, 4 * dice.randrange(1024)))
+            value = dice.choice((1, 2, 3, 0, 0xFFFF_FFFF, number(dice, 32)))
+            cpu.store(MONITOR + word, 4, value)
+            outcome = word if word < 20 else -1, value
         elif kind == "msr":
             msr = dice.choice(MSRS)
             value = dice.choice(WORDS) if dice.random() < 0.7 else number(dice, 64)
@@ -148,6 +158,12 @@ class Machine:
                 cpu.rdmsr(msr)
             else:
                 cpu.wrmsr(msr, value)
+        elif kind == "timer":                   # armed, by vectors and messages, for the past and for soon, once and again
+            timer = tlfs.STIMER0_CONFIG + 2 * dice.randrange(tlfs.STIMERS)
+            config, count = dice.choice(TIMERS), dice.choice((1, 100, cpu.now // 100 + 50, number(dice, 64)))
+            cpu.wrmsr(timer, config)
+            cpu.wrmsr(timer + 1, count)
+            outcome = config,
         elif kind == "rescind":
             relid = dice.choice((1, 2)) if dice.random() < 0.1 else 0
             if relid in self.server.channels:
@@ -193,8 +209,8 @@ class Machine:
         server, guest = self.server, self.guest
         table, ports = server.gpadls, guest.enlightened.event_ports
         assert len(server._outgoing) < 2500 and len(server._port.queue) <= 16
-        assert table.pages == sum(gpadl.cost for gpadl in table.by_handle.values()) <= MOST_PAGES
-        assert len(table.by_handle) <= MOST_GPADLS
+        assert table.pages == sum(gpadl.cost for gpadl in table.by_handle.values()) <= MAX_PAGES
+        assert len(table.by_handle) <= MAX_GPADLS
         for gpadl in table.by_handle.values():
             assert len(gpadl.words) <= gpadl.words_declared
             pages = [page for each in gpadl.ranges or () for page in each.pages]
@@ -207,6 +223,10 @@ class Machine:
                 assert channel.announced and channel.ring.relid == channel.relid, "somebody else's GPADL, or channel"
             if channel.in_use:
                 assert table.by_handle.get(channel.ring.handle) is channel.ring, "torn down, and the device still uses it"
+        monitor = server.monitor
+        assert monitor.page is None or monitor.page % 4096 == 0 and monitor.page < guest.ram, "a page that isn't the guest's"
+        assert len(monitor.due) <= 2 and all(channel.monitor_id == n for n, channel in monitor.channels.items())
+        assert (guest.polled_by is None) == (monitor.page is None)
         live = {channel.connection_id for channel in server.channels.values() if channel.end is not None}
         assert set(ports) == live, "a signal to a channel that is closed"
 
@@ -220,7 +240,7 @@ class Machine:
         *_, found = self.run(noise, (self.neighbour.cpu, echo_all(self.quiet, 10)))
         assert found == 1 and self.own.echoed == 10 and not self.quiet.refused
         assert self.neighbour.memory.read(0x3C_0000, len(CANARY)) == CANARY
-        self.server.gpadls._most_pages, self.server.gpadls._most = 10_000, 100
+        self.server.gpadls._max_pages, self.server.gpadls._max_gpadls = 10_000, 100
         self.guest.enlightened.reset()
         left = len([c for c in self.server.channels.values() if c.state.value != "rescinded"])
         found, = self.host.run((self.guest.cpu, echo_all(self.server, 2)), limit_ns=LIMIT)

@@ -2,7 +2,7 @@
 
 from tests.fuzz.engine import bruised, nearly, number
 from tests.passthrough_rig import BUFFER, MMIO, Rig
-from tests.property.test_vpci_hostile import PARTS, SECRET, SECTORS, act, begun, honest
+from tests.fuzz.vpci_acts import PARTS, SECRET, SECTORS, act, begun, honest
 from vmio.drivers.errors import DriverError
 from vmio.hypervisor.guest import GuestFault
 from vmio.hypervisor.host import GuestTimeout
@@ -122,7 +122,7 @@ class Machine:
                 raise
             return kind, type(error).__name__, str(error)[:20]
         said = int.from_bytes(one[1][:4], "little") if one[0] == "say" else one[1] if one[0] == "host" else 0
-        return kind, said, self.mine.device.read(0x1C, 4), len(self.rig.router.owners), self.lent.over
+        return kind, said, self.mine.device.read(0x1C, 4), len(self.rig.router.owners), self.lent.ended
 
     def acted(self, cpu, one):
         yield from act(self.rig, self.lent, self.bus, self.disk, one)

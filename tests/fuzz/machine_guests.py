@@ -1,5 +1,6 @@
 """Two guests with everything on one host, for `fuzz_machine`: a board, a bus with a split disk, a passed-through function."""
 
+from tests import guests
 from tests.passthrough_rig import BUFFER, LIMIT, MMIO, disk_of
 from vmio.devices.ata.disk import AtaDisk
 from vmio.devices.board import Board
@@ -12,14 +13,13 @@ from vmio.host.drr import DeficitRoundRobin
 from vmio.host.nvme import AssignableNvme
 from vmio.host.physical import PhysicalDisk
 from vmio.hypervisor.guest import GuestFault
-from vmio.hypervisor.host import GuestTimeout, Host
-from vmio.hypervisor.hyperv.hypercalls import enable_enlightenments
+from vmio.hypervisor.faults import GuestTimeout
 from vmio.machine.memory import PAGE
 from vmio.machine.storage import Image
+from vmio.modes import Machine
 from vmio.passthrough import virtual
 from vmio.passthrough.assignment import assign
 from vmio.vmbus.bus.messages import SCSI_CLASS
-from vmio.vmbus.bus.server import VmbusServer
 from vmio.vmbus.storage.scsi import ScsiTarget
 from vmio.vmbus.storage.storvsp import StorVsp
 
@@ -39,10 +39,8 @@ class Party:
 
     def __init__(self, world, name, backend, image, function, marker):
         self.world, self.host, self.marker, self.function = world, world.host, marker, function
-        self.guest = guest = world.host.guest(name, RAM_MIB, vcpus=2)
-        self.cpu = guest.cpu
-        enable_enlightenments(guest)
-        self.server = VmbusServer(guest)
+        guest, self.server = guests.on_a_bus(world.host, name, RAM_MIB, vcpus=2)
+        self.guest, self.cpu = guest, guest.cpu
         self.vsp = StorVsp(world.host, guest, {0: (ScsiTarget(SECTORS), backend)}, batch=4, queue_depth=8,
                            max_subchannels=SUBCHANNELS)
         self.vsp.offer(self.server)
@@ -51,15 +49,15 @@ class Party:
         self.lend()
         self.client = self.disk = self.bus = self.own = None
 
-    def _time(self, kind, sectors, done):
-        if kind in ("buffer", "reset"):
+    def _time(self, op, sectors, done):
+        if op in ("buffer", "reset"):
             done()
         else:
-            self.guest.clock.call_later(self.host.costs.disk_ns(kind, sectors), done)
+            self.guest.clock.call_later(self.host.costs.disk_ns(op, sectors), done)
 
     def lend(self, way="injected"):
         """The virtual function, if it isn't lent."""
-        if self.lent is None or self.lent.over:
+        if self.lent is None or self.lent.ended:
             self.lent = assign(self.function, self.guest, self.server, self.world.lending.router, interrupts=way, inherit=True)
 
     def connect(self, cpu):
@@ -116,7 +114,7 @@ class Party:
         self.settle()
         assert not any(channel.in_use for channel in self.server.channels.values()), "a channel that never closes"
         assert self.vsp.in_flight == 0 and not self.server.gpadls.by_handle and self.server.gpadls.pages == 0
-        assert len(self.server.channels) == 1 + (not self.lent.over), "relids that nobody gives back"
+        assert len(self.server.channels) == 1 + (not self.lent.ended), "relids that nobody gives back"
         assert self.guest.enlightened.event_ports == {} and len(self.vsp.bounce._free) == len(self.vsp.bounce.made)
 
     def settle(self):
@@ -127,7 +125,7 @@ class Party:
 
     def destroy(self):
         """Reset, take back, destroy."""
-        if not self.lent.over:
+        if not self.lent.ended:
             self.lent.take_back()
         self.off()
         self.guest.destroy()
@@ -138,7 +136,7 @@ class World:
     """The host: a disk of its own cut in slices, another whose functions are lent, canaries in what is nobody's."""
 
     def __init__(self):
-        self.host = host = Host(memory_mib=48)
+        self.host = host = Machine(memory_mib=48).host
         self.media = [[Image.open(whole(marker)) for marker in (OURS, THEIRS)] for _ in range(3)]
         split, lent, self.ata = self.media
         self.physical = PhysicalDisk(host, split, entries=64, scheduler=DeficitRoundRobin(), depth=4)

@@ -14,7 +14,7 @@ SEEDS = {"chips": (2, 1), "vpci": (2, 3)}      # those that find most of them so
 def test_a_planted_bug_is_found(part, where, right, wrong):
     with planted(where, right, wrong):
         for seed in SEEDS.get(part, (1, 2, 3)):
-            if run(part, life_of(part), 5000, seed, most_findings=1).findings:
+            if run(part, life_of(part), 5000, seed, max_findings=1).findings:
                 return
     raise AssertionError(f"{where} without {right!r}: nobody noticed")
 
@@ -27,5 +27,5 @@ def test_each_part_has_its_bugs_and_the_product_is_whole_again():
         with planted(where, right, wrong):      # what was to be replaced stands there as before
             pass
     with pytest.raises(ValueError, match="choose another bug"):
-        with planted("vmio.oracle.qtest:_length", "no such words", ""):
+        with planted("vmio.oracle.words:length_of", "no such words", ""):
             pass

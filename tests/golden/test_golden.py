@@ -21,7 +21,7 @@ def test_scripted_trace(name, tmp_path):
     trace = json.loads(data.path(f"golden/{name}.json").read_text())
     has_disk = any("disk.img" in arg for arg in trace["args"])
     drive = disk_image(tmp_path, "scripted") if has_disk else None
-    devices = [name for name in ("edu", "intel-iommu") if any(arg.split(",")[0] == name for arg in trace["args"])]
+    devices = [name for name in ("edu", "intel-iommu", "tulip") if any(arg.split(",")[0] == name for arg in trace["args"])]
     door = Door(drive=drive, memory_mib=32 if trace["machine"] == "q35" else 16, devices=devices)
     if not name.startswith("pit_"):
         door.answer("outb 0x43 0x30")   # what the recorder did before it began

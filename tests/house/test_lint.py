@@ -1,5 +1,6 @@
 """The linter and the type checker find nothing; what they look for, and why, says pyproject.toml."""
 
+import ast
 import importlib.util
 import os
 import subprocess
@@ -42,18 +43,39 @@ def test_the_linter_sees(tmp_path, mistake, found):
     assert status == 1 and f"wrong.py:{found} " in text
 
 
-# Only grows.
-TYPED = {"vmio.machine", "vmio.hypervisor", "vmio.host", "vmio.modes", "vmio.experiments.params", "vmio.experiments.disk_params"}
-
-
 def test_the_type_checker_finds_nothing(tmp_path):
     text, status = said("mypy", "--cache-dir", str(tmp_path))
     assert text.startswith("Success: no issues found in ") and status == 0, text
 
 
-def test_the_type_checker_looks_at_the_rooms_that_passed_once():
+def test_the_type_checker_looks_at_everything():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mypy"]
-    assert {*settings["packages"], *settings["modules"]} >= TYPED
+    assert settings["packages"] == ["vmio"] and settings["disallow_untyped_defs"] is True
+    assert [override.keys() - {"module", "ignore_missing_imports"} for override in settings["overrides"]] == [set()]
+
+
+def test_every_signature_has_its_types():
+    bare = []
+    for path in sorted((ROOT / "vmio").rglob("*.py")):
+        if "exercises" in path.parts or path.name == "lesson.py":      # students' half a program
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs, node.args.vararg, node.args.kwarg]
+                if node.returns is None or any(one.annotation is None for one in given if one and one.arg not in ("self", "cls")):
+                    bare.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}")
+    assert bare == []
+
+
+# How often the lower rooms say `Any` in 1,000 lines: where really anything goes (a request's tag), and where a type is still missing.
+MOST_ANY = {"machine": 8, "hypervisor": 13, "devices": 5, "vmbus": 9, "hardware": 6, "passthrough": 10, "drivers": 25, "host": 19, "modes": 34}
+
+
+@pytest.mark.parametrize("room", MOST_ANY)
+def test_types_say_any_less_and_less_often(room):
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "vmio" / room).rglob("*.py")]
+    said = sum(isinstance(node, ast.Name) and node.id == "Any" for text in texts for node in ast.walk(ast.parse(text)))
+    assert 1000 * said <= MOST_ANY[room] * sum(text.count("\n") for text in texts)
 
 
 def test_the_type_checker_sees_a_body_without_annotations(tmp_path):

@@ -41,7 +41,8 @@ class DoorNvme(Door):
 
     def close(self):
         """Let go of the drive."""
-        self.image.close()
+        for image in self.images:
+            image.close()
 
 
 class Side:

@@ -34,14 +34,17 @@ class Qemu:
     """One QEMU process; `answer(line)` is that of `vmio.oracle.qtest.Door`."""
 
     def __init__(self, serial, drive=None):
-        """`serial` is the file for what COM1 sends; `drive` the primary master's image, which stays as it is."""
+        """`serial` is the file for what COM1 sends; `drive` the image of the primary master, or a list of the images of
+
+        the primary master and slave and the secondary ones.  They stay as they are.
+        """
         arguments = ["-machine", "pc", "-accel", "tcg", "-S", "-nodefaults", "-display", "none", "-m", "16",
                      "-rtc", f"base={RTC_BASE},clock=vm", "-qtest", "stdio", "-qtest-log", "none",
                      "-chardev", f"file,id=c0,path={serial}", "-serial", "chardev:c0"]
-        if drive:
-            arguments += ["-drive", f"if=none,id=d0,file={drive},format=raw,snapshot=on,file.locking=off",
-                          "-device", "ide-hd,drive=d0,bus=ide.0,unit=0,serial=VMIO0001,model=VMIO ORACLE DISK,ver=1.0,"
-                          "cyls=2,heads=16,secs=63"]
+        for n, file in enumerate(drive if isinstance(drive, list) else [drive] if drive else []):
+            arguments += ["-drive", f"if=none,id=d{n},file={file},format=raw,snapshot=on,file.locking=off",
+                          "-device", f"ide-hd,drive=d{n},bus=ide.{n >> 1},unit={n & 1},serial=VMIO000{n + 1},"
+                          "model=VMIO ORACLE DISK,ver=1.0,cyls=2,heads=16,secs=63"]
         self.serial = serial
         self._process = subprocess.Popen([PROGRAM, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                          stderr=subprocess.PIPE)

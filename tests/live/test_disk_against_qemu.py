@@ -1,7 +1,7 @@
 """Random programs for the ATA channels and the bus master, on vmio's board and on a live QEMU.
 
 As in test_against_qemu.py, with a disk as primary master, an empty slave and an
-empty secondary channel.  QEMU's disk works in its own time, so each step waits
+empty secondary channel; or with two disks on the first.  QEMU's disk works in its own time, so each step waits
 until it is done (`Pair.ask_disk`).
 """
 
@@ -30,6 +30,16 @@ def disks(installed, tmp_path_factory):
     image = folder / "disk.img"
     image.write_bytes(b"".join(struct.pack("<I", lba * 0x9E3779B1 & 0xFFFFFFFF) * 128 for lba in range(SECTORS)))
     stable = Stable(folder, image)
+    yield stable
+    stable.close()
+
+
+@pytest.fixture(scope="module")
+def pairs(disks, tmp_path_factory):
+    """As `disks`, with a slave."""
+    image = tmp_path_factory.mktemp("qemu-slave") / "slave.img"
+    image.write_bytes(b"".join(struct.pack("<I", lba * 0x85EBCA6B & 0xFFFFFFFF) * 128 for lba in range(SECTORS)))
+    stable = Stable(disks.folder, [disks.drive, image])
     yield stable
     stable.close()
 
@@ -70,6 +80,7 @@ DMA_IN, DMA_OUT = [0xC8, 0xC9, 0x25], [0xCA, 0xCB, 0x35]
 PLAIN = [0x00, 0x08, 0x10, 0x27, 0x40, 0x42, 0x70, 0x90, 0x91, 0x94, 0x95, 0x98, 0xA1, 0xB0, 0xC6, 0xE0, 0xE3, 0xE5,
          0xE7, 0xEA, 0xEF, 0xF5, 0xF8]
 FEATURES = [0x00, 0x02, 0x03, 0x05, 0x42, 0x55, 0x66, 0x82, 0x85, 0xAA, 0xC2, 0xCC, 0x69, 0x99]
+DIAGNOSE = 0x90               # with DEV = 1: QEMU's runs on device 1 alone, or on nobody; ours on both, as ATA/ATAPI-6 has it
 INITIALIZE_PARAMETERS = 0x91  # with 0 sectors a track QEMU 7.2 divides by zero and dies; ours refuses them
 EXTENDED = {0x24, 0x25, 0x27, 0x29, 0x34, 0x35, 0x39, 0x42, 0xEA}
 
@@ -78,6 +89,8 @@ def task_file(base, opcode, device, sectors, where, cylinder_head_sector, featur
     """The writes that start a command; the 48-bit ones write their registers twice."""
     if opcode == INITIALIZE_PARAMETERS:
         sectors = sectors or 63
+    if opcode == DIAGNOSE:
+        device &= ~0x10
     if device & 0x40:
         head, low = where >> 24 & 15, where & 0xFFFFFF
     else:
@@ -129,7 +142,7 @@ control = st.builds(lambda which, value: singly([f"outb {(0x3F6, 0x376)[which]:#
                     st.sampled_from([0, 0, 2, 4, 6, 8, 0x80, 0x82]))
 any_register = st.builds(lambda which, n, value: singly([f"outb {BASES[which] + n:#x} {value:#x}"]), channel,
                          st.integers(1, 6), byte)
-any_opcode = st.builds(lambda which, opcode: singly([f"outb {BASES[which] + 7:#x} {opcode:#x}"]), channel, byte.filter(lambda opcode: opcode != INITIALIZE_PARAMETERS))
+any_opcode = st.builds(lambda which, opcode: singly([f"outb {BASES[which] + 7:#x} {opcode:#x}"]), channel, byte.filter(lambda opcode: opcode not in (DIAGNOSE, INITIALIZE_PARAMETERS)))
 smart = st.builds(lambda device, feature, sector: singly(
     task_file(0x1F0, 0xB0, device | 0x40, 1, 0xC24F00 | sector, (0, 0, 0), feature)),
     st.just(0xA0), st.sampled_from([0xD0, 0xD1, 0xD2, 0xD4, 0xD5, 0xD6, 0xD8, 0xD8, 0xD9, 0xDA]),
@@ -153,6 +166,20 @@ def test_pio(disks, program):
                         control, reads, reads, data, most=60))
 def test_any_opcode(disks, program):
     compare(disks, [*program, register_reads(0), register_reads(1)])
+
+
+@fixed
+@given(program=programs(*[transfer] * 6, data, reads, command([0xEC, 0xC6, 0xEF, 0xE7, 0x98]), control, most=24))
+def test_two_disks(pairs, program):
+    compare(pairs, [*program, register_reads(0), register_reads(1)])
+
+
+def test_the_diagnostic_of_two_disks(pairs):
+    """Whoever is selected: device 0 answers, DEV is 0.  (Its own registers QEMU leaves alone if device 1 was selected.)"""
+    signature = [f"inb {0x1F0 + n:#x}" for n in (6, 1, 2, 3, 4, 5, 7)]
+    for device in (0xA0, 0xB0, 0xF5):
+        compare(pairs, [singly([f"outb 0x1f6 {device:#x}", "outb 0x1f7 0x90"]), ("now", signature),
+                        singly(["outb 0x1f6 0xf0"]), ("now", signature[2:])][:None if device & 0x10 else 2])
 
 
 # --- bus master ---------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""A walk through NVMe's commands on a live QEMU: what tests/unit/test_nvme_recorded.py replays without one.
+"""A walk through NVMe's commands on a live QEMU: what tests/unit/hardware/test_nvme_recorded.py replays without one.
 
 `VMIO_WRITE=1 python -m pytest tests/live/test_nvme_walk.py` writes the recording anew; otherwise it must still be
 what QEMU says (7.2's; another version may say something else, and the difference is worth a look).

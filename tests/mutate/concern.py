@@ -14,8 +14,9 @@ import pytest
 from tests.mutate import worker
 
 PARTS = (2, 6)     # test files that a mutant meets first, and next: to import all of them takes longer than most tests
-FOLDERS = ("tests/unit", "tests/property", "tests/golden", "tests/attacks")
-NOT_OURS = {"tests/unit/test_mutate.py"}    # it runs this tool
+FOLDERS = ("tests/unit", "tests/property", "tests/golden", "tests/attacks", "tests/fuzz")
+NOT_OURS = {"tests/unit/commands/test_mutate.py",                                    # it runs this tool
+            "tests/fuzz/test_fuzz_sees.py", "tests/fuzz/test_fuzz_states.py"}        # they plant bugs themselves, or play the same
 
 
 class Recorder:
@@ -60,7 +61,7 @@ class Concern:
         helpers = sorted(str(path.relative_to(self.root)) for path in self.root.glob("tests/*.py"))
         shared = "".join(map(self.digest, ["conftest.py", *helpers]))
         there = [str(path.relative_to(self.root)) for folder in FOLDERS
-                 for path in sorted((self.root / folder).glob("test_*.py"))]
+                 for path in sorted((self.root / folder).rglob("test_*.py"))]
         there = [name for name in there if name not in NOT_OURS]
         self.files = {name: self.files[name] for name in there if name in self.files}
         stale = [name for name in there if not self._holds(self.files.get(name), name, shared)]
@@ -92,12 +93,12 @@ class Concern:
                     self.by_function.setdefault(call, set()).add(name)
                     self.by_module.setdefault(call.rpartition(":")[0], set()).add(name)
 
-    def choose(self, path, starts, most_s):
+    def choose(self, path, starts, max_s):
         """[(test names, seconds they took), ...] for a mutant in the function that starts in that line, 0 for none.
 
         Tests that call the function; for a module's own lines, those in files that import it, then those that call into
         it or into who imports it.  Those that call the fewest functions come first: what they say is said about few.
-        No more than `most_s` seconds in all; in parts, for most mutants meet a test that notices in the first.
+        No more than `max_s` seconds in all; in parts, for most mutants meet a test that notices in the first.
         """
         names, near = self.by_function.get(f"{path}:{starts}", set()) if starts else set(), set()
         if not names:
@@ -106,7 +107,7 @@ class Concern:
                                *(self.by_module.get(user, ()) for user in self._users(path, "vmio")))
         chosen, spent = {}, 0.0
         for name in sorted(names, key=lambda name: (name not in near, self.tests[name][1] + 100 * self.tests[name][0], name)):
-            if spent + self.tests[name][0] <= most_s:
+            if spent + self.tests[name][0] <= max_s:
                 chosen.setdefault(name.split("::")[0], []).append(name)
                 spent += self.tests[name][0]
         files, parts = iter(chosen.values()), []

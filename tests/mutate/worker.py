@@ -18,7 +18,7 @@ import pytest
 import simpy  # noqa: F401
 
 LEAVES_OUT = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".hypothesis", ".pytest_cache", "node_modules")
-MOST_MEMORY = 4 << 30     # bytes a child may have: a mutant may ask for more and more
+MAX_MEMORY = 4 << 30     # bytes a child may have: a mutant may ask for more and more
 KILLED, SURVIVED, TIMEOUT = "killed", "survived", "timeout"
 
 
@@ -105,7 +105,7 @@ def _collect(pipe, timeout_s):
 
 def _pytest(folder, files, plugin, answer, pipe, options):
     os.setpgid(0, 0)
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
     silent = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
         os.dup2(silent, stream)

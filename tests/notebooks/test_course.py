@@ -11,7 +11,7 @@ pytest.importorskip("nbformat")
 pytest.importorskip("ipywidgets")
 
 from vmio import data
-from vmio.lessons import build, percent
+from vmio.lessons import build, glossary, percent
 from vmio.lessons.course import BEGIN, COURSE, END, Course, Lesson
 
 ROOT = build.NOTEBOOKS.parent
@@ -28,7 +28,8 @@ def words(name, course=COURSE):
 def test_the_index_and_the_folders_name_the_same_lessons():
     assert sorted(NAMES) == list(SOURCE)
     assert all((data.LESSONS / name / "panel.py").exists() for name in NAMES)
-    assert [COURSE.notebook(name)[:3] for name in NAMES] == [f"{number:02}_" for number in range(len(NAMES))]
+    assert [COURSE.notebook(name)[:3] for name in NAMES] == [*(f"{number:02}_" for number in range(len(COURSE.row))),
+                                                           *(f"A{number}_" for number in range(1, len(NAMES) - len(COURSE.row) + 1))]
 
 
 def test_each_leads_back_and_on():
@@ -36,7 +37,14 @@ def test_each_leads_back_and_on():
     assert words("start_here").endswith("\n\n[Next: 01 · Trap an instruction](01_trap_an_instruction.ipynb)")
     assert words("split_a_driver").endswith(
         "\n\n[Back: 02 · Emulate a device](02_emulate_a_device.ipynb) · [Next: 04 · Fill a ring](04_fill_a_ring.ipynb)")
-    assert words(NAMES[-1]).endswith(f"{COURSE.link(NAMES[-2], 'Back: ')} · [To the beginning: 00 · Start here](00_start_here.ipynb)")
+    assert words(COURSE.row[-1]).endswith(f"{COURSE.link(COURSE.row[-2], 'Back: ')} · [To the beginning: 00 · Start here](00_start_here.ipynb)")
+
+
+def test_an_appendix_is_reached_from_the_lesson_that_it_belongs_to_and_leads_back():
+    for one in COURSE.lessons[len(COURSE.row):]:
+        home = one.needs[-1]
+        assert one.appendix and f"({COURSE.notebook(one.name)})" in words(home)
+        assert words(one.name).endswith(f"{COURSE.link(home, 'Back: ')} · [To the beginning: 00 · Start here](00_start_here.ipynb)")
 
 
 def test_each_says_what_it_is_called_and_how_long_it_takes():
@@ -100,7 +108,7 @@ def test_lessons_have_one_form():
         assert places == sorted(places), f"{name}: {heads}"
 
 
-NUMBERED = re.compile(r"\blessons? \d|\b\d\d_(?:" + "|".join(NAMES) + r")\b|\blesson\d", re.I)
+NUMBERED = re.compile(r"\blessons? A?\d|\b[A\d]\d_(?:" + "|".join(NAMES) + r")\b|\blesson\d", re.I)
 MADE = ("notebooks/", "CHANGELOG.md", "tests/notebooks/test_course.py", "tests/notebooks/test_new_lesson.py")     # built; history; these
 
 
@@ -112,7 +120,8 @@ def test_nothing_but_the_index_numbers_a_lesson():
             text = (ROOT / name).read_text(encoding="utf-8")
             text = re.sub(f"{re.escape(BEGIN)}.*{re.escape(END)}", "", text, flags=re.S)
             found += [f"{name}: {match[0]}" for match in NUMBERED.finditer(text)]
-    assert found == [f"lab.py: {COURSE.notebook(NAMES[0])[:-6]}"]      # it runs before any package is there
+    first = COURSE.notebook(NAMES[0])[:-6]      # what runs before any package is there, and an address for a browser
+    assert found == [f"{name}: {first}" for name in ("deploy/jupyterhub_config.py", "deploy/tljh.py", "docs/doors.md", "lab.py")]
 
 
 def test_a_source_cannot_be_imported():
@@ -141,22 +150,35 @@ def test_a_lesson_in_the_middle_renumbers_all_that_follows():
     assert "| [04 · Wait well](04_wait_well.ipynb) | who waits? |\n| [05 · Fill" in words("start_here", longer)
     for name in NAMES:                              # no link to a lesson's old number is left anywhere
         links = [target for _, target in LINK.findall(words(name, longer)) if target.endswith(".ipynb")]
-        assert set(links) <= {longer.notebook(other) for other in longer.names}, name
+        assert set(links) <= {longer.notebook(other) for other in longer.names} | {glossary.FILE}, name
     assert "| 04 | [Wait well](notebooks/04_wait_well.ipynb) | wait | 20 |\n| 05 | [Fill" in longer.readme()
     assert build.readme((ROOT / "README.md").read_text(encoding="utf-8"), longer).count("[Fill a ring](notebooks/05_fill") == 1
 
 
 def test_a_renumbered_notebook_is_renamed_and_others_are_left(tmp_path):
-    for name in ("07_fill_a_ring.ipynb", "00_start_here.ipynb", "04_mine.ipynb", "fill_a_ring.ipynb"):
+    for name in ("07_fill_a_ring.ipynb", "00_start_here.ipynb", "04_mine.ipynb", "fill_a_ring.ipynb", "A3_check_the_model.ipynb"):
         (tmp_path / name).write_text(name, encoding="utf-8")
     build.renumber(tmp_path)
     assert {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()} == {
         "04_fill_a_ring.ipynb": "07_fill_a_ring.ipynb", "00_start_here.ipynb": "00_start_here.ipynb",
-        "04_mine.ipynb": "04_mine.ipynb", "fill_a_ring.ipynb": "fill_a_ring.ipynb"}
+        "04_mine.ipynb": "04_mine.ipynb", "fill_a_ring.ipynb": "fill_a_ring.ipynb", "A1_check_the_model.ipynb": "A3_check_the_model.ipynb"}
 
 
 def plain(name, *needs):
     return Lesson(name, name.upper(), 1, do="", question="", needs=needs)
+
+
+def appendix(name, *needs):
+    return Lesson(name, name.upper(), 1, do="", question="", needs=needs, appendix=True)
+
+
+def test_appendices_have_numbers_of_their_own_and_nobody_goes_on_to_them():
+    course = Course([plain("a"), plain("b", "a"), appendix("x", "a"), appendix("y", "b", "x")])
+    assert [course.notebook(name) for name in course.names] == ["00_a.ipynb", "01_b.ipynb", "A1_x.ipynb", "A2_y.ipynb"]
+    assert course.title("y") == "A2 · Y" and course.neighbours("b") == "[Back: 00 · A](00_a.ipynb) · [To the beginning: 00 · A](00_a.ipynb)"
+    assert course.neighbours("y") == "[Back: A1 · X](A1_x.ipynb) · [To the beginning: 00 · A](00_a.ipynb)"
+    assert course.tree() == ["00 ─┬─ 01      Each needs those to its left.", "    └─ A1 ─ A2 (and 01)"]
+    assert build.chosen(["A1", "01"], course) == ["b", "x"] and build.chosen([], course) == course.names
 
 
 def test_the_picture_of_what_needs_what():
@@ -175,6 +197,7 @@ def test_the_picture_of_what_needs_what():
     ([plain("a"), plain("b", "c"), plain("c", "a")], "lesson 'b' needs 'c'; before it are a."),
     ([plain("a", "b")], "lesson 'a' needs 'b'; before it are none."),
     ([plain("a"), plain("b")], "lesson 'b' needs nothing; all but the first need at least 'a'."),
+    ([plain("a"), appendix("x", "a"), plain("b", "a")], "appendix 'x' stands before 'b'; appendices come after all lessons."),
 ])
 def test_an_index_that_cannot_be_is_refused(lessons, sentence):
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,16 @@ def test_text_and_hints(one):
     assert one.title and one.text
     assert one.hint(1).startswith("Hint 1 of "), "an exercise has at least one hint"
     assert one.solution() not in one.text
+
+
+def test_it_says_how_hard_it_is_and_explains_itself_when_it_is_solved(one):
+    assert re.match(r"Difficulty: [123] of 3\n\n\S", one.text)
+    assert one.explanation().startswith("First solve it")
+    one.check(one.load("wrong"))
+    assert one.explanation().startswith("First solve it")
+    one.check(one.load("solution"))
+    assert len(one.explanation()) > 30 and one.explanation() not in one.text
+    assert not any("Explanation" in one.hint(number) for number in range(1, 9))
 
 
 def test_check_imports_no_widgets(one):

@@ -90,7 +90,9 @@ def test_it_is_built_with_its_number_links_panel_and_exercise(copy):
     assert texts[3:5] == ["### Double it\n\nReturn twice `n`.", "def double(n):\n    ..."]
     assert texts[-1] == "[Back: 03 · Split a driver](03_split_a_driver.ipynb) · [Next: 05 · Fill a ring](05_fill_a_ring.ipynb)"
     printed = ["".join(output.get("text") or output["data"]["text/plain"]) for cell in notebook["cells"] for output in cell.get("outputs", [])]
-    assert printed == ["twice 8\n", "Panel(n=4)", "double-it: not attempted yet"]
+    assert printed == ["twice 8\n", "To see the panel, run the cells from the top down to this one.\n\nPanel wait_well\n"
+                       "  [n] 4; allowed: 0 to 9 in steps of 1; n\n\ntwice 8\n\n"
+                       "Moved, n: 1 of 1 lines change at 0, 1 of 1 lines change at 9.", "double-it: not attempted yet"]
 
 
 def test_notebooks_and_readme_are_renumbered(copy):

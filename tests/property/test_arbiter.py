@@ -20,8 +20,8 @@ class World:
         self.ended, self.void, self.asked = [], set(), []
         self.begun = 0
 
-    def service(self, kind, sectors, done):
-        assert kind == "read" and 1 <= sectors <= BURST
+    def service(self, op, sectors, done):
+        assert op == "read" and 1 <= sectors <= BURST
         self.under_way.append((sectors, done))
         self.begun += sectors
         assert sum(n for n, _ in self.under_way) < WINDOW + BURST

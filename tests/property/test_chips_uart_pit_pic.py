@@ -1,4 +1,4 @@
-"""A hostile guest at the UART, timer and interrupt controllers: any access, any order, any time."""
+"""UART, timer and interrupt controllers: saved and restored in the middle of any program they go on alike, and two runs are one."""
 
 import json
 
@@ -56,34 +56,6 @@ class Board:
             return None
 
 
-def works_again(board):
-    """After reset: a byte out, a byte back by loopback with its interrupt, a timer that ticks."""
-    for device in (board.uart, board.pit, board.port61, board.pic):
-        device.reset()
-    uart, pit, pic = board.uart, board.pit, board.pic
-    assert [uart.read(n, 1) for n in range(1, 8)] == [0, 1, 0, 8, 0x60, 0xB0, 0]
-    sent = len(uart.sent)
-    uart.write(0, 1, 0x41)
-    board.clock.advance_to(board.clock.now + 2_000_000)
-    assert uart.sent[sent:] == b"A"
-    for chip, base in ((pic.master, 0x20), (pic.slave, 0x28)):
-        chip.write(0, 1, 0x11)
-        for word in (base, 4, 1):
-            chip.write(1, 1, word)
-    uart.write(4, 1, 0x10)
-    uart.write(1, 1, 1)
-    uart.write(0, 1, 0x42)
-    board.clock.advance_to(board.clock.now + 2_000_000)
-    assert board.intr.level == 1 and pic.acknowledge() == 0x24
-    assert uart.read(0, 1) == 0x42
-    pic.master.write(0, 1, 0x20)
-    pit.write(3, 1, 0x30)
-    pit.write(0, 1, 0xE8)
-    pit.write(0, 1, 0x03)
-    board.clock.advance_to(board.clock.now + 1_000_000)
-    assert pic.acknowledge() == 0x20
-
-
 # A chip's own registers with their own bytes most of the time: garbage that gets past the door.
 offsets = st.one_of(st.integers(0, 7), st.integers(0, 3), st.integers(-1, 9))
 steps = st.tuples(
@@ -91,18 +63,6 @@ steps = st.tuples(
     st.sampled_from([1, 1, 1, 1, 1, 2, 4]), st.one_of(st.integers(0, 255), st.integers(0, 2**32 - 1)))
 programs = st.lists(steps, max_size=80)
 paces = st.sampled_from(["instant", "baud"])
-
-
-@settings(max_examples=100, deadline=None)
-@given(programs, paces, st.booleans())
-def test_nothing_but_bad_access_escapes_and_reset_mends(program, pace, deltas):
-    board = Board(pace=pace, loopback_deltas=deltas)
-    for step in program:
-        board.do(step)
-        assert board.timers() <= 4  # three of the UART, one of the PIT
-        assert 1 <= board.pit.counters[0].count <= 0x10000
-        assert len(board.uart._rx) <= 16 and len(board.uart._tx) <= 16
-    works_again(board)
 
 
 @settings(max_examples=60, deadline=None)

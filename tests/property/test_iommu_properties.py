@@ -1,22 +1,17 @@
-"""Random mappings, random transfers, random tables: a device reaches its domain's pages, and nothing else."""
+"""Random mappings and transfers: a device reaches its domain's pages, and nothing else."""
 
 import random
-from functools import cache
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmio.hardware.edu import Edu
-from vmio.hypervisor.host import Host
 from vmio.machine.clock import Clock
 from vmio.machine.memory import PAGE, HostMemory
 from vmio.machine.pagetable import READ, WRITE, TranslationFault
+from vmio.modes import Machine
 from vmio.passthrough.iommu.faults import FaultLog, Reason
-from vmio.passthrough.iommu.interrupts import InterruptRemapper
 from vmio.passthrough.iommu.iommu import Iommu
-from vmio.passthrough.iommu.remapper import Remapper
-from vmio.passthrough.iommu.space import DmaSpace
-from vmio.passthrough.iommu.vtd import VtdRegisters
 from vmio.passthrough.strategies import strategy
 
 quick = settings(max_examples=60, deadline=None, derandomize=True)
@@ -151,7 +146,7 @@ def test_no_dma_leaves_the_domain(seed, entries):
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 60), st.integers(1, 9000), st.integers(0, 3000)), max_size=30),
        st.sampled_from(["strict", "lazy"]), st.integers(1, 5))
 def test_a_strategy_leaves_nothing_mapped_and_at_most_a_batch_stale(buffers, name, batch):
-    host = Host(memory_mib=16)
+    host = Machine(memory_mib=16).host
     guest, iommu = host.guest(ram_mib=1), Iommu(host.memory)
     domain = iommu.domain(allowed=[(guest.ram_spa(0), guest.ram)])
     mapper = strategy(name, iommu, domain, guest, **({"batch": batch, "timeout_ns": 1000} if name == "lazy" else {}))
@@ -173,86 +168,6 @@ def test_a_strategy_leaves_nothing_mapped_and_at_most_a_batch_stale(buffers, nam
     mapper.flush()
     assert domain.pages == 0 and iommu.stale() == []
     assert mapper.maps == mapper.unmaps == len(buffers)
-
-
-def hostile_memory(seed):
-    """Tables of noise, of pointers that loop, and of entries that are nearly right."""
-    memory = HostMemory(1 << 18)
-    memory.write(0, hostile_bytes(seed, memory.size))
-    return memory
-
-
-@cache
-def hostile_bytes(seed, size):
-    noise, memory = random.Random(seed), HostMemory(size)
-    pages = size // PAGE
-    for page in range(pages):
-        style = noise.randrange(4)
-        if style == 0:
-            memory.write(page * PAGE, noise.randbytes(PAGE))
-            continue
-        for slot in range(512):
-            entry = noise.randrange(pages) * PAGE | noise.choice([1, 2, 3, 3, 3, 7, 0x83, 0x81, 0])
-            if style == 1:
-                entry = page * PAGE | 3             # to itself
-            elif style == 2 and slot & 1:
-                entry = noise.choice([0, 1, 2, 0x201, 0x502])     # the high half of a context entry
-            memory.store64(page * PAGE + 8 * slot, entry | (1 << noise.randrange(64) if noise.random() < 0.02 else 0))
-    return bytes(memory.bytes)
-
-
-@quick
-@given(st.integers(0, 1 << 30), st.lists(st.tuples(st.integers(0, (1 << 64) - 1), st.integers(0, 1 << 16), st.booleans(),
-                                                   st.integers(0, 0xFFFF)), min_size=1, max_size=40), st.sampled_from([39, 48]))
-def test_hostile_tables_cause_faults_and_nothing_else(seed, accesses, width):
-    memory = hostile_memory(seed % 8)
-    remapper = Remapper(memory, width, fault_records=1 + seed % 3, hits_fault=bool(seed & 1))
-    interrupts = InterruptRemapper(memory, remapper.faults)
-    remapper.root, remapper.enabled = seed * PAGE % (2 * memory.size), True
-    interrupts.set_table(seed * PAGE % (2 * memory.size), 2 << seed % 16, bool(seed & 2))
-    interrupts.enabled = True
-    for address, length, write, requester in accesses:
-        space = DmaSpace(remapper, interrupts, requester)
-        for at in (address, address % (1 << 30), 0xFEE0_0000 | address & 0xF_FFFC):
-            try:
-                if write:
-                    space.write(at, bytes(length % 5000))
-                else:
-                    assert len(space.read(at, length % 5000)) == length % 5000
-            except TranslationFault:
-                pass
-            try:
-                space.message(at, address & 0xFFFF_FFFF)
-            except TranslationFault:
-                pass
-    for record in remapper.faults.taken():
-        assert record[2] in Reason
-
-
-registers = st.lists(st.tuples(st.sampled_from([1, 2, 4, 4, 8, 8]), st.one_of(
-    st.integers(0, 0x22F // 4).map(lambda n: 4 * n), st.integers(0, 0xFF8), st.sampled_from([0x18, 0x28, 0x88, 0x90, 0xF8])),
-    st.one_of(st.none(), st.integers(0, (1 << 64) - 1), st.integers(0, 63).map(lambda n: 1 << n), st.integers(0, 1 << 19))),
-    max_size=80)
-
-
-@quick
-@given(registers, st.integers(0, 7))
-def test_any_access_to_the_registers_is_answered(accesses, seed):
-    remapper = Remapper(hostile_memory(seed), width=39, fault_records=1 + seed)
-    chip = VtdRegisters(remapper)
-    space = DmaSpace(remapper, chip.interrupts, 0x18)
-    for size, offset, value in accesses:
-        if value is None:
-            assert 0 <= chip.read(offset, size) < 1 << 8 * size
-        else:
-            chip.write(offset, size, value & (1 << 8 * size) - 1)
-            try:
-                space.read(value & 0xFFFF_FFFF, 16)
-            except TranslationFault:
-                pass
-    state = chip.save()
-    chip.restore(state)
-    assert chip.save() == state
 
 
 @quick

@@ -51,7 +51,8 @@ class Registers:
         self.bytes[offset:offset + size] = value.to_bytes(size, "little")
 
 
-def machine(guest):
+def machine(plan):
+    guest = plan.guest
     disk = AtaDisk(Image.open(bytes(range(256)) * 2 * 64))
     board = Board(guest, (disk,), service=lambda kind, n, done: guest.clock.call_later(1000, done))
     registers = Registers()

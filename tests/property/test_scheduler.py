@@ -8,7 +8,7 @@ from vmio.host.block import ABORTED, GONE
 from vmio.host.policies import POLICIES, make
 from vmio.host.scheduler import SECOND, Share, cost
 from vmio.host.timed import TimedDisk
-from vmio.hypervisor.host import Host
+from vmio.modes import Machine
 
 EXAMPLES = 150
 
@@ -137,8 +137,8 @@ layer_steps = st.lists(st.one_of(
 class Watched(TimedDisk):
     """Looks at what the layer sends to the device."""
 
-    def submit(self, kind, lba, sectors, pages, tag, pair=0):
-        taken = super().submit(kind, lba, sectors, pages, tag)
+    def submit(self, op, lba, sectors, pages, tag, pair=0):
+        taken = super().submit(op, lba, sectors, pages, tag)
         if taken:
             self.check(tag)
         return taken
@@ -147,7 +147,7 @@ class Watched(TimedDisk):
 @given(st.sampled_from(sorted(POLICIES)), layer_steps)
 @settings(max_examples=EXAMPLES, deadline=None)
 def test_every_request_is_answered_once_whatever_changes_meanwhile(policy, plan):
-    host = Host(memory_mib=1)
+    host = Machine(memory_mib=1).host
     disk = Watched(host, entries=8, scheduler=make(policy))
     layer, env = disk.layer, host.env
     answers, earlier = {}, {}      # number -> statuses; number of a flush -> the writes before it
@@ -156,18 +156,18 @@ def test_every_request_is_answered_once_whatever_changes_meanwhile(policy, plan)
     def check(request):
         assert layer.in_flight < layer.depth
         assert answers[request.lba] == []
-        if request.kind == "flush":
+        if request.op == "flush":
             assert all(answers[number] for number in earlier[request.lba])
     disk.check = check
 
-    def submit(name, kind, sectors):
+    def submit(name, op, sectors):
         number = len(answers)
         answers[number] = []
-        if kind == "flush":
+        if op == "flush":
             earlier[number] = {write for write in writes[name] if not answers[write]}
-        elif kind != "read" and (name not in layer.services or layer.services[name].open):
+        elif op != "read" and (name not in layer.services or layer.services[name].open):
             writes[name].add(number)
-        layer.submit(name, kind, number, sectors, (), answers[number].append)
+        layer.submit(name, op, number, sectors, (), answers[number].append)
 
     for step, who, what in plan:
         if step == "run":

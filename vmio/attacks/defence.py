@@ -6,7 +6,9 @@ The naive version is what somebody writes who trusts the guest.  It lives beside
 attack, never in the product.
 """
 
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 _ABSENT = object()
 
@@ -16,20 +18,20 @@ class Stuck(Exception):
 
 
 class Watchdog:
-    """Counts the steps of a naive loop; `Stuck` after `most` of them."""
+    """Counts the steps of a naive loop; `Stuck` after `max_steps` of them."""
 
-    def __init__(self, most=20_000):
-        self.most, self.steps = most, 0
+    def __init__(self, max_steps: int = 20_000) -> None:
+        self.max_steps, self.steps = max_steps, 0
 
-    def tick(self):
+    def tick(self) -> None:
         """One step."""
         self.steps += 1
-        if self.steps > self.most:
-            raise Stuck(f"{self.most:,} steps, and no end")
+        if self.steps > self.max_steps:
+            raise Stuck(f"{self.max_steps:,} steps, and no end")
 
 
 @contextmanager
-def without(owner, name, naive):
+def without(owner: Any, name: str, naive: Any) -> Iterator[Any]:
     """Replace one check, attribute `name` of a class, module or object, by a naive version; gives the real one."""
     real, own = getattr(owner, name), vars(owner).get(name, _ABSENT)
     setattr(owner, name, naive)

@@ -1,12 +1,12 @@
 """The world of full emulation: each guest has a board of its own with an ATA disk."""
 
 from vmio.attacks.world import World
-from vmio.devices.ata.channel import AtaDisk
-from vmio.devices.board import Board
 from vmio.drivers import pic
 from vmio.drivers.ata import AtaDriver
+from vmio.hypervisor.contracts import Steps
+from vmio.hypervisor.vcpu import VCpu
+from vmio.modes.disk_emulated import BUS_MASTER, EmulatedDisk, map_bus_master
 
-BUS_MASTER = 0xC000
 PRD_TABLE = 0x8000
 ATA = 0x1F0
 COUNT, LBA_LOW, LBA_MID, LBA_HIGH, DEVICE, STATUS = range(ATA + 2, ATA + 8)
@@ -15,37 +15,36 @@ BUSY, DATA_REQUEST, ERROR = 0x80, 0x08, 0x01
 
 
 class EmulatedWorld(World):
-    """`board` is the attacker's."""
+    """`board` is the attacker's, if it has a disk."""
 
-    def __init__(self):
+    attackers_disk = True
+
+    def __init__(self) -> None:
         super().__init__()
-        self.board = self._board(self.attacker, self.own)
-        self._board(self.neighbour, self.theirs)
+        attacker, neighbour = self.machine.guests
+        if self.attackers_disk:
+            attacker.attach(EmulatedDisk(), self.own)
+        neighbour.attach(EmulatedDisk(), self.theirs)
+        self.machine.power_on()
+        self.board = attacker.board
 
-    def _board(self, guest, image):
-        def service(kind, sectors, done):
-            if kind in ("buffer", "reset"):
-                done()
-            else:
-                guest.clock.call_later(self.host.costs.disk_ns(kind, sectors), done)
-        return Board(guest, (AtaDisk(image),), service)
-
-    def bring_up(self, cpu):
+    def bring_up(self, cpu: VCpu) -> Steps:
         """Firmware's part, the interrupt controller, the driver with bus-master DMA."""
-        for register, value in ((0x20, BUS_MASTER | 1), (0x04, 0x0005)):
-            cpu.outl(0xCF8, 0x8000_0900 | register)
-            cpu.outl(0xCFC, value)
+        map_bus_master(cpu)
         pic.init(cpu)
         disk = AtaDriver(cpu, transfer="dma", interrupts=True, bus_master=BUS_MASTER)
         yield from disk.init()
+        if cpu.guest is self.neighbour:
+            channel = self.machine.guests[1].board.ata[0]
+            self.watch_state("neighbour's registers", lambda: channel.control_bits)
         return disk
 
-    def ready(self, cpu):
+    def ready(self, cpu: VCpu) -> Steps[None]:
         """The attacker's disk brought up, and the attack begun."""
         yield from self.bring_up(cpu)
         yield from self.begin(cpu)
 
-    def dma(self, cpu, command, lba, sectors, table):
+    def dma(self, cpu: VCpu, command: int, lba: int, sectors: int, table: bytes) -> Steps[None]:
         """One DMA command with a PRD table of our own making, as bytes; told if the disk refuses."""
         cpu.write(PRD_TABLE, table)
         cpu.outl(BUS_MASTER + 4, PRD_TABLE)
@@ -59,7 +58,7 @@ class EmulatedWorld(World):
         cpu.outb(BUS_MASTER, 0)
 
 
-def task(cpu, command, lba, sectors):
+def task(cpu: VCpu, command: int, lba: int, sectors: int) -> None:
     """Fill the task file (ATA/ATAPI-6, 28-bit LBA)."""
     cpu.outb(DEVICE, 0xE0 | lba >> 24)
     for port, value in ((COUNT, sectors), (LBA_LOW, lba), (LBA_MID, lba >> 8), (LBA_HIGH, lba >> 16)):

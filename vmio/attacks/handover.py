@@ -1,5 +1,7 @@
 """Attacks at a change of owner: a disk not erased, memory not scrubbed, a guest that dies with requests under way."""
 
+from contextlib import AbstractContextManager
+
 from vmio.attacks.assigned import AssignedWorld
 from vmio.attacks.catalogue import collection
 from vmio.attacks.defence import without
@@ -8,16 +10,18 @@ from vmio.attacks.talker import read10, request
 from vmio.attacks.verdict import FAIL, PASS, REJECT
 from vmio.attacks.world import BUFFER, NEIGHBOUR_RAM, RAM_MIB, World, nobody_asks, pages_of
 from vmio.drivers.nvme import page_list
+from vmio.hypervisor.contracts import Steps
+from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.memory import PAGE, HostMemory
 from vmio.passthrough.assignment import AssignmentRefused
 
-ATTACKS, attack = collection("handover", "passthrough", AssignedWorld)
+ATTACKS, attack = collection("handover", "passthrough", AssignedWorld, "change of owner")
 
 
 @attack("handover-disk", "Take over a disk that was the neighbour's, and read it", "a device changes hands clean",
         "NIST SP 800-88r1, \"Guidelines for Media Sanitization\"", "a disk is erased before it goes to another guest",
-        lambda world: without(world, "inherit", True), REJECT, FAIL)
-def disk(world, cpu):
+        lambda world: without(world, "inherit", True), REJECT, FAIL, wall="erase before reuse")
+def disk(world: AssignedWorld, cpu: VCpu) -> Steps:
     world.lent.take_back()
     try:
         world.lend(world.spare, world.attacker, inherit=world.inherit)
@@ -29,15 +33,15 @@ def disk(world, cpu):
     yield from driver.read(0, 8, BUFFER)
 
 
-def not_scrubbed(world):
+def not_scrubbed(world: World) -> AbstractContextManager:
     """Memory goes back as it is."""
     return without(HostMemory, "free", lambda self, spa, pages: self._give(spa, spa + pages * PAGE))
 
 
 @attack("handover-memory", "Look for what the last guest left in one's RAM", "memory changes hands clean",
         "NIST SP 800-125A, hypervisor baseline functions", "memory is scrubbed when it comes back", not_scrubbed, PASS, FAIL,
-        mode="hypervisor", world=World)
-def memory(world, cpu):
+        mode="hypervisor", world=World, wall="scrub before reuse")
+def memory(world: World, cpu: VCpu) -> Steps:
     yield from world.begin(cpu)
     victim = world.host.guest("victim", RAM_MIB)
     victim.memory.write(0, pages_of(NEIGHBOUR_RAM, victim.ram))
@@ -48,8 +52,8 @@ def memory(world, cpu):
 
 @attack("handover-in-flight", "Die with requests under way", "memory that a device may still write is nobody else's",
         "Linux Documentation/virt/hyperv/vmbus.rst (GPADL teardown)", "a guest is destroyed when its requests are back",
-        nobody_asks, REJECT, FAIL, mode="split", world=SplitWorld)
-def in_flight(world, cpu):
+        nobody_asks, REJECT, FAIL, mode="split", world=SplitWorld, wall="wait for requests")
+def in_flight(world: SplitWorld, cpu: VCpu) -> Steps:
     talker = yield from world.talk(cpu)
     for number in range(20):
         talker.send(*request(read10(0, 128), 128 * 512), number=number)
@@ -59,8 +63,8 @@ def in_flight(world, cpu):
 
 @attack("handover-device-at-work", "Die while one's device writes to one's memory", "memory that a device may still write is nobody else's",
         "Linux drivers/vfio/vfio_iommu_type1.c (pages mapped for DMA stay pinned)", "a guest is destroyed when its devices are back",
-        nobody_asks, REJECT, FAIL)
-def device_at_work(world, cpu):
+        nobody_asks, REJECT, FAIL, wall="wait for devices")
+def device_at_work(world: AssignedWorld, cpu: VCpu) -> Steps:
     driver = yield from world.drive(cpu, entries=64)
     for number in range(60):
         driver.submit("read", 0, 128, page_list(BUFFER, 128 * 512), number)

@@ -1,6 +1,6 @@
 """The whole catalogue, run with the defence on and with it off, as a table or as plain data."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vmio.attacks.catalogue import Attack, attacks, find
 from vmio.attacks.verdict import FAIL, WEDGED, Outcome
@@ -15,39 +15,40 @@ class Row(NamedTuple):
     off: Outcome
 
     @property
-    def holds(self):
+    def holds(self) -> bool:
         """With the defence on nothing was lost."""
         return self.on.verdict not in (FAIL, WEDGED)
 
 
-def run(only=None):
+def run(only: str | None = None) -> list[Row]:
     """`Row`s of all attacks, or of the one with this id (ValueError if there is none)."""
     chosen = attacks().values() if only is None else [find(only)]
     return [Row(attack, attack.run(True), attack.run(False)) for attack in chosen]
 
 
-def to_table(rows):
+def to_table(rows: list[Row]) -> str:
     """Verdicts as fixed-width text, with how much slower the neighbour was beside the attack."""
     cells = [(row.attack.id, row.attack.mode, row.on.verdict, row.on.slowdown, row.off.verdict, row.off.evidence)
              for row in rows]
     return table(cells, ("attack", "mode", "on", "slower", "off", "what the defence prevents"))
 
 
-def listing():
-    """What there is, as text; nothing is run."""
+def listing() -> str:
+    """Return what there is, as text; nothing is run."""
     return table([(a.id, a.mode, a.title) for a in attacks().values()], ("attack", "mode", "what it does"))
 
 
-def to_dict(rows):
-    """Plain data for JSON."""
+def to_dict(rows: list[Row]) -> dict[str, Any]:
+    """Return plain data for JSON."""
     return {"holds": all(row.holds for row in rows), "attacks": [{
         "id": row.attack.id, "title": row.attack.title, "mode": row.attack.mode, "surface": row.attack.surface,
-        "rule": row.attack.rule, "source": row.attack.source, "defence": row.attack.defence,
+        "rule": row.attack.rule, "source": row.attack.source, "defence": row.attack.defence, "wall": row.attack.wall,
         "on": row.on.verdict, "off": row.off.verdict, "evidence_on": row.on.evidence, "evidence_off": row.off.evidence,
-        "slowdown_on": row.on.slowdown, "slowdown_off": row.off.slowdown} for row in rows]}
+        "slowdown_on": row.on.slowdown, "slowdown_off": row.off.slowdown,
+        "touched_on": [one._asdict() for one in row.on.touched], "touched_off": [one._asdict() for one in row.off.touched]} for row in rows]}
 
 
-def list_to_dict():
-    """The list as plain data."""
+def list_to_dict() -> dict[str, list[dict[str, str]]]:
+    """Return the list as plain data."""
     return {"attacks": [{name: getattr(a, name) for name in ("id", "title", "mode", "surface", "rule", "source", "defence")}
                         for a in attacks().values()]}

@@ -8,7 +8,10 @@
     PASS     neither, and nothing was said
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
+
+from vmio.attacks.places import Touch
 
 PASS, REJECT, FAIL, WEDGED = "PASS", "REJECT", "FAIL", "WEDGED"
 SLOWEST = 8        # times the time that the neighbour's requests take beside a guest at rest
@@ -21,10 +24,14 @@ class Outcome(NamedTuple):
     evidence: str
     slowdown: float | None
     crossed: tuple = ()     # names of the resources that were changed or leaked
+    touched: tuple[Touch, ...] = ()
+    answered: int = 0       # of the neighbour's requests
+    refused: Mapping[str, int] = {}     # who refused, and how often
 
 
-def judge(stopped, held, slowdown, changed, leaked, refused):
-    """An `Outcome` from what a world has measured.
+def judge(stopped: str | None, held: Mapping[str, tuple[int, int]], slowdown: float | None, changed: list[str], leaked: list[str],
+          refused: dict[str, int]) -> Outcome:
+    """Return an `Outcome` from what a world has measured.
 
     `stopped`: why the host or the neighbour is not alive, or None; `held`: {what:
     (number, most)} that the host keeps for the attacker; `changed`, `leaked`: names of
@@ -36,7 +43,7 @@ def judge(stopped, held, slowdown, changed, leaked, refused):
         return Outcome(WEDGED, stopped, slowdown, crossed)
     if too_much:
         return Outcome(WEDGED, f"the host keeps {'; '.join(too_much)}", slowdown, crossed)
-    if slowdown > SLOWEST:
+    if slowdown is not None and slowdown > SLOWEST:
         return Outcome(WEDGED, f"the neighbour's requests took {slowdown:.0f} times their time", slowdown, crossed)
     if crossed:
         return Outcome(FAIL, "; ".join(crossed), slowdown, crossed)

@@ -4,15 +4,23 @@ A mode's world adds devices, `bring_up(cpu)` for the neighbour (its disk, ready 
 `read` and `write`), `counters()` of refusals, and `held()`.
 """
 
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+from simpy.events import Event
 
 from vmio.attacks.defence import Stuck
-from vmio.attacks.verdict import judge
+from vmio.attacks.places import touches
+from vmio.attacks.verdict import SLOWEST, Outcome, judge
 from vmio.drivers.errors import DriverError
+from vmio.hypervisor.contracts import Steps
 from vmio.hypervisor.guest import GuestFault
-from vmio.hypervisor.host import GuestTimeout, Host
+from vmio.hypervisor.faults import GuestTimeout
+from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.memory import PAGE
 from vmio.machine.storage import Image
+from vmio.modes import Machine
 
 RAM_MIB = 4
 CANARY = 0x30_0000                  # guest-physical, in the neighbour: from here on its RAM is secret
@@ -25,10 +33,10 @@ LIMIT = 400_000_000               # ns of virtual time for all of it
 STAYS = 100_000_000                 # ns that the neighbour stays awake when its own work is done
 SETTLE = 10_000_000                 # ns: what the attack has begun comes to its end
 
-_at_rest = {}                       # world class -> ns of the neighbour's requests beside a guest at rest
+_at_rest: dict[type, int] = {}      # world class -> ns of the neighbour's requests beside a guest at rest
 
 
-def pages_of(marker, length):
+def pages_of(marker: bytes, length: int) -> bytes:
     """`length` bytes full of a marker."""
     return marker * (length // len(marker))
 
@@ -38,58 +46,73 @@ class World:
 
     vcpus = 1                           # of the attacker
 
-    def __init__(self, cores=2):
-        self.host = host = Host(memory_mib=48, cores=cores)
+    def __init__(self, cores: int = 2) -> None:
+        self.machine = Machine(cores=cores, memory_mib=48)
+        host = self.host = self.machine.host
         for spa in [host.memory.allocate(1) for _ in range(16)][::2]:
             host.memory.free(spa, 1)                    # the attacker's tables go there, each by itself, so that
-        self.attacker = host.guest("attacker", RAM_MIB, self.vcpus)
+        self.attacker = self.machine.guest("attacker", ram_mib=RAM_MIB, vcpus=self.vcpus).make().guest
         self.places = [(spa, length) for _, spa, length in self.attacker.backing.runs()]    # also when it is dead
         self.secret = host.memory.allocate(2)           # the host's page begins where the attacker's RAM ends
-        self.neighbour = host.guest("neighbour", RAM_MIB)
+        self.neighbour = self.machine.guest("neighbour", ram_mib=RAM_MIB).make().guest
         self.own = Image.open(pages_of(OWN_DISK, SECTORS * 512))
         self.theirs = Image.open(pages_of(NEIGHBOUR_DISK, SECTORS * 512))
-        self.canaries = {}                              # name -> (SPA, bytes)
+        self.canaries: dict[str, tuple[int, bytes]] = {}    # name -> (SPA, bytes)
         self.watch("neighbour's RAM", self.neighbour.ram_spa(CANARY), pages_of(NEIGHBOUR_RAM, self.neighbour.ram - CANARY))
         self.watch("host's page", self.secret, pages_of(HOST, 2 * PAGE))
         self.watch("host's first page", 0, bytes(PAGE))
         self.loot = bytearray()                         # what the attacker has seen elsewhere than in its RAM
-        self.refusals = {}                              # what the attacker was told
-        self.effects = []                               # other signs that something of somebody else's was reached
-        self.disk = self.taken = None                   # the neighbour's; ns of its requests
+        self.states: dict[str, tuple[Callable[[], Any], Any]] = {}      # name -> (function, what it gave): other things that must not change
+        self.refusals: dict[str, int] = {}              # what the attacker was told
+        self.effects: list[str] = []                    # other signs that something of somebody else's was reached
+        self.disk: Any = None                           # the neighbour's
+        self.taken: int | None = None                   # ns of its requests
         self.up = self.begun = self.over = False
-        self._before = {}
+        self.answered = 0                               # of the neighbour's requests
+        self.down: list[str] = []                       # names of what no longer goes on
+        self._before: dict[str, int] = {}
 
-    def watch(self, name, spa, data=None):
+    def watch(self, name: str, spa: int, data: bytes | None = None) -> None:
         """A canary: bytes of host memory that must stay as they are, or as `data`, which is put there."""
         if data is not None:
             self.host.memory.write(spa, data)
         self.canaries[name] = spa, self.host.memory.read(spa, PAGE if data is None else len(data))
 
+    def watch_state(self, name: str, look: Callable[[], Any]) -> None:
+        """A canary that is no memory: what `look()` gives now, it must give when all is over."""
+        self.states[name] = look, look()
+
     # For attacks.
 
-    def begin(self, cpu):
+    def begin(self, cpu: VCpu) -> Steps[None]:
         """The attack proper begins now, with the neighbour at work: `yield from world.begin(cpu)`."""
         while not self.up:
             yield from cpu.hlt(10_000)
         yield from cpu.pay()
-        self.mark()
+        if not self.begun:
+            self.mark()
 
-    def mark(self):
+    def mark(self) -> None:
         """From here refusals count."""
         self._before, self.begun = dict(self.counters()), True
 
-    def told(self, what):
+    def refused(self) -> dict[str, int]:
+        """{who has said no: how often} since the attack began."""
+        counted = {name: count - self._before.get(name, 0) for name, count in self.counters().items()}
+        return {**{name: count for name, count in counted.items() if count > 0}, **self.refusals}
+
+    def told(self, what: str) -> None:
         """The attacker got this status or fault."""
         self.refusals[what] = self.refusals.get(what, 0) + 1
 
-    def pass_on(self, after_ns, reset=True):
+    def pass_on(self, after_ns: int, reset: bool = True) -> None:
         """In `after_ns` the attacker is killed, and a new guest gets its memory."""
-        def kill(_):
+        def kill(_: Event) -> None:
             if reset:
                 self.attacker.enlightened.reset()
             self.host.env.timeout(50_000).callbacks.append(bury)
 
-        def bury(_):
+        def bury(_: Event) -> None:
             try:
                 self.attacker.destroy()
             except (ValueError, RuntimeError) as error:
@@ -101,46 +124,50 @@ class World:
 
     # The parts of a mode.
 
-    def bring_up(self, cpu):
+    def without_iommu(self) -> AbstractContextManager:
+        """Context manager: the same machine without an IOMMU.  Most have no device that would need one."""
+        return nullcontext()
+
+    def bring_up(self, cpu: VCpu) -> Steps:
         """The neighbour's driver; a generator that returns its disk.  Without one: its own memory is its work."""
         return None
         yield
 
-    def counters(self):
+    def counters(self) -> dict[str, int]:
         """{who refuses: how often so far}."""
         return {}
 
-    def held(self):
+    def held(self) -> dict[str, tuple[int, int]]:
         """{what the host keeps for the attacker: (number, most)}."""
         return {}
 
     # Running and judging.
 
-    def attacked_by(self, program):
+    def attacked_by(self, program: Callable[..., Any]) -> Outcome:
         """Run `program(world, cpu)` beside the honest neighbour; the `Outcome`."""
         stopped = self._run(program)
         slowdown = None
-        if stopped is None:
+        if stopped is None and self.taken is not None:
             slowdown = round(self.taken / self.at_rest(), 2)
-        refused = {name: count - self._before.get(name, 0) for name, count in self.counters().items()
-                   if count > self._before.get(name, 0)}
-        return judge(stopped, self.held(), slowdown, self._changed(), self._leaked(), {**refused, **self.refusals})
+        held, changed, leaked, refused = self.held(), self._changed(), self._leaked(), self.refused()
+        touched = touches(changed, leaked, self.down, slowdown is not None and slowdown > SLOWEST, held)
+        return judge(stopped, held, slowdown, changed, leaked, refused)._replace(touched=touched, answered=self.answered, refused=refused)
 
     @classmethod
-    def at_rest(cls):
-        """How long the neighbour's requests take beside a guest that does nothing, in ns."""
+    def at_rest(cls) -> int:
+        """Return how long the neighbour's requests take beside a guest that does nothing, in ns."""
         if cls not in _at_rest:
             world = cls()
 
-            def rest(world, cpu):
+            def rest(world: "World", cpu: VCpu) -> Steps[None]:
                 yield from world.begin(cpu)
             stopped = world._run(rest)
-            if stopped is not None:
+            if stopped is not None or world.taken is None:
                 raise RuntimeError(f"{cls.__name__} beside a guest at rest: {stopped}")
             _at_rest[cls] = world.taken
         return _at_rest[cls]
 
-    def _run(self, program):
+    def _run(self, program: Callable[..., Any]) -> str | None:
         """Why the host or the neighbour is no longer alive, or None."""
         env = self.host.env
         try:
@@ -149,16 +176,21 @@ class World:
             env.run(until=env.now + SETTLE)
             self.host.run((self.neighbour.cpu, lambda cpu: self._requests(cpu, AFTER)), limit_ns=LIMIT)
         except Stuck as error:
+            self.down.append("host's itself")
             return f"the watchdog stopped the host: {error}"
         except GuestTimeout as error:
             return f"no progress: {error}"
         except DriverError as error:
             return f"the neighbour's driver: {error}"
         except Exception as error:  # noqa: BLE001  whatever it is: it has left the host
+            self.down.append("host's itself")
             return f"{type(error).__name__} left the host: {error}"
+        finally:
+            if self.answered < ROUNDS + AFTER:
+                self.down.append("neighbour's requests")
         return None
 
-    def _contained(self, cpu, program):
+    def _contained(self, cpu: VCpu, program: Callable[..., Any]) -> Steps[None]:
         """The attack; that its own driver or processor stops it is no harm to anybody else."""
         try:
             return (yield from program(self, cpu))
@@ -169,7 +201,7 @@ class World:
         finally:
             self.begun = self.over = True
 
-    def _honest(self, cpu):
+    def _honest(self, cpu: VCpu) -> Steps[None]:
         self.disk = yield from self.bring_up(cpu)
         self.up = True
         while not self.begun:
@@ -181,7 +213,7 @@ class World:
         while not self.over and cpu.now < started + STAYS:      # its devices go on as long as it is awake
             yield from cpu.hlt(100_000)
 
-    def _requests(self, cpu, number):
+    def _requests(self, cpu: VCpu, number: int) -> Steps[None]:
         """Read and write 4 KiB, and look whether the bytes are right."""
         cpu.compute(max(self.host.env.now - cpu.now, 0))    # it slept while the others ran
         expected = pages_of(NEIGHBOUR_DISK, PAGE)
@@ -190,6 +222,7 @@ class World:
             if self.disk is None:
                 cpu.compute(10_000)
                 yield from cpu.pay()
+                self.answered += 1
                 continue
             cpu.write(BUFFER, bytes(PAGE))
             yield from self.disk.read(lba, 8, BUFFER)
@@ -197,15 +230,17 @@ class World:
                 self.effects.append("neighbour's requests")
             if n % 4 == 0:
                 yield from self.disk.write(lba, 8, BUFFER)
+            self.answered += 1
 
-    def _changed(self):
+    def _changed(self) -> list[str]:
         """Names of what is no longer as it was."""
         changed = [name for name, (spa, data) in self.canaries.items() if self.host.memory.read(spa, len(data)) != data]
         if self.theirs.read(0, SECTORS) != pages_of(NEIGHBOUR_DISK, SECTORS * 512):
             changed.append("neighbour's disk")
+        changed += [name for name, (look, before) in self.states.items() if look() != before]
         return list(dict.fromkeys(changed + self.effects))
 
-    def _leaked(self):
+    def _leaked(self) -> list[str]:
         """Whose bytes the attacker has."""
         has = (*(self.host.memory.read(spa, length) for spa, length in self.places), self.own.read(0, SECTORS), self.loot)
         markers = (("neighbour's RAM", NEIGHBOUR_RAM), ("neighbour's disk", NEIGHBOUR_DISK), ("host's page", HOST))
@@ -213,10 +248,10 @@ class World:
 
 
 @contextmanager
-def nobody_asks(world):
+def nobody_asks(world: World) -> Iterator[None]:
     """Nobody asks, before a guest is destroyed, who still uses its memory: the bus, the VSP, a device."""
-    callbacks = world.attacker.on_destroy
-    kept = list(callbacks)
-    callbacks[:] = [each for each in kept if each.__name__ not in ("_check_unused", "_destroyed", "_guest_ends")]
+    vetoes = world.attacker.vetoes
+    kept = list(vetoes)
+    vetoes.clear()
     yield
-    callbacks[:] = kept
+    vetoes[:] = kept

@@ -8,16 +8,19 @@ lie.  No test has a limit on them; the design's targets are printed beside.
 
 import importlib
 import json
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median, quantiles
 from time import process_time_ns
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from vmio import console
 
-NAMES = ("exits", "disk", "setup", "start", "sharing", "growth", "slider", "kvm")
+NAMES = ("exits", "disk", "net", "setup", "start", "sharing", "growth", "panels", "slider", "classroom", "kvm")
 SCHEMA = "vmio.bench/1"
 SAMPLE_NS = 2_000_000     # shorter than what a scheduler gives a process at a time, so most samples are undisturbed
 ROUNDS = 25
+
+Name = TypeVar("Name")
 
 
 class Row(NamedTuple):
@@ -30,7 +33,7 @@ class Row(NamedTuple):
     target: str
 
 
-def main(only=None, as_json=False):
+def main(only: str | None = None, as_json: bool = False) -> None:
     """Run all benchmarks, or the one named; ValueError names those there are."""
     if only is not None and only not in NAMES:
         raise ValueError(f"benchmark {only!r}: choose one of {', '.join(NAMES)}")
@@ -46,27 +49,27 @@ def main(only=None, as_json=False):
         console.say(json.dumps({"schema": SCHEMA, **results, "spread": spread}))
 
 
-def row(what, samples, target=""):
+def row(what: str, samples: Sequence[float], target: str = "") -> Row:
     """Return the `Row` of some samples."""
     tenths = quantiles(samples, n=10, method="inclusive") if len(samples) > 1 else samples
     return Row(what, median(samples), tenths[0], tenths[-1], target)
 
 
-def ratios(samples, others):
+def ratios(samples: Sequence[float], others: Sequence[float]) -> list[float]:
     """Return each sample over the other that was taken in the same round."""
     return [one / other for one, other in zip(samples, others, strict=True)]
 
 
-def turns(subjects, rounds=ROUNDS):
+def turns(subjects: Mapping[Name, Callable[[], float]], rounds: int = ROUNDS) -> dict[Name, list[float]]:
     """Call each of {name: function} once a round, in turn; return {name: [what it returned, ...]}."""
-    samples = {name: [] for name in subjects}
+    samples: dict[Name, list[float]] = {name: [] for name in subjects}
     for _ in range(rounds):
         for name, subject in subjects.items():
             samples[name].append(subject())
     return samples
 
 
-def sampler(work, clock=process_time_ns):
+def sampler(work: Callable[..., Any], clock: Callable[[], int] = process_time_ns) -> Callable[[], float]:
     """Return a function that measures `work(n)`, n operations or as many as it returns, in ns of processor time each.
 
     One sample lasts SAMPLE_NS or a little more: n is settled here, by a trial that also warms up.
@@ -77,22 +80,22 @@ def sampler(work, clock=process_time_ns):
     taken, done = trial
     count = max(1, round(done * SAMPLE_NS / taken))
 
-    def sample():
+    def sample() -> float:
         taken, done = _taken(work, count, clock)
         return taken / done
     return sample
 
 
-def cost(work, clock=process_time_ns):
+def cost(work: Callable[..., Any], clock: Callable[[], int] = process_time_ns) -> Any:
     """Return a function that measures `work()`, a whole that can't be cut: ns of processor time."""
-    def whole():
+    def whole() -> int:
         start = clock()
         work()
         return clock() - start
     return whole
 
 
-def _taken(work, count, clock):
+def _taken(work: Callable[..., Any], count: int, clock: Callable[[], int]) -> tuple[int, int]:
     """(ns, operations)."""
     start = clock()
     done = work(count)

@@ -1,9 +1,11 @@
 """4 KiB reads per second of processor time, in every mode, of a disk that is up: set-up is a benchmark of its own."""
 
-from vmio.bench import ratios, row, sampler, turns
+from typing import Any
+
+from vmio.bench import Row, ratios, row, sampler, turns
 from vmio.bench.steady import IMAGE, Steady
 
-SUBJECTS = (   # (what, parameters, reads per CPU second that the design asks for)
+SUBJECTS: tuple[tuple[str, dict[str, Any], str], ...] = (   # (what, parameters, reads per CPU second that the design asks for)
     ("ATA PIO, 2-byte words", dict(string=False), ""),
     ("ATA PIO by string I/O, an interrupt a sector", {}, ""),
     ("ATA PIO by string I/O, READ MULTIPLE", dict(transfer="multiple"), ""),
@@ -19,15 +21,15 @@ SUBJECTS = (   # (what, parameters, reads per CPU second that the design asks fo
 )
 
 
-def copies(count):
+def copies(count: int) -> None:
     """The floor: the bytes of `count` reads are moved, and nothing else."""
     data = bytearray(4096)
     for _ in range(count):
         data[:] = IMAGE.read(0, 8)
 
 
-def measure():
-    """Each mode's rate, and what a read costs over a bare copy of its bytes."""
+def measure() -> list[Row]:
+    """Return each mode's rate, and what a read costs over a bare copy of its bytes."""
     ns = turns({"copy": sampler(copies)} | {what: sampler(Steady(**params)) for what, params, _ in SUBJECTS})
     return ([row(f"{what}, 4 KiB reads a second", [1e9 / each for each in ns[what]], target) for what, _, target in SUBJECTS]
             + [row(f"{what}: over a bare copy", ratios(ns[what], ns["copy"])) for what, _, _ in SUBJECTS])

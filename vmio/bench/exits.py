@@ -1,9 +1,11 @@
 """Modelled exits per second of processor time, against the least that any counted exit costs in Python."""
 
-from vmio.bench import ratios, row, sampler, turns
-from vmio.devices.board import Board
-from vmio.hypervisor.host import Host
+from collections.abc import Callable
+from typing import Any
+
+from vmio.bench import Row, ratios, row, sampler, turns
 from vmio.machine.probes import watch
+from vmio.modes import attachment, one_guest
 
 PORT = 0x3F8
 
@@ -11,35 +13,35 @@ PORT = 0x3F8
 class LeastExit:
     """The floor: an exit that is looked up, takes time, is counted and reaches a chip, and nothing else."""
 
-    def __init__(self, cost, sink):
+    def __init__(self, cost: int, sink: Callable[[int], Any]) -> None:
         self.now, self.rows = 0, {PORT: self}
         self.cost, self.count, self.sink = cost, 0, sink
 
-    def outb(self, port, value):
+    def outb(self, port: int, value: int) -> None:
         """OUT of a byte."""
         found = self.rows[port]
         self.now += found.cost
         found.count += 1
         found.write(0, 1, value)
 
-    def write(self, offset, size, value):
+    def write(self, offset: int, size: int, value: int) -> None:
         """The chip's register."""
         self.sink(value)
 
 
-def _again(instruction, *operands):
+def _again(instruction: Callable[..., Any], *operands: Any) -> Callable[[int], None]:
     """Return work for a sampler: the instruction n times."""
-    def work(count):
+    def work(count: int) -> None:
         for _ in range(count):
             instruction(*operands)
     return work
 
 
-def measure():
+def measure() -> list[Row]:
     """UART OUT and IN through vCPU, counters, cost and chip, over the floor; OUT where nobody watches any more."""
-    def sink(byte):
+    def sink(byte: int) -> None:
         pass
-    cpu, left = (Board(Host(memory_mib=16).guest(ram_mib=4), serial=sink).guest.cpu for _ in range(2))
+    cpu, left = (one_guest(attachment("serial", "emulated", sink=sink)).cpu for _ in range(2))
     stop = watch(left.table, "exited", lambda exit: None)
     left.outb(PORT, 65)
     stop()

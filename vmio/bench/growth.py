@@ -5,29 +5,32 @@ end, too, is in the rows of whole runs, less a run of a few requests.
 """
 
 import gc
+from collections.abc import Callable
+from typing import Any
 
-from vmio.bench import cost, ratios, row, sampler, turns
+from vmio.bench import Row, cost, ratios, row, sampler, turns
 from vmio.bench.steady import Steady
 from vmio.experiments import disk, trace
 
-MODES = {"ATA DMA": dict(transfer="dma"), "split": dict(mode="split", queue_depth=8),
-         "passthrough": dict(mode="passthrough", queue_depth=8)}
+Settings = dict[str, Any]     # of `DiskParams`
+MODES: dict[str, Settings] = {"ATA DMA": dict(transfer="dma"), "split": dict(mode="split", queue_depth=8),
+                              "passthrough": dict(mode="passthrough", queue_depth=8)}
 TARGET = "at most 1.3"
 MANY, FEW, LEAST = 50_000, 1000, 4
 
 
-def _whole(count, params):
+def _whole(count: int, params: Settings) -> Callable[[], float]:
     """A run's cost in ns, as a function."""
     requests, image = trace.mixed(count, 4096, 70, random=True), disk.pattern(32)
     run = cost(lambda: disk.run(disk.DiskParams(**params), requests, image))
 
-    def clean():
+    def clean() -> float:
         gc.collect()
         return run()
     return clean
 
 
-def _long(params):
+def _long(params: Settings) -> list[float]:
     """Ratios of a request's cost in a long run over that in a short one."""
     ns = turns({count: _whole(count, params) for count in (LEAST, FEW, LEAST + MANY)}, rounds=3)
     many, few = ([(one - least) / count for one, least in zip(ns[size], ns[LEAST], strict=True)]
@@ -35,13 +38,13 @@ def _long(params):
     return ratios(many, few)
 
 
-def _over(many, few):
+def _over(many: Settings, few: Settings) -> list[float]:
     """Ratios of what a read costs in two machines."""
     ns = turns({"many": sampler(Steady(**many)), "few": sampler(Steady(**few))})
     return ratios(ns["many"], ns["few"])
 
 
-def measure():
+def measure() -> list[Row]:
     """Ratios for each mode, with 8 requests in flight unless the row says otherwise; an ATA disk takes one."""
     rows = []
     for mode, params in MODES.items():

@@ -10,8 +10,9 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
-from vmio.bench import cost, ratios, row, turns
+from vmio.bench import Row, cost, ratios, row, turns
 from vmio.processors.kvm import probe, steps
 from vmio.processors.kvm.device import device
 
@@ -19,8 +20,8 @@ COUNT, ROUNDS = 1000, 9
 KINDS = ("OUT", "IN", "MMIO write", "MMIO read")
 
 
-def measure():
-    """Each kind in turn: Python, C and the model alternate."""
+def measure() -> list[Row]:
+    """Measure each kind in turn: Python, C and the model alternate."""
     works, reason = probe.usable()
     if not works:
         print(f"kvm: not measured: {reason}", file=sys.stderr)
@@ -44,7 +45,7 @@ def measure():
     return rows
 
 
-def _compile(folder):
+def _compile(folder: Path) -> Path | None:
     """The C loop's program, or None without a compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     source = Path(__file__).with_name("kvm_loop.c")
@@ -59,7 +60,7 @@ def _compile(folder):
     return program
 
 
-def _run_c(program, guest):
+def _run_c(program: Any, guest: Any) -> Any:
     """ns of one run in C: the memory of `guest`, and the registers with which its last run began."""
     from vmio.processors.kvm import longmode  # Linux only
     blob = program.with_name("blob")

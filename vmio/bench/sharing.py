@@ -3,7 +3,9 @@
 Processor time: a decision waits for nothing.
 """
 
-from vmio.bench import cost, ratios, row, sampler, turns
+from collections.abc import Callable
+
+from vmio.bench import Row, cost, ratios, row, sampler, turns
 from vmio.experiments.sharing import SharedGuest, SharingParams, run_sharing
 from vmio.host.policies import POLICIES, make
 from vmio.host.scheduler import Share
@@ -12,11 +14,11 @@ from vmio.host.scheduler import Share
 class _Request:
     __slots__ = ("guest", "sectors")
 
-    def __init__(self, guest):
+    def __init__(self, guest: str) -> None:
         self.guest, self.sectors = guest, 8
 
 
-def _decisions(policy, guests):
+def _decisions(policy: str, guests: int) -> Callable[[int], None]:
     """Work for a sampler: n times one request comes in and one goes out, with four of each guest waiting."""
     scheduler = make(policy)
     requests = [_Request(f"g{n}") for n in range(guests)]
@@ -26,7 +28,7 @@ def _decisions(policy, guests):
             scheduler.enqueue(request, 0)
     enqueue, choose, now = scheduler.enqueue, scheduler.next, 0
 
-    def work(count):
+    def work(count: int) -> None:
         nonlocal now
         for _ in range(count):
             now += 700             # ns: a 4 KiB read at the disk's full rate
@@ -38,26 +40,26 @@ def _decisions(policy, guests):
 class _Timeline:
     """A whole timeline of so many guests, with 256 requests going; set-up included."""
 
-    def __init__(self, guests, ms):
+    def __init__(self, guests: int, ms: int) -> None:
         self.params = SharingParams(tuple(SharedGuest(f"g{n}", queue_depth=256 // guests) for n in range(guests)),
                                     duration_ns=ms * 1_000_000)
         self.requests = 0
         self._run = cost(self._once)
 
-    def _once(self):
+    def _once(self) -> None:
         self.requests = int(run_sharing(self.params, "mclock").requests.sum())
 
-    def whole(self):
+    def whole(self) -> float:
         """ns of it all."""
         return self._run()
 
-    def each(self):
+    def each(self) -> float:
         """ns a request."""
         return self._run() / self.requests
 
 
-def measure():
-    """Each policy's decision over that of FIFO with one guest, and its growth with the guests; then whole timelines."""
+def measure() -> list[Row]:
+    """Return each policy's decision over that of FIFO with one guest, and its growth with the guests; then whole timelines."""
     subjects = {(policy, guests): sampler(_decisions(policy, guests)) for policy in POLICIES for guests in (1, 256)}
     ns = turns(subjects)
     rows = []
@@ -67,11 +69,10 @@ def measure():
                  row(f"{policy}: a decision, 256 guests over 1", ratios(many, one),
                      "O(1)" if policy in ("fifo", "drr") else "O(log)")]
     rows.append(row("mclock: one decision of 256 guests, us", [each / 1000 for each in ns["mclock", 256]]))
-    few, some, many = (_Timeline(guests, 50) for guests in (1, 16, 256))
-    ns = turns({1: few.each, 16: some.each, 256: many.each}, rounds=5)
+    each_io = turns({guests: _Timeline(guests, 50).each for guests in (1, 16, 256)}, rounds=5)
     short = _Timeline(256, 20)
     whole = turns({256: short.whole}, rounds=5)[256]
-    return rows + [row("timeline under mclock: cost per I/O, 16 guests over 1", ratios(ns[16], ns[1]), "at most 1.5"),
-                   row("timeline under mclock: cost per I/O, 256 guests over 1", ratios(ns[256], ns[1]), "at most 1.5"),
+    return rows + [row("timeline under mclock: cost per I/O, 16 guests over 1", ratios(each_io[16], each_io[1]), "at most 1.5"),
+                   row("timeline under mclock: cost per I/O, 256 guests over 1", ratios(each_io[256], each_io[1]), "at most 1.5"),
                    row(f"timeline of 256 guests, {short.requests:,} requests, CPU ms", [each / 1e6 for each in whole],
                        "at most 200")]

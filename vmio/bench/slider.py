@@ -1,63 +1,65 @@
-"""Slider key to new pixels in a real JupyterLab, and the part of it that the kernel takes."""
+"""Slider key to new pixels in a real JupyterLab: a panel beside the least that any live drawing takes, in one page and in turn.
+
+The least is a widget of its own that draws one bar of SVG from a number.  What the kernel spends on a move: `panels.py`.
+"""
 
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
-from time import process_time_ns
+from typing import Any
 
 from vmio import data
-from vmio.bench import cost, row
-from vmio.lessons.course import COURSE
+from vmio.bench import Row, ratios, row
 
-LESSON, KEYS = "emulate_a_device", 39
+KEYS = 39
+PAUSE = 250     # ms before a key: single moves, as a reader makes them
+SOURCE = '''\
+# %%
+import anywidget, ipywidgets, traitlets
+class Bare(anywidget.AnyWidget):
+    _esm = """export default { render({ model, el }) {
+        const draw = () => { el.innerHTML = `<pre class="vmio-readout">${model.get("n")}</pre>` +
+            `<svg width="300" height="20"><rect width="${40 * model.get("n")}" height="20"/></svg>`; };
+        draw();
+        model.on("change:n", draw);
+    } }"""
+    n = traitlets.Int(3).tag(sync=True)
+bare, slider = Bare(), ipywidgets.IntSlider(value=3, min=1, max=7)
+slider.observe(lambda change: setattr(bare, "n", change["new"]), "value")
+box = ipywidgets.VBox([slider, bare])
+box.add_class("bare")
+box
+# %%
+from vmio.lessons.emulate_a_device import panel as lesson
+lesson.disk_panel()
+'''
 
 
-def measure():
-    """The last panel of *Emulate a device*: 39 key presses on its first slider.
-
-    Empty without the packages of the lab; without a checkout, and without Chromium or Chrome, only the kernel's part.
-    """
+def measure() -> list[Row]:
+    """39 keys on each of two sliders; empty without a checkout, the packages of the lab, or Chromium or Chrome."""
     try:
-        from vmio.lessons.emulate_a_device import panel as lesson
-    except ModuleNotFoundError as missing:
-        if missing.name.startswith("vmio"):
-            raise
-        print(f"slider: the lab's packages are not installed ({missing}), so it was not measured", file=sys.stderr)
-        return []
-    panel = lesson.disk_panel()
-    moves = []
-    for i in range(KEYS):
-        start = process_time_ns()
-        panel.set(sectors=1 << i % 7)
-        moves.append((process_time_ns() - start) / 1e6)
-    panel.close()
-    first = [_first_move() for _ in range(5)]
-    rows = [row("first visit of a value, CPU ms in the kernel", moves[:7], "at most 100"),
-            row("a move to where it has been, CPU ms in the kernel", moves[7:], "at most 5"),
-            row("simulation behind a first move, CPU ms", first, "at most 20")]
-    try:
+        if find_spec("jupyterlab") is None:     # its server is a process of its own
+            raise ModuleNotFoundError("JupyterLab is not installed")
         sys.path.insert(0, str(data.checkout("tests/browser")))
-        notebooks = data.checkout("notebooks")
-    except FileNotFoundError as error:
-        print(f"slider: {error}, so the browser part was not measured", file=sys.stderr)
-        return rows
-    import lab_server
-    if lab_server.find_browser() is None:
-        print("slider: no Chromium or Chrome here, so the browser part was not measured", file=sys.stderr)
-        return rows
-    with tempfile.TemporaryDirectory() as folder, \
-            lab_server.jupyterlab(Path(folder), notebooks) as server, lab_server.chromium() as page:
-        lab_server.run_all(page, server, COURSE.notebook(LESSON))
-        box = page.locator(".jp-OutputArea-output .widget-vbox:has(> .widget-html .vmio-card)").last
-        slider = box.locator(lab_server.SLIDER).first
-        times = [lab_server.press(page, slider, "ArrowRight" if i // 3 % 2 else "ArrowLeft", box) for i in range(KEYS)]
-    seen = [ms for ms in times if ms]
-    return [*rows, row("slider key to new pixels, ms", seen, "at most 110"),
-            row("slider key to new pixels, p95 ms", [lab_server.percentiles(seen)[1]], "at most 160")]
+        import lab_server
+        if lab_server.find_browser() is None:
+            raise FileNotFoundError("no Chromium or Chrome here")
+    except (FileNotFoundError, ModuleNotFoundError) as missing:
+        print(f"slider: {missing}, so it was not measured", file=sys.stderr)
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        lab_server.store(SOURCE, Path(folder) / "source" / "slider.ipynb")
+        with lab_server.jupyterlab(Path(folder) / "server", Path(folder) / "source") as server, lab_server.chromium() as page:
+            lab_server.run_all(page, server, "slider.ipynb")
+            times = [[_key(page, lab_server, page.locator(name), at) for name in (".bare", ".vmio-panel")] for at in range(KEYS)]
+    pairs = [pair for pair in times if all(pair)]
+    bare, panel = zip(*pairs)
+    return [row("slider key to new pixels, a bare drawing, ms", bare), row("slider key to new pixels, a panel, ms", panel),
+            row("a panel over a bare drawing", ratios(panel, bare), "at most 1.3")]
 
 
-def _first_move():
-    """ms that a panel's runs take for a value that nobody has asked for."""
-    from vmio.lessons.emulate_a_device import panel as lesson
-    lesson.read_once.cache_clear()
-    return cost(lambda: lesson._read(8, "pio", "string I/O", True, "server-2022"))() / 1e6
+def _key(page: Any, lab_server: Any, box: Any, at: int) -> float | None:
+    """ms until the box shows something else after one key; None if nothing changes."""
+    page.wait_for_timeout(PAUSE)
+    return lab_server.press(page, box.locator(lab_server.SLIDER).first, "ArrowRight" if at // 3 % 2 else "ArrowLeft", box)

@@ -4,8 +4,9 @@ import os
 import subprocess
 import sys
 import tempfile
+from functools import partial
 
-from vmio.bench import ratios, row, turns
+from vmio.bench import Row, ratios, row, turns
 
 SUBJECTS = (   # (what, code, milliseconds that the design asks for)
     ("import vmio", "import vmio", "at most 150"),
@@ -16,17 +17,16 @@ SUBJECTS = (   # (what, code, milliseconds that the design asks for)
 TELL = "; import time; print(time.process_time_ns())"
 
 
-def measure():
+def measure() -> list[Row]:
     """Processes take turns; compiled once before, as on any machine where it ran before.  A process can't be cut shorter."""
     with tempfile.TemporaryDirectory() as cache:
         environment = {**os.environ, "PYTHONPYCACHEPREFIX": cache}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
 
-        def process(code):
+        def process(code: str) -> float:
             done = subprocess.run([sys.executable, "-c", code + TELL], check=True, env=environment, capture_output=True)
             return int(done.stdout) / 1e6
-        subjects = {what: lambda code=code: process(code) for what, code, _ in SUBJECTS}
-        subjects["empty"] = lambda: process("pass")
+        subjects = {what: partial(process, code) for what, code, _ in SUBJECTS} | {"empty": partial(process, "pass")}
         turns(subjects, rounds=1)
         ms = turns(subjects, rounds=9)
     return ([row(f"{what}, ms", [one - empty for one, empty in zip(ms[what], ms["empty"], strict=True)], target)

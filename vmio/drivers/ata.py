@@ -5,9 +5,11 @@ SFF-8038i "Bus Master Programming Interface for IDE".
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from vmio.drivers import pic
 from vmio.drivers.errors import DriverError, DriverTimeout
+from vmio.hypervisor.contracts import Cpu, Steps
 
 DATA, ERROR, COUNT, LBA_LOW, LBA_MID, LBA_HIGH, DEVICE, STATUS = range(8)
 BSY, DRDY, DF, DRQ, ERR = 0x80, 0x40, 0x20, 0x08, 0x01
@@ -27,7 +29,7 @@ DATA_SET_MANAGEMENT = 0x06
 class AtaError(DriverError):
     """The disk ended a command with an error; carries `command`, `status`, `error`, `lba`."""
 
-    def __init__(self, command, status, error, lba):
+    def __init__(self, command: int, status: int, error: Any, lba: int) -> None:
         self.command, self.status, self.error, self.lba = command, status, error, lba
         super().__init__(f"ATA command {command:02X}h at LBA {lba}: status {status:#04x}, error {error:#04x}")
 
@@ -41,7 +43,7 @@ class Identity:
     firmware: str
     sectors: int
     lba48: bool
-    most_multiple: int
+    max_multiple: int
     trim: bool
 
 
@@ -55,8 +57,9 @@ class AtaDriver:
     All methods that touch the disk are generators: `yield from disk.read(...)`.
     """
 
-    def __init__(self, cpu, base=0x1F0, control=0x3F6, irq=14, unit=0, transfer="pio", string=True, width=2,
-                 interrupts=False, bus_master=None, prd=0x8000):
+    def __init__(self, cpu: Cpu, base: int = 0x1F0, control: int = 0x3F6, irq: int = 14, unit: int = 0, transfer: str = "pio",
+                 string: bool = True, width: int = 2, interrupts: bool = False, bus_master: int | None = None,
+                 prd: int = 0x8000) -> None:
         if transfer not in ("pio", "multiple", "dma"):
             raise ValueError(f"transfer {transfer!r}: pio, multiple or dma")
         if width not in (2, 4):
@@ -65,12 +68,13 @@ class AtaDriver:
             raise ValueError("transfer 'dma': give the bus master's base port")
         self.cpu, self.base, self.control, self.irq, self.unit = cpu, base, control, irq, unit
         self.transfer, self.string, self.width, self.interrupts = transfer, string, width, interrupts
-        self.bus_master, self.prd = bus_master, prd
+        self.bus_master: Any = bus_master      # an int, for DMA
+        self.prd = prd
         self.block = 1           # sectors in a DRQ block
         self.discards = False    # TRIM is a DMA command
         self._interrupted = False
 
-    def init(self, multiple=16):
+    def init(self, multiple: int = 16) -> Steps:
         """Find the disk and read its identity; sets READ MULTIPLE's block if that is the transfer.
 
         `DriverTimeout` where no disk answers.
@@ -90,28 +94,28 @@ class AtaDriver:
         identity = _parse_identity(words)
         self.discards = identity.trim and self.transfer == "dma"
         if self.transfer == "multiple":
-            self.block = min(multiple, identity.most_multiple)
+            self.block = min(multiple, identity.max_multiple)
             self._command(SET_MULTIPLE, 0, self.block)
             yield from self._wait(SET_MULTIPLE, 0, 0)
         return identity
 
-    def read(self, lba, sectors, gpa):
+    def read(self, lba: int, sectors: int, gpa: int) -> Steps[None]:
         """Read `sectors` from `lba` to guest memory at `gpa`."""
         yield from self._transfer(lba, sectors, gpa, False)
 
-    def write(self, lba, sectors, gpa):
+    def write(self, lba: int, sectors: int, gpa: int) -> Steps[None]:
         """Write `sectors` at `lba` from guest memory at `gpa`."""
         yield from self._transfer(lba, sectors, gpa, True)
 
-    def flush(self):
+    def flush(self) -> Steps[None]:
         """FLUSH CACHE: returns when all that was written is on the disk."""
         self._command(FLUSH_CACHE, 0, 0)
         yield from self._wait(FLUSH_CACHE, 0, 0)
 
-    def discard(self, lba, sectors, gpa):
+    def discard(self, lba: int, sectors: int, gpa: int) -> Steps:
         """DATA SET MANAGEMENT with TRIM (ACS-2, 7.9); a sector at `gpa` takes the list: 64 ranges of up to 65,535 sectors."""
         while sectors:
-            entries = []
+            entries: list[bytes] = []
             while sectors and len(entries) < 64:
                 step = min(sectors, 0xFFFF)
                 entries.append((step << 48 | lba).to_bytes(8, "little"))
@@ -119,7 +123,7 @@ class AtaDriver:
             self.cpu.write(gpa, b"".join(entries).ljust(SECTOR, b"\0"))
             yield from self._dma(DATA_SET_MANAGEMENT, 0, 1, gpa, True, False, feature=1)
 
-    def _transfer(self, lba, sectors, gpa, is_write):
+    def _transfer(self, lba: int, sectors: int, gpa: int, is_write: bool) -> Steps[None]:
         if not 1 <= sectors <= 65_536 or lba < 0 or lba + sectors > 1 << 48:
             raise ValueError(f"transfer of {sectors} sectors at LBA {lba}: 1 to 65,536 sectors, LBAs from 0 to 2^48 - 1")
         long = sectors > 256 or lba + sectors > 1 << 28
@@ -131,7 +135,7 @@ class AtaDriver:
         else:
             yield from self._pio_read(opcode, lba, sectors, gpa, long)
 
-    def _pio_read(self, opcode, lba, sectors, gpa, long):
+    def _pio_read(self, opcode: int, lba: int, sectors: int, gpa: int, long: bool) -> Steps[None]:
         self._command(opcode, lba, sectors, long)
         while sectors:
             yield from self._wait(opcode, lba, DRQ)
@@ -140,7 +144,7 @@ class AtaDriver:
             gpa, sectors, lba = gpa + step * SECTOR, sectors - step, lba + step
         self._check(opcode, lba, self.cpu.inb(self.control))
 
-    def _pio_write(self, opcode, lba, sectors, gpa, long):
+    def _pio_write(self, opcode: int, lba: int, sectors: int, gpa: int, long: bool) -> Steps[None]:
         self._command(opcode, lba, sectors, long)
         self._poll(opcode, lba, DRQ)         # the first block is asked for without an interrupt
         while sectors:
@@ -149,7 +153,8 @@ class AtaDriver:
             gpa, sectors, lba = gpa + step * SECTOR, sectors - step, lba + step
             yield from self._wait(opcode, lba, DRQ if sectors else 0)
 
-    def _dma(self, opcode, lba, sectors, gpa, is_write, long, feature=None):
+    def _dma(self, opcode: int, lba: int, sectors: int, gpa: int, is_write: bool, long: bool,
+             feature: int | None = None) -> Steps[None]:
         cpu, bm = self.cpu, self.bus_master
         self._write_prd(gpa, sectors * SECTOR)
         direction = 0 if is_write else 8
@@ -169,7 +174,7 @@ class AtaDriver:
             raise AtaError(opcode, status, 0, lba)
         self._check(opcode, lba, status)
 
-    def _write_prd(self, gpa, length):
+    def _write_prd(self, gpa: int, length: int) -> None:
         """The physical region descriptor table: (address, byte count), none across 64 KiB, the last one marked."""
         entries = []
         while length:
@@ -179,7 +184,7 @@ class AtaDriver:
         entries[-1][1] |= 0x8000_0000
         self.cpu.write(self.prd, b"".join(a.to_bytes(4, "little") + n.to_bytes(4, "little") for a, n in entries))
 
-    def _command(self, opcode, lba, sectors, long=False, feature=None):
+    def _command(self, opcode: int, lba: int, sectors: int, long: bool = False, feature: int | None = None) -> None:
         """Select, wait until the disk is free, load the task file, start."""
         cpu, base = self.cpu, self.base
         cpu.outb(base + DEVICE, 0xE0 | self.unit << 4 | (0 if long else lba >> 24 & 0x0F))
@@ -198,19 +203,19 @@ class AtaDriver:
         self._interrupted = False
         cpu.outb(base + STATUS, opcode)
 
-    def _wait(self, opcode, lba, bits):
+    def _wait(self, opcode: int, lba: int, bits: int) -> Steps[None]:
         """Until the disk is no longer busy and shows `bits`; by interrupt or by polling."""
         if self.interrupts:
             yield from self._wait_interrupt(opcode)
         self._poll(opcode, lba, bits)
 
-    def _wait_interrupt(self, opcode):
+    def _wait_interrupt(self, opcode: int) -> Steps[None]:
         while not self._interrupted:
-            if not (yield from self.cpu.hlt(TIMEOUT_NS)):
+            if not (yield from self.cpu.hlt(watchdog_ns=TIMEOUT_NS)):
                 raise DriverTimeout(f"ATA command {opcode:02X}h: no interrupt for {TIMEOUT_NS:,} ns")
         self._interrupted = False
 
-    def _poll(self, opcode, lba, bits, check=True):
+    def _poll(self, opcode: int, lba: int, bits: int, check: bool = True) -> None:
         cpu, until = self.cpu, self.cpu.now + TIMEOUT_NS
         while True:
             status = cpu.inb(self.control)    # the alternate status: reading it acknowledges nothing
@@ -222,29 +227,29 @@ class AtaDriver:
             if cpu.now > until:
                 raise DriverTimeout(f"ATA command {opcode:02X}h: status {status:#04x} after {TIMEOUT_NS:,} ns")
 
-    def _poll_bus_master(self, opcode):
+    def _poll_bus_master(self, opcode: int) -> None:
         cpu, until = self.cpu, self.cpu.now + TIMEOUT_NS
         while cpu.inb(self.bus_master + 2) & 0x01:   # Active; the Interrupt bit follows the line, and nIEN is set
             if cpu.now > until:
                 raise DriverTimeout(f"ATA command {opcode:02X}h: no DMA completion after {TIMEOUT_NS:,} ns")
 
-    def _check(self, opcode, lba, status):
+    def _check(self, opcode: int, lba: int, status: int) -> None:
         if status & (ERR | DF):
             raise AtaError(opcode, status, self.cpu.inb(self.base + ERROR), lba)
 
-    def _interrupt(self, cpu):
+    def _interrupt(self, cpu: Cpu) -> None:
         cpu.inb(self.base + STATUS)           # acknowledges: the disk lowers its line
         if self.bus_master is not None:
             cpu.outb(self.bus_master + 2, 0x04)
         self._interrupted = True
 
-    def _identify(self):
+    def _identify(self) -> Steps:
         self._command(IDENTIFY, 0, 0)
         yield from self._wait(IDENTIFY, 0, DRQ)
         words = [self.cpu.inw(self.base + DATA) for _ in range(256)]
         return words
 
-    def _data_in(self, gpa, length):
+    def _data_in(self, gpa: int, length: int) -> None:
         cpu, width = self.cpu, self.width
         if self.string:
             (cpu.insw if width == 2 else cpu.insl)(self.base + DATA, gpa, length // width)
@@ -252,7 +257,7 @@ class AtaDriver:
         read = cpu.inw if width == 2 else cpu.inl
         cpu.write(gpa, b"".join([read(self.base + DATA).to_bytes(width, "little") for _ in range(length // width)]))
 
-    def _data_out(self, gpa, length):
+    def _data_out(self, gpa: int, length: int) -> None:
         cpu, width = self.cpu, self.width
         if self.string:
             (cpu.outsw if width == 2 else cpu.outsl)(self.base + DATA, gpa, length // width)
@@ -263,8 +268,8 @@ class AtaDriver:
             write(self.base + DATA, int.from_bytes(data[at:at + width], "little"))
 
 
-def _parse_identity(words):
-    def text(first, last):
+def _parse_identity(words: list[int]) -> Identity:
+    def text(first: int, last: int) -> str:
         return b"".join(w.to_bytes(2, "big") for w in words[first:last + 1]).decode("ascii", "replace").strip()
     lba48 = bool(words[83] & 1 << 10)
     sectors = int.from_bytes(b"".join(w.to_bytes(2, "little") for w in (words[100:104] if lba48 else words[60:62])),

@@ -5,27 +5,30 @@ The command block has room for one command, so the depth is 1; `StorVsc` and
 """
 
 from collections import deque
+from typing import Any
 
-from vmio.drivers.ata import AtaError
+from vmio.drivers.ata import AtaDriver, AtaError
+from vmio.hypervisor.contracts import Steps
 from vmio.machine.clock import NEVER
 
 
 class AtaQueue:
     """The requests of `driver` (an `AtaDriver`, initialised)."""
 
-    def __init__(self, driver):
+    def __init__(self, driver: AtaDriver) -> None:
         self.driver, self.cpu = driver, driver.cpu
         self.discards = driver.discards
-        self._waiting, self._finished = deque(), []
+        self._waiting: deque[tuple[str, int, int, int, Any]] = deque()
+        self._finished: list[tuple[Any, Exception | None]] = []
 
-    def submit(self, kind, lba, sectors, gpa, tag):
+    def submit(self, op: str, lba: int, sectors: int, gpa: int, tag: Any) -> None:
         """Accept a "read", "write", "flush" or "discard"; its data is at `gpa`, contiguous (of a discard: room for a sector)."""
-        self._waiting.append((kind, lba, sectors, gpa, tag))
+        self._waiting.append((op, lba, sectors, gpa, tag))
 
-    def flush_ring(self):
+    def flush_ring(self) -> None:
         """Do nothing: there is no ring, and `wait` carries the requests out."""
 
-    def wait(self, until=NEVER):
+    def wait(self, until: int = NEVER) -> Steps[None]:
         """Carry out the next request, if none is waiting to be reaped; without one, sleep until `until`."""
         if self._finished:
             return
@@ -33,21 +36,21 @@ class AtaQueue:
             while self.cpu.now < until < NEVER:
                 yield from self.cpu.hlt(until - self.cpu.now)
             return
-        kind, lba, sectors, gpa, tag = self._waiting.popleft()
+        op, lba, sectors, gpa, tag = self._waiting.popleft()
         error = None
         try:
-            if kind == "flush":
+            if op == "flush":
                 yield from self.driver.flush()
-            elif kind == "discard":
+            elif op == "discard":
                 yield from self.driver.discard(lba, sectors, gpa)
             else:
-                move = self.driver.read if kind == "read" else self.driver.write
+                move = self.driver.read if op == "read" else self.driver.write
                 yield from move(lba, sectors, gpa)
         except AtaError as refused:
             error = refused
         self._finished.append((tag, error))
 
-    def reap(self):
+    def reap(self) -> list[tuple[Any, Exception | None]]:
         """Return what has completed: [(tag, error or None), ...]."""
         done, self._finished = self._finished, []
         return done

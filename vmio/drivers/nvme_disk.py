@@ -11,9 +11,12 @@ vmio.passthrough.strategies: where the device finds a buffer of ours.
 """
 
 from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from vmio.drivers.errors import DriverTimeout
-from vmio.drivers.nvme import MOST_DISCARDED, SECTOR, NvmeError, page_list
+from vmio.drivers.nvme import MAX_DISCARDED, SECTOR, NvmeDriver, NvmeError, page_list
+from vmio.hypervisor.contracts import Cpu, Steps
 from vmio.machine.clock import NEVER
 from vmio.machine.pagetable import READ, WRITE
 
@@ -24,60 +27,71 @@ FOR_DEVICE = {"read": WRITE, "write": READ}    # what the device may do to the b
 class _Request:
     """One request of the owner, in one or more commands."""
 
-    __slots__ = ("tag", "done", "left", "error")
+    __slots__ = ("tag", "done", "remaining", "error")
 
-    def __init__(self, tag, done, left):
-        self.tag, self.done, self.left, self.error = tag, done, left, None
+    def __init__(self, tag: Any, done: Callable[..., None] | None, remaining: int) -> None:
+        self.tag, self.done, self.remaining, self.error = tag, done, remaining, None
+
+
+class Mapping(Protocol):
+    """How a guest's buffers come into a device's reach; see `passthrough.strategies`."""
+
+    def map(self, gpa: int, length: int, permissions: int = ...) -> int:
+        """Return the address at which the device reaches them."""
+
+    def unmap(self, address: int, length: int) -> None:
+        """They are the guest's alone again."""
 
 
 class NvmeDisk:
     """The disk that `driver` (an `NvmeDriver`, initialised) drives.  `polled`: nobody calls `interrupt`."""
 
-    def __init__(self, driver, dma, polled=False):
+    def __init__(self, driver: NvmeDriver, dma: Mapping, polled: bool = False) -> None:
         self.driver, self.dma, self.polled, self.cpu = driver, dma, polled, driver.cpu
         self.in_flight = 0
-        self.finished = deque()          # (tag, error or None)
-        self._waiting = deque()          # commands that found the queue full
+        self.finished: deque[tuple[Any, Exception | None]] = deque()   # (tag, error or None)
+        self._waiting: deque[tuple] = deque()   # commands that found the queue full
 
     @property
-    def discards(self):
+    def discards(self) -> bool:
         """Does the disk take discards?"""
         return self.driver.discards
 
-    def submit(self, kind, lba, sectors, gpa, tag, done=None):
+    def submit(self, op: str, lba: int, sectors: int, gpa: int, tag: Any, done: Callable[..., None] | None = None) -> None:
         """Start a "read", "write", "flush" or "discard"; data is at `gpa`, contiguous.  `done(tag, error)`, or `reap` tells."""
-        most = MOST_DISCARDED if kind == "discard" else self.driver.most_sectors
+        most = MAX_DISCARDED if op == "discard" else self.driver.max_sectors
         request = _Request(tag, done, max(-(-sectors // most), 1))
-        if kind == "flush":
-            self._put(request, kind, 0, 0, 0)
+        if op == "flush":
+            self._put(request, op, 0, 0, 0)
         while sectors > 0:
             part = min(sectors, most)
-            self._put(request, kind, lba, part, gpa)
+            self._put(request, op, lba, part, gpa)
             lba, sectors, gpa = lba + part, sectors - part, gpa + part * SECTOR
 
-    def _put(self, *command):
+    def _put(self, *command: Any) -> None:
         if self._waiting or not self._start(*command):
             self._waiting.append(command)
 
-    def _start(self, request, kind, lba, sectors, gpa):
+    def _start(self, request: _Request, op: str, lba: int, sectors: int, gpa: int) -> bool:
         queue = self.driver.pairs[0]
         if not queue.free:
             return False
-        length, address, pages = 0 if kind == "discard" else sectors * SECTOR, 0, ()
+        length, address = 0 if op == "discard" else sectors * SECTOR, 0
+        pages: Sequence[int] = ()
         if length:
-            address = self.dma.map(gpa, length, FOR_DEVICE[kind])
+            address = self.dma.map(gpa, length, FOR_DEVICE[op])
             pages = page_list(address, length)
-        self.driver.submit(kind, lba, sectors, pages, (request, address, length))
+        self.driver.submit(op, lba, sectors, pages, (request, address, length))
         self.in_flight += 1
         return True
 
-    def flush_ring(self):
+    def flush_ring(self) -> None:
         """Tell the device of what was submitted."""
         while self._waiting and self._start(*self._waiting[0]):
             self._waiting.popleft()
         self.driver.ring_doorbell()
 
-    def interrupt(self, cpu):
+    def interrupt(self, cpu: Cpu) -> None:
         """Take every answer that is there."""
         for (request, address, length), status in self.driver.reap():
             self.in_flight -= 1
@@ -85,20 +99,20 @@ class NvmeDisk:
                 self.dma.unmap(address, length)
             if status:
                 request.error = request.error or NvmeError(f"{request.tag}", status)
-            request.left -= 1
-            if not request.left:
+            request.remaining -= 1
+            if not request.remaining:
                 if request.done is not None:
                     request.done(request.tag, request.error)
                 else:
                     self.finished.append((request.tag, request.error))
 
-    def reap(self):
-        """What is over: [(tag, error or None), ...]."""
+    def reap(self) -> list[tuple[Any, Exception | None]]:
+        """Return what is over: [(tag, error or None), ...]."""
         over = list(self.finished)
         self.finished.clear()
         return over
 
-    def wait(self, until=NEVER):
+    def wait(self, until: int = NEVER) -> Steps[None]:
         """Until there is something to reap, or the time is `until`: asleep, or by looking again and again."""
         deadline = self.cpu.now + TIMEOUT_NS
         if self.polled:
@@ -111,7 +125,8 @@ class NvmeDisk:
                 yield from self.cpu.spin()
                 self.interrupt(self.cpu)
             else:
-                yield from self.cpu.hlt(min(deadline, until) - self.cpu.now)
+                now = self.cpu.now
+                yield from self.cpu.hlt(None if until == NEVER else until - now, watchdog_ns=deadline - now)
             if self.cpu.now >= deadline and not self.finished:
                 raise DriverTimeout(f"NVMe: {self.in_flight} requests, no answer")
             if self._waiting:

@@ -4,11 +4,13 @@ Source: Intel 8259A data sheet, "Programming the 8259A".  Vectors 20h to 2Fh as
 PC operating systems have them, since the reset vectors collide with exceptions.
 """
 
+from vmio.hypervisor.contracts import Cpu, Handler
+
 MASTER, SLAVE = 0x20, 0xA0
 FIRST_VECTOR = 0x20
 
 
-def init(cpu):
+def init(cpu: Cpu) -> None:
     """ICW1 to ICW4 for both chips, everything masked but the cascade.  10 exits."""
     for chip, vector, wiring in ((MASTER, FIRST_VECTOR, 0x04), (SLAVE, FIRST_VECTOR + 8, 0x02)):
         cpu.outb(chip, 0x11)         # ICW1: edge triggered, cascade, ICW4 follows
@@ -18,12 +20,12 @@ def init(cpu):
         cpu.outb(chip + 1, 0xFB if chip == MASTER else 0xFF)
 
 
-def connect(cpu, irq, handler):
+def connect(cpu: Cpu, irq: int, handler: Handler) -> None:
     """Install `handler(cpu)` for an ISA line (0 to 15) and unmask it; the EOI is sent after the handler."""
     if not 0 <= irq <= 15 or irq == 2:
         raise ValueError(f"irq {irq}: ISA lines are 0 to 15, 2 is the cascade")
 
-    def interrupt(cpu):
+    def interrupt(cpu: Cpu) -> None:
         handler(cpu)
         if irq >= 8:
             cpu.outb(SLAVE, 0x20)

@@ -4,18 +4,22 @@
 raises `ScsiError`; any SCSI driver can lend its own.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
 from vmio.drivers.errors import DriverError
+from vmio.hypervisor.contracts import Steps
 from vmio.vmbus.storage import scsi_wire as wire
 
 _SECTOR, _PAGE = 512, 4096
+
+Ask: TypeAlias = Callable[[str, bytes, int], Steps[bytes]]     # (name, CDB, bytes wanted) -> what the disk says
 
 
 class ScsiError(DriverError):
     """The disk, or the host for it, refused or failed.  `sense` is (key, ASC, ASCQ) or None."""
 
-    def __init__(self, what, srb_status, sense):
+    def __init__(self, what: int | str, srb_status: int, sense: tuple[int, int, int] | None) -> None:
         self.srb_status, self.sense = srb_status, sense
         how = "sense {:X}/{:02X}/{:02X}".format(*sense) if sense else "no sense data"
         super().__init__(f"{what}: SRB status {srb_status:#x}, {how}")
@@ -32,10 +36,10 @@ class Identity(NamedTuple):
     serial: str
     write_cache: bool
     luns: tuple
-    most_unmapped: int      # sectors that one UNMAP takes; 0: there is no UNMAP
+    max_unmapped: int      # sectors that one UNMAP takes; 0: there is no UNMAP
 
 
-def probe(command):
+def probe(command: Ask) -> Steps:
     """Ask everything (`yield from probe(command)`): an `Identity`.  `DriverError` if it is no disk that we can use."""
     inquiry = yield from command("INQUIRY", bytes((0x12, 0, 0, 0, 36, 0)), 36)
     if inquiry[0] != 0:
@@ -55,25 +59,25 @@ def probe(command):
     length = (yield from command("MODE SENSE", bytes((0x1A, 0, 0x08, 0, 4, 0)), 4))[0] + 1
     mode = yield from command("MODE SENSE", bytes((0x1A, 0, 0x08, 0, min(length, 255), 0)), min(length, 255))
     caching = mode[4 + mode[3]:] if len(mode) > 3 else b""
-    names = [part.decode("ascii", "replace").strip() for part in wire.INQUIRY.parse(inquiry)[-3:]]
-    return Identity(sectors, size, *names, vital.get(0x80, b"").decode("ascii", "replace"),
+    vendor, product, revision = (part.decode("ascii", "replace").strip() for part in wire.INQUIRY.parse(inquiry)[-3:])
+    return Identity(sectors, size, vendor, product, revision, vital.get(0x80, b"").decode("ascii", "replace"),
                     len(caching) > 2 and caching[2] & 4 != 0, tuple(luns[9 + 8 * n] for n in range(found)),
-                    _most_unmapped(vital.get(0xB0, b""), vital.get(0xB2, b"")))
+                    _max_unmapped(vital.get(0xB0, b""), vital.get(0xB2, b"")))
 
 
-def _most_unmapped(limits, provisioning):
+def _max_unmapped(limits: bytes, provisioning: bytes) -> int:
     """Sectors an UNMAP by pages B0h and B2h (SBC-3): the limit, if LBPU is set and a block descriptor is allowed."""
     allowed = len(provisioning) > 1 and provisioning[1] & 0x80 and len(limits) >= 24 and any(limits[20:24])
     return int.from_bytes(limits[16:20], "big") if allowed else 0
 
 
-def _vital(command, page):
+def _vital(command: Ask, page: int) -> Steps[bytes]:
     """The body of a vital product data page."""
     data = yield from command(f"INQUIRY page {page:02X}", bytes((0x12, 1, page, 0, 255, 0)), 255)
     return data[4:4 + int.from_bytes(data[2:4], "big")]
 
 
-def _capacity(command):
+def _capacity(command: Ask) -> Steps[tuple[int, int]]:
     """(sectors, bytes a sector): READ CAPACITY(16), or (10) of an older disk."""
     try:
         data = yield from command("READ CAPACITY(16)", wire.CDB_SERVICE_IN.pack(allocation=32), 32)

@@ -5,8 +5,13 @@ arch/x86/hyperv/hv_init.c, drivers/hv/hv.c (hv_synic_enable_regs), and for the
 interrupt drivers/hv/vmbus_drv.c (vmbus_isr).
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from vmio.drivers.errors import DriverError
+from vmio.drivers.pages import GuestPages
 from vmio.hypervisor.apic import X2APIC_EOI
+from vmio.hypervisor.contracts import Cpu
 from vmio.hypervisor.hyperv import tlfs
 
 VECTOR = 0xF3                    # Linux's HYPERVISOR_CALLBACK_VECTOR
@@ -16,7 +21,7 @@ _NEEDED = tlfs.SYNIC_BIT | tlfs.HYPERCALL_BIT | tlfs.VP_INDEX_BIT
 _CALLS = tlfs.POST_MESSAGES_BIT | tlfs.SIGNAL_EVENTS_BIT
 
 
-def detect(cpu):
+def detect(cpu: Cpu) -> int:
     """Is there a Hyper-V that offers what VMBus needs?  Its hints (CPUID 40000004h EAX), or `DriverError`."""
     if not cpu.cpuid(1)[2] >> 31:
         raise DriverError("no hypervisor")
@@ -29,7 +34,7 @@ def detect(cpu):
     return cpu.cpuid(0x4000_0004)[0]
 
 
-def enable_hypercalls(cpu, page):
+def enable_hypercalls(cpu: Cpu, page: int) -> None:
     """Say who we are, and show the hypercall page at `page` (a guest-physical address)."""
     cpu.wrmsr(tlfs.GUEST_OS_ID, OS_ID)
     cpu.wrmsr(tlfs.HYPERCALL, cpu.rdmsr(tlfs.HYPERCALL) & ~tlfs.PAGE_MASK | page | tlfs.ENABLE)
@@ -37,7 +42,7 @@ def enable_hypercalls(cpu, page):
         raise DriverError("the hypervisor does not enable the hypercall page")
 
 
-def disable_hypercalls(cpu):
+def disable_hypercalls(cpu: Cpu) -> None:
     """The reverse."""
     cpu.wrmsr(tlfs.GUEST_OS_ID, 0)
     cpu.wrmsr(tlfs.HYPERCALL, 0)
@@ -50,22 +55,23 @@ class EndOfInterrupt:
     where the vCPU's assist page says so.  Linux: arch/x86/hyperv/hv_apic.c, hv_apic_eoi_write.
     """
 
-    def __init__(self, hints, pages):
-        self._synthetic, self._pages = bool(hints & tlfs.APIC_MSRS_HINT), pages
-        self._assist = {}         # vCPU number -> its assist page
+    def __init__(self, hints: int, pages: GuestPages | None) -> None:
+        self._synthetic = bool(hints & tlfs.APIC_MSRS_HINT)
+        self._pages: Any = pages          # only synthetic ends of interrupt take some
+        self._assist: dict[int, int] = {}   # vCPU number -> its assist page
 
-    def add_cpu(self, cpu):
+    def add_cpu(self, cpu: Cpu) -> None:
         """Show a vCPU's assist page, if it is of any use."""
         if self._synthetic and cpu.index not in self._assist:
             page = self._assist[cpu.index] = self._pages.take()
             cpu.wrmsr(tlfs.VP_ASSIST_PAGE, page | tlfs.ENABLE)
 
-    def remove_cpu(self, cpu):
+    def remove_cpu(self, cpu: Cpu) -> None:
         """Take the assist page away; it is plain RAM again."""
         if self._assist.pop(cpu.index, None) is not None:
             cpu.wrmsr(tlfs.VP_ASSIST_PAGE, 0)
 
-    def __call__(self, cpu):
+    def __call__(self, cpu: Cpu) -> None:
         """End the interrupt that is in service."""
         page = self._assist.get(cpu.index)
         if page is None:
@@ -79,10 +85,12 @@ class EndOfInterrupt:
 class GuestSynic:
     """One vCPU's SynIC: `event(cpu, flag)` and `message(type, payload)` are called inside the interrupt."""
 
-    def __init__(self, cpu, messages, flags, hints, event, message, eoi):
+    def __init__(self, cpu: Cpu, messages: int, flags: int, hints: int, event: Callable[..., None], message: Callable[..., None],
+                 eoi: EndOfInterrupt) -> None:
         self.cpu = cpu
         self._slot, self._flags = messages + tlfs.SLOT * SINT, flags + tlfs.SLOT * SINT
         self._event, self._message, self._eoi = event, message, eoi
+        self.on_timer = None      # function(cpu) for the expiration of this vCPU's synthetic timer
         self.flag_bytes = 8       # how much of the 256 bytes of flags is in use: grows with the highest relid
         self._auto_eoi = not hints & tlfs.NO_AUTO_EOI_HINT
         cpu.on_interrupt(VECTOR, self._interrupt)
@@ -92,14 +100,14 @@ class GuestSynic:
         cpu.wrmsr(tlfs.SINT0 + SINT, VECTOR | (tlfs.AUTO_EOI if self._auto_eoi else 0))
         cpu.wrmsr(tlfs.SCONTROL, cpu.rdmsr(tlfs.SCONTROL) | tlfs.ENABLE)
 
-    def disable(self):
+    def disable(self) -> None:
         """Masked and off; the pages are plain RAM again."""
         cpu = self.cpu
         cpu.wrmsr(tlfs.SINT0 + SINT, cpu.rdmsr(tlfs.SINT0 + SINT) | tlfs.MASKED)
         for msr in (tlfs.SIMP, tlfs.SIEFP, tlfs.SCONTROL):
             cpu.wrmsr(msr, cpu.rdmsr(msr) & ~tlfs.ENABLE)
 
-    def _interrupt(self, cpu):
+    def _interrupt(self, cpu: Cpu) -> None:
         """First the event flags, then the message slot, then the end of interrupt."""
         flags = int.from_bytes(cpu.read(self._flags, self.flag_bytes), "little")
         if flags:
@@ -113,10 +121,13 @@ class GuestSynic:
         if not self._auto_eoi:
             self._eoi(cpu)
 
-    def _take_message(self, cpu):
+    def _take_message(self, cpu: Cpu) -> None:
         """Copy, free the slot, *then* look whether more is waiting, and ask for it."""
         message = tlfs.MESSAGE.parse(cpu.read(self._slot, tlfs.SLOT))
         cpu.store(self._slot, 4, 0)
         if cpu.load(self._slot + 5, 1) & tlfs.MESSAGE_PENDING:
             cpu.wrmsr(tlfs.EOM, 0)
-        self._message(message.message_type, message.payload[:message.size])
+        if message.message_type == tlfs.TIMER_EXPIRED and self.on_timer is not None:
+            self.on_timer(cpu)
+        else:
+            self._message(message.message_type, message.payload[:message.size])

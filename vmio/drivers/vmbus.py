@@ -10,14 +10,21 @@ go there.  Written after the order in which Linux does things: drivers/hv/
 connection.c, channel.c, channel_mgmt.c, vmbus_drv.c.
 """
 
-from vmio.drivers import synic
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from vmio.drivers import ipi, synic
 from vmio.drivers.errors import DriverError, DriverTimeout
-from vmio.drivers.pages import PAGE
+from vmio.drivers.pages import PAGE, GuestPages
+from vmio.hypervisor.contracts import Cpu, Steps
 from vmio.hypervisor.hyperv import tlfs
+from vmio.hypervisor.vcpu import VCpu
+from vmio.machine.contracts import Record
 from vmio.machine.layout import ShortMessage
 from vmio.vmbus.bus import messages as m
 from vmio.vmbus.bus.channel import ChannelEnd
 from vmio.vmbus.bus.messages import Message
+from vmio.vmbus.bus.monitor_page import MONITORS, pending_word
 from vmio.vmbus.bus.ring import RingReader, RingWriter, format_ring
 
 TIMEOUT_NS = 10_000_000_000   # for any answer of the host
@@ -38,30 +45,48 @@ class GuestChannel:
     `on_rescind()` when the host has taken the device away.
     """
 
-    def __init__(self, offer):
+    def __init__(self, offer: Record) -> None:
         self.offer, self.relid = offer, offer.relid
-        self.end = self.gpadl = self.cpu = self.on_signal = self.on_rescind = None
+        self.end: Any = None          # a `ChannelEnd`, while it is open;
+        self.gpadl: int | None = None # the handle of its rings;
+        self.cpu: Any = None          # the vCPU that its signals interrupt
+        self.on_signal: Callable[..., None] | None = None
+        self.on_rescind: Callable[[], None] | None = None
         self.rescinded = False
         self.lost_signals = 0     # the host no longer listens: closed, failed or rescinded
+        self.low_latency = False  # by the hypercall even if there is a bit for it
+        self.trigger: tuple[int, int] | None = None   # (guest-physical address, bit) of its pending bit in the monitor page, if it has one
 
-    def signal(self):
-        """HvCallSignalEvent: the host should look into the ring.  One exit."""
-        if self.cpu.hypercall(tlfs.FAST_SIGNAL_EVENT, self.offer.connection_id):
+    def signal(self) -> None:
+        """The host should look into the ring.
+
+        By HvCallSignalEvent, one exit; or by a bit in the monitor page, none, and the host looks
+        later (Linux drivers/hv/channel.c, vmbus_setevent).
+        """
+        if self.trigger is not None and not self.low_latency:
+            gpa, bit = self.trigger
+            self.cpu.store(gpa, 4, self.cpu.load(gpa, 4) | bit)    # no instruction of ours exits between: LOCK BTS
+        elif self.cpu.hypercall(tlfs.FAST_SIGNAL_EVENT, self.offer.connection_id):
             self.lost_signals += 1
 
 
 class VmBusClient:
-    """The bus driver.  `pages` (a `GuestPages`) gives memory; `versions` are tried in their order."""
+    """The bus driver.  `pages` (a `GuestPages`) gives memory; `versions` are tried in their order.
 
-    def __init__(self, cpu, pages, versions=m.LINUX_VERSIONS):
+    `monitored`: it gives the host monitor pages, as Linux always does, and uses them for channels that the host offers a bit for.
+    """
+
+    version: int            # from `connect` on
+
+    def __init__(self, cpu: VCpu, pages: GuestPages, versions: Sequence[int] = m.LINUX_VERSIONS, monitored: bool = False) -> None:
         self.cpu, self.pages, self.versions = cpu, pages, versions
-        self.version = None
-        self.channels = {}          # relid -> GuestChannel, in order of their offers
-        self.on_offer = None        # function(channel) for a device that comes later
+        self.monitor_pages = (pages.take(), pages.take()) if monitored else (0, 0)   # host->guest, guest->host
+        self.channels: dict[int, GuestChannel] = {}   # relid -> GuestChannel, in order of their offers
+        self.on_offer: Callable[[GuestChannel], None] | None = None   # function(channel) for a device that comes later
         self.ignored = 0            # messages from the host that make no sense
-        self._synics = {}
+        self._synics: dict[int, synic.GuestSynic] = {}
         self._connection = m.MESSAGE_CONNECTION
-        self._expected = {}         # what we wait for -> the host's answer
+        self._expected: dict[tuple[Message, int], Any] = {}   # what we wait for -> the host's answer
         self._next_gpadl = m.FIRST_GPADL
         self._input = pages.take()
         self._hints = synic.detect(cpu)
@@ -69,26 +94,35 @@ class VmBusClient:
         synic.enable_hypercalls(cpu, pages.take())
         self.add_cpu(cpu)
 
-    def add_cpu(self, cpu):
+    def add_cpu(self, cpu: VCpu) -> None:
         """Prepare a vCPU's SynIC; every vCPU that shall be a channel's target does this, in its own program."""
         self._synics[cpu.index] = synic.GuestSynic(cpu, self.pages.take(), self.pages.take(), self._hints,
                                                    self._event, self._message, self.eoi)
         self.eoi.add_cpu(cpu)
+        ipi.accept(cpu, self.eoi)
         self._watch_flags(max(self.channels, default=0))
 
-    def _watch_flags(self, relid):
+    @property
+    def cpus(self) -> list:
+        """The vCPUs that are online on the bus, in the order in which they came: [0] is not always the client's own."""
+        return [each.cpu for each in self._synics.values()]
+
+    def _watch_flags(self, relid: int) -> None:
         """The interrupt must look at the event flags up to this one."""
         for each in self._synics.values():
             each.flag_bytes = max(each.flag_bytes, 8 * (relid // 64 + 1))
 
     # Connection.
 
-    def connect(self):
+    def connect(self) -> Steps[int]:
         """Agree on a version, newest first.  `DriverError` if the host speaks none of ours."""
+        for page in filter(None, self.monitor_pages):
+            self.cpu.write(page, bytes(PAGE))
         for version in self.versions:
             modern = version >= m.V5_0
             contact = m.INITIATE_CONTACT.pack(version=version, target_vp=self.cpu.index,
-                                              sint=m.VMBUS_SINT if modern else 0)
+                                              sint=m.VMBUS_SINT if modern else 0, monitor_page1=self.monitor_pages[0],
+                                              monitor_page2=self.monitor_pages[1])
             self._expect(Message.VERSION_RESPONSE)
             status = yield from self._post(contact, m.CONTACT_CONNECTION if modern else m.MESSAGE_CONNECTION)
             if status:
@@ -100,15 +134,39 @@ class VmBusClient:
                 return version
         raise DriverError("VMBus: no version in common with the host")
 
-    def request_offers(self):
+    def request_offers(self) -> Steps[list[GuestChannel]]:
         """All devices there are now: a list of `GuestChannel`."""
         yield from self._ask(m.REQUESTOFFERS.pack(), Message.ALLOFFERS_DELIVERED)
         return list(self.channels.values())
 
-    def unload(self):
+    def subchannels(self, primary: GuestChannel) -> list[GuestChannel]:
+        """Return the further channels of the device behind `primary`, in order of their index, until they are released."""
+        return sorted((c for c in self.channels.values() if c.offer.subchannel and c.offer.instance == primary.offer.instance
+                       and c.offer.interface_type == primary.offer.interface_type), key=lambda c: c.offer.subchannel)
+
+    def offered(self, primary: GuestChannel, number: int) -> Steps:
+        """Wait until the host has offered `number` sub-channels of a device; those that there are when it takes too long."""
+        def there() -> list[GuestChannel]:
+            return [channel for channel in self.subchannels(primary) if not channel.rescinded]
+
+        yield from self._while(lambda: len(there()) < number and not primary.rescinded)
+        return there()[:number]
+
+    def taken_back(self, channel: GuestChannel) -> Steps:
+        """Wait until the host has rescinded a channel.  `DriverTimeout` if it doesn't."""
+        if not (yield from self._while(lambda: not channel.rescinded)):
+            raise DriverTimeout(f"VMBus: channel {channel.relid} is not taken back")
+
+    def _while(self, waits: Callable[[], Any]) -> Steps:
+        """Sleep while `waits()`; False if it still does after `TIMEOUT_NS`."""
+        deadline = self.cpu.now + TIMEOUT_NS
+        while waits() and self.cpu.now < deadline:
+            yield from self.cpu.hlt(watchdog_ns=deadline - self.cpu.now)
+        return not waits()
+
+    def unload(self) -> Steps[None]:
         """Leave the bus: the host closes everything and forgets our pages.  Then the SynIC goes off."""
         yield from self._ask(m.UNLOAD.pack(), Message.UNLOAD_RESPONSE)
-        self.version = None
         for channel in self.channels.values():
             channel.end = channel.gpadl = None
         self.channels.clear()
@@ -119,7 +177,7 @@ class VmBusClient:
 
     # GPADLs.
 
-    def create_gpadl(self, channel, page_numbers):
+    def create_gpadl(self, channel: GuestChannel, page_numbers: Sequence[int]) -> Steps[int]:
         """Let the host use these pages, as one range.  Returns the handle."""
         handle, self._next_gpadl = self._next_gpadl, self._next_gpadl + 1
         self._expect(Message.GPADL_CREATED, handle)
@@ -130,14 +188,15 @@ class VmBusClient:
             raise DriverError(f"channel {channel.relid}: GPADL of {len(page_numbers)} pages: status {answer.status:#x}")
         return handle
 
-    def teardown_gpadl(self, channel, handle):
+    def teardown_gpadl(self, channel: GuestChannel, handle: Any) -> Steps[None]:
         """Have the pages back: they are ours again on return."""
         message = m.GPADL_TEARDOWN.pack(relid=channel.relid, gpadl=handle)
         yield from self._ask(message, Message.GPADL_TORNDOWN, handle)
 
     # Channels.
 
-    def open(self, channel, pages=16, gpa=None, host_pages=None, on_signal=None, user=b"", cpu=None):
+    def open(self, channel: GuestChannel, pages: int = 16, gpa: int | None = None, host_pages: int | None = None,
+             on_signal: Callable[..., Any] | None = None, user: bytes = b"", cpu: Cpu | None = None) -> Steps[ChannelEnd]:
         """Open a channel: `pages` for the ring to the host and `host_pages` (as many) for the one back.
 
         Each ring has a control page among them.  `gpa` says where they lie, in a
@@ -168,7 +227,7 @@ class VmBusClient:
             raise DriverError(f"channel {channel.relid}: the host refused to open it, status {answer.status:#x}")
         return channel.end
 
-    def close(self, channel):
+    def close(self, channel: GuestChannel) -> Steps[None]:
         """Close a channel (sub-channels before their primary) and have the rings' pages back."""
         if channel.end is not None:
             channel.end = None
@@ -177,14 +236,14 @@ class VmBusClient:
             handle, channel.gpadl = channel.gpadl, None
             yield from self.teardown_gpadl(channel, handle)
 
-    def release(self, channel):
+    def release(self, channel: GuestChannel) -> Steps[None]:
         """After a rescind: close it if need be, and say that we are done with it."""
         yield from self.close(channel)
         yield from self._post(m.RELID_RELEASED.pack(relid=channel.relid))
         if self.channels.get(channel.relid) is channel:
             del self.channels[channel.relid]
 
-    def retarget(self, channel, cpu):
+    def retarget(self, channel: GuestChannel, cpu: Cpu) -> Steps[None]:
         """Let another vCPU take the channel's interrupts (MODIFYCHANNEL, from version 4.1 on)."""
         if self.version < m.V4_1:
             raise DriverError(f"retarget: not in version {m.version_text(self.version)}")
@@ -197,7 +256,7 @@ class VmBusClient:
 
     # To the host.
 
-    def _post(self, message, connection=None):
+    def _post(self, message: bytes, connection: int | None = None) -> Steps[int]:
         """HvCallPostMessage; without a buffer, again later.  A status: not 0 only for a contact that nobody hears."""
         cpu, contact = self.cpu, connection is not None
         data = tlfs.POST_INPUT.pack(connection_id=connection if contact else self._connection,
@@ -214,30 +273,31 @@ class VmBusClient:
             delay *= 2 if attempt < _DOUBLINGS else 1
         raise DriverError(f"HvCallPostMessage: status {status:#x} {tlfs.STATUS_NAMES.get(status, '')}")
 
-    def _expect(self, number, key=0):
+    def _expect(self, number: Message, key: int = 0) -> None:
         self._expected[number, key] = None
 
-    def _ask(self, message, number, key=0, channel=None):
+    def _ask(self, message: bytes, number: Message, key: int = 0, channel: GuestChannel | None = None) -> Steps:
         """Post, and wait for the answer with that number (and handle or relid)."""
         self._expect(number, key)
         yield from self._post(message)
         return (yield from self._answer(number, key, channel))
 
-    def _answer(self, number, key=0, channel=None):
+    def _answer(self, number: Message, key: int = 0, channel: GuestChannel | None = None) -> Steps:
         """Wait for it; `Rescinded` if the channel goes away meanwhile."""
         deadline = self.cpu.now + TIMEOUT_NS
         while self._expected[number, key] is None:
             left = deadline - self.cpu.now
             if channel is not None and channel.rescinded or left <= 0:
                 del self._expected[number, key]
-                raise (DriverTimeout(f"VMBus: no {m.NAMES[number]}") if left <= 0
-                       else Rescinded(f"channel {channel.relid}: rescinded"))
-            yield from self.cpu.hlt(left)
+                if channel is None or left <= 0:
+                    raise DriverTimeout(f"VMBus: no {m.NAMES[number]}")
+                raise Rescinded(f"channel {channel.relid}: rescinded")
+            yield from self.cpu.hlt(watchdog_ns=left)
         return self._expected.pop((number, key))
 
     # From the host, in the interrupt.
 
-    def _event(self, cpu, relid):
+    def _event(self, cpu: Cpu, relid: int) -> None:
         channel = self.channels.get(relid)
         if channel is None or channel.end is None:
             return
@@ -245,7 +305,7 @@ class VmBusClient:
         if channel.on_signal is not None:
             channel.on_signal(cpu)
 
-    def _message(self, message_type, payload):
+    def _message(self, message_type: int, payload: bytes) -> None:
         """A control message; one that we neither know nor wait for is ignored."""
         try:
             _, record = m.parse(payload)
@@ -265,16 +325,19 @@ class VmBusClient:
             else:
                 self.ignored += 1
 
-    def _offered(self, record):
+    def _offered(self, record: Record) -> None:
         if not 0 < record.relid < tlfs.FLAGS_PER_SINT or record.relid in self.channels:
             self.ignored += 1
             return
         channel = self.channels[record.relid] = GuestChannel(record)
+        if record.monitor_allocated and record.monitor_id < MONITORS and self.monitor_pages[1]:
+            offset, bit = pending_word(record.monitor_id)
+            channel.trigger = self.monitor_pages[1] + offset, bit
         self._watch_flags(record.relid)
         if self.on_offer is not None:
             self.on_offer(channel)
 
-    def _rescinded(self, relid):
+    def _rescinded(self, relid: int) -> None:
         channel = self.channels.get(relid)
         if channel is None or channel.rescinded:
             self.ignored += 1

@@ -11,20 +11,36 @@ Written after the order in which Linux does things:
 drivers/pci/controller/pci-hyperv.c (hv_pci_probe).
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from vmio.devices.pci.header import BAR0, CAPABILITIES, COMMAND, COMMAND_MASTER, COMMAND_MEMORY
+from vmio.devices.pci.wire import (
+    MASKED,
+    MSI_ENABLE,
+    MSI_ID,
+    MSI_WIDE,
+    MSIX,
+    MSIX_ENABLE,
+    MSIX_ENTRY,
+    MSIX_FUNCTION_MASK,
+    MSIX_ID,
+    MSIX_LAST,
+    msi,
+)
 from vmio.drivers.errors import DriverError, DriverTimeout
-from vmio.drivers.vmbus import Rescinded
-from vmio.machine.layout import ShortMessage
-from vmio.vmbus.bus.packets import COMPLETION, INBAND, RingCorrupt
+from vmio.drivers.pages import GuestPages
+from vmio.drivers.vmbus import GuestChannel, Rescinded, VmBusClient
+from vmio.hypervisor.contracts import Cpu, Handler, Steps
+from vmio.machine.contracts import Record
+from vmio.machine.layout import Layout, ShortMessage
+from vmio.vmbus.bus.packets import COMPLETION, INBAND, Packet, RingCorrupt
 from vmio.vmbus.bus.ring import RingFull
 from vmio.vmbus.pci import vpci as v
 
 TIMEOUT_NS = 10_000_000_000
-MOST_FUNCTIONS = 256
-COMMAND, BAR0, CAPABILITIES = 0x04, 0x10, 0x34          # PCI 3.0, 6.1
-MEMORY_AND_MASTER = 0x0006
-MSIX_CAPABILITY = 0x11                                   # PCI 3.0, 6.8.2
-MSIX_ENABLE = 0x8000
-MSI_CAPABILITY, MSI_ENABLE, MSI_WIDE = 0x05, 0x0001, 0x0080   # PCI 3.0, 6.8.1
+MAX_FUNCTIONS = 256
+MEMORY_AND_MASTER = COMMAND_MEMORY | COMMAND_MASTER
 
 
 class VpciBus:
@@ -35,19 +51,25 @@ class VpciBus:
     the device back; the program then calls `eject()`.
     """
 
-    def __init__(self, client, channel, mmio, versions=v.LINUX_VERSIONS, low=None):
+    version: int            # from `init` on
+
+    def __init__(self, client: VmBusClient, channel: GuestChannel, mmio: GuestPages, versions: Sequence[int] = v.LINUX_VERSIONS,
+                 low: GuestPages | None = None) -> None:
         self.client, self.channel, self.versions, self.cpu = client, channel, versions, client.cpu
         self.mmio, self.low = mmio, low or mmio
-        self.version = self.end = self.window = self.error = self.on_eject = None
-        self.functions = []
-        self.page = None                # input of our hypercall
+        self.end: Any = None                   # a `ChannelEnd`;
+        self.window: Any = None                # an address, from `init` on
+        self.error: DriverError | None = None
+        self.on_eject: Callable[..., None] | None = None
+        self.functions: list[Function] = []
+        self.page: int | None = None    # input of our hypercall
         self.ejecting = False
         self.unknown = 0                # messages that make no sense
-        self._relations = None
-        self._answers = {}              # transaction id -> payload, or None while we wait
+        self._relations: Any = None     # a list, when it has come
+        self._answers: dict[int, Any] = {}   # transaction id -> payload, or None while we wait
         self._next_id = 1
 
-    def init(self):
+    def init(self) -> Steps:
         """From an offer to functions that may be driven.  `DriverError` if the host refuses or lies."""
         self.channel.on_rescind = self._rescinded
         self.end = yield from self.client.open(self.channel, pages=v.RING_PAGES, on_signal=self._look)
@@ -66,7 +88,7 @@ class VpciBus:
             yield from self._ask(assigned.pack(slot=function.slot), "resources assigned")
             function.place()
 
-    def _negotiate(self):
+    def _negotiate(self) -> Steps[None]:
         for version in self.versions:
             answer = yield from self._ask(v.QUERY_PROTOCOL_VERSION.pack(version=version), "version",
                                           refusal=v.REVISION_MISMATCH)
@@ -75,7 +97,7 @@ class VpciBus:
                 return
         raise DriverError("vPCI: no protocol version in common with the host")
 
-    def eject(self):
+    def eject(self) -> Steps[None]:
         """The drivers have stopped: give the device back, and leave the bus."""
         slots = [function.slot for function in self.functions]
         yield from self._leave()
@@ -85,13 +107,13 @@ class VpciBus:
         self.end = None
         yield from self.client.release(self.channel)
 
-    def close(self):
+    def close(self) -> Steps[None]:
         """Leave the bus; the device stays the guest's, and may be opened again."""
         yield from self._leave()
         yield from self.client.close(self.channel)
         self.end = None
 
-    def _leave(self):
+    def _leave(self) -> Steps[None]:
         for function in reversed(self.functions):
             self._put(v.RESOURCES_RELEASED.pack(slot=function.slot))
         self.functions = []
@@ -99,25 +121,25 @@ class VpciBus:
 
     # Configuration space: two exits an access, one if the slot is selected already.
 
-    def read_config(self, slot, offset, size):
+    def read_config(self, slot: int, offset: int, size: int) -> int:
         """`size` bytes of a function's configuration space."""
         self.cpu.store(self.window, 4, slot)
         return self.cpu.load(self.window + v.CONFIG_PAGE + offset, size)
 
-    def write_config(self, slot, offset, size, value):
+    def write_config(self, slot: int, offset: int, size: int, value: int) -> None:
         """Write there."""
         self.cpu.store(self.window, 4, slot)
         self.cpu.store(self.window + v.CONFIG_PAGE + offset, size, value)
 
     # The channel.
 
-    def _put(self, payload, number=0):
+    def _put(self, payload: bytes, number: int = 0) -> None:
         try:
             self.end.send(payload, number, want_completion=number != 0)
         except (RingFull, RingCorrupt) as error:
             raise DriverError(f"vPCI: {error}") from None
 
-    def _ask(self, payload, what, reply=v.STATUS, refusal=None):
+    def _ask(self, payload: bytes, what: str, reply: Layout = v.STATUS, refusal: int | None = None) -> Steps:
         """Send and wait: the answer, a `reply`, or None if its status is `refusal`.  `DriverError` for any other."""
         number, self._next_id = self._next_id, self._next_id + 1
         self._answers[number] = None
@@ -134,16 +156,16 @@ class VpciBus:
         except ShortMessage as error:
             raise DriverError(f"vPCI {what}: {error}") from None
 
-    def _until(self, ready, what):
+    def _until(self, ready: Callable[..., Any], what: str) -> Steps[None]:
         deadline = self.cpu.now + TIMEOUT_NS
         while not ready():
             if self.error is not None:
                 raise self.error
             if self.cpu.now >= deadline:
                 raise DriverTimeout(f"vPCI {what}: no answer")
-            yield from self.cpu.hlt(deadline - self.cpu.now)
+            yield from self.cpu.hlt(watchdog_ns=deadline - self.cpu.now)
 
-    def _look(self, cpu):
+    def _look(self, cpu: Cpu) -> None:
         """In the interrupt: take all that the host has sent."""
         try:
             for packet in self.channel.end.packets():
@@ -151,13 +173,13 @@ class VpciBus:
         except RingCorrupt as error:
             self.error = DriverError(f"vPCI: {error}")
 
-    def _take(self, packet):
+    def _take(self, packet: Packet) -> None:
         kind = int.from_bytes(packet.payload[:4], "little")
         if packet.kind == COMPLETION and self._answers.get(packet.transaction_id, b"") is None:
             self._answers[packet.transaction_id] = packet.payload
         elif packet.kind == INBAND and kind in (v.Message.BUS_RELATIONS, v.Message.BUS_RELATIONS2):
             try:
-                self._relations = v.functions(v.LAYOUTS[kind].parse(packet.payload))[:MOST_FUNCTIONS]
+                self._relations = v.functions(v.LAYOUTS[kind].parse(packet.payload))[:MAX_FUNCTIONS]
             except ShortMessage:
                 self.unknown += 1
         elif packet.kind == INBAND and kind == v.Message.EJECT:
@@ -167,33 +189,33 @@ class VpciBus:
         else:
             self.unknown += 1
 
-    def _rescinded(self):
+    def _rescinded(self) -> None:
         self.error = Rescinded("vPCI: the host has taken the device away")
 
 
 class Function:
     """One function on a `VpciBus`: `identity` is what the host said of it, `probed` the six probed BARs."""
 
-    def __init__(self, bus, identity):
+    def __init__(self, bus: VpciBus, identity: Record) -> None:
         self.bus, self.cpu, self.identity, self.slot = bus, bus.cpu, identity, identity.slot
         self.probed = (0,) * v.BARS
-        self._bars = {}                 # index -> address
+        self._bars: dict[int, int] = {}   # index -> address
 
-    def read(self, offset, size):
+    def read(self, offset: int, size: int) -> int:
         """Configuration bytes."""
         return self.bus.read_config(self.slot, offset, size)
 
-    def write(self, offset, size, value):
+    def write(self, offset: int, size: int, value: int) -> None:
         """Write configuration bytes."""
         self.bus.write_config(self.slot, offset, size, value)
 
-    def bar(self, index):
-        """The guest-physical address of a BAR; `DriverError` if there is none."""
+    def bar(self, index: int) -> int:
+        """Return the guest-physical address of a BAR; `DriverError` if there is none."""
         if index not in self._bars:
             raise DriverError(f"vPCI slot {self.slot}: no BAR {index}")
         return self._bars[index]
 
-    def place(self):
+    def place(self) -> None:
         """Give each memory BAR an address, aligned to its size."""
         index = 0
         while index < v.BARS:
@@ -207,7 +229,7 @@ class Function:
                 self._bars[index] = at
             index += 2 if wide else 1
 
-    def _aligned(self, index, size, wide):
+    def _aligned(self, index: int, size: int, wide: bool) -> int:
         """An address for a BAR; `DriverError` if there is none that its register can hold."""
         pages = max(size >> 12, 1)
         try:
@@ -219,12 +241,12 @@ class Function:
             raise DriverError(f"vPCI slot {self.slot}: BAR {index} has 32 bits: no room below 4 GiB")
         return base
 
-    def enable(self):
+    def enable(self) -> None:
         """BARs answer, and the device may use memory."""
         self.write(COMMAND, 2, self.read(COMMAND, 2) | MEMORY_AND_MASTER)
 
-    def capability(self, wanted):
-        """Where in configuration space a capability is; `DriverError` if the function has none."""
+    def capability(self, wanted: int) -> int:
+        """Return where in configuration space a capability is; `DriverError` if the function has none."""
         at = self.read(CAPABILITIES, 1)
         for _ in range(48):
             if at < 0x40:
@@ -234,45 +256,50 @@ class Function:
             at = self.read(at + 1, 1)
         raise DriverError(f"vPCI slot {self.slot}: no capability {wanted:#x}")
 
-    def connect(self, entry, vector, handler, cpu=None):
+    def connect(self, entry: int, vector: int, handler: Handler, cpu: Cpu | None = None) -> Steps[tuple[int, int]]:
         """Let MSI-X table entry `entry` call `handler(cpu)` as interrupt `vector` of a vCPU; returns its message."""
         cpu = cpu or self.cpu
-        at = self.capability(MSIX_CAPABILITY)
-        control, table = self.read(at + 2, 2), self.read(at + 4, 4)
-        if entry > control & 0x7FF:
-            raise DriverError(f"vPCI slot {self.slot}: MSI-X entry {entry}; it has {(control & 0x7FF) + 1}")
+        at = self.capability(MSIX_ID)
+        (control_at, _), (table_at, _) = MSIX.at("control"), MSIX.at("table")
+        control, table = self.read(at + control_at, 2), self.read(at + table_at, 4)
+        if entry > control & MSIX_LAST:
+            raise DriverError(f"vPCI slot {self.slot}: MSI-X entry {entry}; it has {(control & MSIX_LAST) + 1}")
         answer = yield from self._message(vector, handler, cpu)
-        base = self.bar(table & 7) + (table & ~7) + 16 * entry
-        for offset, value in ((12, 1), (0, answer.address & 0xFFFF_FFFF), (4, answer.address >> 32), (8, answer.data),
-                              (12, 0)):                 # masked while it changes
+        base = self.bar(table & 7) + (table & ~7) + MSIX_ENTRY.size * entry
+        (address, _), (data, _), (mask, _) = (MSIX_ENTRY.at(name) for name in ("address", "data", "control"))
+        for offset, value in ((mask, MASKED), (address, answer.address & 0xFFFF_FFFF), (address + 4, answer.address >> 32),
+                              (data, answer.data), (mask, 0)):      # masked while it changes
             self.cpu.store(base + offset, 4, value)
         if not control & MSIX_ENABLE:
-            self.write(at + 2, 2, control & ~0x4000 | MSIX_ENABLE)
+            self.write(at + control_at, 2, control & ~MSIX_FUNCTION_MASK | MSIX_ENABLE)
         return answer.address, answer.data
 
-    def connect_msi(self, vector, handler, cpu=None):
+    def connect_msi(self, vector: int, handler: Handler, cpu: Cpu | None = None) -> Steps[tuple[int, int]]:
         """Let the function's one MSI call `handler(cpu)` as interrupt `vector` of a vCPU; returns its message."""
-        at = self.capability(MSI_CAPABILITY)
-        control = self.read(at + 2, 2)
+        at = self.capability(MSI_ID)
+        control_at, size = msi(False, False).at("control")
+        control = self.read(at + control_at, size)
+        layout = msi(bool(control & MSI_WIDE), False)
+        (address, _), (data, _) = layout.at("address"), layout.at("data")
         answer = yield from self._message(vector, handler, cpu or self.cpu)
-        self.write(at + 4, 4, answer.address & 0xFFFF_FFFF)
+        self.write(at + address, 4, answer.address & 0xFFFF_FFFF)
         if control & MSI_WIDE:
-            self.write(at + 8, 4, answer.address >> 32)
-        self.write(at + (12 if control & MSI_WIDE else 8), 2, answer.data)
-        self.write(at + 2, 2, control & ~0x70 | MSI_ENABLE)
+            self.write(at + address + 4, 4, answer.address >> 32)
+        self.write(at + data, 2, answer.data)
+        self.write(at + control_at, 2, control & ~0x70 | MSI_ENABLE)
         return answer.address, answer.data
 
-    def _message(self, vector, handler, cpu):
+    def _message(self, vector: int, handler: Handler, cpu: Cpu) -> Steps:
         """The host's message for `vector`, which calls `handler(cpu)` from now on."""
         answer = yield from self.bus._ask(self._interrupt_request(vector, cpu), "interrupt", v.INTERRUPT_REPLY)
 
-        def interrupt(cpu):
+        def interrupt(cpu: Cpu) -> None:
             handler(cpu)
             self.bus.client.eoi(cpu)
         cpu.on_interrupt(vector, interrupt)
         return answer
 
-    def retarget(self, message, vector, cpu):
+    def retarget(self, message: bytes, vector: int, cpu: Cpu) -> None:
         """Let the interrupt with `message` (what `connect` gave) come as `vector` to another vCPU: one hypercall.
 
         The handler must be that vCPU's, too (`cpu.on_interrupt`).
@@ -286,7 +313,7 @@ class Function:
         if status:
             raise DriverError(f"vPCI slot {self.slot}: retarget: hypercall status {status:#x}")
 
-    def _interrupt_request(self, vector, cpu):
+    def _interrupt_request(self, vector: int, cpu: Cpu) -> bytes:
         version = self.bus.version
         if version < v.V1_2:
             return v.CREATE_INTERRUPT.pack(slot=self.slot, vector=vector, count=1, processor_mask=1 << cpu.index)

@@ -5,20 +5,24 @@ All that is said here is computed from results of runs; nothing is a formula of 
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 from vmio import data
 from vmio.experiments import disk, trace
 from vmio.experiments.disk import MODES, DiskParams
+from vmio.experiments.disk_result import DiskResult
+from vmio.experiments.traces.request import Request, Requests
+from vmio.hypervisor.costs import CostModel
 from vmio.table import number, table
 
 TRACES = ("random_read_4k", "read_all_files", "sqlite_commits", "stream_1m", "untar")
 WORKLOADS = ("mix", *TRACES)
 DISK_MIB = 32
-MOST = 64                      # requests of a comparison
+MAX_REQUESTS = 64                      # requests of a comparison
 # How an emulated disk moves data, and how many bytes of that a run behind a slider has time for.
-TRANSFERS = {"PIO words": dict(transfer="pio", string=False), "PIO strings": dict(transfer="pio"),
+TRANSFERS: dict[str, dict[str, Any]] = {"PIO words": dict(transfer="pio", string=False), "PIO strings": dict(transfer="pio"),
              "DMA": dict(transfer="dma")}
-MOST_BYTES = {"PIO words": 32 << 10, "PIO strings": 256 << 10, "DMA": 4 << 20}
+MAX_BYTES = {"PIO words": 32 << 10, "PIO strings": 256 << 10, "DMA": 4 << 20}
 TIMES_AND_SAVINGS = (*MODES, *(f"{mode} saves" for mode in MODES[1:]))
 PARTS = {"guest": "the guest's own work", "exit": "exits", "copy": "copying", "device": "the device",
          "waiting": "waiting to be served or woken"}
@@ -30,24 +34,24 @@ class Comparison:
 
     results: dict
 
-    def us(self, mode):
-        """Virtual time a request, in us."""
+    def us(self, mode: str) -> float:
+        """Virtual time per request, in us."""
         return self.results[mode].virtual_ns / self.results[mode].requests / 1000
 
-    def parts_us(self, mode):
-        """{part: us a request}."""
+    def parts_us(self, mode: str) -> dict[str, float]:
+        """{part: us per request}."""
         one = self.results[mode]
         return {part: ns / one.requests / 1000 for part, ns in one.parts.items()}
 
-    def saved(self, mode):
+    def saved(self, mode: str) -> float:
         """% of the time that `mode` saves over the mode before it, to one decimal."""
         return round(saved(self.us(MODES[MODES.index(mode) - 1]), self.us(mode)), 1)
 
-    def times_and_savings(self):
-        """us a request in each mode, then % saved by each over the one before: a row under `TIMES_AND_SAVINGS`."""
+    def times_and_savings(self) -> list[float]:
+        """us per request in each mode, then % saved by each over the one before: a row under `TIMES_AND_SAVINGS`."""
         return [*map(self.us, MODES), *map(self.saved, MODES[1:])]
 
-    def rows(self):
+    def rows(self) -> list[tuple[str, float, float, float]]:
         """[(measure, emulated, split, passthrough), ...]"""
         ones = self.results.values()
         measures = (("exits", lambda one: one.exits_total / one.requests),
@@ -60,22 +64,22 @@ class Comparison:
                     ("MiB/s", lambda one: one.bytes * 1e9 / one.virtual_ns / (1 << 20)))
         return [(name, *(measure(one) for one in ones)) for name, measure in measures]
 
-    def table(self, title=None):
-        """The measures a request, and rates, as fixed-width text."""
-        return table(self.rows(), ("a request", *self.results), title=title)
+    def table(self, title: str | None = None) -> str:
+        """Return the measures a request, and rates, as fixed-width text."""
+        return table(self.rows(), ("per request", *self.results), title=title)
 
-    def same_bytes(self):
+    def same_bytes(self) -> bool:
         """Did all modes read the same?"""
         return len({one.sha256 for one in self.results.values()}) == 1
 
-    def words(self):
-        """What dominates, and what each step from mode to mode saves: a list of sentences."""
+    def words(self) -> list[str]:
+        """Return what dominates, and what each step from mode to mode saves: a list of sentences."""
         said = [f"{mode}: {percent:.0f} % is {PARTS[part]}" for mode in self.results
                 for part, percent in (dominant(self.parts_us(mode)),)]
         modes = list(self.results)
         return said + [self._step(one, other) for one, other in zip(modes, modes[1:])]
 
-    def _step(self, one, other):
+    def _step(self, one: str, other: str) -> str:
         percent = saved(self.us(one), self.us(other))
         if abs(percent) < 0.5:
             return f"{other} takes as long as {one}"
@@ -86,41 +90,44 @@ class Comparison:
         return f"{other} takes {number(round(abs(percent), 1))} % {less} time than {one}; most of that is {PARTS[part]}"
 
 
-def dominant(parts):
+def dominant(parts: dict[str, float]) -> tuple[str, float]:
     """(name of the largest part, its share in %)."""
-    name = max(parts, key=parts.get)
+    name = max(parts, key=parts.__getitem__)
     return name, 100 * parts[name] / sum(parts.values())
 
 
-def saved(before, after):
-    """How much less, in % of `before`; negative for more."""
+def saved(before: float, after: float) -> float:
+    """Return how much less, in % of `before`; negative for more."""
     return 100 * (before - after) / before
 
 
 @lru_cache(maxsize=64)
-def requests(workload="mix", transfer="DMA", block=4096, reads=100, order="sequential"):
-    """The requests of a workload as a tuple: at most `MOST`, and as many bytes as `transfer` has time for."""
-    most_bytes = MOST_BYTES[transfer]
+def requests(workload: str = "mix", transfer: str = "DMA", block: int = 4096, reads: int = 100,
+             order: str = "sequential") -> tuple[Request, ...]:
+    """Return the requests of a workload as a tuple: at most `MAX_REQUESTS`, and as many bytes as `transfer` has time for."""
+    max_bytes = MAX_BYTES[transfer]
     if workload == "mix":
-        return tuple(trace.mixed(max(1, min(MOST, most_bytes // block)), block, reads, order == "random", DISK_MIB << 20))
-    return tuple(trace.middle(trace.load(data.path("traces") / f"{workload}.csv"), MOST, most_bytes))
+        return tuple(trace.mixed(max(1, min(MAX_REQUESTS, max_bytes // block)), block, reads, order == "random", DISK_MIB << 20))
+    return tuple(trace.middle(trace.load(data.path("traces") / f"{workload}.csv"), MAX_REQUESTS, max_bytes))
 
 
 @lru_cache(maxsize=2048)
-def run(params, requests):
+def run(params: DiskParams, requests: Requests) -> DiskResult:
     """`disk.run`, remembered; without the disks and the rings' history."""
     return replace(disk.run(params, requests, disk.pattern(DISK_MIB)), images=[], rings={})
 
 
-def params_of(mode, transfer="DMA", queue_depth=1, iommu="static", delivery="injected", costs="server-2022", guests=1,
-              host_cores=2, apic="virtualized"):
-    """The `DiskParams`; what a mode does not heed stays at its default, so that `run` remembers it."""
-    own = {"emulated": TRANSFERS[transfer], "split": dict(queue_depth=queue_depth, apic=apic),
+def params_of(mode: str, transfer: str = "DMA", queue_depth: int = 1, iommu: str = "static", delivery: str = "injected",
+              costs: str | CostModel = "server-2022", guests: int = 1, host_cores: int = 2,
+              apic: str = "virtualized") -> DiskParams:
+    """Return the `DiskParams`; what a mode does not heed stays at its default, so that `run` remembers it."""
+    own: dict[str, dict[str, Any]] = {"emulated": TRANSFERS[transfer], "split": dict(queue_depth=queue_depth, apic=apic),
            "passthrough": dict(queue_depth=queue_depth, iommu=iommu, delivery=delivery, apic=apic)}
     return DiskParams(mode=mode, costs=costs, guests=guests, host_cores=host_cores, **own[mode])
 
 
-def compare(workload="mix", transfer="DMA", block=4096, reads=100, order="sequential", **settings):
-    """A `Comparison` of `requests(...)`; `settings` as in `params_of`."""
+def compare(workload: str = "mix", transfer: str = "DMA", block: int = 4096, reads: int = 100, order: str = "sequential",
+            **settings: Any) -> Comparison:
+    """Return a `Comparison` of `requests(...)`; `settings` as in `params_of`."""
     same = requests(workload, transfer, block, reads, order)
     return Comparison({mode: run(params_of(mode, transfer, **settings), same) for mode in MODES})

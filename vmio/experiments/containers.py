@@ -8,105 +8,58 @@ layer, and only its checks keep the containers apart.  "hyperv": each container 
 a utility guest, so a kernel, a channel and a difference disk of its own; the host
 lays the writes over the base layer.
 
-In both, a kernel keeps base blocks in memory once they were read; what a container
+Only the host of utility guests backs their RAM on demand, so first touches of pages are
+exits there (vmio/hypervisor/kinds.py).  In both, a kernel keeps base blocks in memory once they were read; what a container
 wrote is read from the disk.  Source of the two ways: Microsoft, "Isolation Modes"
 (Windows containers).
 """
 
 import hashlib
 from collections import deque
-from dataclasses import dataclass
-from random import Random
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
 
 from vmio.drivers.pages import GuestPages
+from vmio.drivers.storvsc import StorVsc
 from vmio.experiments.containers_result import Comparison, ContainerResult, IsolationResult
+from vmio.experiments.containers_workload import (
+    BASE_MIB,
+    BASE_SECTORS,
+    MIB,
+    ContainerParams,
+    Request,
+    payload,
+    workload,
+)
 from vmio.experiments.disk import pattern
-from vmio.host.physical import PhysicalDisk, Volumes
-from vmio.hypervisor.costs import CostModel
-from vmio.hypervisor.host import Host
+from vmio.host.physical import Volumes
+from vmio.hypervisor.contracts import Steps
+from vmio.hypervisor.vcpu import VCpu
+from vmio.machine.contracts import SectorStore
 from vmio.machine.overlay import Overlay
 from vmio.machine.storage import SECTOR, Image
+from vmio.modes import Machine
 from vmio.modes.disk_split import SplitDisk
-from vmio.modes.platform import Platform
+from vmio.modes.machine import GuestMachine
 
 ISOLATION = ("process", "hyperv")
-MIB = 1 << 20
-BASE_MIB = 4                   # the base layer, and so the disk that a container sees
-BASE_SECTORS = BASE_MIB * MIB // SECTOR
-HOT = 16                       # blocks at the beginning of the base layer that every container reads
-MOST_CONTAINERS = 16
 KERNEL_MIB = 2                 # a kernel's own memory: its drivers' pages are in the second MiB
 CACHE = KERNEL_MIB * MIB       # guest-physical: base blocks that were read, each at its place in the layer
 PROCESSES = CACHE + BASE_MIB * MIB   # guest-physical: 1 MiB for each container, its buffer at the beginning
 
 
-@dataclass(frozen=True)
-class ContainerParams:
-    """`containers`, each with `requests` of `block` bytes; `overlap` per cent of the base reads are of common blocks."""
-
-    containers: int = 4
-    requests: int = 32
-    block: int = 4096
-    overlap: int = 75
-    seed: int = 1
-    costs: str = "server-2022"
-    host_cores: int = 2
-
-    def check(self):
-        """ValueError names the parameter, its value and what is allowed."""
-        for name, low, high in (("containers", 1, MOST_CONTAINERS), ("requests", 1, 4096), ("block", SECTOR, 1 << 16),
-                                ("overlap", 0, 100), ("seed", 0, 1 << 32), ("host_cores", 1, 256)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or not low <= value <= high:
-                raise ValueError(f"{name} {value!r}: a whole number, {low:,} to {high:,}")
-        if self.block & self.block - 1:
-            raise ValueError(f"block {self.block}: a power of two")
-        CostModel.preset(self.costs)
-        return self
-
-
-class Request(NamedTuple):
-    """What a container asks of its kernel: "R" or "W" of one block of the disk that it sees."""
-
-    op: str
-    block: int
-
-
-def workload(params, number):
-    """The requests of container `number`: base reads, private writes, and reads of what it wrote, by turns."""
-    random = Random(params.seed * MOST_CONTAINERS + number)
-    part = (BASE_SECTORS * SECTOR // params.block - HOT) // MOST_CONTAINERS
-    own = HOT + number * part            # blocks from here on are read by nobody else
-    requests, written = [], []
-    for turn in range(params.requests):
-        block = random.randrange(HOT) if random.randrange(100) < params.overlap else own + random.randrange(part)
-        if turn % 4 == 1:
-            written.append(block)
-            requests.append(Request("W", block))
-        else:
-            requests.append(Request("R", random.choice(written) if turn % 4 == 3 else block))
-    return requests
-
-
-def payload(number, turn, length):
-    """What container `number` writes with its request `turn`: bytes that nobody else writes."""
-    return (f"container {number}, request {turn}".encode().ljust(32, b".") * (length // 32))[:length]
-
-
 class Container:
     """A container on a kernel: where its memory is, what it has written, what it has read."""
 
-    def __init__(self, number, place, first, requests):
+    def __init__(self, number: int, place: int, first: int, requests: list[Request]) -> None:
         self.number, self.requests = number, requests
         self.name = f"container{number}"
         self.buffer = PROCESSES + place * MIB
         self.first = first               # its difference data begins at this sector of the kernel's disk
         self.turn = self.finished_at = 0
-        self.written = set()
+        self.written: set[int] = set()
         self.digest = hashlib.sha256()
         self.bytes_read = self.system_calls = self.ring_requests = self.cache_hits = 0
-        self.base_blocks = set()
+        self.base_blocks: set[int] = set()
 
 
 class Kernel:
@@ -114,27 +67,32 @@ class Kernel:
 
     `layers`: the kernel itself lays each container's writes over the base layer,
     at the container's part of the disk.  Without, the disk does it.
+    `disk` is there from `boot` on.
     """
 
-    def __init__(self, host, containers, medium, backend, params, layers):
+    disk: StorVsc
+
+    def __init__(self, machine: GuestMachine, containers: list[Container], params: ContainerParams, layers: bool) -> None:
         self.params, self.containers, self.layers = params, containers, layers
         self.sectors = params.block // SECTOR
-        guest = self.guest = host.guest(ram_mib=KERNEL_MIB + BASE_MIB + len(containers))
-        self.cpu, self.costs = guest.cpu, host.costs
-        self.attachment, self.disk = SplitDisk(), None
-        self.attachment.plug(Platform(guest), backend)
-        self.vsp = self.attachment.vsp
-        self.cached, self._coming = set(), {}   # base blocks in memory; on their way: {block: containers that wait}
-        self._ready = deque()
+        self.machine, self.guest, self.cpu, self.costs = machine, machine.guest, machine.cpu, machine.host.costs
+        self.cached: set[int] = set()           # base blocks in memory
+        self._coming: dict[int, list[Container]] = {}    # and on their way: {block: containers that wait}
+        self._ready: deque[Container] = deque()
 
-    def boot(self, cpu):
+    @property
+    def signals(self) -> int:
+        """How often the guest has signalled its host."""
+        return sum(channel.signals for channel in self.machine.platform.bus.channels.values())
+
+    def boot(self, cpu: VCpu) -> Steps:
         """Bring up bus and disk; count from here."""
-        self.disk = yield from self.attachment.boot(cpu, GuestPages(MIB, KERNEL_MIB * MIB))
+        self.disk = yield from self.machine.attachments[0].boot(cpu, GuestPages(MIB, KERNEL_MIB * MIB))
         yield from cpu.pay()
         self.started, self.setup, self.setup_interrupts = cpu.now, cpu.exits.by_reason(), cpu.interrupts
-        self.setup_signals = self.vsp.channel.signals
+        self.setup_signals = self.signals
 
-    def program(self, cpu):
+    def program(self, cpu: VCpu) -> Steps:
         """The guest: every container has one request under way, until all have done theirs."""
         yield from self.boot(cpu)
         self._ready.extend(self.containers)
@@ -152,11 +110,11 @@ class Kernel:
                     raise error
                 done(cpu)
 
-    def place(self, container, block):
-        """The sector of the disk at which `block` of the container's own data is."""
+    def place(self, container: Container, block: int) -> int:
+        """Return the sector of the disk at which `block` of the container's own data is."""
         return container.first + block * self.sectors
 
-    def _run(self, cpu, container):
+    def _run(self, cpu: VCpu, container: Container) -> bool:
         """System calls of a container, until one has to wait for the disk.  False: it has no more."""
         while container.turn < len(container.requests):
             op, block = container.requests[container.turn]
@@ -177,7 +135,7 @@ class Kernel:
         container.finished_at = cpu.now
         return False
 
-    def _base(self, cpu, container, block):
+    def _base(self, cpu: VCpu, container: Container, block: int) -> bool:
         """Is this block of the base layer in memory?  If not, the container waits for it."""
         container.base_blocks.add(block)
         if block in self.cached:
@@ -190,34 +148,34 @@ class Kernel:
         self._coming[block].append(container)
         return False
 
-    def _came(self, cpu, block):
+    def _came(self, cpu: VCpu, block: int) -> None:
         self.cached.add(block)
         for container in self._coming.pop(block):
             self._copy(cpu, container, block)
             self._ready.append(container)
 
-    def _copy(self, cpu, container, block):
+    def _copy(self, cpu: VCpu, container: Container, block: int) -> None:
         """From the kernel's memory to the container's."""
         length = self.params.block
         cpu.write(container.buffer, cpu.read(CACHE + block * length, length))
         cpu.compute(self.costs.copy_ns(length))
         self._take(cpu, container)
 
-    def _read(self, cpu, container):
+    def _read(self, cpu: VCpu, container: Container) -> None:
         self._take(cpu, container)
         self._ready.append(container)
 
-    def _take(self, cpu, container):
+    def _take(self, cpu: VCpu, container: Container) -> None:
         data = cpu.read(container.buffer, self.params.block)
         container.digest.update(data)
         container.bytes_read += len(data)
         container.turn += 1
 
-    def _over(self, container):
+    def _over(self, container: Container) -> None:
         container.turn += 1
         self._ready.append(container)
 
-    def _ask(self, container, kind, block, gpa, done):
+    def _ask(self, container: Container, kind: str, block: int, gpa: int, done: Callable[..., None]) -> None:
         """One request for the disk.  What the container wrote is its own; the rest is the base layer, at sector 0."""
         own = self.layers and block in container.written
         container.ring_requests += 1
@@ -230,28 +188,27 @@ class World:
     `differences` are the containers' difference disks, in order.
     """
 
-    def __init__(self, params, isolation):
+    def __init__(self, params: ContainerParams, isolation: str) -> None:
         if isolation not in ISOLATION:
             raise ValueError(f"isolation {isolation!r}: choose one of {', '.join(ISOLATION)}")
         self.params, self.isolation = params.check(), isolation
         base, count, shared = pattern(BASE_MIB), params.containers, isolation == "process"
-        guests = 1 if shared else count
-        self.host = Host(guests * (KERNEL_MIB + BASE_MIB + 6) + count + 16, CostModel.preset(params.costs), params.host_cores)
+        machine = Machine(params.costs, params.host_cores, kind="hyper-v" if shared else "hyper-v-containers")
         if shared:      # one disk: the base layer, then as much room for each container's differences
             blank = Image(bytearray(BASE_SECTORS * SECTOR), "nothing yet")
             self.differences = [Overlay(blank) for _ in range(count)]
-            media = [Volumes([Overlay(base), *self.differences])]
+            media: Sequence[SectorStore] = [Volumes([Overlay(base), *self.differences])]
         else:
-            self.differences = media = [Overlay(base) for _ in range(count)]
-        self.disk = PhysicalDisk(self.host, media)
+            media = self.differences = [Overlay(base) for _ in range(count)]
         self.containers = [Container(n, n if shared else 0, (n + 1) * BASE_SECTORS if shared else 0, workload(params, n))
                            for n in range(count)]
         groups = [self.containers] if shared else [[one] for one in self.containers]
-        self.kernels = [Kernel(self.host, group, medium, backend, params, layers=shared)
-                        for group, medium, backend in zip(groups, media, self.disk.slices)]
+        guests = [machine.guest(None, SplitDisk(), medium, KERNEL_MIB + BASE_MIB + len(group)) for group, medium in zip(groups, media)]
+        self.host = machine.power_on().host
+        self.kernels = [Kernel(guest, group, params, layers=shared) for guest, group in zip(guests, groups)]
 
 
-def run_containers(params, isolation):
+def run_containers(params: ContainerParams, isolation: str) -> IsolationResult:
     """Run the workload one way; an `IsolationResult`.  ValueError for parameters that cannot be."""
     world = World(params, isolation)
     world.host.run(*[(kernel.cpu, kernel.program) for kernel in world.kernels])
@@ -268,14 +225,14 @@ def run_containers(params, isolation):
     return IsolationResult.of(world, rows, counts)
 
 
-def _counts(kernel):
+def _counts(kernel: Kernel) -> tuple[dict[str, int], int, int]:
     """(exits by reason, signals to the host, interrupts) of a kernel since it has booted."""
     exits = kernel.cpu.exits.by_reason()
     exits.subtract(kernel.setup)
-    return (dict(+exits), kernel.vsp.channel.signals - kernel.setup_signals,
+    return (dict(+exits), kernel.signals - kernel.setup_signals,
             kernel.cpu.interrupts - kernel.setup_interrupts)
 
 
-def compare(params=ContainerParams()):
-    """Both ways: a `Comparison`."""
+def compare(params: ContainerParams = ContainerParams()) -> Comparison:
+    """Return both ways: a `Comparison`."""
     return Comparison(*(run_containers(params, isolation) for isolation in ISOLATION))

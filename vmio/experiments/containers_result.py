@@ -1,8 +1,10 @@
 """What containers cost on one kernel or on many: counts, memory, and what crosses which boundary."""
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from vmio.machine.memory import PAGE
+from vmio.experiments.containers_workload import ContainerParams
+from vmio.machine.memory import PAGE, HostMemory
 from vmio.table import table
 
 _NEXT = 0x000F_FFFF_FFFF_F000    # of a table entry: where the next table is
@@ -42,9 +44,9 @@ class IsolationResult:
     which boundary.
     """
 
-    params: object
+    params: ContainerParams
     isolation: str
-    containers: tuple
+    containers: tuple[ContainerResult, ...]
     guests: int
     exits: dict
     signals: int
@@ -56,10 +58,10 @@ class IsolationResult:
     crossings: dict
 
     @classmethod
-    def of(cls, world, rows, counts):
+    def of(cls, world: Any, rows: list[ContainerResult], counts: list[tuple[dict[str, int], int, int]]) -> "IsolationResult":
         """Sum up a `World` that has run; `counts` has (exits, signals, interrupts) of each kernel."""
         kernels, shared = world.kernels, world.isolation == "process"
-        exits = {}
+        exits: dict[str, int] = {}
         for reasons, _, _ in counts:
             for reason, count in reasons.items():
                 exits[reason] = exits.get(reason, 0) + count
@@ -84,19 +86,19 @@ class IsolationResult:
                    memory, base, crossings)
 
     @property
-    def exits_total(self):
+    def exits_total(self) -> int:
         """All exits after set-up."""
         return sum(self.exits.values())
 
-    def table(self):
-        """One row a container."""
+    def table(self) -> str:
+        """Return one row a container."""
         rows = [(row.name, row.system_calls, row.ring_requests, row.cache_hits, row.exits, row.signals, row.interrupts,
                  row.virtual_ns / 1000, row.difference_bytes >> 10, row.sha256[:8]) for row in self.containers]
         return table(rows, ("container", "calls", "requests", "cache hits", "exits", "signals", "interrupts", "us",
                             "own KiB", "sha256"), title=f"{self.isolation}: {self.guests} guests")
 
-    def to_dict(self):
-        """Plain data for JSON."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
         return {**asdict(self), "exits_total": self.exits_total}
 
 
@@ -108,16 +110,17 @@ class Comparison:
     hyperv: IsolationResult
 
     @property
-    def same_bytes(self):
+    def same_bytes(self) -> bool:
         """Has every container read the same bytes both ways?"""
         return [row.sha256 for row in self.process.containers] == [row.sha256 for row in self.hyperv.containers]
 
-    def table(self):
-        """Both ways side by side."""
+    def table(self) -> str:
+        """Return both ways side by side."""
         both = self.process, self.hyperv
         rows = [("guests", *(one.guests for one in both))]
         rows += [(name, *(one.crossings[name] for one in both)) for name in self.process.crossings]
-        rows += [("exits", *(one.exits_total for one in both)), ("interrupts", *(one.interrupts for one in both)),
+        rows += [("exits", *(one.exits_total for one in both)),
+                 ("of these, first touches of RAM", *(one.exits.get("EPT_VIOLATION", 0) for one in both)), ("interrupts", *(one.interrupts for one in both)),
                  ("virtual time, us", *(round(one.virtual_ns / 1000) for one in both)),
                  ("exits of set-up", *(one.setup_exits for one in both)),
                  ("base blocks from the disk", *(one.base["disk_reads"] for one in both)),
@@ -131,12 +134,12 @@ class Comparison:
                  f"{'the same' if self.same_bytes else 'DIFFERENT'} bytes read both ways")
         return table(rows, ("", "one kernel", "a kernel each"), title=title)
 
-    def to_dict(self):
-        """Plain data for JSON."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
         return {"process": self.process.to_dict(), "hyperv": self.hyperv.to_dict(), "same_bytes": self.same_bytes}
 
 
-def _tables(memory, at, levels):
+def _tables(memory: HostMemory, at: int, levels: int) -> int:
     """Pages of a page table, counted as they lie in memory."""
     if levels == 1:
         return 1

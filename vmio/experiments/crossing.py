@@ -5,16 +5,24 @@ copied out of guest memory, rings and queues at the moment it happens, and drawn
 from the declarations that the drivers pack it with.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from vmio.experiments.disk_run import DiskRun, needed
+from vmio.experiments.pattern import pattern
 from vmio.experiments.trace import Request
 from vmio.hardware.nvme.wire import COMPLETION, READ_WRITE
 from vmio.host.physical import PhysicalDisk
+from vmio.hypervisor.contracts import Steps
 from vmio.hypervisor.costs import CostModel
-from vmio.hypervisor.host import Host
+from vmio.hypervisor.vcpu import VCpu
+from vmio.machine.contracts import Sectors
+from vmio.machine.layout import Layout
+from vmio.machine.media.medium import Medium
 from vmio.machine.overlay import Overlay
 from vmio.machine.probes import watch
+from vmio.machine.window import Window
+from vmio.modes import Machine
 from vmio.modes.disk_split import SplitDisk
 from vmio.vmbus.bus.packets import DESCRIPTOR, GPA_HEADER, GPA_RANGE, TRAILER
 from vmio.vmbus.bus.ring import READ, WRITE
@@ -32,8 +40,8 @@ class Step(NamedTuple):
     what: str
     structures: tuple = ()   # (Layout, bytes)
 
-    def draw(self):
-        """The structures, one under the other."""
+    def draw(self) -> str:
+        """Return the structures, one under the other."""
         return "\n\n".join(layout.draw(data) for layout, data in self.structures)
 
 
@@ -43,24 +51,26 @@ class Crossing(NamedTuple):
     steps: list
     exits: dict
     setup_exits: dict
-    data: bytes
+    data: Sectors
 
 
-def cross(lba=2, sectors=8, image=None, costs="server-2022"):
-    """Read `sectors` (1 to 256) at `lba` of `image` through a split driver; a `Crossing`."""
+def cross(lba: int = 2, sectors: int = 8, image: Medium | None = None, costs: str | CostModel = "server-2022") -> Crossing:
+    """Read `sectors` (1 to 256) at `lba` of `image` (else a `pattern` of 1 MiB) through a split driver; a `Crossing`."""
     if not 1 <= sectors <= 256:
         raise ValueError(f"sectors {sectors}: 1 to 256")
-    requests, disk = [Request("R", lba, sectors)], SplitDisk()
+    requests, disk, medium = [Request("R", lba, sectors)], SplitDisk(), Overlay(pattern(1) if image is None else image)
     room = needed(disk, requests, 1)
-    host = Host(memory_mib=room[2] + 24, costs=CostModel.preset(costs))
-    medium = Overlay(image)
-    physical = PhysicalDisk(host, [medium])
-    run = _WatchedRun(host, disk, physical.slices[0], medium, requests, room)
+    machine = Machine(costs)
+    guest = machine.guest(ram_mib=room[2])
+    physical = PhysicalDisk(machine.host, [medium])
+    guest.attach(disk, medium, physical.slices[0])
+    machine.power_on()
+    run = _WatchedRun(guest, requests, room)
     watch = run.watch = _Watch(run, physical)
-    host.run((run.cpu, run.program))
+    machine.host.run((run.cpu, run.program))
     begin = watch.steps[0].ns
     steps = sorted((step._replace(ns=step.ns - begin) for step in watch.steps), key=lambda step: step.ns)
-    setup = {}
+    setup: dict[str, int] = {}
     for row in run.cpu.exits.rows:
         count = run.setup.get(id(row), (0, 0))[0]
         if count:
@@ -71,7 +81,9 @@ def cross(lba=2, sectors=8, image=None, costs="server-2022"):
 class _WatchedRun(DiskRun):
     """The guest; set-up over, the watch begins."""
 
-    def serve(self, cpu):
+    watch: "_Watch"
+
+    def serve(self, cpu: VCpu) -> Steps[None]:
         """The one request."""
         self.watch.begin()
         yield from super().serve(cpu)
@@ -80,15 +92,16 @@ class _WatchedRun(DiskRun):
 class _Watch:
     """Looks over the shoulders of all four: the rings, the signals, the controller."""
 
-    def __init__(self, run, physical):
-        self.run, self.physical, self.steps = run, physical, []
+    def __init__(self, run: Any, physical: PhysicalDisk) -> None:
+        self.run, self.physical = run, physical
+        self.steps: list[Step] = []
         self.env = run.cpu.env
 
-    def note(self, ns, who, what, *structures):
+    def note(self, ns: int, who: str, what: str, *structures: tuple[Layout, bytes]) -> None:
         """One more step."""
         self.steps.append(Step(ns, who, what, structures))
 
-    def begin(self):
+    def begin(self) -> None:
         """Look from now on."""
         run, cpu, env, controller = self.run, self.run.cpu, self.env, self.physical.controller
         guest, host = run.disk.end, run.attachment.vsp.worker.end
@@ -106,38 +119,35 @@ class _Watch:
         watch(controller, "answered", lambda answer: self.note(
             env.now, "device", "the controller has moved the data and completes", (COMPLETION, answer)))
 
-    def _published(self, memory, clock, who, what):
-        last = memory.load32(WRITE)
+    def _published(self, memory: Window, clock: Any, who: str, what: str) -> Callable[[int], None]:
+        return self._moved(WRITE, memory, clock, who, what, lambda last, at: _record(
+            _ring_bytes(memory, last, (at - last) % memory.size)))
 
-        def moved(_used):
+    def _taken(self, memory: Window, clock: Any, who: str, what: str) -> Callable[[int], None]:
+        return self._moved(READ, memory, clock, who, what, lambda last, at: ())
+
+    def _moved(self, index: int, memory: Window, clock: Any, who: str, what: str,
+               structures: Callable[..., Any]) -> Callable[[int], None]:
+        """Return a listener that notes a step whenever an index of the ring is another than before."""
+        last = memory.load32(index)
+
+        def moved(_used: int) -> None:
             nonlocal last
-            at = memory.load32(WRITE)
+            at = memory.load32(index)
             if at != last:
-                length = (at - last) % memory.size
-                self.note(clock.now, who, what, *_record(_ring_bytes(memory, last, length)))
+                self.note(clock.now, who, what, *structures(last, at))
                 last = at
         return moved
 
-    def _taken(self, memory, clock, who, what):
-        last = memory.load32(READ)
 
-        def moved(_used):
-            nonlocal last
-            at = memory.load32(READ)
-            if at != last:
-                self.note(clock.now, who, what)
-                last = at
-        return moved
-
-
-def _ring_bytes(memory, start, length):
+def _ring_bytes(memory: Window, start: int, length: int) -> bytes:
     """`length` bytes of a ring's data from index `start`, around its end."""
     first = min(length, memory.size - start)
     data = memory.read(4096 + start, first)
     return data + memory.read(4096, length - first) if first < length else data
 
 
-def _record(raw_bytes):
+def _record(raw_bytes: bytes) -> list[tuple[Layout, bytes]]:
     """A record taken apart: (Layout, bytes) for each structure in it."""
     descriptor = DESCRIPTOR.parse(raw_bytes)
     payload_at, end = descriptor.offset8 * 8, descriptor.length8 * 8

@@ -1,20 +1,31 @@
 """Run block requests against a guest's disk, in one of the course's modes, and count."""
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from vmio.drivers.nvme import NvmeDriver
+from vmio.drivers.storvsc import StorVsc
 from vmio.experiments import trace
 from vmio.experiments.disk_params import DELIVERY, IOMMU, MODES, SIGNALS, DiskParams
 from vmio.experiments.disk_result import DiskResult, result
 from vmio.experiments.disk_run import DiskRun, needed
 from vmio.experiments.pattern import pattern
 from vmio.experiments.ring_log import RingLog
-from vmio.hypervisor.costs import CostModel
-from vmio.hypervisor.host import Host
+from vmio.experiments.traces.request import Requests
+from vmio.hypervisor.contracts import Steps
+from vmio.hypervisor.vcpu import VCpu
+from vmio.machine.media.medium import Medium
 from vmio.machine.overlay import Overlay
-from vmio.modes.attachments import attachment
+from vmio.modes import Machine, attachment
+from vmio.modes.disk_split import SplitDisk
+from vmio.modes.machine import HOST_MIB
 
-__all__ = ["DELIVERY", "IOMMU", "MODES", "SIGNALS", "DiskParams", "DiskResult", "pattern", "run"]
+ROOMY = 16      # guests whose drivers may have more memory than they need
+__all__ = ["DELIVERY", "IOMMU", "MODES", "SIGNALS", "DiskParams", "DiskResult", "pattern", "run", "stepwise"]
 
 
-def run(params, requests=None, image=None, name="trace", meanwhile=None):
+def run(params: DiskParams, requests: Requests | None = None, image: Medium | None = None, name: str = "trace",
+        meanwhile: Callable[..., Any] | None = None) -> DiskResult:
     """Run `requests` (or sequential reads by `params`) in each guest, on its own difference disk over `image`.
 
     Without an image the disk is a `pattern` as large as the requests need.
@@ -25,11 +36,21 @@ def run(params, requests=None, image=None, name="trace", meanwhile=None):
     params, requests, host, runs = machine(params, requests, image, name)
     if meanwhile is not None:
         host.env.process(meanwhile(host, runs))
-    host.run(*[(run.cpu, run.program) for run in runs])
+    host.run(*[(lane.cpu, lane.program) for run in runs for lane in run.lanes])
     return result(params, requests, runs)
 
 
-def machine(params, requests=None, image=None, name="trace"):
+def stepwise(params: DiskParams, events: int = 400) -> Iterator[DiskResult | None]:
+    """Yield None after each so many events of the simulation, and at last what `run(params)` returns: for who is asked for more meanwhile."""
+    params, requests, host, runs = machine(params)
+    going = host.start(*[(lane.cpu, lane.program) for run in runs for lane in run.lanes])
+    while all(going.step() for _ in range(events)):
+        yield None
+    going.to_the_end()
+    yield result(params, requests, runs)
+
+
+def machine(params: DiskParams, requests: Requests | None = None, image: Medium | None = None, name: str = "trace") -> Any:
     """Return (params, requests, host, [a `DiskRun` for each guest]) of `run`, switched off."""
     params.check()
     if requests is None:
@@ -40,43 +61,90 @@ def machine(params, requests=None, image=None, name="trace"):
     if params.timed:
         trace.check_times(requests, name)
     attachments = [_attachment(params) for _ in range(params.guests)]
-    room = needed(attachments[0], requests, 1 if params.mode == "emulated" else params.queue_depth)
-    host = Host(memory_mib=params.guests * (room[2] + 4) + 32, costs=CostModel.preset(params.costs),
-                cores=params.host_cores, apic=params.apic)
-    media = [Overlay(image) for _ in attachments]
-    runs = [_Run(host, each, backend, medium, requests, room, params.signals != "batch")
-            for each, backend, medium in zip(attachments, attachments[0].backends(host, media), media)]
+    room = needed(attachments[0], requests, 1 if params.mode == "emulated" else params.queue_depth, params.processors)
+    memory = None if params.guests <= ROOMY else HOST_MIB + params.guests * (room[2] + 2 + room[2] // 64)     # 2: tables, and up to a large page
+    machine = Machine(params.costs, params.host_cores, memory, apic=params.apic, kind=params.host,
+                      backing=params.backing, tick_hz=params.tick_hz)
+    guests = [machine.guest(None, each, Overlay(image), room[2], params.processors) for each in attachments]
+    machine.power_on()
+    runs = [_Run(guest, requests, room, params.signals != "batch") for guest in guests]
+    for run in runs:
+        for _ in range(1, params.processors):
+            _Run(run.machine, requests, room, run.one_by_one, first=run)
     runs[0].logged = True      # a result has the rings of the first guest
     for one in runs:
-        one.times_ns = requests.times_ns if params.timed else None
-    return params, requests, host, runs
+        one.times_ns = requests.times_ns if params.timed and isinstance(requests, trace.Trace) else None
+    return params, requests, machine.host, runs
 
 
-def _attachment(params):
+def _attachment(params: DiskParams) -> Any:
     """Return the guest's disk, as `params` describes it."""
     options = {
         "emulated": lambda: {"transfer": params.transfer, "string": params.string, "width": params.width,
                              "polled": params.polled},
         "split": lambda: {"ring_kib": params.ring_kib, "signals": params.signals, "batch": params.batch,
-                          "polled": params.polled},
+                          "polled": params.polled, "doorbell": params.doorbell, "roomy": params.guests <= ROOMY,
+                          "channels": params.channels or params.processors},
         "passthrough": lambda: {"iommu": params.iommu, "delivery": params.delivery, "polled": params.polled},
     }
     return attachment("disk", params.mode, **options[params.mode]())
 
 
 class _Run(DiskRun):
-    """A guest whose signals are counted and, if it is `logged`, whose rings are, too, if its disk has any."""
+    """A guest whose signals are counted, by channel, and, if it is `logged`, whose rings are, too, if its disk has any."""
 
-    rings, signals, logged = {}, 0, False
+    logged = False
 
-    def serve(self, cpu):
+    def serve(self, cpu: VCpu) -> Steps[None]:
         """All requests."""
-        if not hasattr(self.attachment, "vsp"):
-            yield from super().serve(cpu)
-            return
-        channel = self.attachment.vsp.channel
-        log, before = RingLog(self.attachment, self.disk, cpu) if self.logged else None, channel.signals
+        if self is self.first:
+            vsps = [self.attachment.vsp, *self.attachment.vsp.subchannels] if isinstance(self.attachment, SplitDisk) else []
+            queues = [self.disk, *self.disk.further] if isinstance(self.disk, StorVsc) else []
+            self._channels = [vsp.channel for vsp in vsps if vsp.channel is not None]
+            self._before = [channel.signals for channel in self._channels]
+            self._rings = [queue.end.outgoing for queue in queues]
+            self._sent = sum(ring.sent for ring in self._rings)
+            self._logs = [RingLog(queue.end, channel.end, queue.cpu, len(self.lanes) > 1)
+                          for queue, channel in zip(queues, self._channels) if channel.end is not None] if self.logged else []
         yield from super().serve(cpu)
-        self.signals = channel.signals - before
-        if log is not None:
-            self.rings = log.occupancy()
+
+    @property
+    def ring_requests(self) -> int:
+        """What the guest has put into its rings to the host since set-up."""
+        return sum(ring.sent for ring in self._rings) - self._sent
+
+    @property
+    def commands(self) -> int:
+        """What the host has asked of the disk for this guest since set-up; nothing if the disk is the guest's own."""
+        return sum(began >= self.started for began, _ in self.served)
+
+    @property
+    def doorbells(self) -> int:
+        """The guest's stores to its own device's doorbells since set-up, to submit and to say what it has seen."""
+        return self._stores() - self._rung
+
+    def start(self, cpu: VCpu) -> None:
+        """Set-up is over: count from here."""
+        super().start(cpu)
+        self._rung = self._stores()
+
+    def _stores(self) -> int:
+        """All that the driver has stored to doorbells; a disk that is not NVMe has none."""
+        driver = getattr(self.disk, "driver", None)
+        return driver.doorbells + driver.head_doorbells if isinstance(driver, NvmeDriver) else 0
+
+    @property
+    def signals(self) -> int:
+        """The guest's signals since set-up."""
+        return sum(self.signals_by_channel.values())
+
+    @property
+    def signals_by_channel(self) -> dict[int, int]:
+        """The same as {number of the channel: count}."""
+        return {n: channel.signals - before for n, (channel, before) in enumerate(zip(self._channels, self._before))}
+
+    @property
+    def rings(self) -> dict[str, list[tuple[int, int]]]:
+        """How full the logged rings were: {ring: [(ns, used bytes), ...]}."""
+        names = [f"channel {n} " if len(self._logs) > 1 else "" for n in range(len(self._logs))]
+        return {name + ring: steps for name, log in zip(names, self._logs) for ring, steps in log.occupancy().items()}

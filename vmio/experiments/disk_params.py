@@ -6,6 +6,9 @@ from vmio.experiments import params, trace
 from vmio.experiments.params import param
 from vmio.hypervisor.apic import APICS
 from vmio.hypervisor.costs import CostModel
+from vmio.hypervisor.kinds import BACKINGS, DEMAND, KINDS, MAX_TICKS
+from vmio.machine.storage import SECTOR
+from vmio.modes.disk_split import DOORBELLS
 
 MODES = ("emulated", "split", "passthrough")
 IOMMU = ("off", "strict", "lazy", "static")
@@ -29,27 +32,41 @@ class DiskParams:
     """
 
     mode: str = param("emulated", "how the guest reaches its disk", choices=MODES)
-    bytes: int = param(1 << 20, "without a trace: how much is read in all", unit="bytes")
-    block: int = param(4096, "without a trace: the size of a request", unit="bytes")
+    bytes: int = param(1 << 20, "without a trace: how much is read in all", unit="bytes", low=SECTOR, multiple=SECTOR)
+    block: int = param(4096, "without a trace: the size of a request", unit="bytes", low=SECTOR,
+                       high=trace.MAX_SECTORS * SECTOR, multiple=SECTOR, scale="log2")
     transfer: str = param("pio", "bus-master DMA in place of PIO", choices=TRANSFERS, modes=("emulated",), option="dma", flag="dma")
     string: bool = param(True, "single accesses of the data port in place of REP INS and OUTS", modes=("emulated",),
                          option="no-string", flag=False)
     width: int = param(2, "size of an access of the data port, bytes", choices=(2, 4), modes=("emulated",))
     polled: bool = param(False, "poll in place of waiting for interrupts", flag=True)
     guests: int = param(1, "guests, each with a disk of its own", low=1, high=256)
-    queue_depth: int = param(1, "requests in flight (an ATA disk takes one)", low=1, high=1024, modes=("split", "passthrough"))
+    vcpus: int | None = param(None, "vCPUs of each guest, which share its requests and have so many in flight each; one without channels", low=1, high=64,
+                              optional=True, follows="channels", modes=("split",))
+    channels: int | None = param(None, "channels of a disk, each with rings of its own and bound to one vCPU",
+                                 low=1, high=64, optional=True, follows="vcpus", modes=("split",))
+    queue_depth: int = param(1, "requests in flight (an ATA disk takes one)", low=1, high=1024, scale="log2",
+                             modes=("split", "passthrough"))
     costs: str | CostModel = param("server-2022", "cost preset")
     ring_kib: int = param(128, "size of each ring, its control page included", unit="KiB", low=8, high=4096, multiple=4,
-                          modes=("split",))
-    batch: int = param(16, "completions that the host publishes at a time", low=1, high=1024, modes=("split",))
+                          scale="log2", modes=("split",))
+    batch: int = param(16, "completions that the host publishes at a time", low=1, high=1024, scale="log2", modes=("split",))
     signals: str = param("batch", "when the guest signals: once for what it submits before it waits, for each request, "
                          "or always, even if the host is awake", choices=SIGNALS, modes=("split",))
+    doorbell: str = param("hypercall", "how the guest signals: by a hypercall, or by a bit in a page at which the host looks every "
+                          "100 us", choices=DOORBELLS, modes=("split",))
     host_cores: int = param(2, "cores that vCPUs and the host's workers share", low=1, high=256)
     iommu: str = param("static", "how the device reaches the guest's buffers", choices=IOMMU, modes=("passthrough",))
     delivery: str = param("injected", "who delivers the device's interrupts, the host or the hardware",
                           choices=DELIVERY, modes=("passthrough",), option="interrupts", idle_with="polled")
     apic: str = param("virtualized", "who does the work of the guests' local APICs, the processor or the hypervisor "
                       "(an emulated disk's interrupts come by way of a PIC)", choices=APICS, modes=("split", "passthrough"))
+    host: str = param("hyper-v", "kind of host that is modelled: an ordinary Hyper-V guest's, that of Hyper-V's containers, or KVM",
+                      choices=tuple(KINDS))
+    backing: str | None = param(None, "when a guest's RAM gets pages of the host's: at their first touch, which is an exit, "
+                                "or before the guest runs", choices=BACKINGS, optional=True, follows="host")
+    tick_hz: int | None = param(None, "the host's own timer, which stops whoever is in a guest; 0 for none", unit="Hz",
+                                low=0, high=MAX_TICKS, optional=True, follows="host")
     timed: bool = param(False, "requests come at the trace's times and wait if the disk isn't ready; latency counts from "
                         "then (without it the times are not used: the next request follows as soon as it may)", flag=True)
 
@@ -58,6 +75,17 @@ class DiskParams:
         params.check(self)
         if self.delivery == "posted" and self.apic == "emulated":
             raise ValueError("delivery posted: the host's APIC is emulated; only a virtualized one takes posted interrupts")
+        if self.backing == DEMAND and self.mode == "passthrough":
+            raise ValueError("backing demand: not in passthrough, where the device may write to any page at any time, so the host "
+                             "pins all RAM of the guest before it runs; start and pinned are the same there")
+        if self.channels is not None and self.channels > (self.vcpus or self.channels):
+            raise ValueError(f"channels {self.channels}: a channel is bound to a vCPU, and the guest has {self.vcpus}")
+        if self.timed and self.processors > 1:
+            raise ValueError(f"vcpus {self.processors}: not beside timed, where one vCPU begins each request at its time")
         CostModel.preset(self.costs)
-        trace.sequential(self.bytes, self.block)
         return self
+
+    @property
+    def processors(self) -> int:
+        """The number of vCPUs of a guest: one in modes that know no other."""
+        return self.vcpus or self.channels or 1 if self.mode == "split" else 1

@@ -1,75 +1,91 @@
-"""One guest with a disk in any mode: its requests, up to `depth` in flight, and what it measured.
+"""One guest with a disk in any mode: its requests, up to `depth` in flight for each vCPU, and what each vCPU measured."""
 
-Requests that touch the same sectors keep their order, a flush waits for the writes
-before it; everything else may be done in any order, and the digest is still over
-the bytes in the requests' order.
-"""
+from collections.abc import Callable, Sequence
+from typing import Any
 
-import hashlib
-from collections import deque
-
-from vmio.drivers.pages import GuestPages
+from vmio.drivers import ipi
+from vmio.drivers.contracts import DiskDriver
 from vmio.experiments import times, trace
-from vmio.experiments.inflight import Ranges
+from vmio.experiments.ledger import Ledger
+from vmio.experiments.traces.request import Request, Requests
+from vmio.hypervisor.contracts import Steps
+from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.clock import NEVER
 from vmio.machine.memory import PAGE
 from vmio.machine.probes import watch
 from vmio.machine.storage import SECTOR
-from vmio.modes.machine import DRIVER_PAGES
-from vmio.modes.platform import Platform
+from vmio.modes import Attachment, GuestMachine
 
 CANARY = 0x600             # guest-physical: no driver here uses the first 4 KiB
-MOST_BUFFER = 256 << 20    # bytes of buffers a guest has: large requests are fewer at a time
+MAX_BUFFER = 256 << 20    # bytes of buffers a guest has: large requests are fewer at a time
 
 
-def needed(attachment, requests, queue_depth):
-    """Return (bytes of a buffer, number of buffers, MiB of RAM) that a guest with this attachment needs."""
+def needed(attachment: Attachment, requests: Requests, queue_depth: int, vcpus: int = 1) -> tuple[int, int, int]:
+    """Return (bytes of a buffer, number of buffers a vCPU, MiB of RAM) that a guest with this attachment needs."""
     size = max(-(-max((r.sectors for r in requests if r.op != "D"), default=1) * SECTOR // PAGE) * PAGE, PAGE)
-    depth = max(1, min(queue_depth, len(requests), MOST_BUFFER // size))
-    return size, depth, (attachment.driver_memory + depth * size >> 20) + 1
+    depth = max(1, min(queue_depth, len(requests), MAX_BUFFER // size // vcpus))
+    return size, depth, (attachment.driver_memory + vcpus * depth * size >> 20) + 1
 
 
 class DiskRun:
-    """A guest of `host` with the disk that `attachment` brings to it; `depth` buffers of `size` bytes.
+    """A `GuestMachine` with a disk as its one device; `needs` is what `needed` says of its buffers.  It is its first vCPU's.
 
     `one_by_one`: each request is seen by the other side at once, not when the guest waits.
+    `first` is the run of the guest's first vCPU, if this is a further one's: all take from one ledger.
+    `disk` is the driver, once it is up.
     """
 
-    def __init__(self, host, attachment, backend, image, requests, room, one_by_one=False):
-        size, depth, ram_mib = room
-        self.image, self.requests, self.host, self.one_by_one = image, requests, host, one_by_one
-        self.guest = host.guest(ram_mib=ram_mib)
-        self.costs, self.cpu = host.costs, self.guest.cpu
-        self.attachment, self.disk = attachment, None
-        self.digest = hashlib.sha256()
-        self.bytes = self.bytes_read = self.not_issued = 0
-        self.latencies = []
-        self.times_ns = None           # when each request comes after the set-up, or None: as soon as it may
-        first = attachment.driver_memory
-        self._free = [first + n * size for n in range(depth)]
-        self._active = {}              # row -> (first sector, end, is it a write, buffer)
-        self._asked = {}               # row -> when the guest began with it
-        self._writes = 0
-        self._reading, self._writing = Ranges(), Ranges()
-        self._only_reads = all(request.op in "RF" for request in requests)
-        self._order = deque()          # reads that the digest has not seen yet
-        self._data = {}                # row -> bytes, of reads that are over before their turn
+    disk: DiskDriver
+
+    def __init__(self, machine: GuestMachine, requests: Requests, needs: tuple[int, int, int], one_by_one: bool = False,
+                 first: "DiskRun | None" = None) -> None:
+        size, depth, _ = needs
+        attachment, = machine.attachments
+        self.first: DiskRun = first or self
+        self.lanes: list[DiskRun] = first.lanes if first is not None else []     # of all vCPUs
+        self.lanes.append(self)
+        number = len(self.lanes) - 1
+        self.machine, self.guest, self.cpu, self.host = machine, machine.guest, machine.guest.vcpus[number], machine.host
+        self.image, self.requests, self.one_by_one = machine.media[0], requests, one_by_one
+        self.costs, self.attachment = self.host.costs, attachment
+        self.ledger: Ledger = first.ledger if first is not None else Ledger(requests)
+        self.latencies: list[int] = []
+        self.times_ns: Sequence[int] | None = None   # when each request comes after the set-up, or None: as soon as it may
+        buffers = attachment.driver_memory + number * depth * size
+        self._free = [buffers + n * size for n in range(depth)]
+        self._active: dict[int, int] = {}   # row -> buffer
+        self._asked: dict[int, int] = {}    # row -> when the guest began with it
+        self._over_all = self._stays = False
+        self.sleeps: list[tuple[int, int]] = []      # (from, until) in ns each, as these:
+        self.served: list[tuple[int, int]] = first.served if first is not None else []
+        self.copies: list[tuple[int, int]] = first.copies if first is not None else []
+        if first is not None:
+            return
         self.guest.memory.write(CANARY, self._canary)
-        attachment.plug(Platform(self.guest), backend)
-        self.served, self.copies, self.sleeps = [], [], []     # (from, until) in ns each
         attachment.watch(self.served.append, self.copies.append)
 
-    def program(self, cpu):
-        """The guest: bring the disk up, then the requests."""
-        pages = GuestPages(DRIVER_PAGES, max(self.attachment.driver_memory, DRIVER_PAGES + PAGE))
-        self.disk = yield from self.attachment.boot(cpu, pages)
-        yield from cpu.pay()
+    def program(self, cpu: VCpu) -> Steps:
+        """The guest's program on this vCPU: the disk comes up, then the requests."""
+        up = self.machine.boot if self is self.first else self.machine.join
+        self.disk, = yield from up(cpu)
         self.start(cpu)
+        return self.serve(cpu) if len(self.lanes) == 1 else self._serve_and_stay(cpu)      # the program goes on with it
+
+    def _serve_and_stay(self, cpu: VCpu) -> Steps[None]:
+        """Our share of the requests; then, while others need this vCPU's channel, it takes their interrupts."""
         yield from self.serve(cpu)
+        self._over_all = True
+        for lane in self.lanes:
+            if lane._stays:
+                ipi.wake(cpu, lane.cpu)
+        self._stays = bool(getattr(self.disk, "sharers", ())) and not self.disk.polled
+        while self._stays and not all(lane._over_all for lane in self.lanes):
+            yield from cpu.hlt()
+        self._stays = False
 
     # Measuring.
 
-    def start(self, cpu):
+    def start(self, cpu: VCpu) -> None:
         """Set-up is over: count from here."""
         self.started, self.setup = cpu.now, {id(row): (row.count, row.total_ns) for row in cpu.exits.rows}
         self.setup_exits = cpu.exits.total
@@ -78,17 +94,17 @@ class DiskRun:
         watch(cpu, "slept", self.sleeps.append)
 
     @property
-    def _canary(self):
+    def _canary(self) -> bytes:
         return f"canary of {self.guest.name}".encode().ljust(32, b".")
 
     @property
-    def canary_lives(self):
+    def canary_lives(self) -> bool:
         """The bytes that nobody but this guest can know are still in its memory."""
         return self.guest.memory.read(CANARY, 32) == self._canary
 
-    def counted(self, key):
+    def counted(self, key: Callable[..., Any]) -> dict[str, int]:
         """Exits since set-up, by `key(row)`."""
-        counts = {}
+        counts: dict[str, int] = {}
         for row in self.cpu.exits.rows:
             count = row.count - self.setup.get(id(row), (0, 0))[0]
             if count:
@@ -96,33 +112,40 @@ class DiskRun:
         return counts
 
     @property
-    def exit_ns(self):
+    def exit_ns(self) -> int:
         """Time in exits since set-up."""
         return sum(row.total_ns - self.setup.get(id(row), (0, 0))[1] for row in self.cpu.exits.rows)
 
     @property
-    def _copied_in_exits(self):
+    def _copied_in_exits(self) -> int:
         return sum(row.extra_ns for row in self.cpu.exits.rows)   # string I/O: the hypervisor moves the block
 
-    def parts(self):
-        """Where this guest's time since set-up went."""
+    def parts(self) -> dict[str, int]:
+        """Return where this guest's time since set-up went."""
         cpu = self.cpu
         return times.parts(cpu.now - self.started, cpu.compute_ns - self.setup_compute, self.exit_ns,
                            self._copied_in_exits - self.setup_copied, self.sleeps, self.served, self.copies)
 
     # Requests.
 
-    def serve(self, cpu):
-        """All requests."""
-        for row, request in enumerate(self.requests):
+    def serve(self, cpu: VCpu) -> Steps[None]:
+        """Requests, until none is left to begin and ours are over."""
+        ledger, requests = self.ledger, self.requests
+        while ledger.next < len(requests):
+            row = ledger.next
+            request = requests[row]
             if request.op == "D" and not self.disk.discards:
-                self.not_issued += 1      # as Linux does: a disk that doesn't announce it is not asked
+                ledger.skip()             # as Linux does: a disk that doesn't announce it is not asked
                 continue
-            came = None if self.times_ns is None else self.started + self.times_ns[row]
-            while came is not None and cpu.now < came:
+            came = None if self.times_ns is None else self.first.started + self.times_ns[row]
+            if came is not None and cpu.now < came:
                 yield from self._wait(cpu, came)
-            while not self._may_start(request):
-                yield from self._wait(cpu)
+                continue
+            if not self._free or not ledger.may_start(request):
+                yield from self._wait(cpu) if self._active else self._blocked(cpu)
+                continue
+            ledger.begin()
+            self._active[row] = self._free.pop()
             self._asked[row] = cpu.now if came is None else came
             cpu.compute(self.costs.guest_request_ns)
             if self.one_by_one:
@@ -131,36 +154,24 @@ class DiskRun:
         while self._active:
             yield from self._wait(cpu)
 
-    def _may_start(self, request):
-        """Is a buffer free, and does it meet nothing that must be over first?"""
-        if not self._free:
-            return False
+    def _submit(self, cpu: VCpu, row: int, request: Request) -> None:
         op, lba, sectors = request
-        if op == "F" or not self._writes and op == "R":
-            return not (op == "F" and self._writes)
-        end = lba + sectors
-        return not (self._writing.meet(lba, end) or op in "WD" and self._reading.meet(lba, end))
-
-    def _submit(self, cpu, row, request):
-        op, lba, sectors = request
-        buffer = self._free.pop()
-        self._active[row] = lba, lba + sectors, op in "WD", buffer
-        self.bytes += sectors * SECTOR if op in "RW" else 0
+        buffer = self._active[row]
         if op == "R":
-            self._order.append(row)
-            if not self._only_reads:
-                self._reading.add(lba, lba + sectors)
             self.disk.submit("read", lba, sectors, buffer, row)
         elif op in "WD":
-            self._writes += 1
-            self._writing.add(lba, lba + sectors)
             if op == "W":
                 cpu.write(buffer, trace.payload(row, sectors))
             self.disk.submit("write" if op == "W" else "discard", lba, sectors, buffer, row)
         else:
             self.disk.submit("flush", 0, 0, 0, row)
 
-    def _wait(self, cpu, until=NEVER):
+    def _blocked(self, cpu: VCpu) -> Steps[None]:
+        """The next request must wait for one of another vCPU's, and we have none under way: sleep until it is over."""
+        self.ledger.blocked.append(cpu)
+        yield from cpu.hlt()
+
+    def _wait(self, cpu: VCpu, until: int = NEVER) -> Steps[None]:
         """Publish what was submitted, sleep until something is over or the time is `until`, and take what is over."""
         if self.attachment.in_memory:
             yield from cpu.pay()
@@ -171,18 +182,11 @@ class DiskRun:
                 raise error
             self._over(cpu, row)
 
-    def _over(self, cpu, row):
-        lba, end, writes, buffer = self._active.pop(row)
+    def _over(self, cpu: VCpu, row: int) -> None:
+        ledger, buffer = self.ledger, self._active.pop(row)
         self.latencies.append(cpu.now - self._asked.pop(row))
-        if writes:
-            self._writes -= 1
-            self._writing.remove(lba, end)
-        elif end > lba:
-            if not self._only_reads:
-                self._reading.remove(lba, end)
-            self._data[row] = cpu.read(buffer, (end - lba) * SECTOR)
-            while self._order and self._order[0] in self._data:
-                data = self._data.pop(self._order.popleft())
-                self.digest.update(data)
-                self.bytes_read += len(data)
+        op, _, sectors = self.requests[row]
+        ledger.completed(row, cpu.read(buffer, sectors * SECTOR) if op == "R" else b"")
         self._free.append(buffer)
+        while ledger.blocked:
+            ipi.wake(cpu, ledger.blocked.pop())

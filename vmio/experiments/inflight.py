@@ -8,10 +8,10 @@ class Ranges:
     them, so each lies in one or two blocks, and who asks looks at few.
     """
 
-    def __init__(self):
-        self._tables = {}     # shift -> {first sector >> shift: {(lba, end): how often}}
+    def __init__(self) -> None:
+        self._tables: dict[int, dict[int, dict[tuple[int, int], int]]] = {}     # shift -> {first sector >> shift: {(lba, end): how often}}
 
-    def add(self, lba, end):
+    def add(self, lba: int, end: int) -> None:
         """Sectors `lba` to `end` - 1 are in use once more."""
         shift = (end - lba).bit_length()
         table = self._tables.setdefault(shift, {})
@@ -19,7 +19,7 @@ class Ranges:
             counts = table.setdefault(block, {})
             counts[lba, end] = counts.get((lba, end), 0) + 1
 
-    def remove(self, lba, end):
+    def remove(self, lba: int, end: int) -> None:
         """Undo one `add`; KeyError if there was none."""
         shift = (end - lba).bit_length()
         table = self._tables[shift]
@@ -31,7 +31,7 @@ class Ranges:
                 if not counts:
                     del table[block]
 
-    def meet(self, lba, end):
+    def meet(self, lba: int, end: int) -> bool:
         """True if any of the ranges has a sector of `lba` to `end` - 1."""
         for shift, table in self._tables.items():
             blocks = range(lba >> shift, (end - 1 >> shift) + 1)

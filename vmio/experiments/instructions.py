@@ -1,28 +1,31 @@
 """One kind of guest instruction, many times: what exits, who answers, what it costs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from vmio.devices.board import Board
 from vmio.drivers import pic
-from vmio.hypervisor.costs import CostModel
+from vmio.experiments import params
+from vmio.experiments.params import param
+from vmio.hypervisor.contracts import Steps
 from vmio.hypervisor.exits import ExitCounts
-from vmio.hypervisor.host import Host
+from vmio.hypervisor.vcpu import VCpu
+from vmio.modes import attachment, one_guest
 
 COM1, POST, PIC_MASK = 0x3F8, 0x80, 0x21
 DEVICE_MEMORY = 0xFEC0_0000   # guest-physical addresses above the RAM: no page is mapped there
 BUFFER = 0x1000
-MOST = 65_536
 
 
-def _each(instruction):
+def _each(instruction: Callable[..., Any]) -> Callable[..., Any]:
     """A program that executes `instruction(cpu, i)` for each i."""
-    def program(cpu, count):
+    def program(cpu: VCpu, count: int) -> None:
         for i in range(count):
             instruction(cpu, i)
     return program
 
 
-def _halt(cpu, count):
+def _halt(cpu: VCpu, count: int) -> Steps[None]:
     """A timer interrupt every 100 us, and the vCPU sleeps until each."""
     pic.connect(cpu, 0, lambda cpu: None)
     cpu.outb(0x43, 0x34)                    # 8254 channel 0, mode 2
@@ -49,6 +52,15 @@ PROGRAMS = {
 
 
 @dataclass(frozen=True)
+class InstructionParams:
+    """What `run` does."""
+
+    instruction: str = param("OUT to a UART", "what the guest executes", choices=tuple(PROGRAMS))
+    count: int = param(1, "how often", low=1, high=65_536, scale="log2")
+    costs: str = param("server-2022", "cost preset")
+
+
+@dataclass(frozen=True)
 class InstructionResult:
     """`count` instructions of one kind.  Times in ns of virtual time."""
 
@@ -59,33 +71,36 @@ class InstructionResult:
     exit_ns: int
     device_ns: int
     virtual_ns: int
+    at_uart: int        # reads and writes of the serial port's registers
 
     @property
-    def exits_total(self):
+    def exits_total(self) -> int:
         """All exits."""
         return sum(self.exits.values())
 
 
-def run(instruction, count, costs="server-2022"):
-    """Execute `count` (1 to 65,536) instructions of the kind named; ValueError says which there are."""
-    if instruction not in PROGRAMS:
-        raise ValueError(f"instruction {instruction!r}: choose one of {', '.join(PROGRAMS)}")
-    if not 1 <= count <= MOST:
-        raise ValueError(f"count {count}: 1 to {MOST:,}")
-    guest = Host(memory_mib=8, costs=CostModel.preset(costs)).guest(ram_mib=1)
-    Board(guest, serial=lambda byte: None)
-    cpu = guest.cpu
+def run(instruction: str, count: int, costs: str = "server-2022") -> InstructionResult:
+    """Execute `count` instructions of the kind named (see `InstructionParams`); ValueError says what there is."""
+    params.check(InstructionParams(instruction, count, costs))
+    cpu = one_guest(attachment("serial", "emulated", sink=lambda byte: None), ram_mib=1, costs=costs).cpu
     if instruction == "HLT":
         pic.init(cpu)
     before = {id(row): (row.count, row.total_ns) for row in cpu.exits.rows}
+    reached = _at_uart(cpu)
     started, idle = cpu.now, cpu.idle_ns
-    guest.host.run((cpu, lambda cpu: PROGRAMS[instruction](cpu, count)))
+    cpu.guest.host.run((cpu, lambda cpu: PROGRAMS[instruction](cpu, count)))
     rows = [(row, row.count - before.get(id(row), (0, 0))[0], row.total_ns - before.get(id(row), (0, 0))[1])
             for row in ExitCounts(cpu.table.rows.values()).rows]
-    exits, handlers = {}, {}
+    exits: dict[str, int] = {}
+    handlers: dict[str, int] = {}
     for row, n, _ in rows:
         if n:
             exits[row.instruction] = exits.get(row.instruction, 0) + n
             handlers[row.handler] = handlers.get(row.handler, 0) + n
     return InstructionResult(instruction, count, exits, handlers, sum(ns for _, _, ns in rows),
-                             cpu.idle_ns - idle, cpu.now - started)
+                             cpu.idle_ns - idle, cpu.now - started, _at_uart(cpu) - reached)
+
+
+def _at_uart(cpu: VCpu) -> int:
+    """How often the serial port's registers were read or written; a string instruction's units count one by one."""
+    return sum(row.units for row in cpu.exits.rows if row.device == "uart")

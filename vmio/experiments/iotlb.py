@@ -2,16 +2,28 @@
 
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
-from vmio.hypervisor.host import Host
+from vmio.experiments import params
+from vmio.experiments.params import param
 from vmio.machine.memory import PAGE
 from vmio.machine.pagetable import TranslationFault
+from vmio.modes import one_guest
 from vmio.passthrough.iommu.iommu import Iommu
 from vmio.passthrough.iommu.requester import requester_id
 from vmio.passthrough.strategies import strategy
 
 DEVICE = requester_id(0, 3)
 ACCESSES = 2000
+
+
+@dataclass(frozen=True)
+class IotlbParams:
+    """What `hits` counts."""
+
+    pages: int = param(64, "pages of 4 KiB that the device reads", low=1, high=1024, scale="log2")
+    entries: int = param(64, "translations that the IOTLB holds", low=1, high=4096, scale="log2")
+    seed: int = param(1, "of the random order", low=0)
 
 
 @dataclass(frozen=True)
@@ -25,26 +37,24 @@ class IotlbResult:
     misses: int
 
     @property
-    def hit_rate(self):
+    def hit_rate(self) -> float:
         """Between 0 and 1."""
         return self.hits / self.accesses
 
 
-def machine(entries=64):
+def machine(entries: int = 64) -> Any:
     """(guest, IOMMU, domain, the device's DMA): 4 MiB of RAM, a domain with nothing mapped, translation on."""
-    host = Host(memory_mib=16)
-    guest = host.guest("owner", ram_mib=4)
-    iommu = Iommu(host.memory, iotlb_entries=entries)
+    guest = one_guest(name="owner", ram_mib=4).guest
+    iommu = Iommu(guest.host.memory, iotlb_entries=entries)
     domain = iommu.domain(allowed=[(spa, length) for _, spa, length in guest.backing.runs()])
     iommu.attach(DEVICE, domain)
     iommu.enable()
     return guest, iommu, domain, iommu.space(DEVICE)
 
 
-def hits(pages=64, entries=64, seed=1):
-    """Random reads of 64 bytes in a working set of `pages` (1 to 1,024) 4 KiB pages; an `IotlbResult`."""
-    if not 1 <= pages <= 1024:
-        raise ValueError(f"pages {pages}: 1 to 1,024")
+def hits(pages: int = 64, entries: int = 64, seed: int = 1) -> IotlbResult:
+    """Random reads of 64 bytes in a working set of 4 KiB pages (see `IotlbParams`); an `IotlbResult`."""
+    params.check(IotlbParams(pages, entries, seed))
     guest, iommu, domain, dma = machine(entries)
     for page in range(pages):       # one by one: a 2 MiB page would need one entry for all
         domain.map(page * PAGE, guest.ram_spa(page * PAGE), PAGE)
@@ -57,16 +67,17 @@ def hits(pages=64, entries=64, seed=1):
     return IotlbResult(pages, entries, ACCESSES, iommu.iotlb.hits - before[0], iommu.iotlb.misses - before[1])
 
 
-def window(name, batch=4):
-    """A device that keeps an address after it was unmapped: [(what was done, what the device got), ...].
+def window(name: str, batch: int = 4) -> Any:
+    """Show a device that keeps an address after it was unmapped: [(what was done, what the device got), ...].
 
     `name` is a map strategy, "strict" or "lazy" (which invalidates for `batch` buffers at a time).
     """
     guest, iommu, domain, dma = machine()
-    buffers = strategy(name, iommu, domain, guest, **({"batch": batch} if name == "lazy" else {}))
+    options: dict[str, Any] = {"batch": batch} if name == "lazy" else {}
+    buffers = strategy(name, iommu, domain, guest, **options)
     steps = []
 
-    def attempt(what, address):
+    def attempt(what: str, address: int) -> None:
         try:
             got = dma.read(address, 16).rstrip(b"\0").decode()
         except TranslationFault as fault:

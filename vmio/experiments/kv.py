@@ -6,7 +6,10 @@ transaction id: ANSWER, then the value (get only).  Requests take effect in the
 order of the ring; the answers come in any order.
 """
 
+from random import Random
+
 from vmio.machine.layout import Layout, u32
+from vmio.vmbus.bus.channel import ChannelEnd
 from vmio.vmbus.bus.ring import RingFull
 
 GET, PUT = 1, 2
@@ -21,12 +24,13 @@ ANSWER = Layout("KV_ANSWER", u32("status", names={OK: "OK", NOT_FOUND: "NOT_FOUN
 class KvDevice:
     """The host's side of one channel.  `random` (a `random.Random`) picks the order of the answers."""
 
-    def __init__(self, end, random):
+    def __init__(self, end: ChannelEnd, random: Random) -> None:
         self.end, self.random = end, random
-        self.values, self.waiting = {}, []      # waiting: (transaction id, answer) of requests that took effect
+        self.values: dict[bytes, bytes] = {}
+        self.waiting: list[tuple[int, bytes]] = []     # (transaction id, answer) of requests that took effect
         self.taken = 0
 
-    def signalled(self):
+    def signalled(self) -> None:
         """The guest has signalled: take what is there, and sleep only when nothing more came in between."""
         more = True
         while more:
@@ -36,7 +40,7 @@ class KvDevice:
                 self.waiting.append((packet.transaction_id, self._do(packet.payload)))
             more = self.end.end_read()
 
-    def answer(self, number):
+    def answer(self, number: int) -> None:
         """Send up to `number` of the answers that wait; what finds no room waits on."""
         for _ in range(min(number, len(self.waiting))):
             at = self.random.randrange(len(self.waiting))
@@ -47,7 +51,7 @@ class KvDevice:
                 return
             del self.waiting[at]
 
-    def _do(self, payload):
+    def _do(self, payload: bytes) -> bytes:
         """The answer to one request; lengths that do not fit into the packet are refused."""
         if len(payload) < REQUEST.size:
             return ANSWER.pack(status=BAD_REQUEST)

@@ -10,9 +10,15 @@
     schema(Params)                     {"queue_depth": {"type": "integer", "minimum": 1, ...}}
 """
 
+import argparse
 from dataclasses import dataclass, field, fields
+from functools import wraps
+from typing import Any, TypeVar
 
 KINDS = {bool: "boolean", int: "integer", str: "string"}
+
+
+Checked = TypeVar("Checked")
 
 
 @dataclass(frozen=True)
@@ -20,9 +26,11 @@ class Spec:
     """What is allowed for a parameter, and how it is said.
 
     `unit` such as "bytes"; `low` to `high` inclusive, whole `multiple`s; one of
-    `choices`.  `modes` are those in which it has an effect (None: all), `idle_with` is a
+    `choices`; `optional`: or None, in whose place `follows` has the value.  A control has steps of `multiple`, or with `scale` "log2"
+    powers of two.  `modes` are those in which it has an effect (None: all), `idle_with` is a
     flag of the same dataclass beside which it has none.  `option` is its name on the
     command line if that is another, and `flag` the value that the bare option stands for.
+    `was` is an old name, which is refused: see `known_by_new_names`.
     """
 
     help: str
@@ -31,25 +39,31 @@ class Spec:
     high: int | None = None
     multiple: int = 1
     choices: tuple = ()
+    optional: bool = False
+    follows: str = ""
+    scale: str = "linear"
     modes: tuple | None = None
     idle_with: str = ""
     option: str | None = None
     flag: object = None
+    was: str = ""
 
-    def allowed(self):
+    def allowed(self) -> str:
         """Return the allowed values in words, or "" if any are."""
         if self.choices:
             return f"choose one of {', '.join(map(str, self.choices))}"
         words = f"{self.low:,} to {self.high:,}" if self.high is not None else f"at least {self.low:,}" if self.low is not None else ""
         return words + (f", a multiple of {self.multiple}" if self.multiple > 1 else "")
 
-    def said(self, name, value):
+    def said(self, name: str, value: Any) -> str:
         """Return how the parameter `name` with this value is given on the command line."""
         option = "--" + (self.option or name).replace("_", "-")
         return option if self.flag is not None and value == self.flag else f"{option} {value}"
 
-    def admits(self, value):
+    def admits(self, value: Any) -> bool:
         """Return whether `value` is allowed."""
+        if value is None:
+            return self.optional
         if self.choices:
             return value in self.choices
         if self.low is not None and (not isinstance(value, int) or isinstance(value, bool) or value < self.low):
@@ -57,17 +71,35 @@ class Spec:
         return (self.high is None or value <= self.high) and (self.multiple == 1 or value % self.multiple == 0)
 
 
-def param(default, help, **about):
+def param(default: Any, help: str, **about: Any) -> Any:
     """Declare a field of a dataclass; `about` are the other fields of its `Spec`."""
     return field(default=default, metadata={"spec": Spec(help, **about)})
 
 
-def specs(kind):
+def known_by_new_names(kind: type[Checked]) -> type[Checked]:
+    """Let a dataclass say of a parameter's old name (`was`) what it is called now: a ValueError in place of a TypeError."""
+    made, news = kind.__init__, {spec.was: name for name, spec in specs(kind).items() if spec.was}
+
+    @wraps(made)
+    def made_by_new_names(self: Any, *values: Any, **named: Any) -> None:
+        for name in named.keys() & news.keys():
+            raise ValueError(f"{name}: is called {news[name]} now")
+        made(self, *values, **named)
+    setattr(kind, "__init__", made_by_new_names)    # noqa: B010  of any class
+    return kind
+
+
+def specs(kind: Any) -> dict[str, Spec]:
     """Return {name: Spec} of a dataclass, in order of its fields."""
-    return {one.name: one.metadata["spec"] for one in fields(kind)}
+    return {one.name: one.metadata["spec"] for one in fields(kind) if "spec" in one.metadata}
 
 
-def check(params):
+def default(kind: Any, name: str) -> Any:
+    """Return the declared value of the field `name` of a dataclass."""
+    return next(one.default for one in fields(kind) if one.name == name)
+
+
+def check(params: Checked) -> Checked:
     """Return `params` if every value is allowed; ValueError names the first that is not, its value and what is."""
     for name, spec in specs(params).items():
         value = getattr(params, name)
@@ -76,13 +108,13 @@ def check(params):
     return params
 
 
-def check_effects(params, mode):
+def check_effects(params: Checked, mode: str) -> Checked:
     """Return `params` if each value other than the default has an effect in `mode`; ValueError names the option that has none.
 
     For a command line, where an option that changes nothing was a mistake.  A program that
     goes through the modes with one set of parameters may have some that only one of them heeds.
     """
-    for one in fields(params):
+    for one in fields(params):  # type: ignore[arg-type]  # a dataclass of `param`s
         spec, value = one.metadata["spec"], getattr(params, one.name)
         if value == one.default:
             continue
@@ -93,9 +125,11 @@ def check_effects(params, mode):
     return params
 
 
-def add_options(parser, kind):
-    """Give an `argparse` parser one option for each parameter of the dataclass `kind`."""
+def add_options(parser: argparse.ArgumentParser, kind: Any) -> None:
+    """Give an `argparse` parser one option for each parameter that the dataclass `kind` declares."""
     for one in fields(kind):
+        if "spec" not in one.metadata:
+            continue
         spec = one.metadata["spec"]
         name = "--" + (spec.option or one.name).replace("_", "-")
         where = f"{', '.join(spec.modes)}: " if spec.modes else ""
@@ -103,24 +137,33 @@ def add_options(parser, kind):
             parser.add_argument(name, action="store_const", const=spec.flag, default=one.default, dest=one.name,
                                 help=where + spec.help)
             continue
-        words = f"{where}{spec.help}" + (f", {spec.unit}" if spec.unit else "") + f" (default {one.default})"
-        parser.add_argument(name, type=type(one.default), default=one.default, dest=one.name,
+        usual = f"by --{spec.follows.replace('_', '-')}" if spec.follows else one.default
+        words = f"{where}{spec.help}" + (f", {spec.unit}" if spec.unit else "") + f" (default {usual})"
+        parser.add_argument(name, type=_type(one), default=one.default, dest=one.name,
                             choices=spec.choices or None, help=words)
 
 
-def from_options(kind, options):
+def _type(one: Any) -> type:
+    """The type of a field's values other than None."""
+    spec = one.metadata["spec"]
+    return type(one.default if one.default is not None else spec.choices[0] if spec.choices else spec.low)
+
+
+def from_options(kind: Any, options: Any) -> Any:
     """Return the dataclass `kind` from what `argparse` has found."""
     return kind(**{name: getattr(options, name) for name in specs(kind)})
 
 
-def schema(kind, title):
+def schema(kind: Any, title: str) -> dict[str, Any]:
     """Return the JSON schema (draft 2020-12) of the dataclass `kind` as plain data."""
     properties = {}
     for one in fields(kind):
         spec = one.metadata["spec"]
-        entry = properties[one.name] = {"type": KINDS[type(one.default)], "default": one.default, "description": spec.help}
+        named = KINDS[_type(one)]
+        entry = properties[one.name] = {"type": [named, "null"] if spec.optional else named, "default": one.default,
+                                        "description": spec.help}
         limits = {"minimum": spec.low, "maximum": spec.high, "multipleOf": spec.multiple if spec.multiple > 1 else None,
-                  "enum": list(spec.choices) or None, "unit": spec.unit or None, "modes": spec.modes and list(spec.modes)}
+                  "enum": [*spec.choices, *[None] * spec.optional] if spec.choices else None, "unit": spec.unit or None, "modes": spec.modes and list(spec.modes)}
         entry.update({name: value for name, value in limits.items() if value is not None})
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, "type": "object",
             "properties": properties, "additionalProperties": False}

@@ -11,47 +11,49 @@ model's.  The whole path, with StorVSC and a disk, is `vmio.experiments.split`.
 
 from dataclasses import dataclass
 
-from vmio.hypervisor.costs import CostModel
-from vmio.hypervisor.host import Host
+from simpy.events import Event
+
+from vmio.experiments import params
+from vmio.experiments.params import param
+from vmio.hypervisor.contracts import Steps
 from vmio.machine.probes import watch
+from vmio.modes import Machine
 from vmio.vmbus.bus.channel import ChannelEnd
+from vmio.vmbus.bus.contracts import Answerable
+from vmio.vmbus.bus.packets import Packet
 from vmio.vmbus.bus.ring import OVERHEAD, PENDING, RingFull, RingReader, RingWriter, format_ring
 from vmio.vmbus.bus.ringmemory import FlatMemory
 from vmio.vmbus.bus.worker import RingWorker
 
 
+@params.known_by_new_names
 @dataclass(frozen=True)
 class LoadParams:
     """Rings of `ring_kib` each, control page included; the host takes and answers `batch` requests at a time.
 
-    vCPU and host share `host_cores`.  `mask`: does a side that is awake mask signals?  `room`: a producer that finds
-    the ring full asks to be signalled when there is room for so many records (the
+    vCPU and host share `host_cores`.  `mask`: does a side that is awake mask signals?  `pending_records`: a
+    producer that finds the ring full asks to be signalled when so many records fit (the
     pending send size); 0: it asks for nothing, and tries again after the next completion.
     """
 
-    ring_kib: int = 8
-    request_bytes: int = 256
-    queue_depth: int = 16
-    host_cores: int = 2
-    service_ns: int = 4000
-    batch: int = 4
-    mask: bool = True
-    room: int = 1
-    requests: int = 48
-    costs: str = "server-2022"
+    ring_kib: int = param(8, "size of each ring, its control page included", unit="KiB", low=8, high=4096, multiple=4, scale="log2")
+    request_bytes: int = param(256, "size of a request", unit="bytes", low=8, high=65_536, scale="log2")
+    queue_depth: int = param(16, "requests that the guest keeps in flight", low=1, high=1024, scale="log2")
+    host_cores: int = param(2, "cores that the vCPU and the host's worker share", low=1, high=256)
+    service_ns: int = param(4000, "how long the host works on a request", unit="ns", low=0, high=10_000_000, scale="log2")
+    batch: int = param(4, "requests that the host takes, and answers, at a time", low=1, high=1024, scale="log2")
+    mask: bool = param(True, "a side that is awake masks signals")
+    pending_records: int = param(1, "records that must fit before a producer that found the ring full is signalled; 0: it is not",
+                                 low=0, high=64, was="room")
+    requests: int = param(48, "requests in all", low=1, high=100_000)
+    costs: str = param("server-2022", "cost preset")
 
-    def check(self):
+    def check(self) -> "LoadParams":
         """ValueError names the parameter, its value and what is allowed."""
-        if self.ring_kib % 4:
-            raise ValueError(f"ring_kib {self.ring_kib}: a multiple of 4")
-        for name, low, high in (("ring_kib", 8, 4096), ("request_bytes", 8, 65_536), ("queue_depth", 1, 1024),
-                                ("host_cores", 1, 256), ("service_ns", 0, 10_000_000), ("batch", 1, 1024),
-                                ("room", 0, 64), ("requests", 1, 100_000)):
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name} {getattr(self, name)}: {low} to {high}")
-        most = (self.ring_kib - 4 << 10) - 8 - OVERHEAD
-        if self.request_bytes > most:
-            raise ValueError(f"request_bytes {self.request_bytes}: at most {most:,} with rings of {self.ring_kib} KiB")
+        params.check(self)
+        max_bytes = (self.ring_kib - 4 << 10) - 8 - OVERHEAD
+        if self.request_bytes > max_bytes:
+            raise ValueError(f"request_bytes {self.request_bytes}: at most {max_bytes:,} with rings of {self.ring_kib} KiB")
         return self
 
 
@@ -69,12 +71,12 @@ class LoadResult:
     rings_at: dict      # when each side was signalled: {"to the host": [ns, ...], "to the guest": [ns, ...]}
 
     @property
-    def per_request(self):
+    def per_request(self) -> float:
         """Signals of both directions, for each request."""
         return (self.signals + self.interrupts) / self.params.requests
 
 
-def run(params):
+def run(params: LoadParams) -> LoadResult:
     """Run all requests; a `LoadResult`."""
     return _Load(params.check()).result()
 
@@ -82,103 +84,104 @@ def run(params):
 class _Load:
     """One channel: the guest is a process, the host's side a `RingWorker`."""
 
-    def __init__(self, params):
+    def __init__(self, params: LoadParams) -> None:
         self.params = params
-        self.host = host = Host(memory_mib=1, costs=CostModel.preset(params.costs), cores=params.host_cores)
+        self.host = host = Machine(params.costs, params.host_cores, memory_mib=1).host
         self.env, self.costs = host.env, host.costs
         out, into, to_host = self._ring()
         answers, taken, to_guest = self._ring()
         self.logs = {"to the host": to_host, "to the guest": to_guest}
-        self.rings_at = {name: [] for name in self.logs}
+        self.rings_at: dict[str, list[int]] = {name: [] for name in self.logs}
         self.guest_end = ChannelEnd(out, taken, self._signal)
         self.worker = RingWorker(host, ChannelEnd(answers, into, self._interrupt), self._handle, _raise,
-                                 params.batch, most=params.batch * params.host_cores)
+                                 params.batch, max_in_flight=params.batch * params.host_cores)
         self.done = self.full = 0
-        self._rung, self._asleep = False, None
+        self._rung = False
+        self._asleep: Event | None = None      # what the guest sleeps for
 
-    def result(self):
+    def result(self) -> LoadResult:
         """Run to the end."""
         self.env.run(self.env.process(self._guest()))
         host = self.worker.end
         return LoadResult(self.params, self.env.now, self.guest_end.events, host.events, host.incoming.intr_in_full,
                           self.full, self.logs, self.rings_at)
 
-    def _ring(self):
+    def _ring(self) -> tuple[RingWriter, RingReader, list[tuple[int, int]]]:
         """(writer, reader, log of used bytes)."""
         memory, log, env = FlatMemory(self.params.ring_kib // 4), [(0, 0)], self.env
         format_ring(memory)
 
-        def record(used):
+        def record(used: int) -> None:
             log.append((env.now, used))
         writer, reader = RingWriter(memory), (RingReader if self.params.mask else _NeverMasks)(memory)
         for end in (writer, reader):
             watch(end, "moved", record)
         return writer, reader, log
 
-    def _guest(self):
+    def _guest(self) -> Steps[None]:
         params, costs, host = self.params, self.costs, self.host
         end, payload, sent = self.guest_end, bytes(params.request_bytes), 0
         before = costs.guest_request_ns + costs.copy_ns(params.request_bytes)
         while self.done < params.requests:
             while sent < params.requests and sent - self.done < params.queue_depth:
-                yield from host.work(before)
+                yield from host.cores.work(before)
                 signals = end.events
                 if not self._send(payload, sent):
                     break
                 sent += 1
                 if end.events > signals:
-                    yield from host.work(costs.hypercall_ns)
+                    yield from host.cores.work(costs.hypercall_ns)
             if not self._rung:
-                self._asleep = self.env.event()
-                yield self._asleep
+                self._asleep = asleep = self.env.event()
+                yield asleep
             self._rung = False
-            yield from host.work(costs.wakeup_ns)
+            yield from host.cores.work(costs.wakeup_ns)
             self._drain()
 
-    def _send(self, payload, number):
+    def _send(self, payload: bytes, number: int) -> bool:
         """Send a request.  False: the ring is full, and now it says how much room we wait for."""
         end = self.guest_end
         try:
             end.outgoing.memory.store32(PENDING, 0)
             end.send(payload, number, want_completion=True)
         except RingFull as full:
-            room = min(full.needed * self.params.room, end.outgoing.size - 8)
-            end.outgoing.memory.store32(PENDING, room)
-            if not room or end.outgoing.available() <= room:   # a second look: it may have come in between
+            pending = min(full.needed * self.params.pending_records, end.outgoing.size - 8)
+            end.outgoing.memory.store32(PENDING, pending)
+            if not pending or end.outgoing.available() <= pending:   # a second look: it may have come in between
                 self.full += 1
                 return False
             return self._send(payload, number)
         return True
 
-    def _drain(self):
+    def _drain(self) -> None:
         """Take completions, and allow signals again."""
         for _ in self.guest_end.packets():
             self.done += 1
 
-    def _signal(self):
+    def _signal(self) -> None:
         self.rings_at["to the host"].append(self.env.now)
         self.worker.signalled()
 
-    def _interrupt(self):
+    def _interrupt(self) -> None:
         self.rings_at["to the guest"].append(self.env.now)
         self._rung = True
         if self._asleep is not None and not self._asleep.triggered:
             self._asleep.succeed()
 
-    def _handle(self, request, packet):
+    def _handle(self, request: Answerable, packet: Packet) -> None:
         self.env.process(self._serve(request, packet.transaction_id))
 
-    def _serve(self, request, number):
-        yield from self.host.work(self.params.service_ns)
+    def _serve(self, request: Answerable, number: int) -> Steps[None]:
+        yield from self.host.cores.work(self.params.service_ns)
         request.complete(bytes(8), number)
 
 
 class _NeverMasks(RingReader):
     """A consumer that leaves signals on while it is awake."""
 
-    def mask(self):
+    def mask(self) -> None:
         pass
 
 
-def _raise(error):
+def _raise(error: Exception) -> None:
     raise error

@@ -10,8 +10,10 @@ between the producer's publishing and its look at the consumer's words is made
 longer here, so that something can happen in between.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from random import Random
+from typing import Any
 
 from vmio.vmbus.bus.packets import DESCRIPTOR, INBAND, KINDS
 from vmio.vmbus.bus.ring import (
@@ -27,7 +29,7 @@ from vmio.vmbus.bus.ring import (
 )
 from vmio.vmbus.bus.ringmemory import FlatMemory
 
-MOST_STEPS = 2000  # a story is far shorter; a rule of a learner's may never come to rest
+MAX_STEPS = 2000  # a story is far shorter; a rule of a learner's may never come to rest
 PRODUCER, CONSUMER = "producer", "consumer"
 
 
@@ -41,29 +43,29 @@ class Script:
     does the consumer `look_again` after it has unmasked; does the producer `say_pending`.
     """
 
-    sizes: tuple = (200, 500, 100)
+    sizes: tuple[int, ...] = (200, 500, 100)
     order: str = ""
     start: int = 3600
-    should_signal: object = signal_if_it_was_empty
+    should_signal: Callable[[int, int, int, int], bool] = signal_if_it_was_empty
     look_first: bool = False
     look_again: bool = True
     say_pending: bool = True
     about: str = ""
 
 
-def never(old_write, new_write, read, mask):
-    """A broken rule: no signals at all."""
+def never(old_write: int, new_write: int, read: int, mask: int) -> bool:
+    """Break the rule: no signals at all."""
     return False
 
 
-def wrong_end(old_write, new_write, read, mask):
-    """A broken rule: it compares the end of the record, not its beginning."""
+def wrong_end(old_write: int, new_write: int, read: int, mask: int) -> bool:
+    """Break the rule: compare the end of the record, not its beginning."""
     return mask == 0 and new_write == read
 
 
 _SENT = "pppp"     # a record: write, publish, look, signal or not
 _FOUND = "cccc"    # woken, mask, read it, find nothing more; still masked
-_FULL = dict(sizes=(1200, 1200, 1200, 1200), order="p" * 14)
+_FULL: dict[str, Any] = dict(sizes=(1200, 1200, 1200, 1200), order="p" * 14)
 SCRIPTS = {
     "all rules kept": Script(order=_SENT + _FOUND + _SENT,
                              about="Record 1 comes when the consumer has just found nothing more."),
@@ -83,23 +85,23 @@ SCRIPTS = {
 class Story:
     """All frames of one run, and how it ended: "drained" or "hangs: ..."."""
 
-    frames: list
+    frames: list | None      # None: nobody asked for them
     ending: str
     signals: int
 
     @property
-    def hangs(self):
+    def hangs(self) -> bool:
         """Do both sides sleep although there is something to do?"""
         return self.ending != "drained"
 
 
-def play(script):
-    """The `Story` of a script; the same script gives the same story."""
+def play(script: Script) -> Story:
+    """Return the `Story` of a script; the same script gives the same story."""
     return _Stage(script).run()
 
 
-def hangs(script, orders=1000, seed=1):
-    """How many of so many random orders of the first 40 steps end in a hang."""
+def hangs(script: Script, orders: int = 1000, seed: int = 1) -> int:
+    """Return how many of so many random orders of the first 40 steps end in a hang."""
     random = Random(seed)
     letters = ("".join("pc"[random.getrandbits(1)] for _ in range(40)) for _ in range(orders))
     return sum(_Stage(replace(script, order=order), frames=False).run().hangs for order in letters)
@@ -108,7 +110,7 @@ def hangs(script, orders=1000, seed=1):
 class _Stage:
     """One run: the ring, both sides as generators, and a frame after each step."""
 
-    def __init__(self, script, frames=True):
+    def __init__(self, script: Script, frames: bool = True) -> None:
         self.script = script
         self.memory = memory = FlatMemory(2)
         format_ring(memory)
@@ -116,18 +118,19 @@ class _Stage:
         memory.store32(READ, script.start)
         # The writer itself never asks for a signal: looking and deciding are steps of their own here.
         self.writer, self.reader = RingWriter(memory, should_signal=never), RingReader(memory)
-        self.records, self.end = [], script.start      # what is in the ring's bytes, oldest first, and where it ends
+        self.records: list[dict[str, Any]] = []        # what is in the ring's bytes, oldest first,
+        self.end = script.start                        # and where it ends
         self.unsent, self.signals = len(script.sizes), 0
         self.asleep = {PRODUCER: False, CONSUMER: True}
         self.rung = {PRODUCER: False, CONSUMER: False}
-        self.frames = [] if frames else None
+        self.frames: list[dict[str, Any]] | None = [] if frames else None
         self._steps = {PRODUCER: self._produce(), CONSUMER: self._consume()}
         self._frame("", "the ring is empty: both indices are equal")
 
-    def run(self):
+    def run(self) -> Story:
         """Until neither side can move."""
         order, turn = iter(self.script.order), 0
-        for _ in range(MOST_STEPS):
+        for _ in range(MAX_STEPS):
             able = [side for side in (PRODUCER, CONSUMER) if not self.asleep[side] or self.rung[side]]
             if not able:
                 return self._end()
@@ -138,9 +141,9 @@ class _Stage:
             side = PRODUCER if letter == "p" else CONSUMER
             if side in able:
                 self._frame(side, *next(self._steps[side]))
-        return Story(self.frames, f"hangs: still awake after {MOST_STEPS:,} steps", self.signals)
+        return Story(self.frames, f"hangs: still awake after {MAX_STEPS:,} steps", self.signals)
 
-    def _end(self):
+    def _end(self) -> Story:
         ending, asleep = "drained", ""
         if self.records or self.unsent:
             plural, left = "s" * (len(self.records) != 1), f" and {self.unsent} unsent" if self.unsent else ""
@@ -151,7 +154,7 @@ class _Stage:
 
     # Each side's yield ends a step: what happened, and whom it signals ("" for nobody).
 
-    def _produce(self):
+    def _produce(self) -> Iterator[tuple[str, str]]:
         script = self.script
         for number, size in enumerate(script.sizes):
             while not self._write(number, size):
@@ -173,7 +176,7 @@ class _Stage:
                 yield "does not signal" + (": masked" if mask else ": it was not empty" if old != read else ""), ""
         yield "has sent all, " + self._sleep(PRODUCER), ""
 
-    def _write(self, number, size):
+    def _write(self, number: int, size: int) -> bool:
         try:
             self.writer.write(INBAND, bytes([number]) * size, number, wait=self.script.say_pending)
         except RingFull:
@@ -183,17 +186,17 @@ class _Stage:
         self.unsent -= 1
         return True
 
-    def _publish(self):
+    def _publish(self) -> tuple[int, int]:
         old = self.memory.load32(WRITE)
         self.writer.publish()
         for record in self.records:
             record["published"] = True
         return old, self.memory.load32(WRITE)
 
-    def _look(self):
+    def _look(self) -> tuple[int, int]:
         return self.memory.indices()[1:3]
 
-    def _consume(self):
+    def _consume(self) -> Iterator[tuple[str, str]]:
         reader = self.reader
         while True:
             yield self._wake(CONSUMER), ""
@@ -217,20 +220,20 @@ class _Stage:
                     yield "looks again: " + ("something came in between" if more else "still nothing"), ""
             yield self._sleep(CONSUMER), ""
 
-    def _sleep(self, side):
+    def _sleep(self, side: str) -> str:
         self.asleep[side] = True
         return "sleeps"
 
-    def _wake(self, side):
+    def _wake(self, side: str) -> str:
         self.asleep[side] = self.rung[side] = False
         return "is woken by the signal"
 
-    def _ring(self, side):
+    def _ring(self, side: str) -> str:
         self.rung[side] = True
         self.signals += 1
         return f"signals the {side}"
 
-    def _parse(self, at):
+    def _parse(self, at: int) -> dict[str, Any]:
         """The record whose descriptor begins at `at`, from the ring's own bytes."""
         size, memory = self.writer.size, self.memory
         first = memory.read(DATA + at, min(DESCRIPTOR.size, size - at))
@@ -238,7 +241,7 @@ class _Stage:
         return {"at": at, "length": 8 * length8 + 8, "kind": KINDS[kind], "transaction_id": number,
                 "published": False, "received": False}
 
-    def _frame(self, actor, text, signal=""):
+    def _frame(self, actor: str, text: str, signal: str = "") -> None:
         if self.frames is not None:
             self.frames.append({
                 "actor": actor, "text": text, "signal": signal, "signals": self.signals, **self.writer.state(),

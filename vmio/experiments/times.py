@@ -1,11 +1,13 @@
 """Where a guest's virtual time went, from spans that running code has noted: (from, until) in ns."""
 
+from collections.abc import Sequence
+
 PARTS = ("guest", "exit", "copy", "device", "waiting")
 
 
-def union(spans):
-    """The same time as spans that don't meet, in order."""
-    joined = []
+def union(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the same time as spans that don't meet, in order."""
+    joined: list[tuple[int, int]] = []
     for start, end in sorted(spans):
         if joined and start <= joined[-1][1]:
             joined[-1] = joined[-1][0], max(joined[-1][1], end)
@@ -14,9 +16,10 @@ def union(spans):
     return joined
 
 
-def common(spans, others):
-    """What lies in both, as such a list; both are what `union` gives."""
-    both, at = [], 0
+def common(spans: Sequence[tuple[int, int]], others: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return what lies in both, as such a list; both are what `union` gives."""
+    both: list[tuple[int, int]] = []
+    at = 0
     for start, end in spans:
         while at < len(others) and others[at][1] <= start:
             at += 1
@@ -28,12 +31,13 @@ def common(spans, others):
     return both
 
 
-def length(spans):
+def length(spans: Sequence[tuple[int, int]]) -> int:
     """Sum in ns."""
     return sum(end - start for start, end in spans)
 
 
-def parts(total, guest, exits, copied, sleeps, device, copies):
+def parts(total: int, guest: int, exits: int, copied: int, sleeps: Sequence[tuple[int, int]], device: Sequence[tuple[int, int]],
+          copies: Sequence[tuple[int, int]]) -> dict[str, int]:
     """{part: ns} of a guest's `total` ns; each ns is in one part.
 
     `guest` ns it computed; `exits` ns of exits, `copied` of them moving data.  While it

@@ -5,7 +5,10 @@ go.  100 ms later the bytes have moved.
 Source: QEMU, docs/specs/edu (register map); sizes, quirks and timing as in QEMU 7.2.
 """
 
+from collections.abc import Callable
+
 from vmio.machine.bus import all_ones
+from vmio.machine.contracts import Memory, Pending, State, Timers
 from vmio.machine.memory import PAGE, MemoryFault
 from vmio.machine.pagetable import TranslationFault
 
@@ -28,15 +31,16 @@ class Edu:
     `by_message` is set.  `factorial_ns` is how long the factorial takes.
     """
 
-    def __init__(self, clock, memory, interrupt=None, message=None, dma_mask=DMA_MASK, factorial_ns=0):
+    def __init__(self, clock: Timers, memory: Memory, interrupt: Callable[[int], None] | None = None,
+                 message: Callable[[], None] | None = None, dma_mask: int = DMA_MASK, factorial_ns: int = 0) -> None:
         self.clock, self.memory, self.dma_mask, self.factorial_ns = clock, memory, dma_mask, factorial_ns
         self.interrupt, self.message = interrupt or (lambda level: None), message or (lambda: None)
         self.by_message = False
         self.faults = 0          # parts of a transfer that memory refused
-        self._timers = {}        # what is under way, "transfer" or "factorial": its timer
+        self._timers: dict[str, Pending] = {}    # what is under way, "transfer" or "factorial": its timer
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         """Power-on state; nothing is under way."""
         for timer in self._timers.values():
             timer.cancel()
@@ -46,7 +50,7 @@ class Edu:
         self.buffer = bytearray(BUFFER_BYTES)
         self.interrupt(0)
 
-    def read(self, offset, size):
+    def read(self, offset: int, size: int) -> int:
         """Registers of 4 bytes below 80h, of 4 or 8 from there; what is none reads as ones, smaller reads as 0."""
         if size < 4 or offset & 3:
             return 0
@@ -61,7 +65,7 @@ class Edu:
                 return small[offset]
         return all_ones(size)
 
-    def write(self, offset, size, value):
+    def write(self, offset: int, size: int, value: int) -> None:
         """Registers take writes of their own size; the DMA registers none while a transfer runs."""
         if size < 4 or offset & 3:
             return
@@ -76,7 +80,7 @@ class Edu:
         elif size == 4:
             self._write_small(offset, value)
 
-    def _write_small(self, offset, value):
+    def _write_small(self, offset: int, value: int) -> None:
         if offset == LIVENESS:
             self.liveness = ~value & 0xFFFF_FFFF
         elif offset == FACTORIAL:
@@ -92,13 +96,13 @@ class Edu:
             if not self.pending and not self.by_message:
                 self.interrupt(0)
 
-    def _later(self, what, when):
-        def due():
+    def _later(self, what: str, when: int) -> None:
+        def due() -> None:
             del self._timers[what]
             (self._transfer if what == "transfer" else self._computed)()
         self._timers[what] = self.clock.call_at(when, due)
 
-    def _computed(self):
+    def _computed(self) -> None:
         result, n = 1, self.factorial
         while n > 0 and result:      # 34! and up are 0 modulo 2^32
             result, n = result * n & 0xFFFF_FFFF, n - 1
@@ -106,7 +110,7 @@ class Edu:
         if self.status & INTERRUPT_WHEN_DONE:
             self._raise(FACTORIAL_DONE)
 
-    def _raise(self, bits):
+    def _raise(self, bits: int) -> None:
         self.pending |= bits
         if self.pending and self.by_message:
             self.message()
@@ -115,7 +119,7 @@ class Edu:
 
     # DMA.
 
-    def _transfer(self):
+    def _transfer(self) -> None:
         command, count = self.dma[COMMAND], self.dma[COUNT]
         to_memory = command & TO_MEMORY
         inside = self.dma[SOURCE if to_memory else DESTINATION] - BUFFER
@@ -126,7 +130,7 @@ class Edu:
         if command & INTERRUPT:
             self._raise(DMA_DONE)
 
-    def _move(self, outside, inside, count, to_memory):
+    def _move(self, outside: int, inside: int, count: int, to_memory: int) -> None:
         """Page by page: a page that is refused does not stop the next."""
         end = inside + count
         while inside < end:
@@ -142,13 +146,13 @@ class Edu:
                     self.buffer[inside:inside + step] = bytes(step)
             outside, inside = outside + step, inside + step
 
-    def save(self):
+    def save(self) -> State:
         """Registers, buffer, and when what is under way ends."""
         return {"liveness": self.liveness, "factorial": self.factorial, "status": self.status, "pending": self.pending,
                 "dma": {str(at): value for at, value in self.dma.items()}, "buffer": self.buffer.hex(),
                 "due": {what: timer.when for what, timer in self._timers.items()}}
 
-    def restore(self, state):
+    def restore(self, state: State) -> None:
         """Take back what `save` gave."""
         self.reset()
         for name in ("liveness", "factorial", "status", "pending"):

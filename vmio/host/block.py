@@ -11,18 +11,25 @@ What a layer further up has fixed at open time (the size of a channel's rings)
 changes by closing and opening again; the requests here don't notice.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
+from simpy.events import Event
+
+from vmio.host.contracts import BlockDriver, Done
 from vmio.host.drr import QUANTUM, DeficitRoundRobin
-from vmio.host.scheduler import SECOND, Share
+from vmio.host.scheduler import SECOND, Scheduler, Share
 from vmio.host.service import Service
+from vmio.hypervisor.contracts import Root
+from vmio.hypervisor.costs import CostModel
 
 CHANGES = ("write", "zero")
 KINDS = ("read", "flush", *CHANGES)
 ABORTED = 0x007        # NVMe 1.4, 4.6.1.2.1: Command Abort Requested
 NOT_READY = 0x082      # Namespace Not Ready: the device is somebody else's at the moment
 GONE = 0x400B          # Invalid Namespace or Format, and Do Not Retry: there is no such disk any more
-MOST_PAGES, MOST_SECTORS = 513, 65_536     # what one NVMe command takes
+MAX_PAGES, MAX_SECTORS = 513, 65_536     # what one NVMe command takes
 
 
 class DeviceAway(ValueError):
@@ -32,16 +39,16 @@ class DeviceAway(ValueError):
 class Request:
     """One request on its way."""
 
-    __slots__ = ("guest", "kind", "lba", "sectors", "pages", "done", "submitted", "started")
+    __slots__ = ("guest", "op", "lba", "sectors", "pages", "done", "submitted", "started")
 
-    def __init__(self, guest, kind, lba, sectors, pages, done, submitted):
-        self.guest, self.kind, self.lba, self.sectors, self.pages = guest, kind, lba, sectors, pages
+    def __init__(self, guest: str, op: str, lba: int, sectors: int, pages: Sequence[int], done: Done, submitted: int) -> None:
+        self.guest, self.op, self.lba, self.sectors, self.pages = guest, op, lba, sectors, pages
         self.done, self.submitted = done, submitted
         self.started = 0
 
 
-def window_bytes(costs):
-    """As many bytes as must be at the disk so that it is never idle, whatever the sizes of the requests."""
+def window_bytes(costs: CostModel) -> int:
+    """Return as many bytes as must be at the disk so that it is never idle, whatever the sizes of the requests."""
     return costs.disk_read_rate * costs.disk_read_ns // SECOND + QUANTUM
 
 
@@ -56,18 +63,20 @@ class BlockLayer:
     submit again.
     """
 
-    def __init__(self, host, driver, scheduler=None, depth=None, window=None):
-        self.host, self.env, self.driver, self.costs = host, host.env, driver, host.costs
-        self.services = {}                 # guest name: Service
+    def __init__(self, host: Root, driver: BlockDriver | None, scheduler: Scheduler | None = None, depth: int | None = None,
+                 window: float | None = None) -> None:
+        self.host, self.env, self.costs = host, host.env, host.costs
+        self.driver: Any = driver          # a `BlockDriver`, unless the device is away
+        self.services: dict[str, Service] = {}   # guest name: Service
         self.queue = DeficitRoundRobin() if scheduler is None else scheduler
         self.depth = 0
-        self.at_device = set()             # requests
+        self.at_device: set[Request] = set()   # requests
         self._sectors = 0                  # of those
         self._window = (window_bytes(host.costs) if window is None else window) / 512
-        self._refused = None               # the request that the device had no room for
-        self._alarms = []                  # times at which we ask the scheduler again, latest first
+        self._refused: Request | None = None   # the request that the device had no room for
+        self._alarms: list[int] = []       # times at which we ask the scheduler again, latest first
         self._reaping = self._ringing = False
-        self.away = None                   # why the device isn't ours, or None
+        self.away: str | None = None       # why the device isn't ours, or None
         if depth is not None and not 1 <= depth <= 4095:
             raise ValueError(f"depth {depth}: 1 to 4,095")
         self._asked = depth
@@ -75,31 +84,31 @@ class BlockLayer:
             self.reopen(driver)
 
     @property
-    def in_flight(self):
+    def in_flight(self) -> int:
         """Requests at the device."""
         return len(self.at_device)
 
-    def close(self, reason):
+    def close(self, reason: str) -> None:
         """Take no more requests (`reason` says why).  ValueError while requests are under way or wait."""
         waiting = sum(service.outstanding for service in self.services.values()) - self.in_flight
         if self.in_flight or waiting:
             raise ValueError(f"{self.in_flight} requests are under way, {waiting} wait; let them end first")
         self.away = reason
 
-    def reopen(self, driver):
-        """The device is back, behind `driver`; its queue may be another size."""
+    def reopen(self, driver: BlockDriver) -> None:
+        """Take the device back, behind `driver`; its queue may be another size."""
         self.driver, self.away = driver, None
-        self.most = driver.pairs[0].entries - 1    # a ring keeps one entry free
-        self.depth = min(self._asked or self.most, self.most)
+        self.max_depth = driver.pairs[0].entries - 1    # a ring keeps one entry free
+        self.depth = min(self._asked or self.max_depth, self.max_depth)
 
     # -- guests and their shares ---------------------------------------------------------------
 
-    def service(self, guest):
-        """The `Service` of a guest, by name; a guest that was never here is added with an ordinary share."""
+    def service(self, guest: str) -> Service:
+        """Return the `Service` of a guest, by name; a guest that was never here is added with an ordinary share."""
         found = self.services.get(guest)
         return self.add(guest) if found is None else found
 
-    def add(self, guest, share=Share()):
+    def add(self, guest: str, share: Share = Share()) -> Service:
         """Let a guest in; returns its `Service`, which goes on if it was here before.
 
         ValueError if it is here, or if requests of its last stay are still under way.
@@ -111,7 +120,7 @@ class BlockLayer:
         service.open, service.drained = True, None
         return service
 
-    def change(self, guest, **fields):
+    def change(self, guest: str, **fields: Any) -> Share:
         """Change parts of a guest's share (`weight`, `reservation`, `cap`, `iops`, `burst_ns`) from now on.
 
         Returns the new `Share`.  ValueError for a value that can't be, KeyError for a guest that isn't here.
@@ -121,7 +130,7 @@ class BlockLayer:
         self._start()
         return share
 
-    def remove(self, guest, abort=False):
+    def remove(self, guest: str, abort: bool = False) -> Event | None:
         """Take no more of a guest's requests.  Returns None, or an event: its last request is under way until then.
 
         What it has submitted is carried out; with `abort`, what is not at the device
@@ -150,19 +159,19 @@ class BlockLayer:
             service.drained = self.env.event()
         return service.drained
 
-    def _abort(self, service, requests):
+    def _abort(self, service: Service, requests: Sequence[Request]) -> None:
         for request in requests:
             self._answered(service, request)
             request.done(ABORTED)
 
-    def set_depth(self, depth):
+    def set_depth(self, depth: int) -> None:
         """At most so many requests at the device from now on; what is there stays."""
-        if not 1 <= depth <= self.most:
-            raise ValueError(f"depth {depth}: 1 to {self.most:,}")
+        if not 1 <= depth <= self.max_depth:
+            raise ValueError(f"depth {depth}: 1 to {self.max_depth:,}")
         self._asked = self.depth = depth
         self._start()
 
-    def set_scheduler(self, scheduler):
+    def set_scheduler(self, scheduler: Scheduler) -> None:
         """Another policy from now on; guests keep their shares, and requests their order within each guest."""
         old, now = self.queue, self.env.now
         waiting = []
@@ -176,36 +185,36 @@ class BlockLayer:
 
     # -- requests ------------------------------------------------------------------------------
 
-    def submit(self, guest, kind, lba, sectors, pages, done):
+    def submit(self, guest: str, op: str, lba: int, sectors: int, pages: Sequence[int], done: Done) -> None:
         """Take a "read", "write", "zero" or "flush" of `guest`; `done(status)` is called at its end (0: success).
 
         `pages` as for `NvmeDriver.submit`.  Several submits at one time share one
         doorbell.  ValueError for what no device takes, `DeviceAway` between `close` and `reopen`.
         """
         if self.away is not None:
-            raise DeviceAway(f"{kind} of {guest}: {self.away}")
-        if kind not in KINDS or len(pages) > MOST_PAGES or not (1 <= sectors <= MOST_SECTORS or kind == "flush") or lba >> 64:
-            raise ValueError(f"{kind} of {sectors} sectors at {lba}, {len(pages)} pages: "
-                             f"1 to {MOST_SECTORS:,} sectors below 2^64, at most {MOST_PAGES} pages")
+            raise DeviceAway(f"{op} of {guest}: {self.away}")
+        if op not in KINDS or len(pages) > MAX_PAGES or not (1 <= sectors <= MAX_SECTORS or op == "flush") or lba >> 64:
+            raise ValueError(f"{op} of {sectors} sectors at {lba}, {len(pages)} pages: "
+                             f"1 to {MAX_SECTORS:,} sectors below 2^64, at most {MAX_PAGES} pages")
         service = self.services.get(guest) or self.add(guest)
         if not service.open:
             service.refused += 1
             self.env.timeout(self.costs.host_request_ns).callbacks.append(lambda _: done(GONE))
             return
         now = self.env.now
-        request = Request(guest, kind, lba, sectors, pages, done, now)
+        request = Request(guest, op, lba, sectors, pages, done, now)
         service.outstanding += 1
-        if kind == "flush":
+        if op == "flush":
             if service.writes:
                 service.flushes.append((request, set(service.writes)))
                 return
-        elif kind != "read":
+        elif op != "read":
             service.writes.add(request)
         self.queue.enqueue(request, now)
-        if self.in_flight < self.depth:
+        if len(self.at_device) < self.depth:
             self._start()
 
-    def _start(self):
+    def _start(self) -> None:
         """Move what may go to the device queue; ring once at the end of this instant."""
         queue, driver, now = self.queue, self.driver, self.env.now
         moved = False
@@ -219,7 +228,7 @@ class BlockLayer:
                     if when is not None:
                         self._ask_again(when)
                     break
-            if not driver.submit(request.kind, request.lba, request.sectors, request.pages, request):
+            if not driver.submit(request.op, request.lba, request.sectors, request.pages, request):
                 self._refused = request    # somebody else has filled the queue
                 break
             request.started = now
@@ -230,30 +239,30 @@ class BlockLayer:
             self._ringing = True
             self._later(self._ring)
 
-    def _ask_again(self, when):
+    def _ask_again(self, when: int) -> None:
         """Caps and limits: nothing may go before `when`.  One alarm that comes earlier will do."""
         if not self._alarms or when < self._alarms[-1]:
             self._alarms.append(when)
             self.env.timeout(when - self.env.now).callbacks.append(self._alarm)
 
-    def _alarm(self, event):
+    def _alarm(self, event: Event) -> None:
         self._alarms.pop()
         self._start()
 
-    def _ring(self, event):
+    def _ring(self, event: Event) -> None:
         self._ringing = False
         self.driver.ring_doorbell()
 
-    def _later(self, callback):
+    def _later(self, callback: Callable[..., None]) -> None:
         self.env.timeout(0).callbacks.append(callback)
 
-    def interrupt(self, vector=0):
-        """The device has answered something."""
+    def interrupt(self, vector: int = 0) -> None:
+        """Take the answers that the device has for us."""
         if not self._reaping:
             self._reaping = True
-            self._later(self._reap)
+            self.env.timeout(0).callbacks.append(self._reap)
 
-    def _reap(self, event):
+    def _reap(self, event: Event) -> None:
         self._reaping = False
         finished = self.driver.reap()
         self.at_device.difference_update([request for request, _ in finished])
@@ -267,7 +276,7 @@ class BlockLayer:
             service.waiting_ns += request.started - request.submitted
             service.device_ns += now - request.started
             service.latencies.add(now - request.submitted)
-            if request.kind in CHANGES:
+            if request.op in CHANGES:
                 self._write_ended(service, request)
             self._answered(service, request)
             try:
@@ -278,14 +287,14 @@ class BlockLayer:
         for name, cause in failed:
             self._blame(name, cause)
 
-    def _blame(self, name, error):
+    def _blame(self, name: str, error: Exception) -> None:
         """The error is a fault of the guest of that name, or the host's own."""
         for guest in self.host.guests:
             if guest.name == name:
                 return self.host.fault(guest, error)
         raise error
 
-    def _write_ended(self, service, write):
+    def _write_ended(self, service: Service, write: Request) -> None:
         """Let go of the flushes that waited for this write last."""
         service.writes.discard(write)
         for flush in tuple(service.flushes):
@@ -295,10 +304,11 @@ class BlockLayer:
                 service.flushes.remove(flush)
                 self.queue.enqueue(request, self.env.now)
 
-    def _answered(self, service, request):
+    def _answered(self, service: Service, request: Request) -> None:
         """The one place where a guest's request ceases to count; if its guest is to leave, the last one lets it go."""
         service.outstanding -= 1
         if not (service.open or service.outstanding):
             if request.guest in self.queue.flows:
                 self.queue.remove(request.guest, self.env.now)
-            service.drained.succeed()
+            if service.drained is not None:
+                service.drained.succeed()

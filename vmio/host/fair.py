@@ -13,8 +13,9 @@ Utility", SIGMETRICS 2004.
 """
 
 from heapq import heapify, heappop, heappush, heapreplace
+from typing import Any
 
-from vmio.host.scheduler import Scheduler, cost
+from vmio.host.scheduler import Flow, Scheduler, Share, cost
 
 SCALE = 1 << 20            # virtual time has so many units for one byte at weight 1: integers, no rounding to speak of
 
@@ -22,13 +23,13 @@ SCALE = 1 << 20            # virtual time has so many units for one byte at weig
 class WeightedFair(Scheduler):
     """Heeds weights; O(log guests) a decision.  Never lets the device idle while something waits."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.virtual = 0
-        self._heap = []            # (start tag, order, flow) of each guest with something to do
+        self._heap: list[tuple[int, int, Flow]] = []   # (start tag, order, flow) of each guest with something to do
 
-    def next(self, now):
-        """The request with the smallest start tag."""
+    def next(self, now: int) -> tuple[Any, int | None]:
+        """Return the request with the smallest start tag."""
         heap = self._heap
         if not heap:
             return None, None
@@ -42,22 +43,22 @@ class WeightedFair(Scheduler):
             heappop(heap)
         return request, None
 
-    def _joined(self, flow, now):
+    def _joined(self, flow: Flow, now: int) -> None:
         flow.start = self.virtual
 
-    def _woken(self, flow, now):
+    def _woken(self, flow: Flow, now: int) -> None:
         flow.start = max(flow.start, self.virtual)
         heappush(self._heap, (flow.start, flow.order, flow))
 
-    def _changed(self, flow, old, now):
+    def _changed(self, flow: Flow, old: Share, now: int) -> None:
         """What it has been charged for is charged at the new weight: it neither gains nor loses a turn it is due."""
         ahead = max(0, flow.start - self.virtual)
         flow.start = self.virtual + ahead * old.weight // flow.share.weight
         self._rebuild()
 
-    def _left(self, flow, now):
+    def _left(self, flow: Flow, now: int) -> None:
         self._rebuild()
 
-    def _rebuild(self):
+    def _rebuild(self) -> None:
         self._heap = [(flow.start, flow.order, flow) for flow in self.flows.values() if flow.waiting]
         heapify(self._heap)

@@ -26,9 +26,10 @@ without one get nothing.
 
 from heapq import heappop, heappush, heapreplace
 from operator import attrgetter
+from typing import Any
 
 from vmio.host.fair import SCALE
-from vmio.host.scheduler import SECOND, Scheduler, cost
+from vmio.host.scheduler import SECOND, Flow, Scheduler, Share, cost
 
 
 class TagHeap:
@@ -38,17 +39,19 @@ class TagHeap:
     it comes to the top, one whose guest has nothing to do any more is dropped there.
     """
 
-    def __init__(self, tag):
-        self._tag, self._heap, self._in = attrgetter(tag), [], set()
+    def __init__(self, tag: str) -> None:
+        self._tag = attrgetter(tag)
+        self._heap: list[tuple[int, int, Flow]] = []
+        self._in: set[int] = set()
 
-    def add(self, flow):
+    def add(self, flow: Flow) -> None:
         """Put it in, unless it is in."""
         if flow.order not in self._in:
             self._in.add(flow.order)
             heappush(self._heap, (self._tag(flow), flow.order, flow))
 
-    def top(self):
-        """The guest with the smallest tag of those that have something to do, or None."""
+    def top(self) -> Flow | None:
+        """Return the guest with the smallest tag of those that have something to do, or None."""
         heap, tag = self._heap, self._tag
         while heap:
             entry, order, flow = heap[0]
@@ -60,7 +63,7 @@ class TagHeap:
                 return flow
         return None
 
-    def pop(self):
+    def pop(self) -> None:
         """Take the top one out."""
         self._in.discard(heappop(self._heap)[1])
 
@@ -68,14 +71,14 @@ class TagHeap:
 class MClock(Scheduler):
     """Heeds weights, reservations, caps and `iops`; O(log guests) a decision, O(guests) a change of shares."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.virtual = 0
         self.due = 0               # requests that went because of a reservation
         self._rebuild()
 
-    def next(self, now):
-        """What is due; else by weight what is allowed; else when something will be."""
+    def next(self, now: int) -> tuple[Any, int | None]:
+        """Return what is due; else by weight what is allowed; else when something will be."""
         while (flow := self._capped.top()) is not None and flow.limit_at <= now:
             self._capped.pop()
             flow.start = max(flow.start, self.virtual)   # having been capped earns nothing
@@ -94,14 +97,14 @@ class MClock(Scheduler):
             return None, None      # whoever waits is capped, if it is not allowed
         return None, capped.limit_at if reserved is None else min(capped.limit_at, reserved.reserve_at)
 
-    def _first_allowed(self, now):
+    def _first_allowed(self, now: int) -> Flow | None:
         """The guest with the smallest share tag whose limit tag is not in the future, or None."""
         while (flow := self._allowed.top()) is not None and flow.limit_at > now:
             self._allowed.pop()
             self._capped.add(flow)
         return flow
 
-    def _pass(self, flow, now):
+    def _pass(self, flow: Flow, now: int) -> Any:
         """Take its next request out; move share and limit tag on."""
         request = flow.waiting.popleft()
         self._waiting -= 1
@@ -110,20 +113,20 @@ class MClock(Scheduler):
         flow.limit_at = max(flow.limit_at + flow.share.limit_ns(size), now)   # lateness is made up for once at most
         return request
 
-    def _joined(self, flow, now):
+    def _joined(self, flow: Flow, now: int) -> None:
         flow.start, flow.reserve_at, flow.limit_at = self.virtual, now, now
 
-    def _woken(self, flow, now):
+    def _woken(self, flow: Flow, now: int) -> None:
         flow.start = max(flow.start, self.virtual)
         flow.reserve_at, flow.limit_at = max(flow.reserve_at, now), max(flow.limit_at, now)
         self._place(flow)
 
-    def _place(self, flow):
+    def _place(self, flow: Flow) -> None:
         self._allowed.add(flow)    # if it is not allowed, that shows when it comes to the top
         if flow.share.reservation:
             self._reserved.add(flow)
 
-    def _changed(self, flow, old, now):
+    def _changed(self, flow: Flow, old: Share, now: int) -> None:
         """What the old share still makes it wait for is rescaled to the new one."""
         new = flow.share
         flow.start = self.virtual + max(0, flow.start - self.virtual) * old.weight // new.weight
@@ -133,10 +136,10 @@ class MClock(Scheduler):
         flow.limit_at = now + (max(0, flow.limit_at - now) * after // before if before else 0)
         self._rebuild()
 
-    def _left(self, flow, now):
+    def _left(self, flow: Flow, now: int) -> None:
         self._rebuild()
 
-    def _rebuild(self):
+    def _rebuild(self) -> None:
         self._reserved, self._allowed, self._capped = TagHeap("reserve_at"), TagHeap("start"), TagHeap("limit_at")
         for flow in self.flows.values():
             if flow.waiting:

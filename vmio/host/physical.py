@@ -1,53 +1,62 @@
 """The host's physical disk: an NVMe controller, the host's driver for it, the block layer, and a slice for each guest."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from simpy.events import Event
+
 from vmio.drivers.nvme import NvmeDriver, memory_needed
 from vmio.hardware.nvme.controller import BAR_BYTES, NvmeController
 from vmio.host.block import GONE, NOT_READY, BlockLayer, DeviceAway
 from vmio.host.clock import HostClock
+from vmio.host.contracts import Done
+from vmio.hypervisor.contracts import Root
 from vmio.hypervisor.hostcpu import HostCpu
 from vmio.hypervisor.inflight import InFlight
 from vmio.machine.bus import Bus
+from vmio.machine.contracts import Buffer, SectorStore
 from vmio.machine.memory import PAGE
 from vmio.machine.storage import SECTOR
 
+MAX_PRICES = 1024     # kinds of requests whose time is remembered
 BAR = 1 << 40   # where the host's firmware has put the controller's registers
 
 
 class Volumes:
     """Several media (`Image`, `Overlay`) of one size, one after the other, as one medium."""
 
-    def __init__(self, media):
+    def __init__(self, media: Sequence[SectorStore]) -> None:
         self.media, self.each = media, media[0].sectors
         self.sectors = self.each * len(media)
         self.name = f"{len(media)} volumes"
 
-    def read(self, lba, count=1):
-        """`count` sectors from `lba`, as bytes."""
+    def read(self, lba: int, count: int = 1) -> bytes:
+        """Return `count` sectors from `lba`, as bytes."""
         return b"".join(medium.read(at, n) for medium, at, n in self._parts(lba, count))
 
-    def write(self, lba, data):
+    def write(self, lba: int, data: Buffer) -> None:
         """Store whole sectors from `lba` on."""
         done = 0
         for medium, at, n in self._parts(lba, len(data) // SECTOR):
             medium.write(at, data[done:done + n * SECTOR])
             done += n * SECTOR
 
-    def discard(self, lba, count):
+    def discard(self, lba: int, count: int) -> None:
         """Make sectors read as zeros."""
         for medium, at, n in self._parts(lba, count):
             medium.discard(at, n)
 
-    def persist(self, lba, count):
-        """These sectors are stable when this returns."""
+    def persist(self, lba: int, count: int) -> None:
+        """Make these sectors stable before it returns."""
         for medium, at, n in self._parts(lba, count):
             medium.persist(at, n)
 
-    def flush(self):
-        """All of them."""
+    def flush(self) -> None:
+        """Flush all of them."""
         for medium in self.media:
             medium.flush()
 
-    def _parts(self, lba, count):
+    def _parts(self, lba: int, count: int) -> list[tuple[SectorStore, int, int]]:
         parts = []
         while count > 0:
             number, at = divmod(lba, self.each)
@@ -63,42 +72,67 @@ class Slice:
     POINTS = {"served": "((from, until) in ns) of each request, before its answer"}
     served = None
 
-    def __init__(self, layer, first, sectors):
-        self.layer, self.first, self.sectors = layer, first, sectors
+    def __init__(self, layer: BlockLayer, first: int, sectors: int, disk: "PhysicalDisk | None" = None) -> None:
+        self.layer, self.first, self.sectors, self.disk = layer, first, sectors, disk
         self.under_way = InFlight(layer.env)
         self.removed = False
 
     @property
-    def in_flight(self):
+    def in_flight(self) -> int:
         """Requests that were taken and not answered yet."""
         return len(self.under_way)
 
-    def submit(self, guest, kind, lba, sectors, pages, done):
-        """As `BlockLayer.submit`, from this slice's first sector on.  ValueError outside of it."""
+    def submit(self, guest: str, op: str, lba: int, sectors: int, pages: Sequence[int], done: Done) -> None:
+        """Submit as `BlockLayer.submit` does, from this slice's first sector on.  ValueError outside of it."""
         if not 0 <= lba <= lba + sectors <= self.sectors:
-            raise ValueError(f"{kind} of {sectors} sectors at {lba}: the slice has {self.sectors}")
+            raise ValueError(f"{op} of {sectors} sectors at {lba}: the slice has {self.sectors}")
         layer = self.layer
         if self.removed:
             layer.env.timeout(layer.costs.host_request_ns).callbacks.append(lambda _: done(GONE))
             return
 
-        ticket, began = self.under_way.begin(), layer.env.now
+        over = Part(self, layer.env.now, done)
+        try:
+            layer.submit(guest, op, self.first + lba, sectors, pages, over)
+        except DeviceAway:      # a guest's request comes too late: an error of the device, for the guest
+            layer.env.timeout(0).callbacks.append(lambda _: over(NOT_READY))
+        except BaseException:
+            self.under_way.ended(over)
+            raise
 
-        def over(status):
-            if ticket.end():
-                if self.served is not None:
-                    self.served((began, layer.env.now))
-                done(status)
-        with ticket:
-            try:
-                layer.submit(guest, kind, self.first + lba, sectors, pages, over)
-            except DeviceAway:      # a guest's request comes too late: an error of the device, for the guest
-                layer.env.timeout(0).callbacks.append(lambda _: over(NOT_READY))
-
-    def remove(self):
+    def remove(self) -> Event | None:
         """Take no more requests; what was taken is carried out.  Returns None, or an event for when it is."""
         self.removed = True
         return self.under_way.drained()
+
+
+class Part:
+    """A request at `part` (a `Slice`) that `began` at so many ns; called with its status, it tells `done`, once."""
+
+    __slots__ = ("part", "began", "done")
+
+    def __init__(self, part: "Slice", began: int, done: Done) -> None:
+        self.part, self.began, self.done = part, began, done
+        part.under_way.begin(self)
+
+    def __call__(self, status: int) -> None:
+        part = self.part
+        if part.under_way.ended(self):
+            if part.served is not None:
+                part.served((self.began, part.layer.env.now))
+            self.done(status)
+
+
+class Then:
+    """Calls `call()` when an event happens."""
+
+    __slots__ = ("call",)
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self.call = call
+
+    def __call__(self, event: Event) -> None:
+        self.call()
 
 
 class MediumTime:
@@ -108,32 +142,43 @@ class MediumTime:
     `service` is what an `NvmeController` asks.  `clock` is the device's, a `HostClock`.
     """
 
-    def __init__(self, host):
+    def __init__(self, host: Root) -> None:
         self.env, self.costs, self.clock = host.env, host.costs, HostClock(host.env)
+        self._alone: dict[tuple[str, int], tuple[int, int | None]] = {}   # (op, sectors) -> ns that it takes alone, of prices asked for once
         self._passed = {"read": 0, "write": 0}   # when the last byte of all requests so far has passed, in ns
 
-    def at(self, ns, call):
+    def at(self, ns: int, call: Callable[..., None]) -> None:
         """Call when the simulation is at `ns`; at once if it is past that."""
         if ns > self.env.now:
-            self.env.timeout(ns - self.env.now).callbacks.append(lambda _: call())
+            self.env.timeout(ns - self.env.now).callbacks.append(Then(call))
         else:
             call()
 
-    def window(self):
-        """{kind: sectors} that pass in the time of one request: fewer at a time, and the medium would idle."""
+    def window(self) -> dict[str, int]:
+        """Return {op: sectors} that pass in the time of one request: fewer at a time, and the medium would idle."""
         costs = self.costs
         return {"read": costs.disk_read_ns * costs.disk_read_rate // (SECTOR * 1_000_000_000) + 1,
                 "write": costs.disk_write_ns * costs.disk_write_rate // (SECTOR * 1_000_000_000) + 1}
 
-    def service(self, kind, sectors, done):
-        """The medium's time for a request: alone it takes `disk_ns`."""
-        costs, now = self.costs, max(self.env.now, self.clock.asked)
-        over = now + costs.disk_ns(kind, sectors)
-        if kind in self._passed:
-            rate = costs.disk_read_rate if kind == "read" else costs.disk_write_rate
+    def service(self, op: str, sectors: int, done: Callable[[], None]) -> None:
+        """Take the medium's time for a request, then call `done`: alone it takes `disk_ns`."""
+        now = self.env.now
+        alone, passing = self._alone.get((op, sectors)) or self._price(op, sectors)
+        over = max(now, self.clock.asked) + alone
+        if passing is not None:
+            over = self._passed[op] = max(over - passing, self._passed[op]) + passing
+        self.env.timeout(over - now).callbacks.append(Then(done))
+
+    def _price(self, op: str, sectors: int) -> tuple[int, int | None]:
+        """(ns that a request takes alone, ns that its bytes take to pass; None if they pass nothing)."""
+        costs, passing = self.costs, None
+        if op in self._passed:
+            rate = costs.disk_read_rate if op == "read" else costs.disk_write_rate
             passing = sectors * SECTOR * 1_000_000_000 // rate
-            over = self._passed[kind] = max(over - passing, self._passed[kind]) + passing
-        self.env.timeout(over - self.env.now).callbacks.append(lambda _: done())
+        if len(self._alone) >= MAX_PRICES:
+            self._alone.clear()
+        price = self._alone[op, sectors] = costs.disk_ns(op, sectors), passing
+        return price
 
 
 class PhysicalDisk:
@@ -142,22 +187,22 @@ class PhysicalDisk:
     `entries` is the size of its queue; `sharing`: options of its `BlockLayer`.
     """
 
-    def __init__(self, host, media, entries=256, **sharing):
+    def __init__(self, host: Root, media: Sequence[SectorStore], entries: int = 256, **sharing: Any) -> None:
         env = self.env = host.env
         medium = media[0] if len(media) == 1 else Volumes(media)
 
         bus = Bus("host MMIO", 1 << 48)
         self.cpu = HostCpu(host, bus)
-        time = MediumTime(host)
+        self.time = time = MediumTime(host)
         self.controller = NvmeController(time.clock, host.memory, medium, self._interrupt, time.service)
         bus.attach(BAR, BAR_BYTES, self.controller, "nvme", width=4)
         size = memory_needed(entries)
         self.driver = NvmeDriver(self.cpu, BAR, host.memory.allocate(size // PAGE), size, entries, vectors=[1])
         self.layer = BlockLayer(host, self.driver, **sharing)
         env.run(until=env.process(self.driver.init()))
-        self.slices = [Slice(self.layer, n * one.sectors, one.sectors) for n, one in enumerate(media)]
+        self.slices = [Slice(self.layer, n * one.sectors, one.sectors, self) for n, one in enumerate(media)]
 
-    def _interrupt(self, vector):
+    def _interrupt(self, vector: int) -> None:
         """MSI-X: vector 0 is the admin queue's, for whoever waits in `init`; 1 tells of requests."""
         if vector:
             self.layer.interrupt(vector)

@@ -10,14 +10,14 @@
 from vmio.host.drr import DeficitRoundRobin
 from vmio.host.fair import WeightedFair
 from vmio.host.mclock import MClock
-from vmio.host.scheduler import Fifo
+from vmio.host.scheduler import Fifo, Scheduler
 from vmio.host.throttle import Throttle
 
 POLICIES = {"fifo": Fifo, "limits": Throttle, "drr": DeficitRoundRobin, "fair": WeightedFair, "mclock": MClock}
 
 
-def make(policy):
-    """A new scheduler; ValueError names the policies there are."""
+def make(policy: str) -> Scheduler:
+    """Return a new scheduler; ValueError names the policies there are."""
     if policy not in POLICIES:
         raise ValueError(f"policy {policy!r}: choose one of {', '.join(POLICIES)}")
     return POLICIES[policy]()

@@ -15,9 +15,16 @@ policy; ties between guests go to the one that was added first.
 from collections import deque
 from dataclasses import dataclass
 from itertools import count
+from typing import Any
+
+from vmio.host.contracts import Queued
 
 SECOND = 1_000_000_000
 LEAST_COST = 4096          # bytes: what a flush, or a request of one sector, is charged
+
+
+LIMITS = {"weight": (1, 10_000), "reservation": (0, 1 << 50), "cap": (1, 1 << 50), "iops": (1, SECOND),
+          "burst_ns": (0, 3600 * SECOND)}     # of a share: the least and the most of each
 
 
 @dataclass(frozen=True)
@@ -35,9 +42,8 @@ class Share:
     iops: int | None = None
     burst_ns: int = 1_000_000
 
-    def __post_init__(self):
-        for name, low, high in (("weight", 1, 10_000), ("reservation", 0, 1 << 50), ("cap", 1, 1 << 50),
-                                ("iops", 1, SECOND), ("burst_ns", 0, 3600 * SECOND)):
+    def __post_init__(self) -> None:
+        for name, (low, high) in LIMITS.items():
             value = getattr(self, name)
             if value is None and name in ("cap", "iops"):
                 continue
@@ -46,21 +52,29 @@ class Share:
         if self.cap is not None and self.reservation > self.cap:
             raise ValueError(f"reservation {self.reservation:,}: above the cap of {self.cap:,} bytes/s")
 
-    def limit_ns(self, size):
-        """How long the limits make a request of `size` bytes last, in ns, rounded up; 0 without limits."""
+    def limit_ns(self, size: int) -> int:
+        """Return how long the limits make a request of `size` bytes last, in ns, rounded up; 0 without limits."""
         by_bytes = -(-size * SECOND // self.cap) if self.cap else 0
         return max(by_bytes, -(-SECOND // self.iops)) if self.iops else by_bytes
 
 
-def cost(request):
-    """What a request is charged, in bytes: small ones and flushes use the device too."""
+def cost(request: Queued) -> int:
+    """Return what a request is charged, in bytes: small ones and flushes use the device too."""
     return max(request.sectors * 512, LEAST_COST)
 
 
 class Flow:
     """A guest in a scheduler: its share, its waiting requests; a policy adds what it must remember."""
 
-    def __init__(self, name, share, order):
+    start: int                          # `WeightedFair`, `MClock`
+    reserve_at: int                     # `MClock`
+    limit_at: int
+    deficit: int                        # `DeficitRoundRobin`
+    quantum: int
+    in_turn: bool
+    buckets: Any                        # `Throttle`
+
+    def __init__(self, name: str, share: Share, order: int) -> None:
         self.name, self.share, self.order = name, share, order
         self.waiting: deque = deque()
 
@@ -71,29 +85,29 @@ class Scheduler:
     A policy has `next`, and may have `_joined`, `_woken`, `_changed` and `_left`.
     """
 
-    def __init__(self):
-        self.flows = {}            # guest name -> Flow
+    def __init__(self) -> None:
+        self.flows: dict[str, Flow] = {}   # guest name -> Flow
         self._orders = count()
         self._waiting = 0
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._waiting
 
-    def add(self, guest, share=Share(), now=0):
-        """A guest comes.  ValueError if it is here."""
+    def add(self, guest: str, share: Share = Share(), now: int = 0) -> None:
+        """Take a guest in.  ValueError if it is here."""
         if guest in self.flows:
             raise ValueError(f"guest {guest!r}: is here already")
         flow = self.flows[guest] = Flow(guest, share, next(self._orders))
         self._joined(flow, now)
 
-    def change(self, guest, share, now=0):
+    def change(self, guest: str, share: Share, now: int = 0) -> None:
         """Another share from now on; its requests wait where they are.  KeyError for a guest that is not here."""
         flow = self.flows[guest]
         old, flow.share = flow.share, share
         self._changed(flow, old, now)
 
-    def remove(self, guest, now=0):
-        """A guest goes; returns its waiting requests, oldest first.  KeyError if it is not here."""
+    def remove(self, guest: str, now: int = 0) -> list:
+        """Let a guest go; returns its waiting requests, oldest first.  KeyError if it is not here."""
         flow = self.flows.pop(guest)
         requests = list(flow.waiting)
         flow.waiting.clear()
@@ -101,51 +115,51 @@ class Scheduler:
         self._left(flow, now)
         return requests
 
-    def enqueue(self, request, now):
-        """`request` (with `guest` and `sectors`) waits from now on.  KeyError for a guest that is not here."""
+    def enqueue(self, request: Queued, now: int) -> None:
+        """Let `request` (with `guest` and `sectors`) wait from now on.  KeyError for a guest that is not here."""
         flow = self.flows[request.guest]
         flow.waiting.append(request)
         self._waiting += 1
         if len(flow.waiting) == 1:
             self._woken(flow, now)
 
-    def next(self, now):
-        """(request, None), or (None, when to ask again), or (None, None) if nothing waits."""
+    def next(self, now: int) -> tuple[Any, int | None]:
+        """Return (request, None), or (None, when to ask again), or (None, None) if nothing waits."""
         raise NotImplementedError
 
-    def _joined(self, flow, now):
+    def _joined(self, flow: Flow, now: int) -> None:
         """A guest has come, with nothing to do."""
 
-    def _woken(self, flow, now):
+    def _woken(self, flow: Flow, now: int) -> None:
         """A guest that had nothing waiting has one request."""
 
-    def _changed(self, flow, old, now):
+    def _changed(self, flow: Flow, old: Share, now: int) -> None:
         """A guest has another share than `old`."""
 
-    def _left(self, flow, now):
+    def _left(self, flow: Flow, now: int) -> None:
         """A guest has gone; nothing of it waits any more."""
 
 
 class Fifo(Scheduler):
     """First come, first served: O(1), no idle device, and whoever asks most gets most."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self._queue: deque = deque()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._queue)
 
-    def enqueue(self, request, now):
+    def enqueue(self, request: Queued, now: int) -> None:
         """At the end."""
         self._queue.append(request)
 
-    def next(self, now):
-        """The oldest."""
+    def next(self, now: int) -> tuple[Any, int | None]:
+        """Return the oldest."""
         return (self._queue.popleft() if self._queue else None), None
 
-    def remove(self, guest, now=0):
-        """As every scheduler; looks at all that wait."""
+    def remove(self, guest: str, now: int = 0) -> list:
+        """Let a guest go, as every scheduler; looks at all that wait."""
         super().remove(guest, now)
         requests = [request for request in self._queue if request.guest == guest]
         if requests:

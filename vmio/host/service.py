@@ -2,33 +2,35 @@
 
 from dataclasses import dataclass, field
 
+from simpy.events import Event
+
 
 class Samples:
-    """At most `most` of the numbers it was given, evenly spread over all of them.
+    """At most `max_values` of the numbers it was given, evenly spread over all of them.
 
     When it is full, every second one goes, and from then on only every second (then
     fourth, ...) is taken.  No chance is involved: two runs keep the same.
     """
 
-    def __init__(self, most=1024):
-        if most < 2 or most % 2:
-            raise ValueError(f"most {most}: even, at least 2")
-        self.most, self.stride, self._skip = most, 1, 0
-        self.values = []
+    def __init__(self, max_values: int = 1024) -> None:
+        if max_values < 2 or max_values % 2:
+            raise ValueError(f"max_values {max_values}: even, at least 2")
+        self.max_values, self.stride, self._skip = max_values, 1, 0
+        self.values: list[int] = []
 
-    def add(self, value):
-        """One more number."""
+    def add(self, value: int) -> None:
+        """Take one more number."""
         if self._skip:
             self._skip -= 1
             return
         self.values.append(value)
         self._skip = self.stride - 1
-        if len(self.values) == self.most:
+        if len(self.values) == self.max_values:
             del self.values[1::2]
             self.stride *= 2
 
-    def percentile(self, percent):
-        """The smallest of the kept values that `percent` of them do not exceed; None if there is none."""
+    def percentile(self, percent: int) -> int | None:
+        """Return the smallest of the kept values that `percent` of them do not exceed; None if there is none."""
         if not self.values:
             return None
         return sorted(self.values)[max(0, -(-len(self.values) * percent // 100) - 1)]
@@ -50,4 +52,4 @@ class Service:
     writes: set = field(default_factory=set, repr=False)     # requests under way
     flushes: list = field(default_factory=list, repr=False)  # (request, the writes that must end first)
     open: bool = field(default=True, repr=False)             # may it submit?
-    drained: object = field(default=None, repr=False)        # the event of `BlockLayer.remove`
+    drained: Event | None = field(default=None, repr=False)  # the event of `BlockLayer.remove`

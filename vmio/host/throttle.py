@@ -6,8 +6,10 @@ QEMU's throttle groups, Firecracker and Cloud Hypervisor limit disks so.
 """
 
 from heapq import heapify, heappop, heappush
+from typing import Any
 
-from vmio.host.scheduler import SECOND, Fifo, Scheduler, Share, cost
+from vmio.host.contracts import Queued
+from vmio.host.scheduler import SECOND, Fifo, Flow, Scheduler, Share, cost
 
 
 class Bucket:
@@ -17,12 +19,12 @@ class Bucket:
     found wanting, it isn't looked at for `cooldown_ns`.
     """
 
-    def __init__(self, rate, size, cooldown_ns=0, now=0):
+    def __init__(self, rate: int, size: int, cooldown_ns: int = 0, now: int = 0) -> None:
         self.rate, self.size, self.cooldown_ns = rate, size, cooldown_ns
         self._level, self._at = size * SECOND, now     # in tokens * 1e9, so that integers do
         self._closed_until = now
 
-    def ready(self, amount, now):
+    def ready(self, amount: int, now: int) -> int:
         """When `amount` can be taken if nobody takes any before: `now` or later, in ns."""
         self._level = min(self.size * SECOND, self._level + self.rate * (now - self._at))
         self._at = now
@@ -33,7 +35,7 @@ class Bucket:
             self._closed_until = now + self.cooldown_ns
         return max(self._closed_until, now + max(0, -(-missing // self.rate)))
 
-    def take(self, amount):
+    def take(self, amount: int) -> None:
         """Take it; `ready` has said that it may be."""
         self._level -= amount * SECOND
 
@@ -44,29 +46,29 @@ class Throttle(Scheduler):
     O(log guests) a request.
     """
 
-    def __init__(self, inner=None):
+    def __init__(self, inner: Scheduler | None = None) -> None:
         super().__init__()
         self.inner = Fifo() if inner is None else inner
-        self._closed = []          # (when it may go on, order, flow) of each guest that has to wait
+        self._closed: list[tuple[int, int, Flow]] = []   # (when it may go on, order, flow) of each guest that has to wait
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._waiting + len(self.inner)
 
-    def add(self, guest, share=Share(), now=0):
-        """As every scheduler, here and in `inner`."""
+    def add(self, guest: str, share: Share = Share(), now: int = 0) -> None:
+        """Take a guest in, as every scheduler, here and in `inner`."""
         super().add(guest, share, now)
         self.inner.add(guest, share, now)
 
-    def change(self, guest, share, now=0):
-        """Its buckets begin anew, full."""
+    def change(self, guest: str, share: Share, now: int = 0) -> None:
+        """Give a guest another share; its buckets begin anew, full."""
         self.inner.change(guest, share, now)
         super().change(guest, share, now)
 
-    def remove(self, guest, now=0):
-        """What has paid comes first."""
+    def remove(self, guest: str, now: int = 0) -> list:
+        """Let a guest go; of its waiting requests what has paid comes first."""
         return self.inner.remove(guest, now) + super().remove(guest, now)
 
-    def enqueue(self, request, now):
+    def enqueue(self, request: Queued, now: int) -> None:
         """Straight to `inner` if it can be paid for."""
         flow = self.flows[request.guest]
         if not flow.waiting and self._pay(flow, request, now):
@@ -77,7 +79,7 @@ class Throttle(Scheduler):
         if len(flow.waiting) == 1:
             self._close(flow, now)
 
-    def next(self, now):
+    def next(self, now: int) -> tuple[Any, int | None]:
         """Let through what can be paid for by now; then as `inner` says."""
         closed = self._closed
         while closed and closed[0][0] <= now:
@@ -92,7 +94,7 @@ class Throttle(Scheduler):
             when = closed[0][0] if when is None else min(when, closed[0][0])
         return request, when
 
-    def _pay(self, flow, request, now):
+    def _pay(self, flow: Flow, request: Queued, now: int) -> bool:
         """Take the request's tokens from all buckets of its guest, or from none."""
         amounts = (cost(request), 1)
         for bucket, which in flow.buckets:
@@ -102,21 +104,21 @@ class Throttle(Scheduler):
             bucket.take(amounts[which])
         return True
 
-    def _close(self, flow, now):
+    def _close(self, flow: Flow, now: int) -> None:
         amounts = (cost(flow.waiting[0]), 1)
         when = max((bucket.ready(amounts[which], now) for bucket, which in flow.buckets), default=now)
         heappush(self._closed, (when, flow.order, flow))
 
-    def _joined(self, flow, now):
+    def _joined(self, flow: Flow, now: int) -> None:
         share = flow.share
         flow.buckets = [(Bucket(rate, max(1, rate * share.burst_ns // SECOND), now=now), which)
                         for which, rate in enumerate((share.cap, share.iops)) if rate]
 
-    def _changed(self, flow, old, now):
+    def _changed(self, flow: Flow, old: Share, now: int) -> None:
         self._joined(flow, now)
         self._left(flow, now)
 
-    def _left(self, flow, now):
+    def _left(self, flow: Flow, now: int) -> None:
         """Look anew at all who wait."""
         self._closed = [(now, each.order, each) for each in self.flows.values() if each.waiting]
         heapify(self._closed)

@@ -1,7 +1,7 @@
 """What things cost: the one place in the package that holds a nanosecond.
 
 The price of an exit is a ladder of four terms (fitted on E01, tested on E02 and
-E17 by tests/unit/test_papers.py):
+E17 by tests/unit/experiments/test_papers.py):
 
     hypercall   into the hypervisor and back, nothing done
   + lookup      find who answers at this port or address
@@ -15,9 +15,11 @@ keeps one host's, and `CostModel.measured` makes prices of any host's.
 
 import csv
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import accumulate
+from typing import Any
 
 from vmio import data
 
@@ -25,13 +27,13 @@ _ASSUMED_GHZ = 3.0  # for rows in cycles whose source does not name the processo
 
 
 @cache
-def published():
-    """The rows of data/published.csv: {id: {"quantity", "value", "unit", "source", ...}}."""
+def published() -> dict[str, dict[str, str]]:
+    """Return the rows of data/published.csv: {id: {"quantity", "value", "unit", "source", ...}}."""
     with data.path("published.csv").open(newline="") as file:
         return {row["id"]: row for row in csv.DictReader(file)}
 
 
-def _value(row_id):
+def _value(row_id: str) -> float:
     """A published figure, time in ns and rates in bytes a second."""
     row = published()[row_id]
     scale = {"ns": 1, "us": 1000, "cycles": 1 / _ASSUMED_GHZ, "MiB/s": 1 << 20, "GiB/s": 1 << 30, "IOPS": 1,
@@ -39,7 +41,7 @@ def _value(row_id):
     return float(row["value"]) * scale[row["unit"]]
 
 
-def _source(unit, *rows):
+def _source(unit: str, *rows: str) -> Any:
     return field(metadata={"unit": unit, "source": ", ".join(rows)})
 
 
@@ -54,6 +56,8 @@ class CostModel:
     user_space_ns: int = _source("ns", "{3} - {2}")
     wakeup_ns: int = _source("ns", "N07.1a, N07.1b: time per I/O, 4 jobs, interrupt less polling")
     worker_wakeup_ns: int = _source("ns", "N08.1a - N08.1b: a worker that waits for the kick, less one that polls")
+    host_interrupt_ns: int = _source("ns", "E22.1 - E02.2a: the host's timer handler at the end of a slice or at a tick, beside the exit")
+    first_touch_ns: int = _source("ns", "L03.1: an EPT violation for RAM, and the host's page found, cleared, mapped")
     slice_ns: int = _source("ns", "S01.1: as long as one may hold a core while others wait")
     poll_ns: int = _source("ns", "S03.1: a look at a queue by who polls it, and the PAUSE before the next")
     guest_request_ns: int = _source("ns", "D02.4: the guest's own system call for each request")
@@ -68,7 +72,7 @@ class CostModel:
     dma_invalidate_ns: int = _source("ns", "M02.1 - M02.2: time per packet, strict less lazy")
 
     @classmethod
-    def preset(cls, name="server-2022"):
+    def preset(cls, name: "str | CostModel" = "server-2022") -> "CostModel":
         """Prices of a processor generation (a `CostModel` is its own); ValueError names the presets there are."""
         if isinstance(name, cls):
             return name
@@ -77,7 +81,7 @@ class CostModel:
         return _offered.get(name) or _preset(name)
 
     @classmethod
-    def measured(cls, rows=None, name="kvm-recorded"):
+    def measured(cls, rows: Mapping[str, int] | None = None, name: str = "kvm-recorded") -> "CostModel":
         """Prices from exits measured on real hardware: `rows` are {access: ns}, those named in MEASURED.
 
         Without rows: the smallest times of data/kvm-recorded.json.  They hold all that an exit
@@ -90,7 +94,7 @@ class CostModel:
             raise ValueError(f"measured costs: no {', '.join(missing)} among {', '.join(rows)}")
         return replace(cls.preset(), name=name, **_ladder([rows[access] for access in MEASURED]))
 
-    def offer(self, where):
+    def offer(self, where: str) -> None:
         """Put a measured model beside the presets, under its name; panels built from now on list it.
 
         `where` it was measured, for `table_rows`.  ValueError for a name that stands for other prices.
@@ -100,32 +104,32 @@ class CostModel:
         _offered[self.name] = self
         PRESETS[self.name] = (MEASURED, f"{where}")
 
-    def with_(self, **changes):
-        """A copy with some prices changed; ValueError for a negative one or an unknown name."""
+    def with_(self, **changes: int) -> "CostModel":
+        """Return a copy with some prices changed; ValueError for a negative one or an unknown name."""
         for key, value in changes.items():
             if key not in self.__dataclass_fields__ or key == "name":
                 raise ValueError(f"cost {key!r}: choose from {', '.join(list(self.__dataclass_fields__)[1:])}")
             if value < 0:
                 raise ValueError(f"cost {key} = {value}: must not be negative")
-        return replace(self, **changes)
+        return replace(self, **changes)  # type: ignore[arg-type]  # no one is `name`
 
-    def access_ns(self, handler, decode):
-        """An exit for a register access: answered by `handler`; `decode` if it takes the instruction emulator."""
+    def access_ns(self, handler: str, decode: bool) -> int:
+        """Return an exit for a register access: answered by `handler`; `decode` if it takes the instruction emulator."""
         return (self.hypercall_ns + self.lookup_ns + (self.emulate_ns if decode else 0)
                 + (self.user_space_ns if handler == "worker" else 0))
 
-    def copy_ns(self, length):
+    def copy_ns(self, length: int) -> int:
         """Moving `length` bytes in memory."""
         return length * 1_000_000_000 // self.copy_rate
 
-    def disk_ns(self, kind, sectors):
-        """The physical disk's time for a `read`, `write` or `flush` of 512-byte sectors."""
-        if kind == "read":
+    def disk_ns(self, op: str, sectors: int) -> int:
+        """Return the physical disk's time for a `read`, `write` or `flush` of 512-byte sectors, in ns."""
+        if op == "read":
             return self.disk_read_ns + max(0, sectors - 8) * 512_000_000_000 // self.disk_read_rate
         return self.disk_write_ns + max(0, sectors - 8) * 512_000_000_000 // self.disk_write_rate
 
-    def table_rows(self):
-        """[(field, value, unit, source), ...] for a lesson to show; the sources are those of the preset."""
+    def table_rows(self) -> list[tuple[str, int, str, str]]:
+        """Return [(field, value, unit, source), ...] for a lesson to show; the sources are those of the preset."""
         rows, scaled_to = PRESETS[self.name]
         if rows is MEASURED:
             how = f", measured on {scaled_to}"
@@ -155,12 +159,12 @@ _offered: dict[str, "CostModel"] = {}                                     # name
 
 
 @cache
-def recorded():
+def recorded() -> dict[str, Any]:
     """data/kvm-recorded.json: `host`, `exits` (rows of vmio.processors.kvm.measure), and what else was recorded there."""
     return json.loads(data.path("kvm-recorded.json").read_text(encoding="utf-8"))
 
 
-def _ladder(rungs, scale=1):
+def _ladder(rungs: Sequence[float], scale: float = 1) -> dict[str, Any]:
     """The four terms.  Times scatter: a rung that came out below the one before is level with it."""
     rungs = [0, *accumulate(rungs, max)]
     return {name: round((upper - lower) * scale) for name, lower, upper in zip(
@@ -168,7 +172,7 @@ def _ladder(rungs, scale=1):
 
 
 @cache
-def _preset(name):
+def _preset(name: str) -> CostModel:
     rows, scaled_to = PRESETS[name]
     if rows is MEASURED:
         return CostModel.measured()
@@ -178,6 +182,8 @@ def _preset(name):
         **_ladder(ladder, _value(scaled_to) / ladder[0] if scaled_to else 1),
         wakeup_ns=round(4e9 / _value("N07.1a") - 4e9 / _value("N07.1b")),
         worker_wakeup_ns=round(_value("N08.1a") - _value("N08.1b")),
+        host_interrupt_ns=round(_value("E22.1") - _value("E02.2a")),
+        first_touch_ns=round(_value("L03.1")),
         slice_ns=round(_value("S01.1")),
         poll_ns=round(_value("S03.1")),
         guest_request_ns=round(_value("D02.4")),
@@ -192,7 +198,7 @@ def _preset(name):
     )
 
 
-def _dma_map_ns():
+def _dma_map_ns() -> float:
     """Four rows, four unknowns: t = t0 + (map + invalidate) / k; invalidate is 0 if lazy, k is 1 unless maps are merged."""
     strict, lazy, strict_merged, lazy_merged = (1e9 / _value(f"M02.{n}") for n in (1, 2, 3, 4))
     k = (strict - lazy) / (strict_merged - lazy_merged)   # buffers that share a map

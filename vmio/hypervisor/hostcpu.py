@@ -1,6 +1,9 @@
 """The host's own processor, as a driver sees it: physical memory and device registers, no exits."""
 
-from vmio.machine.bus import all_ones
+from simpy.events import Event
+
+from vmio.hypervisor.contracts import Root, Steps
+from vmio.machine.bus import Bus, Region, all_ones
 
 
 class HostCpu:
@@ -9,41 +12,53 @@ class HostCpu:
     A driver written for a guest's `VCpu` runs on this one unchanged.
     """
 
-    def __init__(self, host, bus):
+    def __init__(self, host: Root, bus: Bus) -> None:
         self.host, self.bus, self.env = host, bus, host.env
         self.ram = host.memory.size
         self.read, self.write = host.memory.read, host.memory.write
-        self._wake = None
+        self._wake: Event | None = None
+        self._known: dict[tuple[int, int], Region] = {}      # (address, size) of a store -> who takes it
+        bus.on_change.append(self._known.clear)
 
     @property
-    def now(self):
+    def now(self) -> int:
         """Time in ns."""
         return self.env.now
 
-    def load(self, address, size):
-        """`size` bytes, little-endian, from RAM or from a device."""
+    def load(self, address: int, size: int) -> int:
+        """Return `size` bytes, little-endian, from RAM or from a device."""
         if address < self.ram:
             return int.from_bytes(self.read(address, size), "little")
         return self.bus.read(address, size)
 
-    def store(self, address, size, value):
+    def store(self, address: int, size: int, value: int) -> None:
         """Store `size` bytes in RAM or in a device; ValueError for a value that does not fit."""
         if value >> 8 * size:
             raise ValueError(f"store to {address:#x}: value {value}; 0 to {all_ones(size)} fits in {size} byte(s)")
         if address < self.ram:
             self.write(address, value.to_bytes(size, "little"))
+        elif (region := self._known.get((address, size)) or self._find(address, size)) is not None:
+            region.write(address, size, value)
         else:
             self.bus.write(address, size, value)
 
-    def interrupt(self, vector=0):
-        """A device's message: wakes who waits in `hlt`."""
+    def _find(self, address: int, size: int) -> Region | None:
+        """Who takes all of this access, if somebody does: remembered, for drivers ring the same doorbells again and again."""
+        region = self.bus.whole(address, size)
+        if region is not None:
+            self._known[address, size] = region
+        return region
+
+    def interrupt(self, vector: int = 0) -> None:
+        """Take a device's message: it wakes who waits in `hlt`."""
         if self._wake is not None and not self._wake.triggered:
             self._wake.succeed()
 
-    def hlt(self, timeout_ns=None):
-        """Wait for an interrupt (`yield from cpu.hlt()`): True, or False when `timeout_ns` was up first."""
-        if self._wake is None or self._wake.triggered:
-            self._wake = self.env.event()
+    def hlt(self, timeout_ns: int | None = None, watchdog_ns: int | None = None) -> Steps[bool]:
+        """Wait for an interrupt (`yield from cpu.hlt()`): True, or False when one of the two times was up first."""
+        times = [ns for ns in (timeout_ns, watchdog_ns) if ns is not None]
         wake = self._wake
-        yield wake if timeout_ns is None else wake | self.env.timeout(timeout_ns)
+        if wake is None or wake.triggered:
+            wake = self._wake = self.env.event()
+        yield wake | self.env.timeout(min(times)) if times else wake
         return wake.triggered

@@ -1,66 +1,54 @@
-"""What is under way: a ticket for each request, so that no error on its way can make the count wrong.
+"""What is under way: each request is there from its beginning to its end, so that no error on its way makes the count wrong.
 
     flight = InFlight(env)
-    with flight.begin() as ticket:       # ended at once if what begins it raises
+    flight.begin(request)
+    try:
         backend.submit(..., done)
+    except BaseException:
+        flight.ended(request)            # what raises while it begins has ended
+        raise
     ...
-    ticket.end()                         # in `done`; True once, False if it has ended before
+    flight.ended(request)                # in `done`; True once, False if it has ended before
     flight.drained()                     # None, or an event for when nothing is under way any more
 
 A number that one line raises and another lowers is one too high for ever when an
 exception passes between them, and whoever waits for 0 waits for ever.
 """
 
+from collections.abc import Hashable
+from typing import Any
 
-class Ticket:
-    """One request under way; made by `InFlight.begin`."""
+from simpy.events import Event
 
-    __slots__ = ("_flight",)
-
-    def __init__(self, flight):
-        self._flight = flight
-        flight.tickets[self] = None
-
-    def end(self):
-        """End it.  Returns whether this was the first time: only then may anybody be told."""
-        return self._flight.ended(self)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, error, *_):
-        if error is not None:
-            self.end()
+from vmio.hypervisor.simulation import Simulation
 
 
-class InFlight:
-    """The requests under way; `len()` is their number, `tickets` has them, oldest first."""
 
-    __slots__ = ("env", "tickets", "_drained")
+class InFlight(dict[Any, Any]):
+    """The requests under way, the oldest first; `len()` is their number.  Any object may stand for a request, itself its key."""
 
-    def __init__(self, env):
-        self.env, self.tickets, self._drained = env, {}, None
+    __slots__ = ("env", "_drained")
 
-    def __len__(self):
-        return len(self.tickets)
+    begin = dict.setdefault              # `begin(request)`, without a call of Python's between
 
-    def begin(self):
-        """The ticket of one request more."""
-        return Ticket(self)
+    def __init__(self, env: Simulation) -> None:
+        super().__init__()
+        self.env = env
+        self._drained: Event | None = None
 
-    def ended(self, ticket):
-        """Take a ticket back; False if it was not out any more."""
-        if ticket not in self.tickets:
+    def ended(self, request: Hashable) -> bool:
+        """End `request`.  Returns whether this was the first time: only then may anybody be told."""
+        if request not in self:
             return False
-        del self.tickets[ticket]
-        if not self.tickets and self._drained is not None:
+        del self[request]
+        if not self and self._drained is not None:
             event, self._drained = self._drained, None
             event.succeed()
         return True
 
-    def drained(self):
+    def drained(self) -> Event | None:
         """Return None if nothing is under way, or an event for when nothing is any more."""
-        if not self.tickets:
+        if not self:
             return None
         if self._drained is None:
             self._drained = self.env.event()

@@ -5,33 +5,38 @@ translates to nothing, and its pages are the host's again, scrubbed.
 """
 
 from bisect import bisect_right
-from typing import Any
 
-from vmio.machine.memory import PAGE, OutOfMemory
-from vmio.machine.pagetable import EXECUTE, LARGE_PAGE, READ, WRITE
+from vmio.machine.checkpoint import Form, State
+from vmio.machine.memory import PAGE, HostMemory, OutOfMemory
+from vmio.machine.pagetable import EXECUTE, LARGE_PAGE, READ, WRITE, PageTable
+
+RAM = Form("RAM", 1, "runs", "touched")
 
 
 class GuestRam:
-    """RAM at guest-physical 0 to `end` in `memory` (the host's); all of it is there at first.  `attach` maps it."""
+    """RAM at guest-physical 0 to `end` in `memory` (the host's); all of it is there at first.  `attach` maps it in `slat`."""
 
-    def __init__(self, memory, end):
+    slat: PageTable
+
+    def __init__(self, memory: HostMemory, end: int) -> None:
         self.memory, self.end = memory, end
-        self.slat: Any = None          # the guest's page table, from `attach` on
-        self._starts, self._runs = [], []     # sorted; a run is (gpa, spa, bytes), none overlap
+        self._starts: list[int] = []                   # sorted
+        self._runs: list[tuple[int, int, int]] = []    # (gpa, spa, bytes); none overlap
+        self.touched: set[int] = set()        # numbers of pages, if the host backs them at their first touch (`DemandRam`)
         self._insert(0, self._allocate(end // PAGE))
 
-    def attach(self, slat):
+    def attach(self, slat: PageTable) -> None:
         """Map all of it in the guest's SLAT table, from now on also what changes."""
         self.slat = slat
         for gpa, spa, length in self._runs:
             slat.map(gpa, spa, length, READ | WRITE | EXECUTE)
 
     @property
-    def bytes(self):
+    def bytes(self) -> int:
         """How much of it is there."""
         return sum(length for _, _, length in self._runs)
 
-    def spa(self, gpa):
+    def spa(self, gpa: int) -> int | None:
         """Return where the host keeps the byte at `gpa`, or None if no RAM is there."""
         at = bisect_right(self._starts, gpa) - 1
         if at < 0:
@@ -39,7 +44,7 @@ class GuestRam:
         start, spa, length = self._runs[at]
         return spa + gpa - start if gpa < start + length else None
 
-    def runs(self, gpa=0, length=None):
+    def runs(self, gpa: int = 0, length: int | None = None) -> list[tuple[int, int, int]]:
         """Return [(gpa, spa, bytes), ...] of the RAM in [gpa, gpa+length), in order; holes are left out."""
         stop = self.end if length is None else gpa + length
         found = []
@@ -51,7 +56,7 @@ class GuestRam:
                 found.append((low, spa + low - start, high - low))
         return found
 
-    def add(self, gpa, length):
+    def add(self, gpa: int, length: int) -> None:
         """Let the guest have zeroed RAM at [gpa, gpa+length), up to `end`; multiples of 4,096.
 
         ValueError where RAM is already; `OutOfMemory` leaves the guest with what it had.
@@ -63,7 +68,7 @@ class GuestRam:
         for start, spa, size in self.runs(gpa, length):
             self.slat.map(start, spa, size, READ | WRITE | EXECUTE)
 
-    def remove(self, gpa, length):
+    def remove(self, gpa: int, length: int) -> None:
         """Take [gpa, gpa+length) away: nothing is mapped there any more, and the host has its pages back, scrubbed.
 
         ValueError unless all of it is there.
@@ -75,23 +80,35 @@ class GuestRam:
         self.slat.unmap(gpa, length)
         kept = self.runs(0, gpa) + self.runs(gpa + length, self.end - gpa - length)
         self._runs, self._starts = kept, [start for start, _, _ in kept]
+        self.touched.difference_update(range(gpa // PAGE, (gpa + length) // PAGE))
         for _, spa, size in gone:
             self.memory.free(spa, size // PAGE)
 
-    def free(self):
+    def free(self) -> None:
         """Give everything back, scrubbed; the guest is gone."""
         for _, spa, size in self._runs:
             self.memory.free(spa, size // PAGE)
         self._starts, self._runs = [], []
 
-    def _insert(self, gpa, pieces):
+    def save(self) -> State:
+        """Return where it lies, as [GPA, SPA, bytes], and what was touched; what is in it is in the host's memory."""
+        return RAM.state(runs=self._runs, touched=sorted(self.touched))
+
+    def restore(self, state: State) -> None:
+        """Take back what `save` gave; the SLAT table is restored by itself."""
+        saved = RAM.take(state)
+        self._runs = [(gpa, spa, length) for gpa, spa, length in saved["runs"]]
+        self.touched = set(saved["touched"])
+        self._starts = [gpa for gpa, _, _ in self._runs]
+
+    def _insert(self, gpa: int, pieces: list[tuple[int, int]]) -> None:
         at = bisect_right(self._starts, gpa)
         for spa, pages in pieces:
             self._starts.insert(at, gpa)
             self._runs.insert(at, (gpa, spa, pages * PAGE))
             gpa, at = gpa + pages * PAGE, at + 1
 
-    def _allocate(self, pages):
+    def _allocate(self, pages: int) -> list[tuple[int, int]]:
         """Return [(spa, pages), ...] of the host's memory: one run where there is one, else ever smaller ones."""
         found, piece = [], pages
         while pages:
@@ -107,6 +124,6 @@ class GuestRam:
                 piece = -(-piece // 2)
         return found
 
-    def _check(self, gpa, length):
+    def _check(self, gpa: int, length: int) -> None:
         if gpa % PAGE or length % PAGE or gpa < 0 or length <= 0 or gpa + length > self.end:
             raise ValueError(f"RAM at {gpa:#x}, {length:#x} bytes: multiples of {PAGE} below {self.end:#x}")

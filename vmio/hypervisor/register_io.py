@@ -4,23 +4,37 @@ The two are written out, not shared: this is the path of every access to a regis
 function between them would cost each a call.
 """
 
-from vmio.hypervisor.exits import OTHER, Exit, ExitReason
+from collections.abc import Callable
+from typing import Protocol
+
+from vmio.hypervisor.contracts import GuestCpu
+from vmio.hypervisor.exits import OTHER, Exit, ExitReason, Intercept
 from vmio.hypervisor.handle import handle_exit
 from vmio.machine.bus import BadAccess, all_ones
 
 
-def check_port(port):
-    """The port, if it is one; ValueError otherwise."""
+class VCpuRows(GuestCpu, Protocol):
+    """A vCPU that has its rows of IN and OUT at hand."""
+
+    _ins: dict[int, Intercept]
+    _outs: dict[int, Intercept]
+
+    def pass_time(self, now: int) -> None:
+        """Move to `now`."""
+
+
+def check_port(port: int) -> int:
+    """Return the port, if it is one; ValueError otherwise."""
     if not 0 <= port <= 0xFFFF:
         raise ValueError(f"port {port:#x}: I/O ports are 0 to 0xffff")
     return port
 
 
-def register_read(size):
-    """The vCPU's IN for 1, 2 or 4 bytes, a method."""
+def register_read(size: int) -> Callable[[VCpuRows, int], int]:
+    """Return the vCPU's IN for 1, 2 or 4 bytes, a method."""
     kind = size << 16
 
-    def read(self, port):
+    def read(self: VCpuRows, port: int) -> int:
         try:
             row = self._ins[port + kind]
         except KeyError:
@@ -33,7 +47,7 @@ def register_read(size):
         if now < self.clock.due:
             self.clock.now = now
         else:
-            self._pass_time(now)
+            self.pass_time(now)
         try:
             value = row.read(row.offset, size)
         except BadAccess:
@@ -46,11 +60,11 @@ def register_read(size):
     return read
 
 
-def register_write(size):
-    """The vCPU's OUT for 1, 2 or 4 bytes, a method."""
+def register_write(size: int) -> Callable[[VCpuRows, int, int], None]:
+    """Return the vCPU's OUT for 1, 2 or 4 bytes, a method."""
     bits, kind = 8 * size, size << 16
 
-    def write(self, port, value):
+    def write(self: VCpuRows, port: int, value: int) -> None:
         if value >> bits:
             raise ValueError(f"OUT to port {port:#x}: value {value}; 0 to {all_ones(size)} fits in {size} byte(s)")
         try:
@@ -66,7 +80,7 @@ def register_write(size):
         if now < self.clock.due:
             self.clock.now = now
         else:
-            self._pass_time(now)
+            self.pass_time(now)
         try:
             row.write(row.offset, size, value)
         except BadAccess:

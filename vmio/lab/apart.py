@@ -16,14 +16,17 @@ import json
 import os
 import selectors
 import signal
+import sys
 import time
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from vmio.lab import inside
 
-CAN_FORK = hasattr(os, "fork") and hasattr(os, "setsid")
+CAN_FORK = hasattr(os, "fork") and hasattr(os, "setsid") and sys.platform != "emscripten"     # Pyodide has their names alone
 FORGED = "it wrote where only the check writes"
 _LOOK_S = 0.1           # between two looks at how long it has waited
 _LONGEST = 1 << 20      # bytes of an answer
@@ -53,7 +56,7 @@ class Ending:
     printed: str
 
 
-def run(work, limits):
+def run(work: Callable[..., Any], limits: Any) -> Ending:
     """The `Ending` of `work()`, which returns something that JSON can say, or calls `inside.leave` with it."""
     if not CAN_FORK:
         return Ending(work(), "", "")
@@ -87,7 +90,7 @@ def run(work, limits):
     return Ending(None, FORGED, printed)
 
 
-def _listen(child, answer, output, limits, started):
+def _listen(child: int, answer: int, output: int, limits: Any, started: float) -> tuple[bytes, str, str]:
     """(the child's line or b"", what it printed, why it had to be stopped or "")."""
     parts, line, most = [], b"", 4 * limits.characters + 4     # a character has 4 bytes at most
     with selectors.DefaultSelector() as ready:
@@ -114,7 +117,7 @@ def _listen(child, answer, output, limits, started):
     return line, b"".join(parts).decode("utf-8", "replace"), late
 
 
-def _late(child, wall, limits):
+def _late(child: int, wall: float, limits: Any) -> str:
     """Why the child must be stopped after `wall` seconds, or ""."""
     with suppress(OSError, ValueError):
         with open(f"/proc/{child}/schedstat") as file:      # ns on a core and ns ready for one, which is the machine's delay
@@ -125,7 +128,7 @@ def _late(child, wall, limits):
     return f"no end after {limits.wall_s:g} s; is there something that never stops?" if wall > limits.wall_s else ""
 
 
-def _end(child):
+def _end(child: int) -> int | None:
     """Kill the child and all that it may have started; its status as waitpid(2) has it, None if somebody else took it."""
     for kill in (os.killpg, os.kill):       # the group is there from the child's setsid on
         with suppress(ProcessLookupError, PermissionError):
@@ -135,7 +138,7 @@ def _end(child):
     return None
 
 
-def _died(status, limits):
+def _died(status: int | None, limits: Any) -> str:
     """Why there is no answer of a child that ended by itself."""
     if status is None or not os.WIFSIGNALED(status):
         return "it ended Python itself, and nothing came back; is there an os._exit?"

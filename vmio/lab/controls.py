@@ -6,10 +6,11 @@ from a mouse, a key or code.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import ipywidgets
 
-_WIDE = {"description_width": "7.5em"}  # how wide a control is: static/panel.css
+_WIDE = {"description_width": "initial"}  # how wide a control is: static/panel.css
 
 
 @dataclass(frozen=True)
@@ -21,18 +22,21 @@ class Control:
     label: str
     values: tuple = field(repr=False)
     value: object = None
+    help: str = ""       # what it is, in a sentence: shown where the pointer rests
+    unit: str = ""       # of its value, where a label doesn't say it
+    was: str = ""        # its name before
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.check(self.value)
 
-    def check(self, value):
+    def check(self, value: Any) -> Any:
         """Return the allowed value equal to `value`; raises ValueError naming parameter, value and range."""
         for allowed in self.values:
             if allowed == value and isinstance(allowed, bool) == isinstance(value, bool):
                 return allowed
         raise ValueError(f"{self.name} is {value!r}; allowed: {self.allowed()}.")
 
-    def allowed(self):
+    def allowed(self) -> str:
         """The range in words."""
         values = self.values
         if self.kind == "slider" and len(values) > 1:
@@ -41,9 +45,9 @@ class Control:
             return f"powers of two from {values[0]:,} to {values[-1]:,}"
         return ", ".join(repr(value) for value in values)
 
-    def widget(self):
+    def widget(self) -> Any:
         """A fresh widget for it; every kind can be reached and moved with the keyboard alone."""
-        common = {"description": self.label, "tooltip": self.label, "style": _WIDE}
+        common = {"description": self.label, "tooltip": self.help or self.label, "style": _WIDE}
         if self.kind == "slider":
             kind = ipywidgets.FloatSlider if isinstance(self.values[0], float) else ipywidgets.IntSlider
             step = self.values[1] - self.values[0] if len(self.values) > 1 else 1
@@ -60,7 +64,7 @@ class Control:
         return ipywidgets.ToggleButtons(options=options, value=self.value, **common)
 
 
-def slider(name, low, high, step, value, label=None):
+def slider(name: str, low: Any, high: Any, step: Any, value: Any, label: str | None = None) -> Control:
     """A number from `low` to `high` (inclusive) in steps of `step`; whole numbers unless one of them is a float."""
     if step <= 0 or high < low:
         raise ValueError(f"{name}: from {low} to {high} in steps of {step} is no range")
@@ -71,7 +75,7 @@ def slider(name, low, high, step, value, label=None):
     return Control("slider", name, label or name, tuple(range(low, low + count * step, step)), value)
 
 
-def log2_slider(name, low, high, value, label=None):
+def log2_slider(name: str, low: int, high: int, value: Any, label: str | None = None) -> Control:
     """A power of two from `low` to `high`, both powers of two."""
     if low < 1 or high < low or low & (low - 1) or high & (high - 1):
         raise ValueError(f"{name}: {low} and {high} must be powers of two in order")
@@ -79,12 +83,12 @@ def log2_slider(name, low, high, value, label=None):
     return Control("log2", name, label or name, values, value)
 
 
-def choice(name, values, value=None, label=None):
+def choice(name: str, values: Any, value: Any = None, label: str | None = None) -> Control:
     """One of `values` (the first unless `value` says otherwise): buttons up to four, a list above."""
     values = tuple(values)
     return Control("choice", name, label or name, values, values[0] if value is None else value)
 
 
-def toggle(name, value=False, label=None):
+def toggle(name: str, value: Any = False, label: str | None = None) -> Control:
     """Yes or no."""
     return Control("toggle", name, label or name, (False, True), bool(value))

@@ -11,18 +11,20 @@ import os
 import signal
 import stat
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from math import ceil
+from typing import Any, NoReturn
 
 MIB = 1 << 20
 FILE_MIB = 64           # no answer writes large files
 RESERVE_MIB = 64        # to say that there was no memory left
 _REFUSED = ("os.exec", "os.fork", "os.forkpty", "os.kill", "os.killpg", "os.posix_spawn", "os.spawn", "os.system",
             "pty.spawn", "signal.pthread_kill", "subprocess.Popen")
-_tell = None            # (process, descriptor) once this process is such a one
+_tell: tuple[int, int] | None = None        # (process, descriptor) once this process is such a one
 
 
-def run(work, limits, tell, say):
+def run(work: Callable[..., Any], limits: Any, tell: Any, say: Any) -> None:
     """Say on descriptor `tell` what `work()` returns, with `say` as its standard output, and end this process."""
     global _tell
     os.setsid()
@@ -41,7 +43,7 @@ def run(work, limits, tell, say):
     leave(data)
 
 
-def leave(data):
+def leave(data: Any) -> None:
     """Say `data` and end this process at once, past every `except` and `finally`; does nothing in a process that isn't such a one."""
     if _tell is None:
         return
@@ -56,7 +58,7 @@ def leave(data):
     os._exit(0)
 
 
-def _signals(limits):
+def _signals(limits: Any) -> None:
     """No handler of the notebook's; an alarm ends this process even if whoever waits for it has gone."""
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM, signal.SIGXCPU):
@@ -67,7 +69,7 @@ def _signals(limits):
         faulthandler.disable()          # it would write into the terminal behind the notebook
 
 
-def _streams(say):
+def _streams(say: Any) -> None:
     """Standard output and error go to `say`, whoever writes them; there is nothing to read."""
     nothing = os.open(os.devnull, os.O_RDONLY)
     for here, there in ((nothing, 0), (say, 1), (say, 2)):
@@ -75,12 +77,12 @@ def _streams(say):
             os.dup2(here, there)
     if say > 2:
         os.close(say)
-    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)
-    sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = open(
-        1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)
+    sys.stdout = sys.stderr = open(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
+    vars(sys).update(__stdin__=sys.stdin, __stdout__=sys.stdout, __stderr__=sys.stderr)    # for who goes past those
 
 
-def _let_go(tell):
+def _let_go(tell: Any) -> None:
     """Close what others listen to (the notebook's sockets, pipes and terminal) except `tell`; open files stay, an image may be one."""
     for number in map(int, os.listdir("/dev/fd")):
         with suppress(OSError):             # the listing's own is closed already
@@ -89,7 +91,7 @@ def _let_go(tell):
                 os.close(number)
 
 
-def _take_limits(limits):
+def _take_limits(limits: Any) -> None:
     """Computing, memory, files.  Soft limits raise where they can; a hard one of computing ends what ignores its signal."""
     import resource
     with suppress(ValueError, OSError):
@@ -105,7 +107,7 @@ def _take_limits(limits):
             file.write("1000")              # if the machine has too little, this is what goes
 
 
-def _more_memory():
+def _more_memory() -> None:
     """Open the reserve, so that there is room to say what happened."""
     with suppress(ImportError, ValueError, OSError):
         import resource
@@ -113,12 +115,12 @@ def _more_memory():
         resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
 
 
-def _no_way_out():
+def _no_way_out() -> None:
     """`input` has nobody to ask, a notebook's `exit` means what it means elsewhere, and what it would display is printed."""
-    def nobody(prompt="", *more):
+    def nobody(prompt: Any = "", *more: Any) -> NoReturn:
         raise EOFError("nobody types while an answer is checked")
 
-    def out():
+    def out() -> None:
         raise SystemExit
     builtins.input = nobody
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
@@ -127,6 +129,6 @@ def _no_way_out():
         shell.display_pub.publish = lambda data, *more, **options: print(data.get("text/plain", ""))
 
 
-def _refuse(event, arguments):
+def _refuse(event: Any, arguments: Any) -> None:
     if event in _REFUSED:
         raise RuntimeError(f"an answer starts and ends no processes ({event})")

@@ -7,17 +7,19 @@ All its text is in the page (and in `text`), so it can be read aloud and tested.
 """
 
 from pathlib import Path
+from typing import Any
 
 import anywidget
 import traitlets
 
+from vmio.lab.rows import Row
 from vmio.table import number
 
 NODES = ("guest", "hypervisor", "host", "device")
 KINDS = ("exit", "data", "interrupt", "ring", "direct")  # each with its own colour and line in machine_view.js
 
 
-def edge(source, target, label, count, kind="exit"):
+def edge(source: str, target: str, label: str, count: int, kind: str = "exit") -> dict[str, Any]:
     """One arrow as plain data; a label between neighbours is broken into lines of 9 characters.
 
     `source` and `target` out of NODES, `kind` out of KINDS, `count` an int.
@@ -43,14 +45,14 @@ class MachineView(anywidget.AnyWidget):
     text = traitlets.Unicode("").tag(sync=True)
 
     @traitlets.validate("edges")
-    def _one_arrow_each_way(self, proposal):
+    def _one_arrow_each_way(self, proposal: Any) -> list[dict[str, str]]:
         pairs = [(one["source"], one["target"]) for one in proposal["value"]]
         if len(set(pairs)) != len(pairs):
             raise ValueError("edges: two of them join the same boxes in the same direction; add their counts up")
         return proposal["value"]
 
     @traitlets.observe("title", "edges", "canaries")
-    def _describe(self, change):
+    def _describe(self, change: Any) -> None:
         busy = [f"{one['source']} to {one['target']}: {number(one['count'])} {one['label']}"
                 for one in self.edges if one["count"]]
         self.text = f"{self.title or 'The machine'}. {'; '.join(busy) or 'Nothing moves'}."
@@ -58,5 +60,10 @@ class MachineView(anywidget.AnyWidget):
             harmed = [name for name, whole in self.canaries.items() if not whole]
             self.text += f" Canaries: {', '.join(harmed) + ' harmed' if harmed else f'all {len(self.canaries)} intact'}."
 
-    def __repr__(self):
+    def rows(self) -> list[Row]:
+        """Return a row for each arrow, with its count, and one for each canary: 1 if it is intact, else 0."""
+        arrows = [Row("drawing", one["kind"], f"{one['source']} to {one['target']}", value=one["count"], unit=one["label"]) for one in self.edges]
+        return arrows + [Row("drawing", "canary", name, value=int(whole), unit="intact") for name, whole in self.canaries.items()]
+
+    def __repr__(self) -> str:
         return f"MachineView({self.title!r}, {len(self.edges)} edges)"

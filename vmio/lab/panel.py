@@ -1,37 +1,47 @@
-"""A panel: controls, one call of a model behind them, its numbers and pictures below.
+"""A panel: controls, one call of a model behind them, its numbers and charts below.
 
-    model(**params) -> result          any function; at most 20 ms if a slider drives it
-    view(result) -> text, [figures]    or text, [figures], {trait: value} for `live`
+    model(**params) -> result         any function; at most 20 ms if a slider drives it; a generator's results are shown one
+                                      after the other, the first at once, the others while nobody asks for anything else
+    view(result) -> text, [charts]    or text, [charts], {trait: value} for `live`
 
-The readout is one HTML widget whose value is set as a whole, so a move is one
-message and nothing flickers.  There is no Output widget (nbval cannot see into
-one) and no queue: ipywidgets 8 keeps one message in flight and one pending.
-The readout never shrinks, so the page below it does not jump.
+Words and charts go to the page as data, in one message (`card.py`), and are
+drawn there.  There is no Output widget (nbval cannot see into one) and no
+queue: ipywidgets 8 keeps one message in flight and one pending.
 """
 
+import asyncio
 import os
 import re
-from html import escape
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping
+from inspect import isgenerator
 from pathlib import Path
+from typing import Any
 
 import anywidget
 import ipywidgets
 
-from vmio.lab.figures import KeptFigure
-from vmio.lab.style import svg
+from vmio.lab import panel_text, rows
+from vmio.lab.card import Card
+from vmio.lab.charts import Chart
+from vmio.lab.controls import Control
+from vmio.lab.idle import sentences
+from vmio.machine import files
+from vmio.machine.contracts import FileName
 
-_OPEN = {}  # name -> the panel of that name: running its cell again closes it
+_OPEN: dict[str, "Panel"] = {}  # name -> the panel of that name: running its cell again closes it
 _STATIC = Path(__file__).parent / "static"
+REST = 0.02  # seconds between two results of a generator: what the page asks for goes first
 
 
 class Dress(anywidget.AnyWidget):
-    """A panel's style sheet, and names for its controls that a screen reader can say; it shows nothing itself."""
+    """A panel's style sheet, names for its controls that a screen reader can say, and where the page rests; it shows nothing itself."""
 
-    _esm = _STATIC / "panel.js"
+    _esm = "\n".join((_STATIC / name).read_text(encoding="utf-8") for name in ("rest.js", "panel.js"))
     _css = _STATIC / "panel.css"
 
 
-def sentence(error):
+def sentence(error: Exception) -> str:
     """An exception in one line: a ValueError speaks for itself, others say their type."""
     lines = str(error).strip().splitlines()
     text = lines[0] if lines else "no reason given"
@@ -43,108 +53,175 @@ class Panel(ipywidgets.VBox):
 
     `controls` are made by `slider`, `log2_slider`, `choice`, `toggle`; `name`
     tells panels apart (the model's name otherwise); `live` is a widget, such as
-    a `MachineView`, that stands between controls and readout.
+    a `MachineView`, that stands beside the readout; `idle(**params)` returns the
+    names of the controls that change nothing there, with the reasons (`idle.py`).
     """
 
-    def __init__(self, model, controls, view, name=None, live=None):
-        self._run, self._show, self._live = model, view, live
-        self._controls = {control.name: control for control in controls}
-        self._widgets = {control.name: control.widget() for control in controls}
-        self._readout = ipywidgets.HTML(layout={"width": "100%"})
-        self._good, self._lines, self._columns = "", 1, 1
-        self.text = ""
-        self.result = None
-        self.figures = []
-        row = ipywidgets.HBox(list(self._widgets.values()))
+    def __init__(self, model: Callable[..., Any], controls: list[Control], view: Callable[..., Any], name: str | None = None,
+                 live: Any = None, idle: Callable[..., Mapping[str, str]] | None = None) -> None:
+        self._run, self._show, self.live, self._idle = model, view, live, idle
+        self.controls = {control.name: control for control in controls}
+        self.widgets = {control.name: control.widget() for control in controls}
+        self.name = str(name or getattr(model, "__name__", "panel"))
+        self.card = Card("vmio-" + re.sub(r"\W+", "-", self.name), self.csv)
+        self._text, self._failed = "", False
+        self._charts: list[Chart | None] = []
+        self._rest: Iterator[Any] = iter(())
+        row, body = ipywidgets.HBox(list(self.widgets.values())), ipywidgets.Box([*([live] if live is not None else []), self.card])
         row.add_class("vmio-controls")
-        super().__init__([row, *([live] if live is not None else []), self._readout, Dress()])
+        body.add_class("vmio-body")
+        super().__init__([row, body, Dress()])
         self.add_class("vmio-panel")
-        self.name = name or getattr(model, "__name__", "panel")
-        self._id = "vmio-" + re.sub(r"\W+", "-", self.name)
         previous = _OPEN.pop(self.name, None)
         if previous is not None:
             previous.close()
         _OPEN[self.name] = self
-        for widget in self._widgets.values():
+        for widget in self.widgets.values():
             widget.observe(self._moved, "value")
         self.update()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Panel({', '.join(f'{name}={value!r}' for name, value in self.params.items())})"
 
-    @property
-    def params(self):
-        """The present value of every control."""
-        return {name: widget.value for name, widget in self._widgets.items()}
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        """Return what a cell holds: the panel; where there is none (no kernel, a web page) all it shows in text; in a build a picture."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        if not bundle:
+            return bundle
+        bundle["text/plain"] = f"To see the panel, run the cells from the top down to this one.\n\n{panel_text.describe(self)}"
+        if os.environ.get(panel_text.PICTURES) == "1" and (png := panel_text.picture(self)):
+            bundle["image/png"] = b64encode(png).decode()
+        return bundle
 
-    def set(self, **values):
+    @property
+    def params(self) -> dict[str, Any]:
+        """The present value of every control."""
+        return {name: widget.value for name, widget in self.widgets.items()}
+
+    def set(self, **values: Any) -> None:
         """Move controls in code, all at once; a wrong name or value is shown in the panel and raised."""
         try:
             for name, value in values.items():
-                if name not in self._controls:
-                    raise ValueError(f"{name} is no control of this panel; it has {', '.join(self._controls)}.")
-                values[name] = self._controls[name].check(value)
+                if name not in self.controls:
+                    news = [control.name for control in self.controls.values() if control.was == name]
+                    raise ValueError(f"{name} is called {news[0]} now." if news else
+                                     f"{name} is no control of this panel; it has {', '.join(self.controls)}.")
+                values[name] = self.controls[name].check(value)
         except ValueError as error:
             self._complain(error)
             raise
-        for widget in self._widgets.values():
+        for widget in self.widgets.values():
             widget.unobserve(self._moved, "value")
         try:
             for name, value in values.items():
-                self._widgets[name].value = value
+                self.widgets[name].value = value
         finally:
-            for widget in self._widgets.values():
+            for widget in self.widgets.values():
                 widget.observe(self._moved, "value")
         self.update()
 
-    def update(self, **params):
+    def update(self, **params: Any) -> None:
         """Run the model with the controls' values (`params` go before them) and show what came out.
 
-        An error is shown as one sentence over the last good picture; with
+        An error is shown as one sentence over what was last shown; with
         VMIO_STRICT=1 in the environment (tests) it is raised as well.
         """
         try:
             for name, value in params.items():
-                if name in self._controls:
-                    self._controls[name].check(value)
-            self.result = self._run(**{**self.params, **params})
-            text, figures, *traits = self._show(self.result)
-            good = self._picture(text, figures)
-            if traits:
-                with self._live.hold_sync():
-                    for trait, value in traits[0].items():
-                        setattr(self._live, trait, value)
+                if name in self.controls:
+                    self.controls[name].check(value)
+            result = self._run(**{**self.params, **params})
+            self._rest = result if isgenerator(result) else iter((result,))
+            self._next()
+            if isgenerator(result):
+                self._go_on(self._rest)
         except Exception as error:
             self._complain(error)
             if os.environ.get("VMIO_STRICT") == "1":
                 raise
-        else:
-            self.text, self._good, self.figures = text, good, figures
-            self._readout.value = good
 
-    def close(self):
+    def finish(self) -> None:
+        """Show the last of the results that are still to come."""
+        try:
+            while self._next():
+                pass
+        except Exception as error:
+            self._complain(error)
+            if os.environ.get("VMIO_STRICT") == "1":
+                raise
+
+    @property
+    def so_far(self) -> tuple[str, Any]:
+        """The readout and the charts as the page has them; a sweep may still grow."""
+        return self._text, self._charts
+
+    @property
+    def text(self) -> str:
+        """What the readout says when all is counted."""
+        self.finish()
+        return self._text
+
+    @property
+    def charts(self) -> Any:
+        """The charts as plain data, when all is counted; None where one has nothing to show."""
+        self.finish()
+        return self._charts
+
+    def csv(self) -> str:
+        """Return all that the panel shows as CSV text (`vmio.lab.rows`), when all is counted.
+
+        Raises ValueError, with the panel's own sentence, where its last setting has come to no end.
+        """
+        self.finish()
+        if self._failed:
+            raise ValueError(f"panel {self.name} shows no run: {self._text}")
+        return rows.to_csv(rows.of_panel(self.controls.values(), self.params, self.live, self._charts, self._text))
+
+    def save_csv(self, path: FileName) -> None:
+        """Write `csv()` into a new file, whole or not at all; ValueError if something has that name, OSError if it can't be written."""
+        files.write_new_text(path, self.csv())
+
+    def _next(self) -> Any:
+        """Show the next result; False if there is none."""
+        for result in self._rest:
+            text, charts, *traits = self._show(result)
+            if traits:
+                with self.live.hold_sync():
+                    for trait, value in traits[0].items():
+                        setattr(self.live, trait, value)
+            labels = {name: control.label for name, control in self.controls.items()}
+            notes = sentences(labels, self._idle(**self.params)) if self._idle is not None else []
+            self._text, self._charts, self._failed = "\n\n".join([text, *["\n".join(notes)] * bool(notes)]), charts, False
+            self.card.show(text, charts, notes)
+            return True
+        return False
+
+    def _go_on(self, rest: Any) -> None:
+        """In a kernel, show what is still to come of `rest` while it is idle, unless somebody has moved a control since."""
+        def later() -> None:
+            try:
+                if self._rest is rest and self._next():
+                    loop.call_later(REST, later)
+            except Exception as error:  # noqa: BLE001 - nobody is there to catch it: the panel says what went wrong
+                self._complain(error)
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return      # no kernel: `finish` does it
+        loop.call_later(REST, later)
+
+    def close(self) -> None:
         """Take the panel and its controls out of the page."""
-        if _OPEN.get(getattr(self, "name", None)) is self:
+        if _OPEN.get(getattr(self, "name", "")) is self:
             del _OPEN[self.name]
-        for child in (*self._widgets.values(), *self.children):
+        self._rest = iter(())
+        for child in (*self.widgets.values(), *self.children[1].children, *self.children):
             child.close()
         super().close()
 
-    def _moved(self, change):
+    def _moved(self, change: Any) -> None:
         self.update()
 
-    def _picture(self, text, figures):
-        lines = text.splitlines() or [""]
-        self._lines = max(self._lines, len(lines))
-        self._columns = max(self._columns, *map(len, lines))
-        size = f"min-height:{self._lines * 1.35:.2f}em;min-width:{self._columns}ch"
-        pictures = "".join(figure.svg() if isinstance(figure, KeptFigure) else svg(figure) for figure in figures)
-        # The readout is what the pictures say in words; each points at it.
-        pictures = pictures.replace('<svg role="img"', f'<svg role="img" aria-describedby="{self._id}"')
-        return (f'<div class="vmio-card"><pre class="vmio-readout" id="{self._id}" style="{size}">{escape(text)}</pre>'
-                + (f'<div class="vmio-figures">{pictures}</div>' if pictures else "") + "</div>")
-
-    def _complain(self, error):
-        self.text = sentence(error)
-        self._readout.value = (f'<div class="vmio-failed"><div class="vmio-error" role="alert">{escape(self.text)}</div>'
-                               f'<div class="vmio-last">{self._good}</div></div>')
+    def _complain(self, error: Exception) -> None:
+        self._text, self._rest, self._failed = sentence(error), iter(()), True
+        self.card.complain(self._text)

@@ -11,9 +11,10 @@ import logging
 import os
 import sys
 import warnings
+from types import ModuleType
 
 
-def _load():
+def _load() -> ModuleType:
     """Import matplotlib and its SVG writer without a remark; returns the module.  A file that can't be read counts as empty."""
     log = logging.getLogger("matplotlib")
     level, named = log.level, os.environ.get("MATPLOTLIBRC")
@@ -35,4 +36,8 @@ def _load():
     return matplotlib
 
 
-matplotlib = _load()
+try:
+    matplotlib = _load()
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError(f"a figure on paper is drawn by matplotlib, and {missing.name} is not installed; "
+                              "in a browser it is fetched, where the site has it, by a cell that says: import matplotlib") from None

@@ -1,50 +1,41 @@
 """Predict first, then count: a guess is stored by its slug and held against the number.
 
 A guess that was never made is a valid, quiet state: a notebook run from top to
-bottom without its reader prints the same text every time.
+bottom without its reader prints the same text every time.  In a student's own
+copy a guess outlives the kernel (`vmio.lab.guesses`), and the question may have
+numbers of the student's own (`vmio.lab.asked`).
 """
 
 from html import escape
+from typing import Any
 
 import ipywidgets
 
+from vmio.lab.guesses import Guesses, parse
+from vmio.lab.asked import asked
+from vmio.lab.difference import shown
 from vmio.table import number
 
-_GUESSES = {}  # slug -> number
+_GUESSES = Guesses()
 _STYLE = ("<style>.vmio-prediction{--jp-widgets-font-size:17px} .vmio-prediction .widget-html{margin-right:12px;flex:none}"
           ".vmio-prediction .vmio-error,.vmio-prediction .vmio-stored{font-weight:bold}</style>")
-_OPEN = {}  # slug -> the Prediction of that slug in the page
+WINDOWS = 2     # in so many browser windows a question may stand: Run All in one must not empty the other
+_OPEN: dict[str, list["Prediction"]] = {}   # slug -> the Predictions of that slug in the pages, the newest last
 
 
-def guess(slug, value):
-    """Store a guess in code, as typing it into the box does; None takes it back."""
+def guess(slug: str, value: Any) -> None:
+    """Store a guess in code, as typing it into the box does; None takes it back.  Raises ValueError for what is no number or no name."""
+    if not isinstance(slug, str):
+        raise ValueError(f"slug is {shown(slug)}; it must be the name of a question, such as 'first-guess'.")
     if value is None:
         _GUESSES.pop(slug, None)
     else:
         _GUESSES[slug] = parse(value)
-    if slug in _OPEN:
-        _OPEN[slug]._show()
+    for one in _OPEN.get(slug, ()):
+        one._show()
 
 
-def parse(text):
-    """A typed number: 400, 1,000, 0x200, 2.5, 1e6, 3k.  Raises ValueError with one sentence."""
-    if isinstance(text, (int, float)) and not isinstance(text, bool):
-        return text
-    plain = str(text).strip().lower().replace(",", "").replace("_", "").replace(" ", "")
-    factor = 1
-    if plain.endswith("k") or plain.endswith("m"):
-        factor, plain = (1_000 if plain[-1] == "k" else 1_000_000), plain[:-1]
-    for convert in (lambda: int(plain, 0), lambda: int(plain), lambda: float(plain)):
-        try:
-            value = convert() * factor
-        except ValueError:
-            continue
-        if value == value and abs(value) != float("inf"):
-            return int(value) if value == int(value) else value
-    raise ValueError(f"{str(text)[:30]!r} is no number; write one such as 400, 1,000 or 2.5.")
-
-
-def compare(slug, actual, unit=""):
+def compare(slug: str, actual: Any, unit: str = "") -> str:
     """Guess beside count in one line of text, or the count alone when nothing was guessed."""
     counted = f"{number(actual)} {unit}".strip()
     if slug not in _GUESSES:
@@ -63,8 +54,9 @@ def compare(slug, actual, unit=""):
 class Prediction(ipywidgets.VBox):
     """The question with its box: end a cell with it, then print `compare` below."""
 
-    def __init__(self, slug, question, unit=""):
-        self.slug, self.question, self.unit = slug, question, unit
+    def __init__(self, slug: str, question: str, unit: str = "") -> None:
+        self.slug, self.unit, self.own = slug, unit, asked(slug)
+        self.question = question = f"With your own numbers: {self.own.question}" if self.own else question
         self._box = ipywidgets.Text(placeholder="your guess", description="Your guess", tooltip=question,
                                     style={"description_width": "6em"}, layout={"width": "18em"})
         self._note = ipywidgets.HTML()
@@ -72,42 +64,48 @@ class Prediction(ipywidgets.VBox):
             ipywidgets.HTML(f'{_STYLE}<div class="vmio-question">{escape(question)}</div>'),
             ipywidgets.HBox([self._box, ipywidgets.HTML(escape(unit)), self._note], layout={"flex_flow": "row wrap"})])
         self.add_class("vmio-prediction")
-        previous = _OPEN.pop(slug, None)
-        if previous is not None:
-            previous.close()
-        _OPEN[slug] = self
+        there = _OPEN.setdefault(slug, [])
+        there.append(self)
+        for older in there[:-WINDOWS]:
+            older.close()
+        del there[:-WINDOWS]
         self._show()
         self._box.observe(self._typed, "value")
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Prediction({self.slug!r})"
 
     @property
-    def guess(self):
+    def guess(self) -> Any:
         """The number that is stored, or None."""
         return _GUESSES.get(self.slug)
 
-    def compare(self, actual):
-        """Print guess and count, one line."""
-        print(compare(self.slug, actual, self.unit))
+    def compare(self, actual: Any) -> None:
+        """Print guess and count, one line; where the numbers are the student's own, what they count, and `actual` below it."""
+        if self.own is None:
+            print(compare(self.slug, actual, self.unit))
+        else:
+            print(f"{compare(self.slug, self.own.answer(), self.unit)} (with your own numbers)")
+            print(f"With the lesson's numbers: {number(actual)} {self.unit}".rstrip() + ".")
 
-    def _show(self):
+    def _show(self) -> None:
         if self.guess is not None:
             self._box.value = number(self.guess)
 
-    def _typed(self, change):
+    def _typed(self, change: Any) -> None:
         text = change["new"].strip()
         try:
             if text:
                 _GUESSES[self.slug] = parse(text)
             else:
                 _GUESSES.pop(self.slug, None)
-            self._note.value = '<span class="vmio-stored">stored</span>' if text else ""
+            where = f"; only until the kernel ends ({escape(_GUESSES.unkept)})" if _GUESSES.unkept else ""
+            self._note.value = f'<span class="vmio-stored">stored: {number(self.guess)}{where}</span>' if text else ""
         except ValueError as error:
             _GUESSES.pop(self.slug, None)
             self._note.value = f'<span class="vmio-error" role="alert">{escape(str(error))}</span>'
 
 
-def predict(slug, question, unit=""):
+def predict(slug: str, question: str, unit: str = "") -> Prediction:
     """Ask for a number before it is counted; `slug` names the question for `guess` and `compare`."""
     return Prediction(slug, question, unit)

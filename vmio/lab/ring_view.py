@@ -6,16 +6,21 @@ may set `frame` too.  What a frame shows is also said in words (`text`).
 """
 
 from pathlib import Path
+from typing import Any
 
 import anywidget
 import traitlets
 
+from vmio.lab.rows import Row
 from vmio.table import number
 
+_STATIC = Path(__file__).parent / "static"
 FIELDS = ("actor", "text", "signal", "signals", "asleep", "records", "write", "read", "mask", "pending", "size", "used")
 
+NUMBERS = {"write": "index, bytes", "read": "index, bytes", "used": "bytes", "mask": "0 or 1", "pending": "bytes", "signals": "signals so far"}
 
-def describe(frame, at=0, last=0):
+
+def describe(frame: Any, at: int = 0, last: int = 0) -> str:
     """A frame in words."""
     records = "; ".join(f"{one['transaction_id']} {one['kind']} {number(one['length'])} bytes "
                         f"{'read' if one['received'] else 'published' if one['published'] else 'not published'}"
@@ -30,7 +35,7 @@ def describe(frame, at=0, last=0):
 class RingView(anywidget.AnyWidget):
     """`frames` (dicts with at least FIELDS), `frame` (which one is shown, kept within them) and `title`."""
 
-    _esm = Path(__file__).parent / "static" / "ring_view.js"
+    _esm = "\n".join((_STATIC / name).read_text(encoding="utf-8") for name in ("steps.js", "ring_view.js"))
 
     title = traitlets.Unicode("").tag(sync=True)
     frames = traitlets.List(traitlets.Dict()).tag(sync=True)
@@ -38,12 +43,12 @@ class RingView(anywidget.AnyWidget):
     frame = traitlets.Int(0).tag(sync=True)
 
     @property
-    def text(self):
+    def text(self) -> str:
         """The frame that is shown, in words."""
         return self.spoken[self.frame] if self.spoken else "No ring yet."
 
     @traitlets.validate("frames")
-    def _whole(self, proposal):
+    def _whole(self, proposal: Any) -> list[dict[str, str]]:
         for frame in proposal["value"]:
             missing = [name for name in FIELDS if name not in frame]
             if missing:
@@ -51,14 +56,22 @@ class RingView(anywidget.AnyWidget):
         return proposal["value"]
 
     @traitlets.validate("frame")
-    def _within(self, proposal):
+    def _within(self, proposal: Any) -> int:
         return min(max(0, proposal["value"]), max(0, len(self.frames) - 1))
 
     @traitlets.observe("frames")
-    def _describe(self, change):
+    def _describe(self, change: Any) -> None:
         last = len(self.frames) - 1
         self.spoken = [describe(frame, at, last) for at, frame in enumerate(self.frames)]
         self.frame = min(self.frame, max(0, last))
 
-    def __repr__(self):
+    def rows(self) -> list[Row]:
+        """Return a row for each number of each step, and who did what in it."""
+        found = []
+        for at, frame in enumerate(self.frames):
+            name = f"{frame['actor']} {frame['text']}".strip()
+            found += [Row("ring", series, name, at, "step", frame[series], unit) for series, unit in NUMBERS.items()]
+        return found
+
+    def __repr__(self) -> str:
         return f"RingView({self.title!r}, {len(self.frames)} frames)"

@@ -1,12 +1,5 @@
 """One look for every figure: colours, type, and the way to SVG.
 
-Colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), which
-stay apart for colour-blind readers.  Modes get the dark ones (they draw
-lines), the parts of a request's time the light ones (they fill bars that carry
-their own label in black).  No colour has two meanings, so all that is neither
-mode nor part (guests, rings, runs) is drawn in colours of Paul Tol's "muted"
-scheme (https://personal.sron.nl/~pault/), made for the same readers.
-
 A figure becomes the same text every time: ids come from a fixed salt, there
 is no date, and text stays text (so a browser test can read it).  What a user
 has set in a matplotlibrc, for papers of his own, has no say in it.
@@ -14,25 +7,15 @@ has set in a matplotlibrc, for papers of his own, has no say in it.
 
 import io
 import re
+from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
+from typing import Any
 
+from vmio.lab.palette import INK
 from vmio.lab.plotting import matplotlib
 
 FigureCanvasSVG, Figure = matplotlib.backends.backend_svg.FigureCanvasSVG, matplotlib.figure.Figure
-
-OKABE_ITO = {
-    "black": "#000000", "orange": "#E69F00", "sky": "#56B4E9", "green": "#009E73",
-    "yellow": "#F0E442", "blue": "#0072B2", "vermillion": "#D55E00", "purple": "#CC79A7",
-}
-MODE = {"emulated": OKABE_ITO["vermillion"], "split": OKABE_ITO["blue"], "passthrough": OKABE_ITO["green"]}
-PART = {"guest": OKABE_ITO["sky"], "exit": OKABE_ITO["orange"], "device": OKABE_ITO["purple"], "copy": OKABE_ITO["yellow"],
-        "waiting": "#BBBBBB"}
-LINES = {"emulated": "-", "split": "--", "passthrough": "-."}
-MARKERS = {"emulated": "o", "split": "s", "passthrough": "D"}
-INK = "#222222"
-OTHERS = ["#332288", "#882255", "#CC6677", "#999933", "#44AA99", "#AA4499"]
-OTHER_LINES = ("-", "--", "-.", ":")
 
 TEXT, TITLE = 14, 15  # points; 96 screen pixels are 72 of them, so 14 pt is 18.7 px
 RC = {
@@ -46,7 +29,7 @@ RC = {
 _BACKEND = {"backend", "backend_fallback", "interactive", "toolbar"}  # which window a user's own figures open in
 
 
-def _settings(more=()):
+def _settings(more: Any = ()) -> dict[str, int]:
     """matplotlib's own defaults with `more` over them, checked once: checking at every drawing would cost milliseconds."""
     settings = matplotlib.rcParamsDefault.copy()
     settings.update(more)
@@ -54,11 +37,11 @@ def _settings(more=()):
 
 
 _DRAWING = _settings({name: RC[name] for name in ("svg.hashsalt", "svg.fonttype")})
-_STYLE = _settings(RC)
+STYLE = _settings(RC)
 
 
 @contextmanager
-def look(settings=_DRAWING):
+def look(settings: dict[str, int] = _DRAWING) -> Iterator[None]:
     """Inside, matplotlib has `settings` whatever the user has set; afterwards it has all of the user's again.
 
     `_get` and `_set` neither check again nor choose a backend; matplotlib keeps them stable for such uses.
@@ -74,27 +57,18 @@ def look(settings=_DRAWING):
             params._set(name, value)
 
 
-def color(name, index=0):
-    """The fixed colour of a mode or part, or the `index`-th of the others for any other name."""
-    return MODE.get(name) or PART.get(name) or OTHERS[index % len(OTHERS)]
-
-
-def line(name, index=0):
-    """The line style of a mode, or the `index`-th for any other name."""
-    return LINES.get(name) or OTHER_LINES[index % len(OTHER_LINES)]
-
-
-def new_figure(width=6.4, height=2.8):
+def new_figure(width: float = 6.4, height: float = 2.8) -> Any:
     """A `Figure` (inches) that pyplot does not know, with our style; `axes` is added by `new_axes`."""
-    with look(_STYLE):
+    with look(STYLE):
         figure = Figure(figsize=(width, height))
         FigureCanvasSVG(figure)
     return figure
 
 
-def new_axes(figure, left=0.2, bottom=0.2, right=0.97, top=0.86, title="", pad=6):
+def new_axes(figure: Any, left: float = 0.2, bottom: float = 0.2, right: float = 0.97, top: float = 0.86, title: str = "",
+             pad: int = 6) -> Any:
     """The one axes of `figure`, at fixed margins: a layout engine would draw everything twice."""
-    with look(_STYLE):
+    with look(STYLE):
         axes = figure.add_axes([left, bottom, right - left, top - bottom])
         axes.set_title(title, y=1.0, pad=pad)  # a given height: matplotlib need not look for one
         for side in ("top", "right"):
@@ -103,7 +77,7 @@ def new_axes(figure, left=0.2, bottom=0.2, right=0.97, top=0.86, title="", pad=6
     return axes
 
 
-def svg(figure, label=""):
+def svg(figure: Any, label: str = "") -> str:
     """`figure` as an <svg> element (text), equal for equal drawings; `label` is its text alternative."""
     out = io.StringIO()
     with look():

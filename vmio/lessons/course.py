@@ -1,11 +1,13 @@
 """The course: which lessons there are, in which order, and what each needs.
 
 This is the only place that numbers them: a lesson's number is its place in
-`LESSONS`.  Notebooks' file names, links between lessons, the map at the end of
-the first and README's table are made from here (`python -m vmio.lessons.build`).
+`COURSE`, and an appendix, which stands after all lessons, is A1, A2 and so on.
+Notebooks' file names, links between lessons, the map at the end of the first
+and README's table are made from here (`python -m vmio.lessons.build`).
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 FILL = re.compile(r"\{(?:(title|minutes|next|neighbours|map)|lesson:([^}\n]*))\}")
@@ -22,65 +24,70 @@ class Lesson:
     do: str             # what students do, for who chooses a lesson
     question: str       # what it answers, for who has seen the first
     needs: tuple = ()
+    appendix: bool = False      # for who wants to know more of the last lesson that it needs; nobody goes on to it
 
 
 class Course:
-    """Lessons in order; raises ValueError for a name that is there twice, or a need that doesn't come before."""
+    """Lessons in order, then appendices; raises ValueError for a name that is there twice, a need or an appendix out of place."""
 
-    def __init__(self, lessons):
+    def __init__(self, lessons: Sequence[Lesson]) -> None:
         self.lessons = tuple(lessons)
         self.names = [lesson.name for lesson in self.lessons]
+        self.row = [lesson.name for lesson in self.lessons if not lesson.appendix]      # those that lead from one to the next
         for at, lesson in enumerate(self.lessons):
             if lesson.name in self.names[:at]:
                 raise ValueError(f"lesson {lesson.name!r} is in the course twice.")
             if at and not lesson.needs:
                 raise ValueError(f"lesson {lesson.name!r} needs nothing; all but the first need at least {self.names[0]!r}.")
+            if lesson.appendix and at < len(self.row):
+                raise ValueError(f"appendix {lesson.name!r} stands before {self.row[-1]!r}; appendices come after all lessons.")
             for need in lesson.needs:
                 if need not in self.names[:at]:
                     raise ValueError(f"lesson {lesson.name!r} needs {need!r}; before it are {', '.join(self.names[:at]) or 'none'}.")
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Lesson:
         """Return the lesson of that name; raises ValueError with the names that there are."""
         if name not in self.names:
             raise ValueError(f"lesson is {name!r}; allowed: {', '.join(self.names)}.")
         return self.lessons[self.names.index(name)]
 
-    def number(self, name):
-        """Return a lesson's number as it is shown, two digits from 00."""
-        return f"{self.names.index(self[name].name):02}"
+    def number(self, name: str) -> str:
+        """Return a lesson's number as it is shown, two digits from 00; an appendix's is A1 or more."""
+        at = self.names.index(self[name].name)
+        return f"A{at - len(self.row) + 1}" if self[name].appendix else f"{at:02}"
 
-    def notebook(self, name):
+    def notebook(self, name: str) -> str:
         """Return the file name of a lesson's notebook."""
         return f"{self.number(name)}_{name}.ipynb"
 
-    def title(self, name):
+    def title(self, name: str) -> str:
         """Return a lesson's title with its number."""
         return f"{self.number(name)} · {self[name].title}"
 
-    def link(self, name, words=""):
+    def link(self, name: str, words: str = "") -> str:
         """Return a link from a notebook to a lesson's notebook, in Markdown."""
         return f"[{words}{self.title(name)}]({self.notebook(name)})"
 
-    def before(self, name):
+    def before(self, name: str) -> set[str]:
         """Return the names of all lessons that one needs, with what these need."""
         return {other for need in self[name].needs for other in {need} | self.before(need)}
 
-    def next(self, name):
-        """Return the link on; the last lesson's leads to the beginning."""
-        after = self.names[self.names.index(name) + 1:]
+    def next(self, name: str) -> str:
+        """Return the link on; the last lesson's leads to the beginning, and so does an appendix's."""
+        after = [] if self[name].appendix else self.row[self.row.index(name) + 1:]
         return self.link(after[0], "Next: ") if after else self.link(self.names[0], "To the beginning: ")
 
-    def neighbours(self, name):
-        """Return the links back and on, a lesson's last line."""
-        before = self.names[:self.names.index(name)]
+    def neighbours(self, name: str) -> str:
+        """Return the links back and on, a lesson's last line; an appendix leads back to what it needs."""
+        before = self[name].needs if self[name].appendix else self.row[:self.row.index(name)]
         return " · ".join([self.link(other, "Back: ") for other in before[-1:]] + [self.next(name)])
 
-    def map(self, name):
+    def map(self, name: str) -> str:
         """Return the table of all other lessons and their questions."""
         rows = [f"| {self.link(other.name)} | {other.question} |" for other in self.lessons if other.name != name]
         return "\n".join(["| lesson | the question |", "|---|---|", *rows])
 
-    def fill(self, text, name):
+    def fill(self, text: str, name: str) -> str:
         """Return a text of the lesson `name` with what stands in braces filled in; raises ValueError for a link to no lesson.
 
         `{title}`, `{minutes}`, `{next}`, `{neighbours}` and `{map}` are this lesson's; `{lesson:NAME}` is a link to another.
@@ -89,19 +96,20 @@ class Course:
                "neighbours": self.neighbours, "map": self.map}
         return FILL.sub(lambda found: own[found[1]](name) if found[1] else self.link(found[2]), text)
 
-    def tree(self):
+    def tree(self) -> list[str]:
         """Return the lines of a picture in which each lesson stands to the right of the last one that it needs."""
         first, *rest = self._branch(self.lessons[0])
         return [f"{first}      Each needs those to its left.", *rest]
 
-    def _branch(self, lesson):
+    def _branch(self, lesson: Lesson) -> list[str]:
         """Return the lines of the picture from one lesson on to the right; needs that it doesn't stand beside follow its number."""
         needs = sorted(lesson.needs, key=self.names.index)
         label = self.number(lesson.name) + (f" (and {', '.join(map(self.number, needs[:-1]))})" if needs[1:] else "")
         after = [other for other in self.lessons if other.needs and max(other.needs, key=self.names.index) == lesson.name]
         if not after:
             return [label]
-        margin, rows = " " * len(label), []
+        rows: list[str] = []
+        margin = " " * len(label)
         for other in after:
             last = other is after[-1]
             if rows:
@@ -112,7 +120,7 @@ class Course:
             rows += [lead + first, *(under + row for row in rest)]
         return rows
 
-    def readme(self):
+    def readme(self) -> str:
         """Return README's part about the lessons: the picture of what needs what, and the table."""
         rows = [f"| {self.number(one.name)} | [{one.title}](notebooks/{self.notebook(one.name)}) | {one.do} | {one.minutes} |"
                 for one in self.lessons]
@@ -138,9 +146,9 @@ COURSE = Course([
     Lesson("pass_a_device_through", "Pass a device through", 45,
            do="a disk in the guest's own hands; IOMMU, IOTLB, what you give up",
            question="who guards the memory if the host is out of the way?", needs=("split_a_driver",)),
-    Lesson("compare_modes", "Compare the modes", 45,
-           do="which mode when, and do the papers agree? break-even points",
-           question="which mode when, and do the papers agree?", needs=("pass_a_device_through",)),
+    Lesson("compare_modes", "Compare the modes", 35,
+           do="which mode when? recorded workloads, break-even points, other processors",
+           question="which mode when?", needs=("pass_a_device_through",)),
     Lesson("break_isolation", "Break isolation", 60,
            do="attack memory, rings, DMA and interrupts, with each defence off and on",
            question="what can a hostile guest do, and what stops it?", needs=("fill_a_ring", "pass_a_device_through")),
@@ -150,4 +158,10 @@ COURSE = Course([
     Lesson("run_on_real_hardware", "Run on real hardware", 30,
            do="the same accesses on /dev/kvm: does a real processor count the same?",
            question="does a real processor count the same?", needs=("trap_an_instruction",)),
+    Lesson("boot_a_real_linux", "Boot a real Linux", 45,
+           do="one unmodified kernel, four ways to its disks: which of its instructions exit?",
+           question="does an operating system that nobody changed count the same?", needs=("pass_a_device_through",)),
+    Lesson("check_the_model", "Check the model", 20, appendix=True,
+           do="the papers beside the model: each price with its source, nine results with their ratios",
+           question="where do the prices come from, and do the papers agree?", needs=("compare_modes",)),
 ])

@@ -1,11 +1,12 @@
 """The source of a lesson: Python in percent format, which editors show as cells.
 
 A line `# %% [markdown]` starts a text cell (each line after `# `), `# %%` a code
-cell, and two more pull in an exercise by its slug, so lesson and check cannot
+cell, and three more pull in what has files of its own, so lesson and check cannot
 drift:
 
     # %% [exercise] slug        its title and text
     # %% [stub] slug            its stub as a code cell
+    # %% [quiz]                 the lesson's two questions, quiz.md
 
 The first line keeps a source from being imported: it would run the lesson.
 """
@@ -13,14 +14,16 @@ The first line keeps a source from being imported: it would run the lesson.
 GUARD = 'raise ImportError("a lesson is no module: python -m vmio.lessons.build makes its notebook")'
 
 
-def read(source):
+def read(source: str) -> list[tuple[str, str]]:
     """Return the cells of a source as a list of (kind, text); the text of an exercise or a stub is its slug.
 
     Raises ValueError for an unknown kind of cell and for anything but `GUARD` before the first.
     """
-    cells, kind, slug, lines = [], None, None, []
+    cells: list[tuple[str, str]] = []
+    kind = slug = None
+    lines: list[str] = []
 
-    def close():
+    def close() -> None:
         text = "\n".join(lines).strip("\n")
         if kind is None and text not in ("", GUARD):
             raise ValueError(f"before the first cell is {text.splitlines()[0]!r}; allowed: {GUARD}")
@@ -41,13 +44,15 @@ def read(source):
     return cells
 
 
-def _kind(line):
+def _kind(line: str) -> tuple[str, str | None]:
     """Return (kind, slug) of a line that starts a cell, the slug None where none belongs; raises ValueError."""
     match line[4:].split():
         case []:
             return "code", None
         case ["[markdown]"]:
             return "markdown", None
+        case ["[quiz]"]:
+            return "quiz", "quiz"
         case ["[exercise]" | "[stub]" as kind, slug]:
             return kind.strip("[]"), slug
-    raise ValueError(f"cell is {line!r}; allowed after '# %%': nothing, [markdown], [exercise] slug, [stub] slug.")
+    raise ValueError(f"cell is {line!r}; allowed after '# %%': nothing, [markdown], [exercise] slug, [stub] slug, [quiz].")

@@ -8,16 +8,21 @@ runs of the same program are the same run.
 """
 
 import heapq
+from collections.abc import Callable
 from itertools import count
 from operator import index
+from typing import SupportsIndex, TypeAlias
 
+from vmio.machine.checkpoint import CheckpointRefused, Form, State
+
+CLOCK = Form("clock", 1, "now", "due", "sweep_at", "timers")
 NEVER = 1 << 63  # later than any time a lesson reaches (292 years): no clock gets there
 
 LONGEST = 86_400_000_000_000   # a day: chips tick on the way, so a longer wait would keep the host busy for ever
 
 
-def whole_ns(what, ns, now=0):
-    """`ns` as an int; ValueError (`what` says who asked) unless it is whole, 0 to a day, and time does not end before."""
+def whole_ns(what: str, ns: SupportsIndex, now: int = 0) -> int:
+    """Return `ns` as an int; ValueError (`what` says who asked) unless it is whole, 0 to a day, and time does not end before."""
     try:
         ns = index(ns)
     except TypeError:
@@ -36,12 +41,16 @@ class Timer:
 
     __slots__ = ("when", "callback")
 
-    def __init__(self, when, callback):
+    def __init__(self, when: int, callback: Callable[[], None] | None) -> None:
         self.when = when
-        self.callback = callback
+        self.callback: Callable[[], None] | None = callback
 
-    def cancel(self):
+    def cancel(self) -> None:
+        """Make it not happen."""
         self.callback = None
+
+
+Timers: TypeAlias = list[tuple[str, Timer | None]]     # what somebody has on a clock, by name
 
 
 class Clock:
@@ -49,14 +58,14 @@ class Clock:
 
     __slots__ = ("now", "due", "_heap", "_order", "_sweep_at")
 
-    def __init__(self, now=0):
+    def __init__(self, now: int = 0) -> None:
         self.now = now
         self.due = NEVER
-        self._heap = []
+        self._heap: list[tuple[int, int, Timer]] = []
         self._order = count()
         self._sweep_at = 64
 
-    def call_at(self, when, callback):
+    def call_at(self, when: int, callback: Callable[[], None]) -> Timer:
         """Call `callback()` when the clock reaches `when` (ns; a time past means the next move, `NEVER` or later no time)."""
         if when >= NEVER:
             return Timer(when, callback)
@@ -67,25 +76,51 @@ class Clock:
         self.due = self._heap[0][0]
         return timer
 
-    def call_later(self, delay, callback):
+    def call_later(self, delay: int, callback: Callable[[], None]) -> Timer:
         """Call `callback()` after `delay` ns."""
         return self.call_at(self.now + delay, callback)
 
-    def _sweep(self):
+    def _sweep(self) -> None:
         """Drop cancelled timers: a guest that sets an alarm again and again must not fill the host's memory."""
         self._heap = [entry for entry in self._heap if entry[2].callback is not None]
         heapq.heapify(self._heap)
         self._sweep_at = 2 * len(self._heap) + 64
 
-    def deadline(self):
-        """Time of the next timer that is not cancelled (ns), or `NEVER`."""
+    def save(self, owners: Timers) -> State:
+        """Return the time and the timers in their order; `owners` are the live ones by name, (name, `Timer`) pairs.
+
+        `CheckpointRefused` for a timer that nobody owns.
+        """
+        names = {id(timer): name for name, timer in owners if timer is not None}
+        timers = []
+        for when, _, timer in sorted(self._heap):
+            if timer.callback is not None and id(timer) not in names:
+                raise CheckpointRefused(f"checkpoint at {self.now} ns: a timer of {when} ns is nobody's who can be saved")
+            timers.append([when, names[id(timer)] if timer.callback is not None else None])
+        return CLOCK.state(now=self.now, due=self.due, sweep_at=self._sweep_at, timers=timers)
+
+    def restore(self, state: State, owners: Timers) -> None:
+        """Take back what `save` gave; `owners` have set their timers on this clock, which puts them in order."""
+        saved, own = CLOCK.take(state), dict(owners)
+        timers = []
+        for when, name in saved["timers"]:
+            timer = Timer(when, None) if name is None else own.get(name)
+            if timer is None or timer.when != when:
+                raise CheckpointRefused(f"checkpoint: the timer {name!r} of {when} ns was not set again")
+            timers.append(timer)
+        self._heap = [(timer.when, order, timer) for order, timer in enumerate(timers)]
+        self._order = count(len(timers))
+        self.now, self.due, self._sweep_at = saved["now"], saved["due"], saved["sweep_at"]
+
+    def deadline(self) -> int:
+        """Return the time of the next timer that is not cancelled (ns), or `NEVER`."""
         heap = self._heap
         while heap and heap[0][2].callback is None:
             heapq.heappop(heap)
         self.due = heap[0][0] if heap else NEVER
         return self.due
 
-    def advance_to(self, when):
+    def advance_to(self, when: int) -> None:
         """Move to `when` (ns), firing what is due on the way; a time already past is a no-op.
 
         ValueError for `NEVER` and later.
@@ -96,6 +131,6 @@ class Clock:
             fire_at, _, timer = heapq.heappop(self._heap)
             self.now = max(self.now, fire_at)
             self.deadline()
-            timer.callback()
+            timer.callback()  # type: ignore[misc]  # `deadline` has dropped what was cancelled
         if when > self.now:
             self.now = when

@@ -11,9 +11,12 @@ names (hard links) gets its new content under the one that was given.
 
 import os
 import stat
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
-from typing import Any
+from typing import Any, Self
+
+from vmio.machine.contracts import Buffer, FileName, Inputs, Readable
 
 SECTOR = 512
 _STEP = 2048         # sectors that `save` reads at a time
@@ -21,8 +24,8 @@ _HOLE = 64 << 10     # bytes: shorter runs of zeros are written, longer ones lef
 _ZEROS = bytes(_STEP * SECTOR)
 
 
-def target(path, inputs=None):
-    """The path of the file that an output at `path` replaces, symbolic links followed.
+def target(path: FileName, inputs: Inputs | None = None) -> str:
+    """Return the path of the file that an output at `path` replaces, symbolic links followed.
 
     `inputs` is {option: path or None} of what the same run reads.  Raises
     ValueError, with the reason, for one of them under any of its names, for what
@@ -53,8 +56,8 @@ def target(path, inputs=None):
     return real
 
 
-def look(name):
-    """What `os.stat` says of `name`, None if there is nothing yet; ValueError if it can't be found out."""
+def look(name: str) -> os.stat_result | None:
+    """Return what `os.stat` says of `name`, None if there is nothing yet; ValueError if it can't be found out."""
     try:
         return os.stat(name)
     except FileNotFoundError:
@@ -63,7 +66,7 @@ def look(name):
         raise ValueError(f"output {name}: {error.strerror}") from None
 
 
-def refuse_inputs(name, there, inputs, streams=(0, 1, 2)):
+def refuse_inputs(name: str, there: os.stat_result, inputs: Inputs | None, streams: Iterable[int] = (0, 1, 2)) -> None:
     """Raise ValueError if the output `name`, of which `os.stat` said `there`, is an input or one of the standard streams."""
     if is_null(there):
         return
@@ -77,15 +80,15 @@ def refuse_inputs(name, there, inputs, streams=(0, 1, 2)):
             raise ValueError(f"output {name}: it is {stream}; choose another name")
 
 
-def is_stream(there, number):
-    """Whether a file, of which `os.stat` said `there`, is what standard stream `number` leads to."""
+def is_stream(there: os.stat_result, number: int) -> bool:
+    """Return whether a file, of which `os.stat` said `there`, is what standard stream `number` leads to."""
     try:
         return os.path.samestat(os.fstat(number), there)
     except OSError:      # it is closed
         return False
 
 
-def _origins(path):
+def _origins(path: FileName) -> list[os.stat_result]:
     """What `os.stat` says of an input, and of the file behind it if it is a Linux loop device; nothing of what isn't there."""
     found = []
     with suppress(OSError):
@@ -98,15 +101,15 @@ def _origins(path):
     return found
 
 
-def kind_of(there):
-    """What a file is, with its article, as in "a folder"; "" for an ordinary file."""
+def kind_of(there: os.stat_result) -> str:
+    """Return what a file is, with its article, as in "a folder"; "" for an ordinary file."""
     kinds = {stat.S_IFDIR: "a folder", stat.S_IFBLK: "a block device", stat.S_IFCHR: "a character device",
              stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFREG: ""}
     return kinds.get(stat.S_IFMT(there.st_mode), "no ordinary file")
 
 
-def is_null(there):
-    """Whether a file is the null device, which has nothing to lose."""
+def is_null(there: os.stat_result) -> bool:
+    """Return whether a file is the null device, which has nothing to lose."""
     try:
         null = os.stat(os.devnull)
     except OSError:
@@ -118,16 +121,19 @@ class Output:
     """`with Output(path, inputs) as out: out.write(data)`: at the end of the block the file is there, whole.
 
     An exception within the block leaves the old file as it was.  ValueError as
-    from `target`; OSError, with the file's name, if it can't be written.
+    from `target`; OSError, with the file's name, if it can't be written.  A `new`
+    file replaces nothing, also not what came a moment ago: ValueError.
     """
 
-    def __init__(self, path, inputs=None):
-        self.name = os.fsdecode(path)
+    def __init__(self, path: FileName, inputs: Inputs | None = None, new: bool = False) -> None:
+        self.name, self.new = os.fsdecode(path), new
+        if new and os.path.lexists(self.name):
+            raise ValueError(self._taken())
         self.path = target(path, inputs)
         self._file: Any = None         # between enter and exit, a binary file
         self._part: str | None = None  # the name of the part beside
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         there = look(self.path)
         try:
             with self._told():
@@ -140,23 +146,23 @@ class Output:
             raise
         return self
 
-    def write(self, data):
+    def write(self, data: Buffer) -> None:
         """Append bytes."""
         with self._told():
             self._file.write(data)
 
-    def flush(self):
+    def flush(self) -> None:
         """Hand what was written to the operating system."""
         with self._told():
             self._file.flush()
 
-    def skip(self, length):
+    def skip(self, length: int) -> None:
         """Append `length` zero bytes as a hole, which takes no room on the medium."""
         with self._told():
             if self._part:
                 self._file.seek(length, os.SEEK_CUR)
 
-    def discard(self):
+    def discard(self) -> None:
         """Forget what was written; the old file stays."""
         if self._file:
             with suppress(OSError):     # it can't be flushed, either, when the disk is full
@@ -165,7 +171,7 @@ class Output:
             with suppress(OSError):
                 os.unlink(self._part)
 
-    def __exit__(self, kind, *_):
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
             self.discard()
             return
@@ -176,14 +182,14 @@ class Output:
             self.discard()
             raise
 
-    def _keep(self):
+    def _keep(self) -> None:
         self._file.flush()
         if self._part:
             self._file.truncate(self._file.tell())    # a hole at the end
             os.fsync(self._file.fileno())
         self._file.close()
         if self._part:
-            os.replace(self._part, self.path)
+            (self._name_it if self.new else os.replace)(self._part, self.path)
             with suppress(OSError):                   # the name is on the medium, too; not every system can
                 folder = os.open(os.path.dirname(self.path), os.O_RDONLY)
                 try:
@@ -191,7 +197,21 @@ class Output:
                 finally:
                     os.close(folder)
 
-    def _beside(self, there):
+    def _name_it(self, part: str, path: str) -> None:
+        """Give a part its name unless something has it; ValueError then."""
+        try:
+            os.link(part, path)
+        except OSError:
+            if os.path.lexists(path):
+                raise ValueError(self._taken()) from None
+            os.rename(part, path)       # a file system without links
+        else:
+            os.unlink(part)
+
+    def _taken(self) -> str:
+        return f"output {self.name}: something has that name, and it stays; choose another name"
+
+    def _beside(self, there: os.stat_result | None) -> None:
         """Open a new file in the same folder, as only within one file system is a rename atomic; it gets the old one's rights."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         for n in count():            # one that SIGKILL left behind may have this name
@@ -206,7 +226,7 @@ class Output:
             os.fchmod(self._file.fileno(), stat.S_IMODE(there.st_mode) & 0o777)
 
     @contextmanager
-    def _told(self):
+    def _told(self) -> Iterator[None]:
         """Puts the file's name and what became of it into an OSError."""
         try:
             yield
@@ -214,13 +234,19 @@ class Output:
             raise OSError(f"output {self.name}: {error.strerror or error}; what was there before is unchanged") from error
 
 
-def write_text(path, text):
+def write_text(path: FileName, text: str) -> None:
     """Make `text` (UTF-8, lines ended by LF) the content of the file at `path`, or leave it as it was."""
     with Output(path) as out:
         out.write(text.encode())
 
 
-def save(disk, path, inputs=None):
+def write_new_text(path: FileName, text: str) -> None:
+    """Make a new file of `text` as `write_text` does; ValueError, and nothing changed, if something has that name."""
+    with Output(path, new=True) as out:
+        out.write(text.encode())
+
+
+def save(disk: Readable, path: FileName, inputs: Inputs | None = None) -> None:
     """Write all sectors of a disk to a raw image at `path`, runs of zeros as holes.
 
     `disk` has `sectors` and `read(lba, count)`, and may have `extents()`, beyond
@@ -236,7 +262,7 @@ def save(disk, path, inputs=None):
         out.skip((disk.sectors - done) * SECTOR)
 
 
-def _put(out, data):
+def _put(out: Output, data: Buffer) -> None:
     """Write `data`, its longer runs of zeros as holes."""
     if data == _ZEROS[:len(data)]:
         out.skip(len(data))

@@ -11,19 +11,24 @@ Code in a hurry uses `OPEN.struct` (a precompiled `struct.Struct`) directly, or 
 
     OPEN.only("type", "relid").unpack_from(data)     (5, 3)
     data[OPEN.slice("user")]                         the bytes of a field
+
+`placed` makes the layout of a page of which few fields are used, each with its offset.
 """
 
 import struct
 import uuid
 from collections import namedtuple
+from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import Any
+
+from vmio.machine.contracts import Buffer, Record
 
 
 class ShortMessage(ValueError):
     """The peer sent fewer bytes than the layout has: `layout` (its name), `got`, `needed`."""
 
-    def __init__(self, layout, got, needed):
+    def __init__(self, layout: str, got: int, needed: int) -> None:
         super().__init__(f"{layout}: {got} bytes, {needed} needed")
         self.layout, self.got, self.needed = layout, got, needed
 
@@ -33,44 +38,50 @@ class Field:
 
     __slots__ = ("name", "code", "size", "doc", "default", "names", "offset")
 
-    def __init__(self, name, code, doc="", default=0, names=None):
+    def __init__(self, name: str, code: str, doc: str = "", default: bytes | int = 0,
+                 names: Mapping[int, str] | None = None) -> None:
         self.name, self.code, self.doc, self.default, self.names = name, code, doc, default, names or {}
         self.size = struct.calcsize("<" + code)
-        self.offset = None
+        self.offset = 0
 
-    def show(self, value):
-        """`value` for a human."""
+    def show(self, value: Any) -> str:
+        """Return `value` for a human."""
         if isinstance(value, bytes):
             return _show_bytes(value)
         text = str(value) if -10 < value < 10 else f"{value:#x}"
         return f"{text} {self.names[value]}" if value in self.names else text
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Field({self.name!r}, offset={self.offset}, size={self.size})"
 
 
-def u8(name, doc="", default=0, names=None):
-    """An unsigned byte."""
+def u8(name: str, doc: str = "", default: int = 0, names: Mapping[int, str] | None = None) -> Field:
+    """Declare an unsigned byte."""
     return Field(name, "B", doc, default, names)
 
 
-def u16(name, doc="", default=0, names=None):
-    """An unsigned 16-bit word."""
+def u16(name: str, doc: str = "", default: int = 0, names: Mapping[int, str] | None = None) -> Field:
+    """Declare an unsigned 16-bit word."""
     return Field(name, "H", doc, default, names)
 
 
-def u32(name, doc="", default=0, names=None):
-    """An unsigned 32-bit word."""
+def u32(name: str, doc: str = "", default: int = 0, names: Mapping[int, str] | None = None) -> Field:
+    """Declare an unsigned 32-bit word."""
     return Field(name, "I", doc, default, names)
 
 
-def u64(name, doc="", default=0, names=None):
-    """An unsigned 64-bit word."""
+def u64(name: str, doc: str = "", default: int = 0, names: Mapping[int, str] | None = None) -> Field:
+    """Declare an unsigned 64-bit word."""
     return Field(name, "Q", doc, default, names)
 
 
-def raw(name, size, doc="", default=b""):
-    """`size` bytes as they are; a shorter value is filled up with zeros."""
+def i64(name: str, doc: str = "", default: int = 0, names: Mapping[int, str] | None = None) -> Field:
+    """Declare a signed 64-bit word."""
+    return Field(name, "q", doc, default, names)
+
+
+def raw(name: str, size: int, doc: str = "", default: bytes = b"") -> Field:
+    """Declare `size` bytes as they are; a shorter value is filled up with zeros."""
     return Field(name, f"{size}s", doc, default)
 
 
@@ -79,22 +90,22 @@ class Guid(Field):
 
     __slots__ = ()
 
-    def show(self, value):
+    def show(self, value: Any) -> str:
         return guid_text(value)
 
 
-def guid(name, doc=""):
-    """A GUID, held as its 16 wire bytes."""
+def guid(name: str, doc: str = "") -> Guid:
+    """Declare a GUID, held as its 16 wire bytes."""
     return Guid(name, "16s", doc, b"")
 
 
-def guid_bytes(text):
-    """The 16 wire bytes of "ba6163d9-04a1-4d29-b605-72e2ffb1dc7f".  ValueError if it isn't a GUID."""
+def guid_bytes(text: str) -> bytes:
+    """Return the 16 wire bytes of "ba6163d9-04a1-4d29-b605-72e2ffb1dc7f".  ValueError if it isn't a GUID."""
     return uuid.UUID(text).bytes_le
 
 
-def guid_text(data):
-    """The GUID in 16 wire bytes, as text."""
+def guid_text(data: Buffer) -> str:
+    """Return the GUID in 16 wire bytes, as text."""
     return str(uuid.UUID(bytes_le=bytes(data)))
 
 
@@ -105,7 +116,7 @@ class Layout:
     bytes, "H", "I" and "Q" items as a tuple of ints.
     """
 
-    def __init__(self, name, *fields, tail=None, each="B", order="<"):
+    def __init__(self, name: str, *fields: Field, tail: str | None = None, each: str = "B", order: str = "<") -> None:
         self.name, self.fields, self.tail = name, fields, tail
         self.order, self.each = order, each
         self.struct = struct.Struct(order + "".join(field.code for field in fields))
@@ -119,8 +130,8 @@ class Layout:
         self.record: Any = namedtuple(name, names)  # type: ignore[misc]  # made at run time
         self._defaults = {field.name: field.default for field in fields}
 
-    def pack(self, **values):
-        """Bytes; unnamed fields take their defaults.  TypeError: no such field; ValueError: a value doesn't fit."""
+    def pack(self, **values: Any) -> bytes:
+        """Return bytes; unnamed fields take their defaults.  TypeError: no such field; ValueError: a value doesn't fit."""
         tail = values.pop(self.tail, ()) if self.tail else ()
         unknown = values.keys() - self._defaults.keys()
         if unknown:
@@ -134,11 +145,11 @@ class Layout:
         except struct.error as error:
             raise ValueError(f"{self.name}: {error} in {values}") from None
 
-    def _pack_tail(self, tail):
+    def _pack_tail(self, tail: Buffer | Sequence[int]) -> bytes:
         return bytes(tail) if self.each == "B" else struct.pack(f"{self.order}{len(tail)}{self.each}", *tail)
 
-    def parse(self, data, offset=0):
-        """A named tuple of the fields at `offset` of `data` (bytes-like), and of the tail as far as whole items go."""
+    def parse(self, data: Buffer, offset: int = 0) -> Record:
+        """Return a named tuple of the fields at `offset` of `data` (bytes-like), and of the tail as far as whole items go."""
         if len(data) - offset < self.size:
             raise ShortMessage(self.name, max(len(data) - offset, 0), self.size)
         values = self.struct.unpack_from(data, offset)
@@ -146,12 +157,12 @@ class Layout:
             values += (self._parse_tail(data, offset + self.size),)
         return self.record._make(values)
 
-    def _parse_tail(self, data, at):
+    def _parse_tail(self, data: Buffer, at: int) -> bytes | tuple[int, ...]:
         if self.each == "B":
             return bytes(data[at:])
         return struct.unpack_from(f"{self.order}{(len(data) - at) // self.item}{self.each}", data, at)
 
-    def only(self, *names, whole=False):
+    def only(self, *names: str | tuple[str, str], whole: bool = False) -> struct.Struct:
         """Return a compiled `struct.Struct` of some fields, in their order, that passes over the others.
 
         It ends behind the last one, or with `whole` where the layout ends (what isn't
@@ -171,19 +182,24 @@ class Layout:
             at = end
         return struct.Struct(code + (f"{self.size - at}x" if whole and at < self.size else ""))
 
-    def slice(self, first, last=None):
-        """Where a field is, or the fields from `first` to `last`, as a `slice` of the bytes."""
-        last = self.by_name[last or first]
-        return slice(self.by_name[first].offset, last.offset + last.size)
+    def slice(self, first: str, last: str | None = None) -> slice:
+        """Return where a field is, or the fields from `first` to `last`, as a `slice` of the bytes."""
+        end = self.by_name[last or first]
+        return slice(self.by_name[first].offset, end.offset + end.size)
 
-    def titled(self, name):
-        """The same fields under another name, for drawings of one of several messages that share them."""
+    def at(self, name: str) -> tuple[int, int]:
+        """Return (offset, bytes) of a field."""
+        field = self.by_name[name]
+        return field.offset, field.size
+
+    def titled(self, name: str) -> "Layout":
+        """Return the same fields under another name, for drawings of one of several messages that share them."""
         other = copy(self)
         other.name = name
         return other
 
-    def draw(self, data, offset=0):
-        """A table of fixed width: one row a field, 8 bytes a line; bytes after the fields come last."""
+    def draw(self, data: Buffer, offset: int = 0) -> str:
+        """Return a table of fixed width: one row a field, 8 bytes a line; bytes after the fields come last."""
         record = self.parse(data, offset)
         rows = []
         for field, value in zip(self.fields, record):
@@ -199,11 +215,29 @@ class Layout:
         lines += [f"{at:>4}  {octets:<23}  {name:<{width}}  {text}".rstrip() for at, octets, name, text in rows]
         return "\n".join(lines)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Layout({self.name!r}, {self.size} bytes)"
 
 
-def _show_bytes(value):
+def placed(name: str, size: int, fields: Mapping[int, Field], order: str = "<") -> Layout:
+    """Return the layout of `size` bytes with these fields, {offset: field}; what lies between them is reserved.
+
+    ValueError for fields that overlap, or don't fit.
+    """
+    row: list[Field] = []
+    end = 0
+    for offset, field in [*sorted(fields.items()), (size, None)]:
+        if offset < end:
+            raise ValueError(f"{name}: {row[-1].name} ends at {end:#x}, behind {offset:#x}")
+        if offset > end:
+            row.append(raw(f"reserved_{end:x}h", offset - end))
+        if field is not None:
+            row.append(field)
+            end = offset + field.size
+    return Layout(name, *row, order=order)
+
+
+def _show_bytes(value: bytes) -> str:
     """Text if it is text, otherwise nothing: the bytes stand beside it."""
     if not any(value):
         return "zero"
@@ -211,7 +245,7 @@ def _show_bytes(value):
     return repr(text.decode("ascii")) if all(32 <= byte < 127 for byte in text) else ""
 
 
-def _rows(at, data, name, text):
+def _rows(at: int, data: bytes, name: str, text: str) -> list[tuple[int, str, str, str]]:
     """Rows (offset, hex, name, text) of one field, 8 bytes each; two or more lines of zeros at its end are one row."""
     used = -(-len(data.rstrip(b"\0")) // 8) * 8
     if len(data) - used <= 8:

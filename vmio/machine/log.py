@@ -9,10 +9,12 @@ signal as well; an error keeps the old file.  (QEMU's `-serial file:` empties th
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 from vmio.machine import files
+from vmio.machine.contracts import Buffer, FileName, Inputs
 
 _FLAG = {name: getattr(os, name, 0) for name in ("O_BINARY", "O_NOCTTY", "O_NONBLOCK")}   # not every system has each
 
@@ -26,14 +28,14 @@ class Log:
     what can't or must not be written; OSError if writing fails.
     """
 
-    def __init__(self, path, inputs=None, streams=(0, 1)):
+    def __init__(self, path: FileName, inputs: Inputs | None = None, streams: tuple[int, ...] = (0, 1)) -> None:
         self.name, self._inputs, self._streams = os.fsdecode(path), inputs, streams
         self._handle: Any = None       # one of the two, from enter on: a descriptor
         self._whole: Any = None        # or the output that takes its place
         self._written = False
         self._kind()
 
-    def _kind(self):
+    def _kind(self) -> str | int:
         """What there is at the path: "new", "old", "device", "FIFO", or the number of a standard stream."""
         there = files.look(self.name) if self.name else None
         if there is not None and stat.S_ISCHR(there.st_mode):
@@ -48,7 +50,7 @@ class Log:
         files.target(self.name, self._inputs)
         return "old" if there is not None and there.st_size else "new"
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         kind = self._kind()
         with self._told():
             if kind == "old":
@@ -61,11 +63,11 @@ class Log:
             elif kind == "FIFO":
                 self._handle = os.open(self.name, os.O_WRONLY | _FLAG["O_NONBLOCK"])   # or it would wait for a reader
                 os.set_blocking(self._handle, True)
-            else:
+            elif isinstance(kind, int):
                 self._handle = os.dup(kind)
         return self
 
-    def write(self, data):
+    def write(self, data: Buffer) -> None:
         """Append bytes; they are in the file when the call returns."""
         self._written = True
         if self._whole:
@@ -76,7 +78,7 @@ class Log:
             while data:
                 data = data[os.write(self._handle, data):]
 
-    def __exit__(self, kind, *_):
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._handle is not None:
             os.close(self._handle)
         elif self._written and (kind is None or not issubclass(kind, Exception)):
@@ -85,7 +87,7 @@ class Log:
             self._whole.discard()
 
     @contextmanager
-    def _told(self):
+    def _told(self) -> Iterator[None]:
         """Put the log's name into an OSError."""
         try:
             yield

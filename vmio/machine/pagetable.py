@@ -1,4 +1,4 @@
-"""Second-level page tables, as they lie in memory: SLAT for CPUs, IOMMU domains for devices.
+"""Second-level page tables, as they lie in memory, and memory as it is seen through them: SLAT for CPUs, IOMMU domains for devices.
 
 Intel's EPT and VT-d second-stage tables agree on what matters here, so one
 class is used twice: 512 entries of 8 bytes a table, bit 0 read, bit 1 write,
@@ -8,9 +8,13 @@ of edition 082); Intel VT-d specification 3.7, 9.8 "Second-Stage Paging Entries"
 """
 
 import struct
+from collections.abc import Callable
 
-from vmio.machine.memory import PAGE
+from vmio.machine.checkpoint import Form, State, same
+from vmio.machine.contracts import Buffer
+from vmio.machine.memory import PAGE, HostMemory
 
+TABLE = Form("page table", 1, "levels", "limit", "root", "tables", "walks", "cached")
 READ, WRITE, EXECUTE = 1, 2, 4
 LARGE = 1 << 7
 LARGE_PAGE = 512 * PAGE
@@ -21,17 +25,17 @@ _PERMISSIONS = READ | WRITE | EXECUTE
 class TranslationFault(Exception):
     """No translation, or not with this permission.  Carries `address`, `access`, `present`."""
 
-    def __init__(self, address, access, present):
+    def __init__(self, address: int, access: int, present: bool) -> None:
         super().__init__(address, access, present)     # these, so that whoever copies it (simpy) can make it anew
         self.address, self.access, self.present = address, access, present
 
-    def __str__(self):
+    def __str__(self) -> str:
         what = "write" if self.access & WRITE else "execute" if self.access & EXECUTE else "read"
         return f"{what} at {self.address:#x}: {'not permitted' if self.present else 'not mapped'}"
 
 
-def walk(load64, root, levels, address):
-    """The entries met on the way down, root first: a list of (level, slot SPA, entry).
+def walk(load64: Callable[[int], int], root: int, levels: int, address: int) -> list[tuple[int, int, int]]:
+    """Return the entries met on the way down, root first: a list of (level, slot SPA, entry).
 
     `load64(spa)` reads one entry; it decides what happens outside memory.  The
     way has `levels` steps at most, whatever the tables say.
@@ -54,22 +58,25 @@ class PageTable:
     `_tlb`, one entry a 4 KiB page, and dropped when a mapping changes.
     """
 
-    def __init__(self, memory, levels=4):
+    POINTS = {"changed": "(address, bytes) when [address, address+bytes) translates otherwise than before"}
+    changed: Callable[[int, int], None] | None = None
+
+    def __init__(self, memory: HostMemory, levels: int = 4) -> None:
         if levels not in (3, 4):
             raise ValueError(f"page table: {levels} levels; 3 or 4 are built")
         self.memory, self.levels = memory, levels
         self.limit = 1 << (12 + 9 * levels)
-        self._tables = []
-        self._tlb = {}
+        self._tables: list[int] = []
+        self._tlb: dict[int, int] = {}
         self.walks = 0  # translations that had to read the tables
         self.root = self._new_table()
 
-    def _new_table(self):
+    def _new_table(self) -> int:
         spa = self.memory.allocate(1)
         self._tables.append(spa)
         return spa
 
-    def map(self, address, target, length, permissions):
+    def map(self, address: int, target: int, length: int, permissions: int) -> None:
         """Let [address, address+length) reach SPA [target, ...).  All three are multiples of 4,096.
 
         Uses 2 MiB leaves where both sides are aligned.  Remapping a page is
@@ -84,7 +91,7 @@ class PageTable:
             raise ValueError(f"map: permissions {permissions}; 1 (read) to 7 (read, write, execute)")
         if target < 0 or target + length > self.memory.size:
             raise ValueError(f"map to SPA {target:#x}, {length:#x} bytes: memory ends at {self.memory.size:#x}")
-        end = address + length
+        start, end = address, address + length
         while address < end:
             if address % LARGE_PAGE == 0 and target % LARGE_PAGE == 0 and end - address >= LARGE_PAGE:
                 self.memory.store64(self._slot(address, 1), target | permissions | LARGE)
@@ -94,21 +101,25 @@ class PageTable:
                 self._store(self._slot(address, 0), target | permissions, step // PAGE)
             address, target = address + step, target + step
         self._tlb.clear()
+        if self.changed is not None:
+            self.changed(start, length)
 
-    def unmap(self, address, length):
+    def unmap(self, address: int, length: int) -> None:
         """Forget [address, address+length); pages that were not mapped are no error."""
         if address % PAGE or length % PAGE:
             raise ValueError(f"unmap {address:#x}, {length:#x} bytes: multiples of {PAGE} only")
-        end = address + length
+        start, end = address, address + length
         while address < end:
             step = min(end - address, -address % LARGE_PAGE or LARGE_PAGE)
             slot = self._slot(address, 0, make=False)
-            if slot is not None:
+            if slot:
                 self.memory.write(slot, bytes(8 * step // PAGE))
             address += step
         self._tlb.clear()
+        if self.changed is not None:
+            self.changed(start, length)
 
-    def free(self):
+    def free(self) -> None:
         """Give the table's own pages back to the host; nothing is translated any more, they are somebody else's soon."""
         self.limit = 0
         for spa in self._tables:
@@ -116,15 +127,27 @@ class PageTable:
         self._tables.clear()
         self._tlb.clear()
 
-    def _slot(self, address, at_level, make=True):
-        """SPA of the entry for `address` at `at_level` (0: 4 KiB, 1: 2 MiB).  Makes tables on the way, or None."""
+    def save(self) -> State:
+        """Return where the tables lie; what is in them is in the host's memory."""
+        return TABLE.state(levels=self.levels, limit=self.limit, root=self.root, tables=self._tables, walks=self.walks,
+                           cached=self._tlb.items())
+
+    def restore(self, state: State) -> None:
+        """Take back what `save` gave."""
+        saved = TABLE.take(state)
+        same("page table, levels", saved["levels"], self.levels)
+        self.limit, self.root, self.walks = saved["limit"], saved["root"], saved["walks"]
+        self._tables, self._tlb = list(saved["tables"]), {page: entry for page, entry in saved["cached"]}
+
+    def _slot(self, address: int, at_level: int, make: bool = True) -> int:
+        """SPA of the entry for `address` at `at_level` (0: 4 KiB, 1: 2 MiB).  Makes tables on the way, or returns 0: no table lies there."""
         memory, table = self.memory, self.root
         for level in range(self.levels - 1, at_level, -1):
             slot = table + 8 * (address >> (12 + 9 * level) & 511)
             child = memory.load64(slot)
             if child == 0:
                 if not make:
-                    return None
+                    return 0
                 child = self._new_table() | _PERMISSIONS
                 memory.store64(slot, child)
             elif child & LARGE:
@@ -132,22 +155,22 @@ class PageTable:
             table = child & _ADDRESS
         return table + 8 * (address >> (12 + 9 * at_level) & 511)
 
-    def _store(self, slot, entry, count):
+    def _store(self, slot: int, entry: int, count: int) -> None:
         """`count` entries in a row, for pages in a row from that of `entry` on."""
         self.memory.write(slot, struct.pack(f"<{count}Q", *range(entry, entry + count * PAGE, PAGE)))
 
-    def _split(self, slot, leaf):
+    def _split(self, slot: int, leaf: int) -> int:
         """Replace a 2 MiB leaf by a table of 512 small ones that say the same."""
         table = self._new_table()
         self._store(table, leaf & ~LARGE, 512)
         self.memory.store64(slot, table | _PERMISSIONS)
         return table | _PERMISSIONS
 
-    def walk(self, address):
-        """The entries met on the way down, root first: a list of (level, slot SPA, entry)."""
+    def walk(self, address: int) -> list[tuple[int, int, int]]:
+        """Return the entries met on the way down, root first: a list of (level, slot SPA, entry)."""
         return walk(self.memory.load64, self.root, self.levels, address)
 
-    def _fill(self, address):
+    def _fill(self, address: int) -> int:
         """Walk, and cache the 4 KiB translation: SPA of the page with the permissions in its low bits."""
         if not 0 <= address < self.limit:
             return 0
@@ -161,15 +184,15 @@ class PageTable:
         cached = self._tlb[address >> 12] = page | entry & _PERMISSIONS
         return cached
 
-    def translate(self, address, access):
-        """The SPA behind `address`; raises `TranslationFault` unless all of `access` is permitted."""
+    def translate(self, address: int, access: int) -> int:
+        """Return the SPA behind `address`; raises `TranslationFault` unless all of `access` is permitted."""
         entry = self._tlb.get(address >> 12) or self._fill(address)
         if entry & access != access:
             raise TranslationFault(address, access, bool(entry))
         return entry & _ADDRESS | address & 0xFFF
 
-    def spans(self, address, length, access):
-        """[(SPA, bytes), ...] covering the range, contiguous pages merged; faults at the first bad page."""
+    def spans(self, address: int, length: int, access: int) -> list[tuple[int, int]]:
+        """Return [(SPA, bytes), ...] covering the range, contiguous pages merged; faults at the first bad page."""
         spans: list[tuple[int, int]] = []
         end = address + length
         while address < end:
@@ -181,3 +204,36 @@ class PageTable:
                 spans.append((spa, step))
             address += step
         return spans
+
+
+class AddressSpace:
+    """Memory as somebody behind a page table sees it (a guest's CPU, a device's DMA): by input address, GPA or IOVA.
+
+    Every access is translated, none can leave the table.  Faults come out as `TranslationFault`, before any byte has moved.
+    """
+
+    __slots__ = ("memory", "table", "_bytes")
+
+    def __init__(self, memory: HostMemory, table: PageTable) -> None:
+        self.memory, self.table = memory, table
+        self._bytes = memory.bytes
+
+    def read(self, address: int, length: int) -> bytes:
+        """Return `length` bytes from `address`."""
+        if (address & 0xFFF) + length <= PAGE:
+            spa = self.table.translate(address, READ)
+            return self._bytes[spa:spa + length]
+        return b"".join([self._bytes[spa:spa + n] for spa, n in self.table.spans(address, length, READ)])
+
+    def write(self, address: int, data: Buffer) -> None:
+        """Store `data` (bytes-like) at `address`."""
+        length = len(data)
+        if (address & 0xFFF) + length <= PAGE:
+            spa = self.table.translate(address, WRITE)
+            self._bytes[spa:spa + length] = data
+            return
+        spans = self.table.spans(address, length, WRITE)
+        view, at = memoryview(data), 0
+        for spa, n in spans:
+            self._bytes[spa:spa + n] = view[at:at + n]
+            at += n

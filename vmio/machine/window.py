@@ -6,9 +6,11 @@
 """
 
 import struct
+from collections.abc import Iterator, Sequence
 
+from vmio.machine.contracts import Buffer
 from vmio.machine.memory import PAGE
-from vmio.machine.pagetable import READ, WRITE
+from vmio.machine.pagetable import READ, WRITE, AddressSpace
 
 _U32 = struct.Struct("<I")
 _WORDS = struct.Struct("<4I")
@@ -22,22 +24,22 @@ class Window:
     GPADL: who takes pages from a guest must not take these before the GPADL is torn down.
     """
 
-    def __init__(self, space, pages):
+    def __init__(self, space: AddressSpace, pages: Sequence[int]) -> None:
         self.size = len(pages) * PAGE
         self.pages = tuple(pages)
         self._spa = [space.table.translate(page * PAGE, READ | WRITE) for page in pages]
         self._bytes = space.memory.bytes
         self._first = self._spa[0] if pages else 0
 
-    def read(self, offset, length):
-        """A private copy of `length` bytes."""
+    def read(self, offset: int, length: int) -> bytes:
+        """Return a private copy of `length` bytes."""
         at = offset & 0xFFF
         if at + length <= PAGE:
             at += self._spa[offset >> 12]
             return self._bytes[at:at + length]
         return b"".join([self._bytes[spa:spa + n] for spa, n in self._parts(offset, length)])
 
-    def write(self, offset, data):
+    def write(self, offset: int, data: Buffer) -> None:
         """Store bytes."""
         at, length = offset & 0xFFF, len(data)
         if at + length <= PAGE:
@@ -49,7 +51,7 @@ class Window:
             self._bytes[spa:spa + n] = data[done:done + n]
             done += n
 
-    def _parts(self, offset, length):
+    def _parts(self, offset: int, length: int) -> Iterator[tuple[int, int]]:
         """(SPA, bytes) of each page that [offset, offset+length) touches."""
         end = offset + length
         while offset < end:
@@ -57,14 +59,14 @@ class Window:
             yield self._spa[offset >> 12] + (offset & 0xFFF), step
             offset += step
 
-    def load32(self, offset):
-        """One aligned 32-bit word, read once."""
+    def load32(self, offset: int) -> int:
+        """Return one aligned 32-bit word, read once."""
         return _U32.unpack_from(self._bytes, self._spa[offset >> 12] + (offset & 0xFFF))[0]
 
-    def store32(self, offset, value):
+    def store32(self, offset: int, value: int) -> None:
         """Store one aligned 32-bit word."""
         _U32.pack_into(self._bytes, self._spa[offset >> 12] + (offset & 0xFFF), value)
 
-    def indices(self):
-        """The first four words, read at once: of a ring, its two indices, the interrupt mask and the pending send size."""
+    def indices(self) -> tuple[int, int, int, int]:
+        """Return the first four words, read at once: of a ring, its two indices, the interrupt mask and the pending send size."""
         return _WORDS.unpack_from(self._bytes, self._first)

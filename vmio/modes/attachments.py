@@ -10,12 +10,20 @@ from typing import Any, Protocol
 from vmio.drivers.pages import GuestPages
 from vmio.hypervisor.contracts import Span, Steps
 from vmio.hypervisor.host import Host
+from vmio.hypervisor.pending import Restoring, Saving
 from vmio.hypervisor.vcpu import VCpu
-from vmio.machine.media.medium import Medium
+from vmio.machine.checkpoint import State
+from vmio.machine.clock import Timers
+from vmio.machine.contracts import SectorStore
 from vmio.modes.disk_assigned import AssignedDisk
 from vmio.modes.disk_emulated import EmulatedDisk
 from vmio.modes.disk_split import SplitDisk
+from vmio.modes.net_emulated import EmulatedNet
+from vmio.modes.net_split import SplitNet
+from vmio.modes.nvme_on_pci import AssignedNvme, EmulatedNvme
 from vmio.modes.platform import Platform
+from vmio.modes.serial_emulated import EmulatedSerial
+from vmio.modes.services_split import SplitServices
 
 
 class Attachment(Protocol):
@@ -24,13 +32,15 @@ class Attachment(Protocol):
     `driver_memory` is the guest-physical address behind the memory that the guest's
     drivers need: data may be anywhere from there on.  `in_memory`: requests lie in
     memory, where the other side must not find them before the guest's time has come.
+    `for_each_vcpu`: the driver has a queue for each of the guest's vCPUs, `on(cpu)`.
     """
 
     driver_memory: int
     in_memory: bool
+    for_each_vcpu: bool
 
     @staticmethod
-    def backends(host: Host, media: Sequence[Medium]) -> Sequence[Any]:
+    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[Any]:
         """Return one backend on `host` for each of the `media`: what `plug` takes."""
 
     def plug(self, platform: Platform, backend: Any) -> None:
@@ -42,10 +52,19 @@ class Attachment(Protocol):
         `copied`: the same for each piece of data that the host's software moves.
         """
 
+    def timers(self) -> Timers:
+        """Return what the host's half has on the guest's clock, as (name, timer) pairs."""
+
+    def save(self, saving: Saving) -> State:
+        """Return the state of the host's half as plain data; `CheckpointRefused` if that can't be had now."""
+
+    def restore(self, state: State, restoring: Restoring, platform: Platform) -> None:
+        """Take back what `save` gave, after `plug`, when the platform has been restored."""
+
     def boot(self, cpu: VCpu, pages: GuestPages) -> Steps:
         """Bring the driver up; a generator that returns it.  `pages` (a `GuestPages`) are memory for drivers.
 
-        The driver takes `submit(kind, lba, sectors, gpa, tag)`, `flush_ring()`,
+        The driver takes `submit(op, lba, sectors, gpa, tag)`, `flush_ring()`,
         `yield from wait(until)` (ns) and `reap()`, and answers in (tag, error or None).
         """
 
@@ -54,6 +73,12 @@ ATTACHMENTS: dict[tuple[str, str], type[Attachment]] = {
     ("disk", "emulated"): EmulatedDisk,
     ("disk", "split"): SplitDisk,
     ("disk", "passthrough"): AssignedDisk,
+    ("nvme", "emulated"): EmulatedNvme,
+    ("nvme", "passthrough"): AssignedNvme,
+    ("net", "emulated"): EmulatedNet,
+    ("net", "split"): SplitNet,
+    ("serial", "emulated"): EmulatedSerial,
+    ("services", "split"): SplitServices,
 }
 
 

@@ -7,19 +7,24 @@ from vmio.drivers.nvme import NvmeDriver, memory_needed
 from vmio.drivers.nvme_disk import NvmeDisk
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.vpci import VpciBus
-from vmio.host.nvme import MOST_FUNCTIONS, AssignableNvme
+from vmio.host.nvme import MAX_FUNCTIONS, AssignableNvme
 from vmio.hypervisor.contracts import Span, Steps
 from vmio.hypervisor.host import Host
+from vmio.hypervisor.pending import Restoring, Saving
+from vmio.hypervisor.recorded import kept
 from vmio.hypervisor.vcpu import VCpu
-from vmio.machine.clock import NEVER
-from vmio.machine.media.medium import Medium
+from vmio.machine.checkpoint import Form, State, same
+from vmio.machine.clock import NEVER, Timers
+from vmio.machine.contracts import SectorStore
 from vmio.machine.memory import PAGE
 from vmio.modes.platform import Platform
+from vmio.passthrough import checkpoint as assignment
 from vmio.passthrough import guest_iommu, virtual
 from vmio.passthrough.assignment import assign
 from vmio.passthrough.function import HostFunction
 from vmio.passthrough.strategies import Lazy, Static, Strict
 
+ASSIGNED = Form("assigned disk", 1, "options", "lent")
 ENTRIES = 256                       # of the guest's queue
 ADMIN_VECTOR, IO_VECTOR = 0x40, 0x50    # of the guest's first device; the next one has the next two
 
@@ -41,18 +46,19 @@ class AssignedDisk:
 
     driver_memory = 16 << 20
     in_memory = True
+    for_each_vcpu = False
 
     def __init__(self, iommu: str = "static", delivery: str = "injected", polled: bool = False) -> None:
         self.iommu_mode, self.delivery, self.polled = iommu, delivery, polled
 
     @staticmethod
-    def backends(host: Host, media: Sequence[Medium]) -> Sequence[Any]:
+    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[Any]:
         """Return a function for each of the `media`: the physical one if it is alone, else virtual ones.
 
         ValueError for more media than there are virtual functions.
         """
-        if len(media) > MOST_FUNCTIONS:
-            raise ValueError(f"guests {len(media)}: passthrough has a virtual function for each, 1 to {MOST_FUNCTIONS}")
+        if len(media) > MAX_FUNCTIONS:
+            raise ValueError(f"guests {len(media)}: passthrough has a virtual function for each, 1 to {MAX_FUNCTIONS}")
         machine = AssignableNvme(host, media)
         physical = machine.disk.function
         functions = [physical] if len(media) == 1 else virtual.enable(physical, len(media))
@@ -75,6 +81,25 @@ class AssignedDisk:
     def watch(self, served: Span, copied: Span) -> None:
         """See `Attachment`: nothing on the host sees the requests, and nobody but the disk lets this guest wait."""
         served((0, NEVER))
+
+    def timers(self) -> Timers:
+        """See `Attachment`."""
+        return []
+
+    def save(self, saving: Saving) -> State:
+        """See `Attachment`; the disk, its IOMMU and the router are the host's."""
+        saving.assigned.add((self.platform.guest.name, self.function.name))
+        return ASSIGNED.state(options=self._options, lent=assignment.save(self.lent))
+
+    def restore(self, state: State, restoring: Restoring, platform: Platform) -> None:
+        """See `Attachment`."""
+        saved = ASSIGNED.take(state)
+        same("assigned disk, options", saved["options"], self._options)
+        assignment.restore(self.lent, saved["lent"])
+
+    @property
+    def _options(self) -> list:
+        return [self.iommu_mode, self.delivery, self.polled]
 
     def boot(self, cpu: VCpu, pages: GuestPages) -> Steps[NvmeDisk]:
         """Bus, function, BAR, interrupts, queues, where nearly all exits of this mode are; returns an `NvmeDisk`."""
@@ -104,4 +129,5 @@ class AssignedDisk:
         if self.iommu_mode == "static":
             return Static(self.iommu_mode)
         kind = Strict if self.iommu_mode == "strict" else Lazy
-        return kind(guest_iommu.GuestIommu(cpu), self.domain, self.platform.guest, cpu.compute)
+        domain = kept(cpu, self.domain, "map", "unmap", "is_mapped")
+        return kind(guest_iommu.GuestIommu(cpu), domain, self.platform.guest, cpu.compute, cpu.clock)

@@ -8,47 +8,88 @@ from vmio.drivers.storvsc import StorVsc
 from vmio.host.physical import PhysicalDisk
 from vmio.hypervisor.contracts import Span, Steps
 from vmio.hypervisor.host import Host
+from vmio.hypervisor.pending import Restoring, Saving
 from vmio.hypervisor.vcpu import VCpu
-from vmio.machine.media.medium import Medium
+from vmio.machine.checkpoint import Form, State, same
+from vmio.machine.clock import Timers
+from vmio.machine.contracts import SectorStore
 from vmio.machine.probes import watch
 from vmio.modes.platform import Platform
+from vmio.vmbus.bus.monitor_page import LATENCY
+from vmio.vmbus.storage import checkpoint as storage
 from vmio.vmbus.storage.scsi import ScsiTarget
 from vmio.vmbus.storage.storvsp import StorVsp
+
+OTHER_MIB = 4     # of a driver's memory: all that are no rings
+LEAST = 5 << 18   # the same where it is short: the first MiB, which no driver uses, and a quarter for messages and tables
+SPLIT = Form("split disk", 1, "options", "vsp")
+MIB = 1 << 20
+DOORBELLS = ("hypercall", "monitor")
 
 
 class SplitDisk:
     """`ring_kib` and `signals` are the guest driver's options (`StorVsc`), `options` the host's (`StorVsp`).
 
-    The guest waits for interrupts, or is `polled`.
+    The guest waits for interrupts, or is `polled`.  It has up to `channels`, each
+    bound to a vCPU of its own (None: one for each vCPU).  Its `doorbell` is a "hypercall", or
+    a bit in the "monitor" page at which the host looks every 100 us.  A driver that is not `roomy`
+    has no more memory than it needs, so that machines of many guests fit into small computers.
     """
 
-    driver_memory = 16 << 20
     in_memory = True
+    for_each_vcpu = True
 
-    def __init__(self, ring_kib: int = 128, signals: str = "batch", polled: bool = False, **options: Any) -> None:
+    def __init__(self, ring_kib: int = 128, signals: str = "batch", polled: bool = False, channels: int | None = None,
+                 doorbell: str = "hypercall", roomy: bool = True, **options: Any) -> None:
+        if doorbell not in DOORBELLS:
+            raise ValueError(f"doorbell {doorbell!r}: choose one of {', '.join(DOORBELLS)}")
         self.ring_kib, self.signals, self.polled, self.options = ring_kib, signals, polled, options
+        self.channels, self.monitored = channels, doorbell == "monitor"
+        rings = (channels or 1) * 2 * ring_kib << 10
+        self.driver_memory = max(16, OTHER_MIB + -(-rings // MIB)) * MIB if roomy else LEAST + rings
 
     @staticmethod
-    def backends(host: Host, media: Sequence[Medium]) -> Sequence[Any]:
+    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[Any]:
         """Return the parts of one physical disk that holds all `media`, which must have one size."""
         return PhysicalDisk(host, media).slices
 
     def plug(self, platform: Platform, backend: Any) -> None:
         """Offer a SCSI controller with one disk on the guest's bus."""
         self.platform, self.backend = platform, backend
+        platform.monitored |= self.monitored
         bus = platform.bus            # first: a guest's end is refused for its requests before its channels
         self.vsp = StorVsp(platform.host, platform.guest, {0: (ScsiTarget(backend.sectors, unmap=True), backend)},
-                           number=platform.number(), **self.options)
+                           number=platform.number(), max_subchannels=self.channels and self.channels - 1,
+                           monitor_latency=LATENCY if self.monitored else None, **self.options)
         self.vsp.offer(bus)
 
     def watch(self, served: Span, copied: Span) -> None:
         """See `Attachment`: what the disk does for this guest; its data is moved by the disk itself."""
         watch(self.backend, "served", served)
 
+    def timers(self) -> Timers:
+        """See `Attachment`."""
+        return []
+
+    def save(self, saving: Saving) -> State:
+        """See `Attachment`."""
+        return SPLIT.state(options=self._options, vsp=storage.save(self.vsp, saving))
+
+    def restore(self, state: State, restoring: Restoring, platform: Platform) -> None:
+        """See `Attachment`."""
+        saved = SPLIT.take(state)
+        same("split disk, options", saved["options"], self._options)
+        storage.restore(self.vsp, saved["vsp"], restoring)
+
+    @property
+    def _options(self) -> list:
+        return [self.ring_kib, self.signals, self.polled, self.channels, self.monitored, self.options]
+
     def boot(self, cpu: VCpu, pages: GuestPages) -> Steps[StorVsc]:
         """Bring up the bus and the disk; a generator that returns a `StorVsc`."""
         client, channel = yield from self.platform.channel(cpu, pages, self.vsp)
         disk = StorVsc(client, channel, self.ring_kib, self.signals)
         yield from disk.init()
-        disk.polled = self.polled
+        for queue in (disk, *disk.further):
+            queue.polled = self.polled
         return disk

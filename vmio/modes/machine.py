@@ -1,14 +1,22 @@
 """A whole machine in a few lines: a host, its physical disks, and guests whose devices are attached in any mode."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from vmio.drivers import ipi
 from vmio.drivers.pages import GuestPages
 from vmio.hypervisor.contracts import Program, Steps
 from vmio.hypervisor.costs import CostModel
+from vmio.hypervisor.guest import Guest
 from vmio.hypervisor.host import Host
+from vmio.hypervisor.recorded import RecordedCpu
+from vmio.hypervisor.recording import Recording
+from vmio.hypervisor.runs import Run
 from vmio.hypervisor.vcpu import VCpu
-from vmio.machine.media.medium import Medium
+from vmio.machine.checkpoint import State
+from vmio.machine.contracts import SectorStore
 from vmio.machine.memory import PAGE
+from vmio.modes import checkpoint
 from vmio.modes.attachments import Attachment
 from vmio.modes.platform import Platform
 
@@ -19,21 +27,56 @@ TABLES_MIB = 4             # the host's memory for each guest's page tables
 
 
 class GuestMachine:
-    """A guest's plan, and after `Machine.power_on` the guest: `guest`, `cpu`, `platform`, `attachments`."""
+    """A guest of `machine`: its plan, and once it is `made` `guest`, `cpu`, `platform` and, with a PC's board, `board`."""
 
-    def __init__(self, name: str, attachment: Attachment, medium: Medium, ram_mib: int) -> None:
-        self.name, self.ram_mib = name, ram_mib
-        self.attachments, self.media = [attachment], [medium]
-        self.guest: Any = None         # from `power_on` on
-        self.cpu: Any = None
-        self.platform: Any = None
+    guest: Guest
+    platform: Platform
 
-    def attach(self, attachment: Attachment, medium: Medium) -> "GuestMachine":
-        """Plan one more device of this guest, before the machine is switched on; returns the guest."""
-        if self.guest is not None:
+    def __init__(self, machine: "Machine", name: str | None, ram_mib: int | None, vcpus: int, processor: type[VCpu]) -> None:
+        self.machine, self.name, self.vcpus, self._ram_mib, self.processor = machine, name, vcpus, ram_mib, processor
+        self.attachments: list[Attachment] = []
+        self.media: list[SectorStore | None] = []
+        self.backends: list[Any] = []  # one for each attachment; None until the machine has made it
+        self.made = False
+        self._joined: list[VCpu] = []
+        self.drivers: list | None = None    # of the devices, once the first vCPU has brought them up
+
+    def attach(self, attachment: Attachment, medium: SectorStore | None = None, backend: Any = None) -> "GuestMachine":
+        """Plan one more device of this guest, before the machine is switched on; returns the guest.
+
+        The machine makes a backend for the `medium`, unless the caller has one already.
+        """
+        if self.machine.on:
             raise ValueError(f"guest {self.name}: the machine runs; attach devices before power_on")
         self.attachments.append(attachment)
         self.media.append(medium)
+        self.backends.append(backend)
+        return self
+
+    @property
+    def ram_mib(self) -> int:
+        """The RAM: what was asked for, or what the drivers need and 1 MiB for data."""
+        return self._ram_mib or max((each.driver_memory for each in self.attachments), default=0) // MIB + 1
+
+    @property
+    def host(self) -> Host:
+        """The host of the machine."""
+        return self.machine.host
+
+    @property
+    def cpu(self) -> VCpu:
+        """The guest's first vCPU."""
+        return self.guest.cpu
+
+    @property
+    def board(self) -> Any:
+        """The guest's emulated PC, or None."""
+        return self.platform.board
+
+    def make(self) -> "GuestMachine":
+        """Make the guest, with no device plugged in yet; returns it.  `Machine.power_on` does it for who does not ask."""
+        self.guest = guest = self.machine.host.guest(self.name, self.ram_mib, self.vcpus, self.processor)
+        self.name, self.platform, self.made = guest.name, Platform(guest), True
         return self
 
     def boot(self, cpu: VCpu) -> Steps[list]:
@@ -44,25 +87,79 @@ class GuestMachine:
         for attachment in self.attachments:
             drivers.append((yield from attachment.boot(cpu, pages)))
         yield from cpu.pay()
+        self.drivers = drivers
+        for other in self._joined:         # they go on when this vCPU waits next
+            ipi.wake(cpu, other)
         return drivers
+
+    def join(self, cpu: VCpu) -> Steps[list]:
+        """Bring a further vCPU online, before the first one's `boot` looks who is there; a generator.
+
+        It returns the drivers' queues for this vCPU, `driver.on(cpu)`, when the devices are up.
+        """
+        yield from self.platform.join(cpu)
+        self._joined.append(cpu)
+        while self.drivers is None:
+            yield from cpu.hlt()
+        return [driver.on(cpu) for driver in self.drivers]
+
+    def one_each(self, programs: Program | Sequence[Program]) -> Sequence[Program]:
+        """Return a list of programs, one for each vCPU from the first on.
+
+        ValueError for more than there are vCPUs, and for several with a device that only one vCPU can drive.
+        """
+        if not isinstance(programs, Sequence):
+            return [programs]
+        if len(programs) > len(self.guest.vcpus):
+            raise ValueError(f"guest {self.name}: {len(programs)} programs; it has {len(self.guest.vcpus)} vCPUs")
+        for attachment in self.attachments if len(programs) > 1 else ():
+            if not attachment.for_each_vcpu:
+                raise ValueError(f"guest {self.name}: {len(programs)} programs; {type(attachment).__name__} is driven by one vCPU")
+        return programs
+
+    def run(self, program: Program, limit_ns: int | None = None) -> Any:
+        """Bring up all devices, run `program(cpu, *drivers)` to its end and return its result."""
+        return self.machine.run((self, program), limit_ns=limit_ns)[0]
 
 
 class Machine:
     """A host under a cost preset (or a `CostModel`) with `cores`, and the guests that are planned before `power_on`.
 
-    `properties` are the host's own, as in `Host`: `apic`.
+    The host has `memory_mib` MiB, or what its guests and their tables need and 32 MiB.
+    With `checkpoints` a run can be saved between any two of its steps: what programs are told is kept, which
+    takes time and memory.  `properties` are the host's own, as in `Host`: `apic`, `kind`, `backing`, `tick_hz`.
     """
 
-    def __init__(self, costs: str | CostModel = "server-2022", cores: int = 2, **properties: Any) -> None:
+    def __init__(self, costs: str | CostModel = "server-2022", cores: int = 2, memory_mib: int | None = None,
+                 checkpoints: bool = False, **properties: Any) -> None:
         self.costs, self.cores, self.properties = CostModel.preset(costs), cores, properties
+        self.checkpoints = checkpoints
+        self.current: Run | None = None     # the last one, from `start` on
         self.guests: list[GuestMachine] = []
-        self.host: Any = None          # a `Host`, from `power_on` on
+        self.on = False
+        self._memory_mib = memory_mib
+        self._host: Host | None = None
 
-    def guest(self, name: str, attachment: Attachment, medium: Medium, ram_mib: int | None = None) -> GuestMachine:
-        """Plan a guest with one device; `ram_mib` defaults to what the drivers need and 1 MiB for data."""
-        if self.host is not None:
+    @property
+    def host(self) -> Host:
+        """The `Host`; whoever asks first makes it, with memory for the guests that are planned by then."""
+        if self._host is None:
+            memory = self._memory_mib or sum(guest.ram_mib + TABLES_MIB for guest in self.guests) + HOST_MIB
+            self._host = Host(memory_mib=memory, costs=self.costs, cores=self.cores, **self.properties)
+        return self._host
+
+    def guest(self, name: str | None = None, attachment: Attachment | None = None, medium: SectorStore | None = None,
+              ram_mib: int | None = None, vcpus: int = 1, processor: type[VCpu] = VCpu) -> GuestMachine:
+        """Plan a guest, with one device if an `attachment` is given.
+
+        The name defaults to guest0, guest1, ...; `ram_mib` to what the drivers need and 1 MiB for data.
+        `processor` is who executes its program: `VCpu`, for generators, or a subclass.
+        """
+        if self.on:
             raise ValueError(f"guest {name}: the machine runs; plan guests before power_on")
-        guest = GuestMachine(name, attachment, medium, ram_mib or (attachment.driver_memory // MIB) + 1)
+        guest = GuestMachine(self, name, ram_mib, vcpus, processor)
+        if attachment is not None:
+            guest.attach(attachment, medium)
         self.guests.append(guest)
         return guest
 
@@ -71,36 +168,65 @@ class Machine:
 
         Devices of one kind, mode and size are parts of one physical device.
         """
-        memory = sum(guest.ram_mib + TABLES_MIB for guest in self.guests) + HOST_MIB
-        self.host = host = Host(memory_mib=memory, costs=self.costs, cores=self.cores, **self.properties)
-        backends = self._backends(host)
+        self._make_backends()
+        self.on = True
         for guest in self.guests:
-            guest.guest = host.guest(guest.name, guest.ram_mib)
-            guest.cpu, guest.platform = guest.guest.cpu, Platform(guest.guest)
-            for attachment, medium in zip(guest.attachments, guest.media):
-                attachment.plug(guest.platform, backends[id(attachment)])
+            if not guest.made:
+                guest.make()
+            for attachment, backend in zip(guest.attachments, guest.backends):
+                attachment.plug(guest.platform, backend)
+            guest.platform.power_on()
+            if self.checkpoints:
+                record = Recording(guest.guest.name)
+                for cpu in guest.guest.vcpus:
+                    cpu.recorded = RecordedCpu(cpu, record)
         return self
 
-    def _backends(self, host: Host) -> dict[int, Any]:
-        """Return {id of an attachment: its backend}."""
+    def _make_backends(self) -> None:
+        """Make a backend for each attachment that has none yet."""
         groups: dict[tuple, list] = {}
         for guest in self.guests:
-            for attachment, medium in zip(guest.attachments, guest.media):
-                groups.setdefault((type(attachment), medium.sectors), []).append((attachment, medium))
-        found = {}
+            for at, (attachment, medium) in enumerate(zip(guest.attachments, guest.media)):
+                if medium is not None and guest.backends[at] is None:
+                    groups.setdefault((type(attachment), medium.sectors), []).append((guest, at))
         for (kind, _), members in groups.items():
-            for (attachment, _), backend in zip(members, kind.backends(host, [medium for _, medium in members])):
-                found[id(attachment)] = backend
-        return found
+            for (guest, at), backend in zip(members, kind.backends(self.host, [guest.media[at] for guest, at in members])):
+                guest.backends[at] = backend
 
-    def run(self, *programs: tuple[GuestMachine, Program], limit_ns: int | None = None) -> list:
+    def run(self, *programs: tuple[GuestMachine, Program | Sequence[Program]], limit_ns: int | None = None) -> list:
         """Run (guest, program) pairs to their end and return their results.
 
-        `program(cpu, *drivers)` is a generator; it starts when the guest's devices are up.
+        `program(cpu, *drivers)` is a generator; it starts when the guest's devices are up.  A list of
+        programs is one for each vCPU, of devices whose drivers have queues for each (`driver.on(cpu)`).
         """
-        def booted(guest: GuestMachine, program: Program) -> tuple[VCpu, Program]:
-            def whole(cpu: VCpu) -> Steps:
-                drivers = yield from guest.boot(cpu)
-                return (yield from program(cpu, *drivers))
-            return guest.cpu, whole
-        return self.host.run(*(booted(*pair) for pair in programs), limit_ns=limit_ns)
+        return self.start(*programs, limit_ns=limit_ns).to_the_end()
+
+    def start(self, *programs: tuple[GuestMachine, Program | Sequence[Program]], limit_ns: int | None = None) -> Run:
+        """Begin what `run` does, and return the `Run`: `step()` lets the next event happen, `to_the_end()` all others."""
+        def booted(guest: GuestMachine, cpu: VCpu, program: Program) -> tuple[VCpu, Program]:
+            start = guest.boot if cpu is guest.cpu else guest.join
+
+            def whole(cpu: VCpu) -> Steps:          # that one, or its `RecordedCpu`
+                drivers = (yield from start(cpu)) if guest.attachments else []
+                return program(cpu, *drivers)       # the boot is over, and the program goes on in its place
+            return cpu, whole
+        pairs = [booted(guest, cpu, each) for guest, program in programs
+                 for cpu, each in zip(guest.guest.vcpus, guest.one_each(program))]
+        self.current = self.host.start(*pairs, limit_ns=limit_ns)
+        return self.current
+
+    def save(self) -> State:
+        """Return the whole machine between two steps of a run, as plain data; see `checkpoint.save`."""
+        return checkpoint.save(self)
+
+    def restore(self, state: State, *programs: tuple[GuestMachine, Program], limit_ns: int | None = None) -> Run:
+        """Be the machine that was saved, and return its run, which goes on from there; see `checkpoint.restore`."""
+        return checkpoint.restore(self, state, programs, limit_ns)
+
+
+def one_guest(attachment: Attachment | None = None, medium: SectorStore | None = None, name: str | None = None,
+              ram_mib: int | None = None, vcpus: int = 1, **machine: Any) -> GuestMachine:
+    """Return the only guest of a machine of its own, switched on; `machine` are the options of `Machine`."""
+    guest = Machine(**machine).guest(name, attachment, medium, ram_mib, vcpus)
+    guest.machine.power_on()
+    return guest

@@ -1,18 +1,28 @@
 """What all devices of a guest share: its host, its VMBus, and the guest's driver for that bus."""
 
+from collections.abc import Callable
 from typing import Any
 
+from vmio.devices.board import Board
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.vmbus import VmBusClient
 from vmio.hypervisor.contracts import Steps
 from vmio.hypervisor.guest import Guest
+from vmio.hypervisor.hyperv import checkpoint as hyperv
+from vmio.hypervisor.hyperv import tlfs
 from vmio.hypervisor.hyperv.hypercalls import enable_enlightenments
+from vmio.hypervisor.pending import Restoring, Saving
 from vmio.hypervisor.vcpu import VCpu
+from vmio.machine.checkpoint import Form, State, same
+from vmio.machine.clock import Timers
+from vmio.vmbus.bus import checkpoint as bus
 from vmio.vmbus.bus.server import VmbusServer
 
-
+PLATFORM = Form("platform", 1, "devices", "board", "hypervisor", "bus")
 MMIO = 1 << 36           # guest-physical: where the guest has room for windows and BARs
 MMIO_BYTES = 1 << 24
+FIRST_SLOT = 3           # of PCI, behind the chip set's
+JOIN_NS = 10_000         # between two looks of a further vCPU: has the bus's driver been loaded?
 
 
 class Platform:
@@ -20,19 +30,73 @@ class Platform:
 
     def __init__(self, guest: Guest) -> None:
         self.guest, self.host = guest, guest.host
-        self.board: Any = None       # the emulated PC, once an emulated device is plugged in
+        self.board: Any = None       # the emulated PC (`Board`), from `power_on` on, if a device asks for one
+        self._parts: dict[str, Any] | None = None
+        self._slots: list[Callable[[Board, int], None]] = []
         self.mmio = GuestPages(MMIO, MMIO + MMIO_BYTES)
         self.devices = 0             # on the bus so far
+        self.monitored = False       # the guest gives its host monitor pages, for who wants to be signalled by them
         self._server: VmbusServer | None = None
         self._client: VmBusClient | None = None
+
+    def plan_board(self, device: str, **parts: Any) -> None:
+        """Ask for a PC's board with these `parts`, arguments of `Board`, for an emulated `device`.
+
+        ValueError for a part that another device asked for already.
+        """
+        planned = self._parts or {}
+        if planned.keys() & parts.keys():
+            raise ValueError(f"guest {self.guest.name}: has an emulated {device} already; its board takes one here")
+        self._parts = planned | parts
+
+    def plan_slot(self, fill: Callable[[Board, int], None]) -> None:
+        """Ask for a PC's board; `fill(board, slot)` puts a PCI function into the next slot that is free."""
+        self._parts = self._parts or {}
+        self._slots.append(fill)
+
+    def power_on(self) -> None:
+        """Build the board, when all devices are plugged in."""
+        if self._parts is not None and self.board is None:
+            self.board = Board(self.guest, **self._parts)
+            for slot, fill in enumerate(self._slots, FIRST_SLOT):
+                fill(self.board, slot)
+
+    def enlighten(self, privileges: int = tlfs.PRIVILEGES) -> None:
+        """Let the guest know its hypervisor, with these `privileges`; whoever comes first says which."""
+        if self.guest.enlightened is None:
+            enable_enlightenments(self.guest, privileges=privileges)
 
     @property
     def bus(self) -> VmbusServer:
         """The host's side of the guest's VMBus (`VmbusServer`); asking for it makes the guest an enlightened one."""
         if self._server is None:
-            enable_enlightenments(self.guest)
+            self.enlighten()
             self._server = VmbusServer(self.guest)
         return self._server
+
+    def save(self, saving: Saving) -> State:
+        """Return the state of what the guest's devices share."""
+        server, known = self._server, self.guest.enlightened
+        return PLATFORM.state(
+            devices=self.devices, board=None if self.board is None else self.board.save(),
+            hypervisor=None if known is None else hyperv.save(known, saving),
+            bus=None if server is None else bus.save(server, saving))
+
+    def restore(self, state: State, restoring: Restoring) -> None:
+        """Take back what `save` gave; the same devices are plugged in."""
+        saved = PLATFORM.take(state)
+        same(f"guest {self.guest.name}, devices", saved["devices"], self.devices)
+        if self.board is not None:
+            self.board.restore(saved["board"])
+        if self.guest.enlightened is not None:
+            hyperv.restore(self.guest.enlightened, saved["hypervisor"], restoring)
+        if self._server is not None:
+            bus.restore(self._server, saved["bus"], restoring)
+
+    def timers(self) -> Timers:
+        """Return what these have on the guest's clock, as (name, timer) pairs."""
+        board = [] if self.board is None else self.board.timers()
+        return board if self.guest.enlightened is None else [*board, *hyperv.timers(self.guest.enlightened)]
 
     def number(self) -> int:
         """Return the number of one more device on the bus, from 1: it tells devices of a class apart."""
@@ -44,9 +108,20 @@ class Platform:
 
         The first caller connects, for all.
         """
+        client = yield from self.client(cpu, pages)
+        channel = next(each for each in client.channels.values() if each.offer.instance == device.instance_id)
+        return client, channel
+
+    def join(self, cpu: VCpu) -> Steps:
+        """Generator: a further vCPU comes online on the guest's bus, as soon as the first one has begun with it."""
+        while self._client is None:
+            yield from cpu.hlt(JOIN_NS)
+        self._client.add_cpu(cpu)
+
+    def client(self, cpu: VCpu, pages: GuestPages) -> Steps[VmBusClient]:
+        """Generator: the guest's side of its bus, connected, with all that was offered in its `channels`."""
         if self._client is None:
-            self._client = VmBusClient(cpu, pages)
+            self._client = VmBusClient(cpu, pages, monitored=self.monitored)
             yield from self._client.connect()
             yield from self._client.request_offers()
-        channel = next(each for each in self._client.channels.values() if each.offer.instance == device.instance_id)
-        return self._client, channel
+        return self._client

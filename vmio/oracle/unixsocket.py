@@ -3,13 +3,14 @@
 import os
 import socket
 import stat
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from vmio.machine import files
 
 
 @contextmanager
-def connection(path):
+def connection(path: str) -> Iterator[socket.socket]:
     """`with connection(path) as peer`: the connected socket.
 
     Only a socket that refuses connections is replaced, for who made it has gone; one
@@ -41,7 +42,7 @@ def connection(path):
                         os.unlink(real)
 
 
-def _somebody_listens(client, path, real):
+def _somebody_listens(client: socket.socket, path: str, real: str) -> bool:
     """Connect `client` to the socket at `real`, or make sure that there is nothing."""
     with _told(path):
         try:
@@ -61,7 +62,7 @@ def _somebody_listens(client, path, real):
 
 
 @contextmanager
-def _told(path):
+def _told(path: str) -> Iterator[None]:
     """Put the path into an OSError."""
     try:
         yield

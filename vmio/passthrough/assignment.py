@@ -12,12 +12,20 @@ void, queues and registers are gone), its interrupts and its place in the domain
 are taken away, and only then has the host it again.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from vmio.devices.pci.msix import MsixCapability
+from vmio.hypervisor.guest import Guest
+from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.memory import PAGE
 from vmio.passthrough import retarget
+from vmio.passthrough.delivery import InterruptRouter
+from vmio.passthrough.function import HostFunction
 from vmio.passthrough.guest_config import GuestConfig
+from vmio.passthrough.iommu.domain import Domain
 from vmio.passthrough.vpci_vsp import VpciVsp
-from vmio.vmbus.bus.server import NoChannelLeft
+from vmio.vmbus.bus.server import NoChannelLeft, VmbusServer
 from vmio.vmbus.pci.vpci import EJECT_NS, device_id
 
 INTERRUPTS = ("injected", "posted")
@@ -28,7 +36,8 @@ class AssignmentRefused(ValueError):
     """The device can't be given to this guest (or taken), and why."""
 
 
-def assign(function, guest, server, router, domain=None, interrupts="injected", number=1, inherit=False):
+def assign(function: HostFunction, guest: Guest, server: VmbusServer, router: InterruptRouter, domain: Domain | None = None,
+           interrupts: str = "injected", number: int = 1, inherit: bool = False) -> "Assignment":
     """Give `function` (a `HostFunction`) to `guest`, and offer it on its bus `server`; the `Assignment`.
 
     `domain` is the guest's IOMMU domain: what is mapped in it, the device can reach.
@@ -39,6 +48,17 @@ def assign(function, guest, server, router, domain=None, interrupts="injected", 
     the device still holds what another guest may have stored: `function.erase()` first,
     or say `inherit`.
     """
+    check_free(function, guest, interrupts)
+    try:
+        server.check_room()
+    except NoChannelLeft as error:
+        raise AssignmentRefused(f"{function.name}: {error}") from error
+    check_clean(function, guest, inherit)
+    return Assignment(function, guest, server, router, domain, interrupts == "posted", number)
+
+
+def check_free(function: HostFunction, guest: Guest, interrupts: str) -> None:
+    """`AssignmentRefused` for a function that nobody can have now; ValueError for another kind of interrupts."""
     if interrupts not in INTERRUPTS:
         raise ValueError(f"interrupts {interrupts!r}: choose one of {', '.join(INTERRUPTS)}")
     if not function.present:
@@ -51,10 +71,10 @@ def assign(function, guest, server, router, domain=None, interrupts="injected", 
                                 "disable them first")
     if function.name in guest.pins:
         raise AssignmentRefused(f"guest {guest.name} has a device {function.name} already")
-    try:
-        server.check_room()
-    except NoChannelLeft as error:
-        raise AssignmentRefused(f"{function.name}: {error}") from error
+
+
+def check_clean(function: HostFunction, guest: Guest, inherit: bool) -> None:
+    """Have the host let go of the function; `AssignmentRefused` if it can't, if the guest can't have it, or if it holds others' data."""
     if function.leaves_data(guest) and not inherit:
         raise AssignmentRefused(f"{function.name} holds what {function.last_guest.name} left on it; erase() it, or inherit")
     hole = guest.missing_ram()
@@ -66,15 +86,16 @@ def assign(function, guest, server, router, domain=None, interrupts="injected", 
             function.owner.let_go(f"{function.name} is assigned to {guest.name}")
         except ValueError as error:
             raise AssignmentRefused(f"{function.name}: the host still uses it: {error}") from error
-    return Assignment(function, guest, server, router, domain, interrupts == "posted", number)
 
 
 class Assignment:
     """One device in one guest's hands.  Made by `assign`; the rest of its methods are what its `VpciVsp` asks for."""
 
-    def __init__(self, function, guest, server, router, domain, posted, number):
+    def __init__(self, function: HostFunction, guest: Guest, server: Any, router: InterruptRouter, domain: Domain | None,
+                 posted: bool, number: int) -> None:
         self.function, self.guest, self.router, self.domain, self.posted = function, guest, router, domain, posted
-        self.host, self.over, self._done = guest.host, False, None
+        self.host, self.ended = guest.host, False
+        self._done: Callable[..., None] | None = None
         iommu = function.iommu
         self._own_domain = domain is None
         if domain is None:
@@ -88,18 +109,23 @@ class Assignment:
         iommu.attach(function.requester, domain)
         function.assigned_to, function.last_guest = self, guest
         guest.pins[function.name] = PINNED
-        guest.on_destroy.insert(0, self._guest_ends)
+        guest.pin_ram()
+        guest.vetoes.insert(0, self._guest_ends)
         self.config = GuestConfig(function.pci, self._bar_moves)
-        self._mapped = {}                                 # BAR index -> [(bus, region)]
+        self._mapped: dict[int, list] = {}                # BAR index -> [(bus, region)]
         self._acquired = False
-        self.vsp = VpciVsp(self.host, guest, self, number)
+        self._offer(server, number)
+
+    def _offer(self, server: Any, number: int) -> None:
+        """Let the guest find it, on its bus."""
+        self.vsp = VpciVsp(self.host, self.guest, self, number)
         self.vsp.on_ejected = lambda status: self.take_back()
-        retarget.of(guest).devices[device_id(self.vsp.instance_id)] = self
+        retarget.of(self.guest).devices[device_id(self.vsp.instance_id)] = self
         self.vsp.offer(server)
 
     # Taking it back.
 
-    def eject(self, done=None):
+    def eject(self, done: Callable[..., None] | None = None) -> None:
         """Ask the guest to let the device go; it is taken back when it has, or in 60 s.  `done()` is called then."""
         self._done = done
         if not self.vsp.eject():
@@ -107,11 +133,11 @@ class Assignment:
             return
         self.host.env.timeout(EJECT_NS).callbacks.append(lambda _: self.take_back())
 
-    def take_back(self):
+    def take_back(self) -> None:
         """The device is the host's again, whatever the guest was doing with it; a second time changes nothing."""
-        if self.over:
+        if self.ended:
             return
-        self.over = True
+        self.ended = True
         function, iommu = self.function, self.function.iommu
         self.released()
         self.vsp.rescind()
@@ -119,12 +145,12 @@ class Assignment:
         function.reset()
         iommu.detach(function.requester)
         if self._own_domain:
-            iommu.destroy(self.domain)
+            iommu.destroy(self.domain)  # type: ignore[arg-type]  # it made one
         if self._home is not None:
             iommu.attach(function.requester, self._home)
         function.assigned_to = None
         del self.guest.pins[function.name]
-        self.guest.on_destroy.remove(self._guest_ends)
+        self.guest.vetoes.remove(self._guest_ends)
         if not self.guest.pins:
             for cpu in self.guest.vcpus:
                 self.router.forget_cpu(cpu)
@@ -133,19 +159,19 @@ class Assignment:
         if self._done is not None:
             self._done()
 
-    def _guest_ends(self):
+    def _guest_ends(self) -> None:
         raise AssignmentRefused(f"guest {self.guest.name}: {self.function.name} is assigned to it; take it back first")
 
     # What the VSP asks for.
 
-    def identity(self):
-        """The fields of vPCI's FUNCTION, but for the slot."""
+    def identity(self) -> dict[str, int]:
+        """Return the fields of vPCI's FUNCTION, but for the slot."""
         pci = self.function.pci
         return {"vendor": pci.get(0, 2), "device": pci.get(2, 2), "revision": pci.get(8, 1), "interface": pci.get(9, 1),
                 "subclass": pci.get(10, 1), "class_code": pci.get(11, 1), "subsystem_vendor": pci.get(0x2C, 2),
                 "subsystem": pci.get(0x2E, 2), "serial": self.function.requester}
 
-    def is_free(self, gpa, length):
+    def is_free(self, gpa: int, length: int) -> bool:
         """May something of ours answer at these guest-physical addresses?  No RAM, no other device, whole pages.
 
         What is smaller than a page is aligned to its own size.
@@ -153,13 +179,13 @@ class Assignment:
         return (gpa % min(length, PAGE) == 0 and gpa >= self.guest.ram and self.guest.mmio.is_free(gpa, length)
                 and self.guest.direct.is_free(gpa, length))
 
-    def acquired(self):
+    def acquired(self) -> None:
         """The guest has assigned resources: BARs answer from now on."""
         self._acquired = True
         for index, base in self.config.mapped.items():
             self._bar_moves(index, base)
 
-    def released(self):
+    def released(self) -> None:
         """The guest has let go of everything: BARs and interrupts go, the device is reset."""
         self._acquired = False
         for index in list(self._mapped):
@@ -169,11 +195,11 @@ class Assignment:
         if self.function.assigned_to is self:
             self.function.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         """The guest asked for a function level reset; its BARs stay where it put them."""
         self.function.reset()
 
-    def create_interrupt(self, cpu, vector, count=1):
+    def create_interrupt(self, cpu: VCpu, vector: int, count: int = 1) -> tuple[int, int] | None:
         """(address, data) of a new message, or of the first of `count` in a row; None if there are not so many left."""
         mine = sum(owner == self.function.requester for owner in self.router.owners.values())
         if mine + count > self.function.vectors:
@@ -183,20 +209,20 @@ class Assignment:
         except ValueError:
             return None
 
-    def retarget_interrupt(self, address, data, cpu, vector):
+    def retarget_interrupt(self, address: int, data: int, cpu: VCpu, vector: int) -> bool:
         """Let one go to another vCPU; False if the device has none with this message, or the host no room for it."""
         try:
             return self.router.retarget(self.function.requester, address, data, cpu, vector)
         except ValueError:
             return False
 
-    def delete_interrupt(self, address, data):
+    def delete_interrupt(self, address: int, data: int) -> bool:
         """Take one back; False if the device has none with this message."""
         return self.router.delete(self.function.requester, address, data)
 
     # The BARs in guest-physical memory.
 
-    def _bar_moves(self, index, base):
+    def _bar_moves(self, index: int, base: int | None) -> None:
         """A BAR answers at `base`, or nowhere; over RAM or another device it answers nowhere."""
         self._unmap(index)
         bar = self.config.bars[index]
@@ -205,34 +231,38 @@ class Assignment:
         mapped, name = self._mapped.setdefault(index, []), self.function.name
         watched = f"{name} MSI-X" if self.function.pci.find(MsixCapability) else f"{name} registers"
         for at, length, direct in self.function.parts(index):
-            part = (_Direct if direct else _Part)(bar.registers, at, self.function, self.guest)
+            part = Direct(bar.registers, at, self.function, self.guest) if direct else self._trapped(index, at, length)
             bus, shown = (self.guest.direct, name) if direct else (self.guest.mmio, watched)
             mapped.append((bus, bus.attach(base + at, length, part, shown, width=bar.width)))
 
-    def _unmap(self, index):
+    def _trapped(self, index: int, at: int, length: int) -> "Part":
+        """What answers at the pages of a BAR that the host watches."""
+        return Part(self.config.bars[index].registers, at, self.function, self.guest)
+
+    def _unmap(self, index: int) -> None:
         for bus, region in self._mapped.pop(index, ()):
             bus.detach(region)
 
 
-class _Part:
+class Part:
     """A part of a BAR, from `start` on: `registers` answer there."""
 
-    def __init__(self, registers, start, function, guest):
+    def __init__(self, registers: Any, start: int, function: HostFunction, guest: Guest) -> None:
         self.registers, self.start, self.function, self.guest = registers, start, function, guest
 
-    def read(self, offset, size):
+    def read(self, offset: int, size: int) -> int:
         """Return what the register reads."""
         return self.registers.read(self.start + offset, size)
 
-    def write(self, offset, size, value):
+    def write(self, offset: int, size: int, value: int) -> None:
         """Write the register."""
         self.registers.write(self.start + offset, size, value)
 
 
-class _Direct(_Part):
+class Direct(Part):
     """The pages that a guest reaches without an exit; the device learns at what time a store comes in."""
 
-    def write(self, offset, size, value):
+    def write(self, offset: int, size: int, value: int) -> None:
         """Write the register at the guest's time."""
         self.function.arrived(self.guest.clock.now)
         self.registers.write(self.start + offset, size, value)

@@ -7,6 +7,8 @@ mastering, INTx and everything from 40h on go to the device.
 Public source of the window: Linux drivers/pci/controller/pci-hyperv.c (hv_pcifront_read_config).
 """
 
+from collections.abc import Callable
+
 from vmio.devices.pci import header as h
 from vmio.devices.pci.bar import BARS
 from vmio.devices.pci.function import Identity, PciFunction
@@ -22,8 +24,8 @@ class GuestConfig(PciFunction):
     The guest has the memory BARs only: vPCI gives it no ports.
     """
 
-    def __init__(self, real, on_bar):
-        def word(at):
+    def __init__(self, real: PciFunction, on_bar: Callable[[int, int | None], None]) -> None:
+        def word(at: int) -> int:
             return real.get(at, 2)
 
         super().__init__(Identity(word(h.VENDOR), word(h.DEVICE), real.get(h.CLASS, 3), real.get(h.REVISION, 1),
@@ -33,7 +35,7 @@ class GuestConfig(PciFunction):
         self.on_bar, self.real = on_bar, real
         self.reads = self.writes = 0
 
-    def read(self, offset, size):
+    def read(self, offset: int, size: int) -> int:
         """Configuration bytes as the guest is to see them: the header is the copy, what follows is the device's."""
         self.reads += 1
         ours = min(size, max(h.DEVICE_SPECIFIC - offset, 0))
@@ -42,7 +44,7 @@ class GuestConfig(PciFunction):
             value |= self.real.read(offset + ours, size - ours) << 8 * ours
         return value
 
-    def write(self, offset, size, value):
+    def write(self, offset: int, size: int, value: int) -> None:
         """A guest's write: to the copy, and what concerns the device to the device."""
         self.writes += 1
         if offset >= h.DEVICE_SPECIFIC:
@@ -54,8 +56,8 @@ class GuestConfig(PciFunction):
             command = self.get(h.COMMAND, 2) & PASSED
             self.real.write(h.COMMAND, 2, self.real.get(h.COMMAND, 2) & ~PASSED | command)
 
-    def probe(self):
-        """What each BAR register reads after all ones were written: a list of six."""
+    def probe(self) -> list[int]:
+        """Return what each BAR register reads after all ones were written: a list of six."""
         values = [0] * BARS
         for index, bar in self.bars.items():
             values[index] = bar.probed & 0xFFFF_FFFF
@@ -67,11 +69,11 @@ class GuestConfig(PciFunction):
 class ConfigWindow:
     """The two pages: attach for `vpci.WINDOW` bytes, width=4.  `functions` maps a slot number to its `GuestConfig`."""
 
-    def __init__(self, functions):
+    def __init__(self, functions: dict[int, GuestConfig]) -> None:
         self.functions = functions
         self.slot = 0
 
-    def read(self, offset, size):
+    def read(self, offset: int, size: int) -> int:
         """Page 0: the slot; page 1: that function's space.  All ones where there is none."""
         if offset < CONFIG_PAGE:
             if offset:
@@ -82,7 +84,7 @@ class ConfigWindow:
             raise BadAccess(f"vpci window: no function {self.slot:#x}, or not at {offset:#x}")
         return function.read(offset - CONFIG_PAGE, size)
 
-    def write(self, offset, size, value):
+    def write(self, offset: int, size: int, value: int) -> None:
         """Page 0: select a slot; page 1: write that function's space."""
         if offset >= CONFIG_PAGE:
             function = self.functions.get(self.slot)

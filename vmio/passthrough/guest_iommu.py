@@ -6,19 +6,26 @@ That is the price of strict and lazy mapping inside a guest.
 Public source: Linux drivers/iommu/hyperv, HVCALL_FLUSH_DEVICE_DOMAIN.
 """
 
+from typing import Any
+
+from vmio.hypervisor.contracts import GuestCpu
+from vmio.hypervisor.guest import Guest
+from vmio.passthrough.iommu.domain import Domain
+from vmio.passthrough.iommu.iommu import Iommu
+
 FLUSH_DEVICE_DOMAIN = 0xD0
 FAST = 1 << 16
 SUCCESS, INVALID_PARAMETER = 0, 5
 PAGE = 4096
 
 
-def serve(guest, iommu, domain):
+def serve(guest: Guest, iommu: Iommu, domain: Domain) -> None:
     """Let `guest` have `domain`, and no other, flushed.
 
     Input in registers: the page address and the number of pages, or 0 pages for
     all of the domain (Hyper-V takes a list in memory; ours is one range).
     """
-    def flush(guest, cpu, control, address, pages):
+    def flush(guest: Any, cpu: GuestCpu, control: int, address: int, pages: int) -> int:
         if address % PAGE or address >> 57 or pages > 1 << 45:
             return INVALID_PARAMETER
         if pages:
@@ -32,10 +39,10 @@ def serve(guest, iommu, domain):
 class GuestIommu:
     """What a mapping strategy calls its IOMMU, in a guest's driver on `cpu`."""
 
-    def __init__(self, cpu):
+    def __init__(self, cpu: GuestCpu) -> None:
         self.cpu = cpu
 
-    def invalidate(self, domain=None, iova=None, length=0):
+    def invalidate(self, domain: Domain | None = None, iova: int | None = None, length: int = 0) -> None:
         """One exit: the hypervisor invalidates a range of our domain, or all of it."""
         cpu, enabled = self.cpu, self.cpu.interrupts_enabled
         cpu.interrupts_enabled = False       # a flush by a timer may come while the guest is halted
@@ -53,12 +60,12 @@ class Untranslated:
 
     name = "off"
 
-    def __init__(self, guest):
+    def __init__(self, guest: Guest) -> None:
         self.guest = guest
 
-    def map(self, gpa, length, permissions=0):
-        """The host's address of the buffer."""
+    def map(self, gpa: int, length: int, permissions: int = 0) -> int:
+        """Return the host's address of the buffer."""
         return self.guest.ram_spa(gpa)
 
-    def unmap(self, address, length):
+    def unmap(self, address: int, length: int) -> None:
         """Nothing was mapped."""

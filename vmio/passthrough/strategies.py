@@ -11,13 +11,26 @@ and iommu=pt; passthrough to guests is static (drivers/iommu/dma-iommu.c).
 """
 
 from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
 
+from vmio.hypervisor.guest import Guest
+from vmio.machine.contracts import State, Timers
 from vmio.machine.memory import PAGE
 from vmio.machine.pagetable import READ, WRITE
+from vmio.passthrough.iommu.domain import Domain
+from vmio.passthrough.iommu.iommu import Iommu
 from vmio.passthrough.iommu.iova import IovaAllocator
 
 STRATEGIES = ("off", "strict", "lazy", "static")
 BATCH, TIMEOUT_NS = 256, 10_000_000     # Linux: IOVA_DEFAULT_FQ_SIZE, IOVA_DEFAULT_FQ_TIMEOUT
+
+
+class Invalidates(Protocol):
+    """Who tells the IOTLB: the host's IOMMU, or a guest that has one by hypercall."""
+
+    def invalidate(self, domain: Domain, iova: int | None = None, length: int = ...) -> Any:
+        """Forget the translations of a range, or of the domain."""
 
 
 class Static:
@@ -27,21 +40,21 @@ class Static:
     might still hold, `stale_peak` (pages), `stale_ns` (the sum over unmaps) and `stale_worst_ns`.
     """
 
-    def __init__(self, name):
+    def __init__(self, name: str) -> None:
         self.name = name
         self.maps = self.unmaps = self.invalidations = self.stale_peak = self.stale_ns = self.stale_worst_ns = 0
 
-    def map(self, gpa, length, permissions=READ | WRITE):
-        """The address that the device shall use for the buffer [gpa, gpa+length)."""
+    def map(self, gpa: int, length: int, permissions: int = READ | WRITE) -> int:
+        """Return the address that the device shall use for the buffer [gpa, gpa+length)."""
         return gpa
 
-    def unmap(self, address, length):
+    def unmap(self, address: int, length: int) -> None:
         """The device is done with the buffer at `address` (what `map` gave)."""
 
-    def flush(self):
+    def flush(self) -> None:
         """Invalidate what waits for it."""
 
-    def counters(self):
+    def counters(self) -> State:
         """{name: count}."""
         return {name: getattr(self, name) for name in
                 ("maps", "unmaps", "invalidations", "stale_peak", "stale_ns", "stale_worst_ns")}
@@ -50,16 +63,18 @@ class Static:
 class Strict(Static):
     """Map, unmap, invalidate: three things for each buffer.
 
-    Buffers are `guest`'s, by GPA.  `charge(ns)` lets the price pass (a vCPU's `compute`).
+    Buffers are `guest`'s, by GPA.  `charge(ns)` lets the price pass (a vCPU's `compute`); `clock` is the guest's, as its
+    program sees it.
     """
 
-    def __init__(self, iommu, domain, guest, charge=None):
+    def __init__(self, iommu: Invalidates, domain: Domain, guest: Guest, charge: Callable[[int], None] | None = None,
+                 clock: Timers | None = None) -> None:
         super().__init__(type(self).__name__.lower())
         self.iommu, self.domain, self.guest = iommu, domain, guest
-        self.charge, self.costs = charge or (lambda ns: None), guest.host.costs
+        self.charge, self.costs, self.clock = charge or (lambda ns: None), guest.host.costs, clock or guest.clock
         self.iovas = IovaAllocator()
 
-    def map(self, gpa, length, permissions=READ | WRITE):
+    def map(self, gpa: int, length: int, permissions: int = READ | WRITE) -> int:
         """Map the buffer's pages at a fresh IOVA; ValueError for what is not all the guest's RAM."""
         first, pages = gpa & ~(PAGE - 1), _pages(gpa, length)
         if length <= 0 or gpa < 0 or first + pages * PAGE > self.guest.ram:
@@ -74,7 +89,7 @@ class Strict(Static):
         self.charge(self.costs.dma_map_ns)
         return iova | gpa & PAGE - 1
 
-    def unmap(self, address, length):
+    def unmap(self, address: int, length: int) -> None:
         """Unmap and invalidate; ValueError for what was not mapped."""
         iova, pages = self._unmap(address, length)
         self.iommu.invalidate(self.domain, iova, pages * PAGE)
@@ -82,7 +97,7 @@ class Strict(Static):
         self.charge(self.costs.dma_invalidate_ns)
         self.iovas.give(iova, pages)
 
-    def _unmap(self, address, length):
+    def _unmap(self, address: int, length: int) -> tuple[int, int]:
         iova, pages = address & ~(PAGE - 1), _pages(address, length)
         if not self.domain.is_mapped(iova, pages * PAGE):
             raise ValueError(f"dma unmap {address:#x}, {length} bytes: not mapped")
@@ -97,21 +112,22 @@ class Lazy(Strict):
     Until then an IOVA is not used again, but its old translation may be.
     """
 
-    def __init__(self, iommu, domain, guest, charge=None, batch=BATCH, timeout_ns=TIMEOUT_NS):
+    def __init__(self, iommu: Invalidates, domain: Domain, guest: Guest, charge: Callable[[int], None] | None = None,
+                 clock: Timers | None = None, batch: int = BATCH, timeout_ns: int = TIMEOUT_NS) -> None:
         if batch < 1 or timeout_ns < 0:
             raise ValueError(f"lazy: batch {batch}, timeout_ns {timeout_ns}; at least 1, at least 0")
-        super().__init__(iommu, domain, guest, charge)
+        super().__init__(iommu, domain, guest, charge, clock)
         self.batch, self.timeout_ns = batch, timeout_ns
-        self._waiting = deque()      # (iova, pages, time of the unmap)
-        self._alarm = None
+        self._waiting: deque[tuple[int, int, int]] = deque()   # (iova, pages, time of the unmap)
+        self._alarm: Any = None      # a `Timer`, while something waits
         self._owed = 0               # a flush by the timer is paid for with the driver's next call
 
-    def unmap(self, address, length):
+    def unmap(self, address: int, length: int) -> None:
         """Unmap; the invalidation waits.  ValueError for what was not mapped."""
         iova, pages = self._unmap(address, length)
         if not self._waiting:
-            self._alarm = self.guest.clock.call_later(self.timeout_ns, self.flush)
-        self._waiting.append((iova, pages, self.guest.clock.now))
+            self._alarm = self.clock.call_later(self.timeout_ns, self.flush)
+        self._waiting.append((iova, pages, self.clock.now))
         self.stale_peak = max(self.stale_peak, sum(pages for _, pages, _ in self._waiting))
         if len(self._waiting) >= self.batch:
             self.flush()
@@ -119,7 +135,7 @@ class Lazy(Strict):
         if owed:
             self.charge(owed)
 
-    def flush(self):
+    def flush(self) -> None:
         """One invalidation of the domain for all that wait; their IOVAs are free again."""
         if not self._waiting:
             return
@@ -127,7 +143,7 @@ class Lazy(Strict):
         self.iommu.invalidate(self.domain)
         self.invalidations += 1
         self._owed += self.costs.dma_invalidate_ns
-        now = self.guest.clock.now
+        now = self.clock.now
         for iova, pages, since in self._waiting:
             self.stale_ns += now - since
             self.stale_worst_ns = max(self.stale_worst_ns, now - since)
@@ -135,12 +151,13 @@ class Lazy(Strict):
         self._waiting.clear()
 
     @property
-    def waiting(self):
+    def waiting(self) -> int:
         """Unmapped buffers whose translations may still be used."""
         return len(self._waiting)
 
 
-def strategy(name, iommu, domain, guest, charge=None, **options):
+def strategy(name: str, iommu: Iommu, domain: Domain, guest: Guest, charge: Callable[[int], None] | None = None,
+             **options: Any) -> Static:
     """Make one by name and set the IOMMU up for it; `options` are those of `Lazy`.
 
     `off` switches the IOMMU off and leaves `domain` alone; `static` maps the
@@ -162,5 +179,5 @@ def strategy(name, iommu, domain, guest, charge=None, **options):
     return Lazy(iommu, domain, guest, charge, **options)
 
 
-def _pages(address, length):
+def _pages(address: int, length: int) -> int:
     return (address % PAGE + length + PAGE - 1) // PAGE

@@ -9,7 +9,7 @@ from vmio.passthrough.function import HostFunction
 SEVERAL = SimpleNamespace(name="several guests")
 
 
-def enable(function, count):
+def enable(function: HostFunction, count: int) -> list[HostFunction]:
     """Make `count` virtual functions of `function` (a `HostFunction` with the SR-IOV capability); a list.
 
     ValueError for a number that it can't; `AssignmentRefused` while it is a guest's
@@ -17,7 +17,7 @@ def enable(function, count):
     """
     pci, sriov = function.pci, function.pci.find(s.Sriov)
     total = sriov.total if sriov is not None else 0
-    if not 1 <= count <= total:
+    if sriov is None or not 1 <= count <= total:
         raise ValueError(f"{function.name}: virtual functions {count}; 1 to {total}")
     if function.assigned_to is not None:
         raise AssignmentRefused(f"{function.name} is {function.assigned_to.guest.name}'s, with all that is in it")
@@ -32,7 +32,7 @@ def enable(function, count):
     return list(function.children)
 
 
-def disable(function):
+def disable(function: HostFunction) -> None:
     """Take them away again; `AssignmentRefused` while a guest has one."""
     for child in function.children:
         if child.assigned_to is not None:

@@ -5,9 +5,12 @@ True when it is over at once; then the channel ends it with an interrupt.
 Those that move data are in `ata_transfer`.
 """
 
+from collections.abc import Callable
+
 from vmio.devices.ata import smart as ata_smart
-from vmio.devices.ata.disk import MODE_NONE
-from vmio.devices.ata.identify import MAX_MULTIPLE, NOP_AND_SMART, WRITE_CACHE
+from vmio.devices.ata.contracts import Channel, Command
+from vmio.devices.ata.disk import AtaDisk
+from vmio.devices.ata.identify import DMA_MODES, MAX_MULTIPLE, NOP_AND_SMART, WRITE_CACHE
 from vmio.devices.ata.taskfile import BSY, DRDY, DRQ, DSC, HEAD, READY
 from vmio.devices.ata.transfer import (
     aborted,
@@ -23,11 +26,17 @@ from vmio.devices.ata.transfer import (
     write_pio,
 )
 
+DIAGNOSE = 0x90      # of both devices: ATA/ATAPI-6, 8.11
 
-def execute(channel, opcode):
+
+def execute(channel: Channel, opcode: int) -> None:
     """A write to the command register.  Empty slaves and busy devices do not listen; what is unknown is aborted."""
     device = channel.selected
-    if not device.present and device is not channel.devices[0] or device.status & (BSY | DRQ):
+    nobody = not device.present and device is not channel.devices[0]
+    if nobody and (channel.empty or opcode != DIAGNOSE) or device.status & (BSY | DRQ):
+        return
+    if opcode == DIAGNOSE:
+        channel.diagnose()
         return
     command = COMMANDS.get(opcode)
     if command is None:
@@ -44,7 +53,7 @@ def execute(channel, opcode):
 
 # --- commands without data ------------------------------------------------------
 
-def identify(channel, device):
+def identify(channel: Channel, device: AtaDisk) -> bool:
     """8.15."""
     if not device.present:
         return aborted(channel, device)
@@ -52,12 +61,12 @@ def identify(channel, device):
     return False
 
 
-def nothing(channel, device):
+def nothing(channel: Channel, device: AtaDisk) -> bool:
     """Accepted, and no more: positioning and power."""
     return True
 
 
-def initialize_parameters(channel, device):
+def initialize_parameters(channel: Channel, device: AtaDisk) -> bool:
     """INITIALIZE DEVICE PARAMETERS (ATA-5, T13/1321D, 8.16): heads less 1 and sectors of the CHS translation."""
     if not device.present:
         return aborted(channel, device)
@@ -65,17 +74,17 @@ def initialize_parameters(channel, device):
     return True
 
 
-def verify(lba48):
+def verify(lba48: bool) -> Command:
     """READ VERIFY SECTORS, 8.38: the medium is always good, and the range is not looked at."""
-    def command(channel, device):
+    def command(channel: Channel, device: AtaDisk) -> bool:
         device.expand_count(lba48)
         return True
     return command
 
 
-def read_native_max(lba48):
+def read_native_max(lba48: bool) -> Command:
     """8.32: the last sector, in the address form that the device register asks for."""
-    def command(channel, device):
+    def command(channel: Channel, device: AtaDisk) -> bool:
         if not device.present:
             return aborted(channel, device)
         device.expand_count(lba48)
@@ -84,7 +93,7 @@ def read_native_max(lba48):
     return command
 
 
-def set_multiple(channel, device):
+def set_multiple(channel: Channel, device: AtaDisk) -> bool:
     """8.52: a power of two up to 16, or 0 to switch READ and WRITE MULTIPLE off."""
     count = device.count & 0xFF
     if count > MAX_MULTIPLE or device.count & device.count - 1 and count:
@@ -94,7 +103,7 @@ def set_multiple(channel, device):
     return True
 
 
-def flush(channel, device):
+def flush(channel: Channel, device: AtaDisk) -> bool:
     """8.12: what was written is on the medium when this ends."""
     if not device.present:
         flushed(channel)
@@ -104,7 +113,7 @@ def flush(channel, device):
     return False
 
 
-def flushed(channel):
+def flushed(channel: Channel) -> None:
     """The medium has nothing left to write, or it fails (8.12.6)."""
     device = channel.selected
     device.status = READY
@@ -113,27 +122,19 @@ def flushed(channel):
     channel.interrupt()
 
 
-def diagnose(channel, device):
-    """EXECUTE DEVICE DIAGNOSTIC, 8.11: the signature, and code 1 (passed) in the error register."""
-    device.sign()
-    device.status, device.error = READY, 1
-    channel.interrupt()
-    return False
-
-
-def check_power(channel, device):
+def check_power(channel: Channel, device: AtaDisk) -> bool:
     """8.7: always active or idle."""
     device.count = 0xFF
     return True
 
 
-def freeze_lock(channel, device):
+def freeze_lock(channel: Channel, device: AtaDisk) -> bool:
     """SECURITY FREEZE LOCK, 8.45 (to CFA, WEAR LEVEL): no security to freeze; the count becomes 0."""
     device.count = 0
     return True
 
 
-def set_features(channel, device):
+def set_features(channel: Channel, device: AtaDisk) -> bool:
     """8.46, by subcommand in the features register."""
     feature = device.feature
     if not device.present:
@@ -151,11 +152,13 @@ def set_features(channel, device):
 ACCEPTED_FEATURES = {0xCC, 0x66, 0xAA, 0x55, 0x05, 0x85, 0x42, 0xC2, 0x69, 0x67, 0x96, 0x9A}
 
 
-def set_transfer_mode(channel, device):
+def set_transfer_mode(channel: Channel, device: AtaDisk) -> bool:
     """8.46.10: kind of mode in count bits 7:3, its number in bits 2:0; kept in words 62, 63 and 88."""
-    single, multi, ultra = MODE_NONE
+    single, multi, ultra = DMA_MODES if device.dma else (0, 0, 0)
     chosen = 1 << (device.count & 7) + 8
     kind = device.count >> 3
+    if kind > 0x01 and not device.dma:
+        return aborted(channel, device)
     if kind == 0x02:
         single |= chosen
     elif kind == 0x04:
@@ -168,7 +171,7 @@ def set_transfer_mode(channel, device):
     return True
 
 
-def smart(channel, device):
+def smart(channel: Channel, device: AtaDisk) -> bool:
     """8.50, by subcommand in the features register; see `ata_smart`."""
     if not device.present or (device.low, device.high) != ata_smart.KEY:
         return aborted(channel, device)
@@ -212,7 +215,7 @@ COMMANDS = {
     0xCA: dma("write"), 0xCB: dma("write"), 0x35: dma("write", lba48=True),
     0x40: verify(False), 0x41: verify(False), 0x42: verify(True),
     0xF8: read_native_max(False), 0x27: read_native_max(True),
-    0x90: diagnose, 0x91: initialize_parameters, 0xB0: smart, 0xC6: set_multiple,
+    0x91: initialize_parameters, 0xB0: smart, 0xC6: set_multiple,
     0x94: nothing, 0x95: nothing, 0x96: nothing, 0x97: nothing, 0x98: check_power, 0x99: nothing,
     0xE0: nothing, 0xE1: nothing, 0xE2: nothing, 0xE3: nothing, 0xE5: check_power, 0xE6: nothing,
     0xE7: flush, 0xEA: flush, 0xEC: identify, 0xEF: set_features, 0xF5: freeze_lock,
@@ -221,5 +224,7 @@ COMMANDS = {
 # Commands that leave DSC set; the power commands leave it clear.
 SEEK_COMPLETE = {0x10, 0x70, 0x40, 0x41, 0x42, 0xF8, 0x27, 0x91, 0x98, 0xE5, 0xB0, 0xC6, 0xEF, 0xF5}
 
-# What a channel may be waiting to do, by name, for its checkpoint.
-STEPS = {step.__name__: step for step in (next_block_in, block_read, block_out, block_written, dma_moved, flushed)}
+# What a channel may be waiting to do, by the name that it has in a checkpoint.
+STEPS: dict[str, Callable[..., None]] = {"block taken": next_block_in, "block read": block_read, "block given": block_out,
+         "block written": block_written, "DMA data moved": dma_moved, "flushed": flushed}
+NAMES = {step: name for name, step in STEPS.items()}

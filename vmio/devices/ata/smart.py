@@ -3,6 +3,8 @@
 The disk never ages: the attributes are constants, those of QEMU's `ide-hd`.
 """
 
+from vmio.machine.contracts import State
+
 # subcommands in the features register
 READ_DATA, READ_THRESHOLDS, AUTOSAVE, EXECUTE_OFFLINE, READ_LOG = 0xD0, 0xD1, 0xD2, 0xD4, 0xD5
 ENABLE, DISABLE, RETURN_STATUS = 0xD8, 0xD9, 0xDA
@@ -27,13 +29,13 @@ class Smart:
 
     __slots__ = ("enabled", "autosave", "tests", "latest")
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.enabled = self.autosave = True
-        self.tests = []   # the kind of test in each slot of the log, a ring of 21
+        self.tests: list[int] = []   # the kind of test in each slot of the log, a ring of 21
         self.latest = 0   # the slot filled last, from 1; 0 when there is none
 
-    def data(self):
-        """The 512 bytes of SMART READ DATA."""
+    def data(self) -> bytes:
+        """Return the 512 bytes of SMART READ DATA."""
         page = bytearray(512)
         page[0] = 1
         for n, (values, _) in enumerate(ATTRIBUTES):
@@ -45,16 +47,16 @@ class Smart:
         page[372], page[373], page[374] = 0x02, 0x36, 0x01  # minutes: short, extended, conveyance test
         return checked(page)
 
-    def thresholds(self):
-        """The 512 bytes of SMART READ ATTRIBUTE THRESHOLDS."""
+    def thresholds(self) -> bytes:
+        """Return the 512 bytes of SMART READ ATTRIBUTE THRESHOLDS."""
         page = bytearray(512)
         page[0] = 1
         for n, (values, threshold) in enumerate(ATTRIBUTES):
             page[2 + 12 * n], page[3 + 12 * n] = bytes.fromhex(values)[0], threshold
         return checked(page)
 
-    def log(self, address):
-        """The 512 bytes of a log page (1: errors, of which there are none; 6: self-tests), or None."""
+    def log(self, address: int) -> bytes | None:
+        """Return the 512 bytes of a log page (1: errors, of which there are none; 6: self-tests), or None."""
         page = bytearray(512)
         page[0] = 1
         if address == 6:
@@ -65,22 +67,22 @@ class Smart:
             return None
         return checked(page)
 
-    def run_test(self, kind):
+    def run_test(self, kind: int) -> None:
         """A self-test (0 off-line, 1 short, 2 extended) is over as soon as it is asked for."""
         self.latest = self.latest % SELF_TESTS + 1
         self.tests[self.latest - 1:self.latest] = [kind]
 
-    def save(self):
-        """The state as plain data."""
+    def save(self) -> State:
+        """Return the state as plain data."""
         return {"enabled": self.enabled, "autosave": self.autosave, "tests": list(self.tests), "latest": self.latest}
 
-    def restore(self, state):
+    def restore(self, state: State) -> None:
         """Take back what `save` gave."""
         self.enabled, self.autosave = state["enabled"], state["autosave"]
         self.tests, self.latest = list(state["tests"]), state["latest"]
 
 
-def checked(page):
+def checked(page: bytearray) -> bytes:
     """`page` with its last byte set so that all 512 add up to zero."""
     page[511] = -sum(page[:511]) & 0xFF
     return bytes(page)

@@ -6,8 +6,8 @@ EPOCH = datetime(1970, 1, 1)
 SECOND_NS = 1_000_000_000
 
 
-def date_of(ns):
-    """The date `ns` after 1970, where `ns` is a 64-bit count: its upper half stands for dates before 1970.
+def date_of(ns: int) -> datetime:
+    """Return the date `ns` after 1970, where `ns` is a 64-bit count: its upper half stands for dates before 1970.
 
     That reaches from 1677 to 2262; a later date wraps as in any 64-bit machine.
     """
@@ -17,7 +17,7 @@ def date_of(ns):
     return EPOCH + timedelta(seconds=seconds)
 
 
-def days_since_1970(year, month, day):
+def days_since_1970(year: int, month: int, day: int) -> int:
     """Days of the Gregorian calendar; the year begins in March here, so the leap day comes last.
 
     Divides towards zero, as the C of other models does: a century cell of FFh makes a year below 0.
@@ -28,7 +28,7 @@ def days_since_1970(year, month, day):
     return 365 * year + leap_days + (153 * month - 457) // 5 + day - 719_469
 
 
-def seconds_to_match(now, hour, minute, second):
+def seconds_to_match(now: int, hour: int, minute: int, second: int) -> int | None:
     """Seconds from `now` (s of the day) to the next hour:minute:second, where -1 matches any.
 
     An odometer: whichever unit does not match is turned on by one, largest

@@ -5,6 +5,8 @@ convention of the IBM PC/AT BIOS (IBM PC/AT Technical Reference, "CMOS RAM
 address map"), with later additions for memory above 16 MiB.
 """
 
+from collections.abc import Sequence
+
 EQUIPMENT = 0x06          # cell 14h: coprocessor fitted (bit 1), PS/2 mouse (bit 2), no diskette
 BASE_KIB = 640            # cells 15h/16h: conventional memory
 USER_DEFINED = 0x0F       # cells 12h/19h/1Ah: "drive type 47", the geometry follows in other cells
@@ -13,8 +15,8 @@ LOW_MEMORY_END = 0xE000_0000  # above this much RAM the rest is moved beyond 4 G
 BELOW_HOLE = 0xC000_0000
 
 
-def inventory(ram_mib, disks=()):
-    """The cells that describe a machine, as `{index: byte}`.
+def inventory(ram_mib: int, disks: Sequence[tuple[int, int, int] | None] = ()) -> dict[int, int]:
+    """Return the cells that describe a machine, as `{index: byte}`.
 
     `ram_mib` is the RAM in MiB; `disks` holds up to four of (cylinders, heads,
     sectors) or None, in the order primary master, primary slave, secondary
@@ -41,7 +43,7 @@ def inventory(ram_mib, disks=()):
     return cells
 
 
-def _describe_disk(cells, unit, cylinders, heads, sectors):
+def _describe_disk(cells: dict[int, int], unit: int, cylinders: int, heads: int, sectors: int) -> None:
     """Enter one disk; only the primary channel's two have cells for their geometry."""
     if cylinders > 1024:                               # cell 39h, 2 bits a disk: 1 = LBA translation
         cells[0x39] = cells.get(0x39, 0) | 1 << 2 * unit

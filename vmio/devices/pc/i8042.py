@@ -11,8 +11,12 @@ Hardware Interface Technical Reference, "Keyboard and Auxiliary Device
 Controller".
 """
 
+from collections.abc import Callable
+
 from vmio.devices.pc.ps2 import Keyboard, Mouse
 from vmio.machine.bus import BadAccess
+from vmio.machine.contracts import State
+from vmio.machine.lines import Line
 
 DATA, STATUS = 0, 4  # offsets from port 60h
 
@@ -39,7 +43,8 @@ class I8042:
     and `port64` are the two single ports for a bus (61h is another chip's).
     """
 
-    def __init__(self, line1, line12, on_a20=None, on_reset=None):
+    def __init__(self, line1: Line, line12: Line, on_a20: Callable[[int], None] | None = None,
+                 on_reset: Callable[[], None] | None = None) -> None:
         self.line1, self.line12 = line1, line12
         self.on_a20 = on_a20 or (lambda level: None)
         self.on_reset = on_reset or (lambda: None)
@@ -48,19 +53,19 @@ class I8042:
         self.mouse = Mouse(lambda level: self._device_has_data(MOUSE, level))
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         """Power-on: both interrupts enabled, self-test not yet run, A20 open."""
         self.mode = KEYBOARD_IRQ | MOUSE_IRQ
         self.status = COMMAND | UNLOCKED
         self.output_port = OUT_RUN | OUT_A20 | OUT_IDLE
         self.pending = self.source = 0
         self.answer = self.output = 0
-        self.command = None  # waiting for its parameter
+        self.command: int | None = None  # waiting for its parameter
         self.keyboard.reset()
         self.mouse.reset()
         self._drive_lines()
 
-    def read(self, offset, size=1):
+    def read(self, offset: int, size: int = 1) -> int:
         """Status (offset 4) has no side effect; data (offset 0) empties the output buffer."""
         if size != 1 or offset not in (DATA, STATUS):
             raise BadAccess(f"i8042: no {size}-byte register at {offset}")
@@ -78,7 +83,7 @@ class I8042:
                 self._fill_buffer()
         return self.output
 
-    def write(self, offset, size, value):
+    def write(self, offset: int, size: int, value: int) -> None:
         """A command to the controller (offset 4), or data: its parameter, else for the keyboard."""
         if size != 1 or offset not in (DATA, STATUS):
             raise BadAccess(f"i8042: no {size}-byte register at {offset}")
@@ -89,7 +94,7 @@ class I8042:
             command, self.command = self.command, None
             self._data(command, value)
 
-    def _command(self, value):
+    def _command(self, value: int) -> None:
         if value in PARAMETER:
             self.command = value
         elif value == READ_MODE:
@@ -120,7 +125,7 @@ class I8042:
         elif value >= PULSE and not value & OUT_RUN:
             self.on_reset()     # F0h to FFh pulse the output bits that are 0 in the command
 
-    def _data(self, command, value):
+    def _data(self, command: int | None, value: int) -> None:
         if command is None:
             self.keyboard.command(value)
             self.mode &= ~KEYBOARD_OFF  # sending to a device switches its interface on
@@ -144,23 +149,23 @@ class I8042:
 
     # -- the output buffer ------------------------------------------------------------------
 
-    def _answer(self, value, as_mouse=False):
+    def _answer(self, value: int, as_mouse: bool = False) -> None:
         """The controller itself has a byte; a newer answer replaces one not yet read."""
         self.answer = value
         self.pending = (self.pending & ~(CONTROLLER | CONTROLLER_AS_MOUSE)
                         | (CONTROLLER_AS_MOUSE if as_mouse else CONTROLLER))
         self._offer()
 
-    def _device_has_data(self, who, level):
+    def _device_has_data(self, who: int, level: int) -> None:
         self.pending = self.pending | who if level else self.pending & ~who
         self._offer()
 
-    def _offer(self):
+    def _offer(self) -> None:
         """Fill the buffer if it is free."""
         if not self.status & OUTPUT_FULL:
             self._fill_buffer()
 
-    def _fill_buffer(self):
+    def _fill_buffer(self) -> None:
         """Whoever ranks first among those that wait, and whose interface is on, gets the buffer."""
         ready = self.pending & ~(self.mode & (KEYBOARD_OFF | MOUSE_OFF))
         for source in RANK:
@@ -174,12 +179,12 @@ class I8042:
                 self._drive_lines()
                 return
 
-    def _empty_buffer(self):
+    def _empty_buffer(self) -> None:
         self.status &= ~(OUTPUT_FULL | MOUSE_FULL)
         self.output_port &= ~(OUT_FULL | OUT_MOUSE_FULL)
         self._drive_lines()
 
-    def _drive_lines(self):
+    def _drive_lines(self) -> None:
         full, mouse = self.status & OUTPUT_FULL, self.status & MOUSE_FULL
         keyboard_on = self.mode & KEYBOARD_IRQ and not self.mode & KEYBOARD_OFF
         self.line1.set(int(bool(full and not mouse and keyboard_on)))
@@ -189,12 +194,12 @@ class I8042:
 
     STATE = ("mode", "status", "output_port", "pending", "source", "answer", "output", "command")
 
-    def save(self):
+    def save(self) -> State:
         """Registers, buffer and both devices as plain data."""
         return {**{name: getattr(self, name) for name in self.STATE},
                 "keyboard": self.keyboard.save(), "mouse": self.mouse.save()}
 
-    def restore(self, state):
+    def restore(self, state: State) -> None:
         """Take over what `save` gave."""
         for name in self.STATE:
             setattr(self, name, state[name])
@@ -206,13 +211,13 @@ class I8042:
 class Port:
     """One of the controller's ports as a device of its own, for a bus region of one address."""
 
-    def __init__(self, controller, offset):
+    def __init__(self, controller: I8042, offset: int) -> None:
         self.controller, self.offset = controller, offset
 
-    def read(self, offset, size=1):
+    def read(self, offset: int, size: int = 1) -> int:
         """Read the port."""
         return self.controller.read(self.offset + offset, size)
 
-    def write(self, offset, size, value):
+    def write(self, offset: int, size: int, value: int) -> None:
         """Write the port."""
         self.controller.write(self.offset + offset, size, value)

@@ -9,7 +9,11 @@ QEMU 7.2 does.  QEMU, and so this chip, differs from the 8259A's sheet here:
   mask mode too (the sheet: it doesn't see masked ones).
 """
 
+from collections.abc import Callable
+
 from vmio.machine.bus import BadAccess
+from vmio.machine.contracts import State
+from vmio.machine.lines import Line
 
 NONE = 8     # a priority below all others
 CASCADE = 2  # the master's input that the slave's INT drives
@@ -25,17 +29,17 @@ CHIP_STATE = ("irr", "isr", "imr", "lines", "elcr", "base", "lowest", "expecting
 class Pic:
     """One 8259A.  `int_out(level)` is its INT pin; offset 0 is A0 = 0 (commands), 1 is A0 = 1 (IMR, ICW2-4)."""
 
-    def __init__(self, int_out, elcr_mask, is_master):
+    def __init__(self, int_out: Callable[[int], None], elcr_mask: int, is_master: bool) -> None:
         self._int_out, self.elcr_mask, self.is_master = int_out, elcr_mask, is_master
         self.irr = self.elcr = 0
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         """Power-on: nothing requested, everything edge-triggered, vector base 0 until ICW2."""
         self.elcr = 0
         self._initialise()
 
-    def _initialise(self):
+    def _initialise(self) -> None:
         """What ICW1 does: all of it but ELCR; a level-triggered request is still there, an edge is forgotten."""
         self.irr &= self.elcr
         self.lines = 0  # levels as the edge detectors remember them
@@ -48,7 +52,7 @@ class Pic:
 
     # Requests and priorities.
 
-    def set_input(self, n, level):
+    def set_input(self, n: int, level: int) -> None:
         """Drive IRn.  May be called again with the same level: after ICW1 that counts as an edge."""
         bit, before = 1 << n, self.irr
         if level:
@@ -62,8 +66,8 @@ class Pic:
         if self.irr != before:
             self._update()
 
-    def pending(self):
-        """The input that INT is raised for, or None: unmasked, and above all that is in service."""
+    def pending(self) -> int | None:
+        """Return the input that INT is raised for, or None: unmasked, and above all that is in service."""
         requests = self.irr & ~self.imr
         if not requests:
             return None
@@ -78,7 +82,7 @@ class Pic:
                 return None
         return request + self.lowest + 1 & 7
 
-    def acknowledge(self, n):
+    def acknowledge(self, n: int) -> None:
         """INTA for IRn: request becomes service (or is over at once, with automatic EOI)."""
         if not self.auto_eoi:
             self.isr |= 1 << n
@@ -88,21 +92,21 @@ class Pic:
             self.irr &= ~(1 << n)
         self._update()
 
-    def _rank(self, bits):
+    def _rank(self, bits: int) -> int:
         """Priority of the highest input in `bits`: 0, the input after the lowest one, to 7; `NONE` if it is empty."""
         turned = (bits | bits << 8) >> self.lowest + 1 & 0xFF
         return (turned & -turned).bit_length() - 1 if turned else NONE
 
-    def _highest(self, bits):
+    def _highest(self, bits: int) -> int | None:
         rank = self._rank(bits)
         return None if rank == NONE else rank + self.lowest + 1 & 7
 
-    def _update(self):
+    def _update(self) -> None:
         self._int_out(0 if self.pending() is None else 1)
 
     # Registers.
 
-    def read(self, offset, size):
+    def read(self, offset: int, size: int) -> int:
         """IRR or ISR (as OCW3 chose) at offset 0, IMR at 1; after a poll command, the poll word at either."""
         self._check(offset, size)
         if self.poll:
@@ -116,7 +120,7 @@ class Pic:
             return self.imr
         return self.isr if self.read_isr else self.irr
 
-    def write(self, offset, size, value):
+    def write(self, offset: int, size: int, value: int) -> None:
         """ICW1, OCW2 or OCW3 at offset 0; ICW2-4 in their turn, or OCW1, at 1."""
         self._check(offset, size)
         if offset == 1:
@@ -131,7 +135,7 @@ class Pic:
         else:
             self._write_ocw2(value >> 5, value & 7)
 
-    def _write_data(self, value):
+    def _write_data(self, value: int) -> None:
         if self.expecting == 0:
             self.imr = value
             self._update()
@@ -145,7 +149,7 @@ class Pic:
             self.auto_eoi = bool(value & ICW4_AUTO_EOI)
             self.expecting = 0
 
-    def _write_ocw2(self, command, level):
+    def _write_ocw2(self, command: int, level: int) -> None:
         """R, SL, EOI in the three bits of `command`; `level` counts where SL is set (but 010 is no operation)."""
         rotate, specific, eoi = command & 4, command & 2, command & 1
         if eoi:
@@ -163,7 +167,7 @@ class Pic:
             return
         self._update()
 
-    def _write_ocw3(self, value):
+    def _write_ocw3(self, value: int) -> None:
         if value & OCW3_POLL:
             self.poll = True
         if value & OCW3_READ:
@@ -172,18 +176,18 @@ class Pic:
             self.special_mask = bool(value & 0x20)
             self._update()
 
-    def save(self):
-        """The registers as plain values."""
+    def save(self) -> State:
+        """Return the registers as plain values."""
         return {name: getattr(self, name) for name in CHIP_STATE}
 
-    def restore(self, state):
+    def restore(self, state: State) -> None:
         """Take the registers that `save` gave and drive INT accordingly."""
         for name in CHIP_STATE:
             setattr(self, name, state[name])
         self._update()
 
     @staticmethod
-    def _check(offset, size):
+    def _check(offset: int, size: int) -> None:
         if size != 1 or offset not in (0, 1):
             raise BadAccess(f"8259A has no {size}-byte register at {offset:#x}")
 
@@ -191,31 +195,31 @@ class Pic:
 class Elcr:
     """Edge/level control registers, ports 4D0h and 4D1h (PIIX3): a one makes that input level-triggered."""
 
-    def __init__(self, master, slave):
+    def __init__(self, master: Pic, slave: Pic) -> None:
         self._chips = (master, slave)
 
-    def read(self, offset, size):
+    def read(self, offset: int, size: int) -> int:
         """ELCR1 (IRQ 0-7) at offset 0, ELCR2 (IRQ 8-15) at 1."""
         return self._chip(offset, size).elcr
 
-    def write(self, offset, size, value):
+    def write(self, offset: int, size: int, value: int) -> None:
         """Set it; IRQ 0, 1, 2, 8 and 13 are always edges.  Takes effect at the line's next move."""
         chip = self._chip(offset, size)
         chip.elcr = value & chip.elcr_mask
 
-    def reset(self):
+    def reset(self) -> None:
         """All inputs edge-triggered."""
         for chip in self._chips:
             chip.elcr = 0
 
-    def save(self):
+    def save(self) -> State:
         """Nothing of its own: the bits are the chips'."""
         return {}
 
-    def restore(self, state):
+    def restore(self, state: State) -> None:
         """Nothing to do, see `save`."""
 
-    def _chip(self, offset, size):
+    def _chip(self, offset: int, size: int) -> Pic:
         if size != 1 or offset not in (0, 1):
             raise BadAccess(f"ELCR has no {size}-byte register at {offset:#x}")
         return self._chips[offset]
@@ -228,20 +232,20 @@ class PicPair:
     `acknowledge()` the CPU's INTA cycle.
     """
 
-    def __init__(self, int_line):
+    def __init__(self, int_line: Line) -> None:
         self.line = int_line
         self.master = Pic(int_line.set, 0xF8, True)
         self.slave = Pic(lambda level: self.master.set_input(CASCADE, level), 0xDE, False)
         self.elcr = Elcr(self.master, self.slave)
 
-    def input(self, n):
-        """A function(level) that drives IRQ n (0 to 15); 2 is the cascade's own input."""
+    def input(self, n: int) -> Callable[[int], None]:
+        """Return a function(level) that drives IRQ n (0 to 15); 2 is the cascade's own input."""
         if not 0 <= n < 16:
             raise ValueError(f"IRQ is {n}; it must be 0 to 15")
         chip, pin = (self.master, n) if n < 8 else (self.slave, n - 8)
         return lambda level: chip.set_input(pin, level)
 
-    def acknowledge(self):
+    def acknowledge(self) -> int:
         """INTA: the vector of the highest request; the default IR7 of the chip that has none (spurious)."""
         n = self.master.pending()
         if n is None:
@@ -256,16 +260,16 @@ class PicPair:
         self.slave.acknowledge(n)
         return self.slave.base + n
 
-    def reset(self):
+    def reset(self) -> None:
         """Power-on of both chips."""
         self.slave.reset()
         self.master.reset()
 
-    def save(self):
-        """Both chips."""
+    def save(self) -> State:
+        """Return both chips."""
         return {"master": self.master.save(), "slave": self.slave.save()}
 
-    def restore(self, state):
+    def restore(self, state: State) -> None:
         """Become the pair that `save` described."""
         self.slave.restore(state["slave"])
         self.master.restore(state["master"])

@@ -9,6 +9,10 @@ Source: IBM Personal System/2 Hardware Interface Technical Reference,
 """
 
 from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from vmio.machine.contracts import State
 
 ACK, RESEND, SELF_TEST_PASSED = 0xFA, 0xFE, 0xAA
 QUEUE_BYTES = 16
@@ -17,39 +21,39 @@ QUEUE_BYTES = 16
 class Ps2Device:
     """What both have: a queue of bytes for the controller, told by `on_data(1 or 0)`."""
 
-    POWER_ON = {}  # the registers and their values when power comes
+    POWER_ON: dict[str, Any] = {}  # the registers and their values when power comes
 
-    def __init__(self, on_data):
+    def __init__(self, on_data: Callable[[int], None]) -> None:
         self.on_data = on_data
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         """Power-on: nothing to say, all registers at their defaults."""
-        self.queue = deque()
+        self.queue: deque[int] = deque()
         self.replies = 0       # bytes at the head of the queue that answer the last command
-        self.parameter_of = None  # the command whose parameter comes next
+        self.parameter_of: int | None = None  # the command whose parameter comes next
         self.last = 0
         for name, value in self.POWER_ON.items():
             setattr(self, name, value)
 
-    def save(self):
-        """All registers and the queue as plain data."""
+    def save(self) -> State:
+        """Return all registers and the queue as plain data."""
         return {"queue": list(self.queue), "replies": self.replies, "parameter_of": self.parameter_of,
                 "last": self.last, **{name: getattr(self, name) for name in self.POWER_ON}}
 
-    def restore(self, state):
+    def restore(self, state: State) -> None:
         """Take over what `save` gave."""
         for name, value in state.items():
             setattr(self, name, deque(value) if name == "queue" else value)
 
-    def send(self, *values):
+    def send(self, *values: int) -> None:
         """Queue these bytes; all are lost if there is no room for all."""
         if len(self.queue) + len(values) <= QUEUE_BYTES:
             self.queue.extend(values)
             self.on_data(1)
 
-    def take(self):
-        """The controller fetches one byte (the last one again if there is none)."""
+    def take(self) -> int:
+        """Give the controller one byte (the last one again if there is none)."""
         if self.queue:
             self.last = self.queue.popleft()
             self.replies = max(self.replies - 1, 0)
@@ -66,15 +70,19 @@ class Keyboard(Ps2Device):
         0xEE, 0xF0, 0xF2, 0xF3, 0xF4, 0xF5, 0xF6, 0xFF)
     LEDS, ALL_TYPEMATIC_MAKE, KEY_MAKE_BREAK = 0xED, 0xFA, 0xFC
     SCAN_SET_XT = {1: 0x43, 2: 0x41, 3: 0x3F}  # 1, 2, 3 after the controller's translation to set 1
+    scanning: bool
+    scan_set: int
+    leds: int
+    translated: bool
     POWER_ON = {"scanning": True, "scan_set": 2, "leds": 0, "translated": False}
 
-    def reply(self, *values):
+    def reply(self, *values: int) -> None:
         """Answer ahead of anything that waits in the queue."""
         self.queue.extendleft(reversed(values))
         self.replies = len(values)
         self.on_data(1)
 
-    def command(self, value):
+    def command(self, value: int) -> None:
         """A byte from the host: a command, or the parameter of the one before."""
         for _ in range(self.replies):
             self.queue.popleft()
@@ -99,7 +107,7 @@ class Keyboard(Ps2Device):
         else:
             self.reply(RESEND)
 
-    def _parameter(self, command, value):
+    def _parameter(self, command: int, value: int) -> None:
         if command == self.SCAN_CODE_SET and value == 0:
             self.reply(ACK, self.SCAN_SET_XT[self.scan_set] if self.translated else self.scan_set)
         elif command == self.SCAN_CODE_SET and value > 3:
@@ -122,9 +130,15 @@ class Mouse(Ps2Device):
     BITS = {SCALE_1_1: (STATUS_2_1, 0), SCALE_2_1: (0, STATUS_2_1), STREAM: (STATUS_REMOTE, 0),
             REMOTE: (0, STATUS_REMOTE), ENABLE: (0, STATUS_ENABLED), DISABLE: (STATUS_ENABLED, 0)}
     KNOCKS = {(200, 100, 80): 3, (200, 200, 80): 4}  # sample rates that change the identity
+    status: int
+    resolution: int
+    rate: int
+    wrap: bool
+    identity: int
+    knock: tuple
     POWER_ON = {"status": 0, "resolution": 0, "rate": 0, "wrap": False, "identity": 0, "knock": ()}
 
-    def command(self, value):
+    def command(self, value: int) -> None:
         """A byte from the host: a command, or the parameter of the one before."""
         command, self.parameter_of = self.parameter_of, None
         if command == self.RATE:
@@ -165,7 +179,7 @@ class Mouse(Ps2Device):
                 self.queue.clear()
                 self.send(ACK, SELF_TEST_PASSED, self.identity)
 
-    def _listen(self, rate):
+    def _listen(self, rate: int) -> None:
         """Follow the knock; a wrong rate starts over (and is itself no beginning)."""
         knock = (*self.knock, rate)
         self.identity = self.KNOCKS.get(knock, self.identity)

@@ -10,12 +10,15 @@ and one more while periodic interrupts are on.
 Source: Motorola MC146818A data sheet ("Real-Time Clock plus RAM").
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 
 from vmio.devices.pc.civil_time import EPOCH, date_of, days_since_1970, seconds_to_match
 from vmio.devices.pc.cmos import inventory
 from vmio.machine.bus import BadAccess
-from vmio.machine.clock import NEVER
+from vmio.machine.clock import NEVER, Clock, Timer, Timers
+from vmio.machine.contracts import State
+from vmio.machine.lines import Line
 
 SECOND_NS = 1_000_000_000
 CRYSTAL_HZ = 32_768
@@ -42,7 +45,8 @@ class Rtc:
     the CMOS RAM as a PC's maker would (see `inventory`).
     """
 
-    def __init__(self, clock, line, base="2024-02-29T23:59:58", ram_mib=16, disks=()):
+    def __init__(self, clock: Clock, line: Line, base: datetime | str = "2024-02-29T23:59:58", ram_mib: int = 16,
+                 disks: Sequence[tuple[int, int, int] | None] = ()) -> None:
         self.clock, self.line = clock, line
         if isinstance(base, str):
             base = datetime.fromisoformat(base)
@@ -58,13 +62,14 @@ class Rtc:
         self._phase = 0        # how far into its second the date was then, ns
         self._next_periodic = 0
         self._next_alarm = NEVER
-        self._update = self._periodic = None  # Timers
+        self._update: Timer | None = None
+        self._periodic: Timer | None = None
         self._show_time()
         self._plan_update()
 
     # -- the bus side -----------------------------------------------------------------------
 
-    def read(self, offset, size=1):
+    def read(self, offset: int, size: int = 1) -> int:
         """Port 70h is write-only (undriven: FFh); port 71h reads the cell.  Reading C clears it."""
         if size != 1 or offset not in (0, 1):
             raise BadAccess(f"rtc: no {size}-byte register at {offset}")
@@ -83,7 +88,7 @@ class Rtc:
                 self._plan_update()
         return value
 
-    def write(self, offset, size, value):
+    def write(self, offset: int, size: int, value: int) -> None:
         """Port 70h selects a cell (bit 7 is the PC's NMI mask, not the chip's); port 71h writes it."""
         if size != 1 or offset not in (0, 1):
             raise BadAccess(f"rtc: no {size}-byte register at {offset}")
@@ -104,7 +109,7 @@ class Rtc:
             elif index in ALARM_CELLS:
                 self._plan_update()
 
-    def reset(self):
+    def reset(self) -> None:
         """The RESET pin: interrupts off, flags clear; time, calendar and RAM stay (data sheet, "RESET")."""
         self.cells[0x0F] = 0               # the PC's shutdown code: a cold start from here on
         self.cells[REG_B] &= ~(B_PIE | B_AIE | B_SQWE)
@@ -113,8 +118,12 @@ class Rtc:
         self._plan_periodic(self.clock.now)
         self._plan_update()
 
-    def save(self):
-        """Everything as plain data; times are of the clock, in ns."""
+    def timers(self) -> Timers:
+        """Return what it has on the clock, as (name, `Timer` or None) pairs."""
+        return [("update", self._update), ("periodic", self._periodic)]
+
+    def save(self) -> State:
+        """Return everything as plain data; times are of the clock, in ns."""
         self._show_time()
         return {"cells": self.cells.hex(), "index": self.index, "epoch_s": self._epoch_s,
                 "since": self._since, "phase": self._phase, "line": self.line.level,
@@ -122,7 +131,7 @@ class Rtc:
                 "periodic": self._periodic is not None,
                 "update": self._update.when if self._update else None}
 
-    def restore(self, state):
+    def restore(self, state: State) -> None:
         """Take over what `save` gave, on a clock that shows the same time."""
         self.cells = bytearray.fromhex(state["cells"])
         self.index, self._epoch_s = state["index"], state["epoch_s"]
@@ -132,14 +141,14 @@ class Rtc:
         self._set_periodic_timer(self._next_periodic if state["periodic"] else None)
         self.line.set(state["line"])
 
-    def _selected(self):
+    def _selected(self) -> int:
         if self.index == CENTURY_PS2:
             self.index = CENTURY
         return self.index
 
     # -- registers A and B ------------------------------------------------------------------
 
-    def _write_a(self, value):
+    def _write_a(self, value: int) -> None:
         old = self.cells[REG_A]
         old_period = self._period()
         if value & A_DIVIDER_RESET == A_DIVIDER_RESET:
@@ -156,7 +165,7 @@ class Rtc:
             self._plan_periodic(self.clock.now, old_period)
         self._plan_update()
 
-    def _write_b(self, value):
+    def _write_b(self, value: int) -> None:
         old = self.cells[REG_B]
         old_period = self._period()
         if value & B_SET:
@@ -180,32 +189,32 @@ class Rtc:
 
     # -- the time ---------------------------------------------------------------------------
 
-    def _running(self):
+    def _running(self) -> bool:
         """Updates happen: SET is clear and the divider is at one of its three crystals."""
         return not self.cells[REG_B] & B_SET and self.cells[REG_A] & A_DIVIDER <= 0x20
 
-    def _now_ns(self):
+    def _now_ns(self) -> int:
         """The date in ns since 1970, as an unsigned 64-bit count."""
         return (self._epoch_s * SECOND_NS + self.clock.now - self._since + self._phase) % (1 << 64)
 
-    def _encode(self, value):
+    def _encode(self, value: int) -> int:
         """A number as the cells hold it: binary if DM is set, else BCD (data sheet table 3)."""
         return value if self.cells[REG_B] & B_DM else value // 10 << 4 | value % 10
 
-    def _decode(self, cell):
+    def _decode(self, cell: int) -> int:
         """What a cell says; C0h to FFh (an alarm's "don't care") is -1."""
         if cell & 0xC0 == 0xC0:
             return -1
         return cell if self.cells[REG_B] & B_DM else (cell >> 4) * 10 + (cell & 15)
 
-    def _decode_hour(self, cell):
+    def _decode_hour(self, cell: int) -> int:
         """An hours cell as 0 to 23; in 12-hour mode bit 7 is PM."""
         hour = self._decode(cell & 0x7F)
         if not self.cells[REG_B] & B_24H:
             hour = hour % 12 + (12 if cell & 0x80 else 0)
         return hour
 
-    def _show_time(self):
+    def _show_time(self) -> None:
         """Bring the time cells up to date, unless SET holds them for the guest to write."""
         if self.cells[REG_B] & B_SET:
             return
@@ -219,7 +228,7 @@ class Rtc:
             self.cells[index] = self._encode(value)
         self.cells[HOURS] |= pm
 
-    def _take_time(self):
+    def _take_time(self) -> None:
         """Run on from the date in the cells.  A date that does not exist (31 February) rolls over."""
         second, minute, day, month, year, century = (
             self._decode(self.cells[i]) for i in (SECONDS, MINUTES, DAY, MONTH, YEAR, CENTURY))
@@ -230,7 +239,7 @@ class Rtc:
 
     # -- update-ended and alarm -------------------------------------------------------------
 
-    def _plan_update(self):
+    def _plan_update(self) -> None:
         """Set the timer for the next update that changes a flag; with UF and AF both up none does."""
         if self.cells[REG_A] & A_DIVIDER_RESET == A_DIVIDER_RESET:
             self._set_update_timer(None)   # data sheet: dividers held in reset, no interrupts
@@ -241,10 +250,11 @@ class Rtc:
         self._next_alarm = NEVER if to_alarm is None else when + (to_alarm - 1) * SECOND_NS
         if self.cells[REG_C] & C_UF and not self.cells[REG_A] & A_UIP:
             news = to_alarm is not None and not (self.cells[REG_B] & B_SET or self.cells[REG_C] & C_AF)
-            when = self._next_alarm if news else None
-        self._set_update_timer(when)
+            self._set_update_timer(self._next_alarm if news else None)
+        else:
+            self._set_update_timer(when)
 
-    def _seconds_to_alarm(self):
+    def _seconds_to_alarm(self) -> int | None:
         """Seconds (1 to 86,400) until the time next matches the alarm cells; None if it never does."""
         hour, minute, second = (self._decode(self.cells[i]) for i in ALARM_CELLS)
         if hour >= 0 and not self.cells[REG_B] & B_24H:
@@ -253,14 +263,14 @@ class Rtc:
                + self._decode(self.cells[SECONDS]))
         return seconds_to_match(now, hour, minute, second)
 
-    def _set_update_timer(self, when):
+    def _set_update_timer(self, when: int | None) -> None:
         if self._update:
             if self._update.when == when:
                 return
             self._update.cancel()
         self._update = None if when is None else self.clock.call_at(when, self._updated)
 
-    def _updated(self):
+    def _updated(self) -> None:
         """An update cycle has ended: raise UF, and AF if it reached the alarm."""
         self._update = None
         self._show_time()
@@ -273,7 +283,7 @@ class Rtc:
             self.line.set(1)
         self._plan_update()
 
-    def _update_in_progress(self):
+    def _update_in_progress(self) -> bool:
         """UIP; once somebody has seen it up it stays up until the update has ended."""
         if not self._running():
             return False
@@ -284,14 +294,14 @@ class Rtc:
 
     # -- periodic interrupt -----------------------------------------------------------------
 
-    def _period(self):
+    def _period(self) -> int:
         """Crystal ticks between periodic interrupts, 0 for none (data sheet table 5, 32.768 kHz)."""
         rate = self.cells[REG_A] & A_RATE
         if not rate or not self.cells[REG_B] & B_PIE:
             return 0
         return 1 << (rate + 6 if rate <= 2 else rate - 1)
 
-    def _plan_periodic(self, now, old_period=0):
+    def _plan_periodic(self, now: int, old_period: int = 0) -> None:
         """Set the timer for the tick after `now` (ns); a change of rate keeps the time already waited."""
         period = self._period()
         if not period:
@@ -304,12 +314,12 @@ class Rtc:
         self._next_periodic = (tick + period - waited) * SECOND_NS // CRYSTAL_HZ + 1
         self._set_periodic_timer(self._next_periodic)
 
-    def _set_periodic_timer(self, when):
+    def _set_periodic_timer(self, when: int | None) -> None:
         if self._periodic:
             self._periodic.cancel()
         self._periodic = None if when is None else self.clock.call_at(when, self._ticked)
 
-    def _ticked(self):
+    def _ticked(self) -> None:
         self._periodic = None
         self._plan_periodic(self._next_periodic)
         self.cells[REG_C] |= C_PF | C_IRQF

@@ -5,8 +5,11 @@ A capability is a `RegisterFile` that knows its function.  The list starts at of
 capabilities at 100h (PCI Express Base Specification 2.1, 7.9.3).
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 from vmio.devices.pci.header import CONFIG_BYTES, DEVICE_SPECIFIC, EXTENDED_BYTES
-from vmio.devices.pci.registers import RegisterFile
+from vmio.devices.pci.registers import Fields, RegisterFile
 
 HEADER_BYTES = 2, 4        # id and link: of a capability, of an extended one
 
@@ -21,31 +24,33 @@ class Capability(RegisterFile):
     extended = False
     vectors = 0                # interrupts that it can tell apart, if it is one that interrupts
 
-    def __init__(self, id, length, power_on=(), writable=(), at=None, version=1):
+    def __init__(self, id: int, length: int, power_on: Fields = (), writable: Fields = (), at: int | None = None,
+                 version: int = 1) -> None:
         super().__init__(length, power_on, writable)
-        self.id, self.at, self.version = id, at, version
-        self.function = None
+        self.id, self.version = id, version
+        self.at: int = at  # type: ignore[assignment]  # `chain` gives it a place
+        self.function: Any = None
         self.link(0)
 
-    def link(self, following):
+    def link(self, following: int) -> None:
         """Write the header: this capability's id, and the offset of the next one (0: it is the last)."""
         value = self.id | self.version << 16 | following << 20 if self.extended else self.id | following << 8
         size = HEADER_BYTES[self.extended]
         self.power_on[:size] = self.bytes[:size] = value.to_bytes(size, "little")
 
-    def joined(self, function):
+    def joined(self, function: Any) -> None:
         """The capability is part of `function` (a `PciFunction`) from now on."""
         self.function = function
 
-    def obey(self):
+    def obey(self) -> None:
         """Follow what the registers say; called after every write, reset and restore of the function."""
 
-    def tables(self):
+    def tables(self) -> list[tuple[int, int, int]]:
         """Return (BAR index, offset, bytes) of what the capability keeps in the function's memory."""
         return []
 
 
-def chain(capabilities):
+def chain(capabilities: Sequence[Capability]) -> int:
     """Give each capability its place and link them in this order; the offset of the first, or 0 for none.
 
     All are extended ones, or none is.  ValueError for a place that is not there, taken
@@ -70,6 +75,6 @@ def chain(capabilities):
     return capabilities[0].at
 
 
-def _fits(capability, at, end, others):
+def _fits(capability: Capability, at: int, end: int, others: Sequence[Capability]) -> bool:
     return at + capability.length <= end and all(
         at + capability.length <= other.at or other.at + other.length <= at for other in others)

@@ -5,17 +5,17 @@ values as in QEMU 7.2's endpoints.
 """
 
 from vmio.devices.pci.capabilities import Capability
+from vmio.devices.pci.wire import EXPRESS, EXPRESS_ID
 
-EXPRESS_ID = 0x10
-FLAGS, DEVICE, LINK, LINK_STATUS, DEVICE_2, DEVICE_CONTROL_2 = 0x02, 0x04, 0x0C, 0x12, 0x24, 0x28
-ROLE_BASED_ERRORS, FUNCTION_LEVEL_RESET = 1 << 15, 1 << 28        # of DEVICE
+ROLE_BASED_ERRORS, FUNCTION_LEVEL_RESET = 1 << 15, 1 << 28        # of `device`
 PREFIXES, PREFIX_BLOCKING = 3 << 20, 1 << 15                      # extended format and prefixes; their blocking
 
 
 class Express(Capability):
     """Version 2 of the structure, device type 0: an endpoint."""
 
-    def __init__(self, at=None):
-        super().__init__(EXPRESS_ID, 0x3C, [
-            (FLAGS, 2, 2), (DEVICE, 4, ROLE_BASED_ERRORS | FUNCTION_LEVEL_RESET), (LINK, 4, 0x0411), (LINK_STATUS, 2, 0x0011),
-            (DEVICE_2, 4, PREFIXES)], [(DEVICE_CONTROL_2, 2, PREFIX_BLOCKING)], at)
+    def __init__(self, at: int | None = None) -> None:
+        super().__init__(EXPRESS_ID, EXPRESS.size, [
+            (*EXPRESS.at("flags"), 2), (*EXPRESS.at("device"), ROLE_BASED_ERRORS | FUNCTION_LEVEL_RESET),
+            (*EXPRESS.at("link"), 0x0411), (*EXPRESS.at("link_status"), 0x0011), (*EXPRESS.at("device_2"), PREFIXES)],
+            [(*EXPRESS.at("device_control_2"), PREFIX_BLOCKING)], at)

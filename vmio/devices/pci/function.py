@@ -9,14 +9,18 @@ see `Board.plug`.
 Source: PCI Local Bus Specification 2.1, chapter 6 (sections cited below).
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 from vmio.devices.pci import header as h
-from vmio.devices.pci.bar import register_fields
-from vmio.devices.pci.capabilities import chain
+from vmio.devices.pci.bar import Bar, register_fields
+from vmio.devices.pci.capabilities import Capability, chain
 from vmio.devices.pci.dma import NoMemory
 from vmio.devices.pci.registers import RegisterFile
 from vmio.machine.bus import BadAccess
+from vmio.machine.contracts import Memory, State
+from vmio.machine.lines import Line
 from vmio.machine.memory import MemoryFault
 from vmio.machine.pagetable import TranslationFault
 
@@ -30,6 +34,18 @@ class Identity:
     class_code: int
     revision: int = 0
     subsystem: tuple = (0, 0)
+
+
+class PciDevice(Protocol):
+    """What a function makes do what its registers say."""
+
+    memory: Memory
+
+    def reset(self) -> None:
+        """Reset it with its function."""
+
+
+Kind = TypeVar("Kind", bound=Capability)
 
 
 class PciFunction:
@@ -48,11 +64,16 @@ class PciFunction:
 
     persistent = False      # does it keep, over a reset, what its user has stored?  Then `scrub` clears it
 
-    def __init__(self, identity, bars=None, capabilities=(), device=None, pin=0, preset=None):
+    def __init__(self, identity: Identity, bars: Mapping[int, Bar] | None = None, capabilities: Sequence[Capability] = (),
+                 device: PciDevice | None = None, pin: int = 0, preset: Mapping[int, int] | None = None) -> None:
         self.bars, self.device = dict(bars or {}), device
-        self.on_bar, self.bar_base, self.intx, self._asserted = _nobody, None, None, 0
+        self.on_bar: Callable[[int, int | None], None] = _nobody
+        self.bar_base: Callable[[int], int | None] | None = None
+        self.intx: Line | None = None
+        self._asserted = 0
         self.mapped = dict.fromkeys(self.bars)  # index: base or None
-        self.memory, self._reachable = NoMemory, NoMemory
+        self.memory: Memory = NoMemory
+        self._reachable: Memory = NoMemory
         self.messages = self.blocked = 0        # interrupts by message that left, and of them those that memory refused
         self.capabilities = tuple(capabilities)
         first = chain([each for each in self.capabilities if not each.extended])
@@ -62,7 +83,7 @@ class PciFunction:
             capability.joined(self)
         self.obey()
 
-    def _header(self, identity, pin, first, preset):
+    def _header(self, identity: Identity, pin: int, first: int, preset: Mapping[int, int]) -> RegisterFile:
         power_on, writable = register_fields(self.bars, h.BAR0)
         power_on += [(h.VENDOR, 2, identity.vendor), (h.DEVICE, 2, identity.device), (h.REVISION, 1, identity.revision),
                      (h.CLASS, 3, identity.class_code), (h.SUBSYSTEM, 2, identity.subsystem[0]),
@@ -77,18 +98,18 @@ class PciFunction:
     # -- configuration accesses ---------------------------------------------------------------
 
     @property
-    def config(self):
+    def config(self) -> bytes:
         """The 256 bytes as they are now."""
         return bytes(self.get(at, 1) for at in range(h.CONFIG_BYTES))
 
-    def get(self, at, size):
+    def get(self, at: int, size: int) -> int:
         """Return `size` bytes of the configuration space at `at`, little-endian; past the end they are 0."""
         value = 0
         for file, offset, part, shift in self._cut(at, size):
             value |= file.get(offset, part) << shift
         return value
 
-    def read(self, offset, size):
+    def read(self, offset: int, size: int) -> int:
         """Read configuration bytes; past the end there are none (they read 0)."""
         self._check(offset)
         value = 0
@@ -96,27 +117,27 @@ class PciFunction:
             value |= file.read(start, part) << shift
         return value
 
-    def write(self, offset, size, value):
+    def write(self, offset: int, size: int, value: int) -> None:
         """Write configuration bytes, each bit as its masks allow, and do what they say."""
         self._check(offset)
         for file, start, part, shift in self._cut(offset, size):
             file.write(start, part, value >> shift & (1 << 8 * part) - 1)
         self.obey()
 
-    def _check(self, offset):
+    def _check(self, offset: int) -> None:
         if offset < 0 or self._file(offset) is None:
             raise BadAccess(f"pci: no configuration byte {offset:#x}")
 
-    def _file(self, at):
+    def _file(self, at: int) -> tuple[RegisterFile, int] | None:
         """(register file, offset in it) of a byte, or None where there is none."""
         for capability in self.capabilities:
             if capability.at <= at < capability.at + capability.length:
                 return capability, at - capability.at
         return (self.header, at) if at < h.CONFIG_BYTES else None
 
-    def _cut(self, offset, size):
+    def _cut(self, offset: int, size: int) -> list[list[Any]]:
         """Cut an access where register files end: (file, offset in it, bytes, bits before it)."""
-        parts = []
+        parts: list[list[Any]] = []
         for n in range(size):
             found = self._file(offset + n)
             if found is None:
@@ -128,7 +149,7 @@ class PciFunction:
                 parts.append([file, start, 1, 8 * n])
         return parts
 
-    def reset(self):
+    def reset(self) -> None:
         """RST#, or a function level reset: everything is as at power-on, and no BAR answers (6.2.2)."""
         self.header.reset()
         for capability in self.capabilities:
@@ -138,15 +159,15 @@ class PciFunction:
         self._asserted = 0
         self.obey()
 
-    def scrub(self):
+    def scrub(self) -> None:
         """Wipe what a user of the device has stored and a reset keeps.  There is nothing unless the function is `persistent`."""
 
-    def save(self):
+    def save(self) -> State:
         """Return header, capabilities and pin as plain data; the device's state is its own."""
         return {"header": self.header.save(), "capabilities": [each.save() for each in self.capabilities],
                 "asserted": self._asserted}
 
-    def restore(self, state):
+    def restore(self, state: State) -> None:
         """Take over what `save` gave; BARs are mapped again through the call-back."""
         self.header.restore(state["header"])
         for capability, saved in zip(self.capabilities, state["capabilities"], strict=True):
@@ -154,7 +175,7 @@ class PciFunction:
         self._asserted = state["asserted"]
         self.obey()
 
-    def obey(self):
+    def obey(self) -> None:
         """Do what the registers say: BARs, pin, bus mastering, capabilities."""
         self._map_bars()
         self._drive_intx()
@@ -167,21 +188,21 @@ class PciFunction:
     # -- what the function does to others -------------------------------------------------------
 
     @property
-    def is_master(self):
+    def is_master(self) -> bool:
         """May the function read and write memory by itself?"""
         return bool(self.header.bytes[h.COMMAND] & h.COMMAND_MASTER)
 
-    def reach(self, memory):
+    def reach(self, memory: Memory) -> None:
         """From now on DMA and messages go to `memory`: the function is plugged in, or is behind an IOMMU now."""
         self._reachable = memory
         self.obey()
 
-    def set_interrupt(self, level):
+    def set_interrupt(self, level: int) -> None:
         """The function's own request; it reaches the pin unless the command register disables it."""
         self._asserted = int(bool(level))
         self._drive_intx()
 
-    def message(self, address, data):
+    def message(self, address: int, data: int) -> None:
         """Interrupt by message: a write of four bytes (3.0, 6.8).  One that is refused is lost, and counted."""
         self.messages += 1
         try:
@@ -190,23 +211,23 @@ class PciFunction:
             self.blocked += 1
 
     @property
-    def vectors(self):
+    def vectors(self) -> int:
         """How many interrupts by message the function can tell apart."""
         return max((each.vectors for each in self.capabilities), default=0)
 
-    def find(self, kind):
+    def find(self, kind: type[Kind]) -> Kind | None:
         """Return the capability of this class, or None."""
         return next((each for each in self.capabilities if isinstance(each, kind)), None)
 
-    def watched(self, index):
-        """The (offset, bytes) of a BAR that a host keeps watching when a guest has the function."""
+    def watched(self, index: int) -> list[tuple[int, int]]:
+        """Return the (offset, bytes) of a BAR that a host keeps watching when a guest has the function."""
         tables = [(at, size) for each in self.capabilities for bar, at, size in each.tables() if bar == index]
         return [*self.bars[index].trapped, *tables]
 
-    def arrived(self, ns):
+    def arrived(self, ns: int) -> None:
         """The store that comes next was made at `ns`: a device that keeps time of its own wants to know."""
 
-    def _drive_intx(self):
+    def _drive_intx(self) -> None:
         status = self.header.bytes[h.STATUS]
         self.header.bytes[h.STATUS] = status & ~h.STATUS_INTERRUPT | h.STATUS_INTERRUPT * self._asserted
         if self.intx is not None:
@@ -214,7 +235,7 @@ class PciFunction:
 
     # -- base address registers (6.2.5) -----------------------------------------------------
 
-    def _map_bars(self):
+    def _map_bars(self) -> None:
         for index, bar in self.bars.items():
             base = self._base(index, bar) if self.bar_base is None else self.bar_base(index)
             if base != self.mapped[index]:
@@ -225,12 +246,12 @@ class PciFunction:
                     self.mapped[index] = base
                     self.on_bar(index, base)
 
-    def _base(self, index, bar):
+    def _base(self, index: int, bar: Bar) -> int | None:
         """Where the BAR answers, or None: not enabled, or it has no address."""
         if not self.header.bytes[h.COMMAND] & (h.COMMAND_IO if bar.io else h.COMMAND_MEMORY):
             return None
         return bar.base(self.header.get(h.BAR0 + 4 * index, bar.register_bytes))
 
 
-def _nobody(index, base):
+def _nobody(index: int, base: int | None) -> None:
     """No board has the function: nobody follows its BARs."""

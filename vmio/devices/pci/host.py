@@ -3,7 +3,11 @@
 Source: PCI Local Bus Specification 2.1, 3.2.2.3.2 (mechanism 1).
 """
 
+from collections.abc import Callable
+
+from vmio.devices.pci.function import PciFunction
 from vmio.machine.bus import BadAccess, all_ones
+from vmio.machine.contracts import State
 
 ENABLE = 1 << 31  # of the address register
 
@@ -20,36 +24,36 @@ class PciHost:
     DATA = 4
     RESET_CONTROL, HARD_RESET, RESET_CPU = 1, 0x02, 0x04
 
-    def __init__(self, on_reset=None):
+    def __init__(self, on_reset: Callable[[], None] | None = None) -> None:
         self.on_reset = on_reset or (lambda: None)
-        self.functions = {}  # (device, function): PciFunction, on bus 0
+        self.functions: dict[tuple[int, int], PciFunction] = {}  # (device, function): PciFunction, on bus 0
         self.address = self.reset_control = 0
 
-    def add(self, device, function, pci_function):
+    def add(self, device: int, function: int, pci_function: PciFunction) -> PciFunction:
         """Put a function on bus 0.  ValueError if the place is impossible or taken."""
         if not (0 <= device < 32 and 0 <= function < 8) or (device, function) in self.functions:
             raise ValueError(f"PCI function {device}.{function} is taken or not within 0.0 to 31.7")
         self.functions[device, function] = pci_function
         return pci_function
 
-    def reset(self):
+    def reset(self) -> None:
         """RST# on the bus: every function resets."""
         self.address = self.reset_control = 0
         for function in self.functions.values():
             function.reset()
 
-    def save(self):
-        """Both registers and every function."""
+    def save(self) -> State:
+        """Return both registers and every function."""
         return {"address": self.address, "reset_control": self.reset_control,
                 "functions": [[*at, f.save()] for at, f in self.functions.items()]}
 
-    def restore(self, state):
+    def restore(self, state: State) -> None:
         """Take over what `save` gave, on a bus with the same functions."""
         self.address, self.reset_control = state["address"], state["reset_control"]
         for device, function, saved in state["functions"]:
             self.functions[device, function].restore(saved)
 
-    def read(self, offset, size):
+    def read(self, offset: int, size: int) -> int:
         """Read; a misaligned access is cut into aligned ones, low address first."""
         self._check(offset, size)
         value = shift = 0
@@ -58,7 +62,7 @@ class PciHost:
             shift += 8 * part
         return value
 
-    def write(self, offset, size, value):
+    def write(self, offset: int, size: int, value: int) -> None:
         """Write; a misaligned access is cut into aligned ones, low address first."""
         self._check(offset, size)
         for at, part in self._parts(offset, size):
@@ -66,11 +70,11 @@ class PciHost:
             value >>= 8 * part
 
     @staticmethod
-    def _check(offset, size):
+    def _check(offset: int, size: int) -> None:
         if size not in (1, 2, 4) or not 0 <= offset <= 8 - size:
             raise BadAccess(f"pci host: no {size}-byte register at {offset}")
 
-    def _parts(self, offset, size):
+    def _parts(self, offset: int, size: int) -> list[tuple[int, int]]:
         if offset == self.RESET_CONTROL:
             return [(offset, 1)] * size  # a byte-wide register behind every byte lane
         parts = []
@@ -80,7 +84,7 @@ class PciHost:
             offset, size = offset + part, size - part
         return parts
 
-    def _read(self, offset, size):
+    def _read(self, offset: int, size: int) -> int:
         if offset == self.RESET_CONTROL:
             return self.reset_control
         if offset < self.DATA:
@@ -88,7 +92,7 @@ class PciHost:
         function, register = self._target(offset)
         return all_ones(size) if function is None else function.read(register, size)
 
-    def _write(self, offset, size, value):
+    def _write(self, offset: int, size: int, value: int) -> None:
         if offset == self.RESET_CONTROL:
             if value & self.RESET_CPU:
                 self.on_reset()
@@ -102,7 +106,7 @@ class PciHost:
             if function is not None:
                 function.write(register, size, value)
 
-    def _target(self, offset):
+    def _target(self, offset: int) -> tuple[PciFunction | None, int]:
         """(function or None, register) that the data window shows at this port."""
         address = self.address | offset & 3
         bus, device, function = address >> 16 & 0xFF, address >> 11 & 31, address >> 8 & 7

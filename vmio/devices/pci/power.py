@@ -4,14 +4,14 @@ Source: PCI Bus Power Management Interface Specification 1.2, 3.2.
 """
 
 from vmio.devices.pci.capabilities import Capability
+from vmio.devices.pci.wire import POWER, POWER_ID
 
-POWER_ID = 0x01
-CAPABILITIES, CONTROL = 2, 4
 VERSION_1_2, STATE, NO_SOFT_RESET = 0x0003, 0x0003, 0x0008
 
 
 class PowerManagement(Capability):
     """Version 1.2, no PME#, and from D3 to D0 without a reset."""
 
-    def __init__(self, at=None):
-        super().__init__(POWER_ID, 8, [(CAPABILITIES, 2, VERSION_1_2), (CONTROL, 2, NO_SOFT_RESET)], [(CONTROL, 2, STATE)], at)
+    def __init__(self, at: int | None = None) -> None:
+        super().__init__(POWER_ID, POWER.size, [(*POWER.at("capabilities"), VERSION_1_2), (*POWER.at("control"), NO_SOFT_RESET)],
+                         [(*POWER.at("control"), STATE)], at)

@@ -5,6 +5,14 @@ Local Bus Specification 3.0, 6.1 "Configuration Space Organization" and 6.2.3 (b
 that a one clears).
 """
 
+from collections.abc import Iterable
+from typing import TypeAlias
+from typing import Any
+
+
+Field: TypeAlias = tuple[int, int, int]          # (offset, bytes, value)
+Fields: TypeAlias = Iterable[Field]
+
 
 class RegisterFile:
     """`length` bytes, little-endian.
@@ -14,7 +22,7 @@ class RegisterFile:
     one clears.
     """
 
-    def __init__(self, length, power_on=(), writable=(), clears=()):
+    def __init__(self, length: int, power_on: Fields = (), writable: Fields = (), clears: Fields = ()) -> None:
         self.length = length
         self.power_on, self.writable, self.write_1_to_clear = bytearray(length), bytearray(length), bytearray(length)
         for array, fields in ((self.power_on, power_on), (self.writable, writable), (self.write_1_to_clear, clears)):
@@ -22,32 +30,32 @@ class RegisterFile:
                 array[at:at + size] = value.to_bytes(size, "little")
         self.bytes = bytearray(self.power_on)
 
-    def get(self, at, size):
+    def get(self, at: int, size: int) -> int:
         """Return `size` bytes at `at` as a number."""
         return int.from_bytes(self.bytes[at:at + size], "little")
 
-    def put(self, at, size, value):
+    def put(self, at: int, size: int, value: int) -> None:
         """The device itself changes `size` bytes at `at`, whatever software may write there."""
         self.bytes[at:at + size] = value.to_bytes(size, "little")
 
-    def read(self, offset, size):
+    def read(self, offset: int, size: int) -> int:
         """Return what software reads; bytes past the end are 0."""
         return self.get(offset, size)
 
-    def write(self, offset, size, value):
+    def write(self, offset: int, size: int, value: int) -> None:
         """Software writes `size` bytes: each bit follows the masks, and bytes past the end are lost."""
         for at in range(offset, min(offset + size, self.length)):
             byte, mask = value >> 8 * (at - offset) & 0xFF, self.writable[at]
             self.bytes[at] = (self.bytes[at] & ~mask | byte & mask) & ~(byte & self.write_1_to_clear[at])
 
-    def reset(self):
+    def reset(self) -> None:
         """Every byte is as at power-on."""
         self.bytes[:] = self.power_on
 
-    def save(self):
+    def save(self) -> Any:
         """Return the bytes as text."""
         return self.bytes.hex()
 
-    def restore(self, state):
+    def restore(self, state: Any) -> None:
         """Take back what `save` gave."""
         self.bytes[:] = bytes.fromhex(state)

@@ -3,20 +3,24 @@
 Source: PCI Local Bus Specification 2.1, 2.2.6 "Interrupt Pins" (a board may rotate them from slot to slot).
 """
 
+from collections.abc import Callable
+
+from vmio.devices.pci.function import PciFunction
 from vmio.devices.pci.header import INTERRUPT_PIN
+from vmio.machine.bus import Bus, Region
 from vmio.machine.lines import Line
 
 PINS = "ABCD"
 
 
-def connect_bars(function, io, mmio, name):
+def connect_bars(function: PciFunction, io: Bus, mmio: Bus, name: str) -> None:
     """Let the BARs of `function` answer on a board's buses, where software puts them.
 
     Where somebody answers already a BAR does not: who came first keeps the addresses.
     """
-    regions = {}
+    regions: dict[int, Region] = {}
 
-    def follow(index, base):
+    def follow(index: int, base: int | None) -> None:
         bar = function.bars[index]
         bus = io if bar.io else mmio
         if index in regions:
@@ -26,9 +30,9 @@ def connect_bars(function, io, mmio, name):
     function.on_bar = follow
 
 
-def connect_pin(function, slot, number, sink):
+def connect_pin(function: PciFunction, slot: int, number: int, sink: Callable[[int, int], None]) -> None:
     """Let the interrupt pin of function `number` in a slot call `sink(pin, level)`, `pin` 0 for INTA#; nothing without one."""
     pin = function.header.get(INTERRUPT_PIN, 1)
     if pin:
-        function.intx = Line(f"slot {slot} INT{PINS[pin - 1]}#" if not number else f"slot {slot}.{number} INT{PINS[pin - 1]}#")
-        function.intx.connect(lambda level: sink(pin - 1, level))
+        function.intx = line = Line(f"slot {slot} INT{PINS[pin - 1]}#" if not number else f"slot {slot}.{number} INT{PINS[pin - 1]}#")
+        line.connect(lambda level: sink(pin - 1, level))

@@ -5,15 +5,16 @@ registers: a guest can drive it alone.  What a VF is made of is the device's aff
 Source: PCI Express SR-IOV 1.1, 2.1.2 "VF Discovery", 3.3 "SR-IOV Extended Capability".
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
-from vmio.devices.pci.bar import register_fields
+from vmio.devices.pci.bar import Bar, register_fields
 from vmio.devices.pci.capabilities import Capability
+from vmio.devices.pci.function import PciFunction
+from vmio.devices.pci.wire import SRIOV, SRIOV_ID
 
-SRIOV_ID, LENGTH = 0x0010, 0x40
-# 3.3: offsets in the capability
-CONTROL, INITIAL, TOTAL, NUMBER, OFFSET, STRIDE, DEVICE, PAGE_SIZES, PAGE_SIZE, VF_BAR0 = (
-    0x08, 0x0C, 0x0E, 0x10, 0x14, 0x16, 0x1A, 0x1C, 0x20, 0x24)
+(CONTROL, _), (NUMBER, _), (VF_BAR0, _) = (SRIOV.at(name) for name in ("control", "number", "bar0"))
 ENABLE, MEMORY_ENABLE = 1 << 0, 1 << 3          # of CONTROL
 ALL_PAGE_SIZES, PAGES_OF_4K = 0x553, 1          # 3.3.12: those that every PF has; 3.3.13
 
@@ -29,38 +30,40 @@ class Sriov(Capability):
 
     extended = True
 
-    def __init__(self, make, total, device, bars=None, offset=0x80, stride=1):
+    def __init__(self, make: Callable[[int], Sequence[PciFunction]], total: int, device: int, bars: Mapping[int, Bar] | None = None,
+                 offset: int = 0x80, stride: int = 1) -> None:
         self.bars = dict(bars or {})
         power_on, writable = register_fields(self.bars, VF_BAR0)
-        super().__init__(SRIOV_ID, LENGTH, [
-            (INITIAL, 2, total), (TOTAL, 2, total), (OFFSET, 2, offset), (STRIDE, 2, stride), (DEVICE, 2, device),
-            (PAGE_SIZES, 4, ALL_PAGE_SIZES), (PAGE_SIZE, 4, PAGES_OF_4K), *power_on],
-            [(CONTROL, 2, ENABLE | MEMORY_ENABLE), (NUMBER, 2, 0xFFFF), *writable])
-        self.total, self.functions = total, []
+        held = {"initial": total, "total": total, "offset": offset, "stride": stride, "device": device,
+                "page_sizes": ALL_PAGE_SIZES, "page_size": PAGES_OF_4K}
+        super().__init__(SRIOV_ID, SRIOV.size, [*((*SRIOV.at(name), value) for name, value in held.items()), *power_on],
+                         [(*SRIOV.at("control"), ENABLE | MEMORY_ENABLE), (*SRIOV.at("number"), 0xFFFF), *writable])
+        self.total = total
+        self.functions: Sequence[PciFunction] = []
         self._make, self._offset, self._stride, self._is_on = make, offset, stride, False
 
     @property
-    def enabled(self):
+    def enabled(self) -> bool:
         """Has software switched the virtual functions on?"""
         return bool(self.bytes[CONTROL] & ENABLE)
 
-    def requester(self, number, physical):
+    def requester(self, number: int, physical: int) -> int:
         """Return the requester id of VF `number`, given the physical function's."""
         return physical + self._offset + self._stride * number
 
-    def base(self, number, index):
-        """Where BAR `index` of VF `number` answers, or None: not enabled, or no address."""
+    def base(self, number: int, index: int) -> int | None:
+        """Return where BAR `index` of VF `number` answers, or None: not enabled, or no address."""
         bar = self.bars[index]
         first = bar.base(self.get(VF_BAR0 + 4 * index, bar.register_bytes))
         return None if first is None or not self.bytes[CONTROL] & MEMORY_ENABLE else first + number * bar.size
 
-    def write(self, offset, size, value):
+    def write(self, offset: int, size: int, value: int) -> None:
         """Software writes; how many VFs there are is fixed while they are enabled, and at most `total` (3.3.7)."""
         enabled, number = self.enabled, self.get(NUMBER, 2)
         super().write(offset, size, value)
         self.put(NUMBER, 2, number if enabled else min(self.get(NUMBER, 2), self.total))
 
-    def obey(self):
+    def obey(self) -> None:
         """VF enable makes the virtual functions, or ends them; ValueError of `make`, and then there are none."""
         if self.enabled and not self._is_on:
             count = self.get(NUMBER, 2)
@@ -77,29 +80,30 @@ class Sriov(Capability):
         for function in self.functions:
             function.obey()
 
-    def reset(self):
+    def reset(self) -> None:
         """The virtual functions are gone."""
         self._remove()
         super().reset()
 
-    def _remove(self):
+    def _remove(self) -> None:
         functions, self.functions, self._is_on = self.functions, [], False
         for function in functions:
             function.bar_base = _nowhere
             function.reset()
 
-    def save(self):
+    def save(self) -> Any:
         """Return the registers, and the configuration of each virtual function."""
         return {"registers": super().save(), "functions": [function.save() for function in self.functions]}
 
-    def restore(self, state):
-        """Take back what `save` gave: the virtual functions are made anew, and configured as they were."""
-        self._remove()
+    def restore(self, state: Any) -> None:
+        """Take back what `save` gave: the virtual functions, if there are not just as many, are made anew, and configured as they were."""
+        if len(self.functions) != len(state["functions"]):
+            self._remove()
         super().restore(state["registers"])
         self.obey()
         for function, saved in zip(self.functions, state["functions"], strict=True):
             function.restore(saved)
 
 
-def _nowhere(index):
+def _nowhere(index: int) -> None:
     """A virtual function that is gone answers nowhere."""

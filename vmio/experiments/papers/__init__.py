@@ -21,6 +21,7 @@ from vmio.experiments.papers import (
     shares,
     suppression,
 )
+from vmio.experiments.papers.result import Result
 
 ALL = {
     "exit ladder": exit_ladder.run,
@@ -36,8 +37,8 @@ ALL = {
 
 
 @cache
-def run(name):
-    """The `Result` of one of `ALL`; ValueError for another name."""
+def run(name: str) -> Result:
+    """Return the `Result` of one of `ALL`; ValueError for another name."""
     if name not in ALL:
         raise ValueError(f"paper {name!r}: choose one of {', '.join(ALL)}")
     return ALL[name]()

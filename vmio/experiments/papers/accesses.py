@@ -1,43 +1,43 @@
 """Register accesses and interrupts of one 4 KiB read: Linux's drivers against ours, on the same devices."""
 
+from typing import Any
+
 from vmio.experiments import disk
 from vmio.experiments.disk import DiskParams
 from vmio.experiments.disk_run import DiskRun, needed
 from vmio.experiments.papers.result import Result, Row, figure
 from vmio.experiments.trace import sequential
-from vmio.hypervisor.costs import CostModel
-from vmio.hypervisor.host import Host
 from vmio.machine.overlay import Overlay
+from vmio.modes import one_guest
 from vmio.modes.disk_assigned import AssignedDisk
 
 READS, BLOCK = 8, 4096
 
 
-def emulated(**options):
+def emulated(**options: Any) -> tuple[float, float]:
     """(register accesses, interrupts) a read of an ATA disk; one exit each, for no data moves by string I/O."""
     result = disk.run(DiskParams(bytes=READS * BLOCK, block=BLOCK, string=False, **options))
     exits = result.exits_by_device
     return (exits["ata"] + exits.get("bus master", 0)) / READS, result.interrupts / READS
 
 
-def passthrough():
+def passthrough() -> tuple[float, float]:
     """(register accesses, interrupts) a read of an NVMe disk: none exits, so its registers are asked."""
     totals = []
     for reads in (READS, 2 * READS):
         requests, assigned = sequential(reads * BLOCK, BLOCK), AssignedDisk()
         room = needed(assigned, requests, 1)
-        host = Host(memory_mib=room[2] + 36, costs=CostModel.preset())
-        medium = Overlay(disk.pattern(1))
-        backend, = assigned.backends(host, [medium])
-        run = DiskRun(host, assigned, backend, medium, requests, room)
-        host.run((run.cpu, run.program))
+        machine = one_guest(assigned, Overlay(disk.pattern(1)), ram_mib=room[2])
+        run = DiskRun(machine, requests, room)
+        machine.host.run((run.cpu, run.program))
         regions = run.guest.direct.regions
         totals.append((sum(region.reads + region.writes for region in regions), run.cpu.interrupts))
     few, many = totals
-    return tuple((b - a) / READS for a, b in zip(few, many))      # what the bring-up needs goes out
+    accesses, interrupts = ((b - a) / READS for a, b in zip(few, many))      # what the bring-up needs goes out
+    return accesses, interrupts
 
 
-def run():
+def run() -> Result:
     """Four disks."""
     split = disk.run(DiskParams(mode="split", bytes=READS * BLOCK, block=BLOCK))
     ours = {"IDE, PIO": emulated(transfer="multiple", width=4), "IDE, DMA": emulated(transfer="dma"),

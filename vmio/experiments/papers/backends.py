@@ -9,7 +9,7 @@ SEGMENT = 65_536            # bytes that the worker moves for one request
 REQUESTS = 24
 
 
-def gbits(flows, workers):
+def gbits(flows: int, workers: int) -> float:
     """Gbit/s of so many guests, each with a ring and its worker, when `workers` cores are all there are to run these."""
     free = {name: 0 for name in ("hypercall_ns", "lookup_ns", "emulate_ns", "user_space_ns", "wakeup_ns",
                                  "worker_wakeup_ns", "guest_request_ns", "disk_read_ns")}
@@ -21,7 +21,7 @@ def gbits(flows, workers):
     return result.requests * SEGMENT * 8 / result.virtual_ns
 
 
-def run():
+def run() -> Result:
     """Two flows and one, on one worker and on two."""
     one = gbits(1, 1)
     rows = (

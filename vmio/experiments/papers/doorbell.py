@@ -3,16 +3,16 @@
 from vmio.experiments.papers.exit_ladder import KERNEL, USER, Register, ladder
 from vmio.experiments.papers.result import Result, Row, figure
 from vmio.hypervisor.costs import CostModel
-from vmio.hypervisor.host import Host
+from vmio.modes import one_guest
 
 DOORBELL = 0xFEB0_0000      # guest-physical
 SEGMENT = 65_536            # bytes that one interrupt is for
 WORK_NS = 4000              # of the guest for each request, where the paper does not say
 
 
-def per_request(costs, batch, decoded, work_ns=WORK_NS, requests=512):
+def per_request(costs: str | CostModel, batch: int, decoded: bool, work_ns: int = WORK_NS, requests: int = 512) -> float:
     """ns for each request of a guest that rings once for `batch` of them: a store that is decoded, or matched by address."""
-    guest = Host(memory_mib=4, costs=costs).guest(ram_mib=1)
+    guest = one_guest(ram_mib=1, costs=costs).guest
     guest.mmio.attach(DOORBELL, 4, Register(), width=4, handler="hypervisor")
     guest.io.attach(KERNEL, 4, Register(), width=4, handler="hypervisor")
     cpu = guest.cpu
@@ -23,9 +23,9 @@ def per_request(costs, batch, decoded, work_ns=WORK_NS, requests=512):
     return cpu.now / requests
 
 
-def segment_ns(work_ns, costs, status):
+def segment_ns(work_ns: int, costs: str | CostModel, status: bool) -> float:
     """ns for each segment: the work, an interrupt, and with `status` the read of the register that INTx needs."""
-    guest = Host(memory_mib=4, costs=costs).guest(ram_mib=1)
+    guest = one_guest(ram_mib=1, costs=costs).guest
     guest.io.attach(USER, 1, Register(), handler="worker")
     cpu = guest.cpu
     for _ in range(100):
@@ -35,7 +35,7 @@ def segment_ns(work_ns, costs, status):
     return cpu.now / 100
 
 
-def run():
+def run() -> Result:
     """Decoded or matched; alone and in batches; INTx or MSI-X behind a slow and a fast backend."""
     free = {"hypercall_ns": 0, "lookup_ns": 0, "emulate_ns": 0, "user_space_ns": 0}
     base = CostModel.preset()
@@ -46,7 +46,7 @@ def run():
     ns = {row_id: SEGMENT * 8 / figure(row_id) for row_id in ("P07.1a", "P07.1b", "P07.2a", "P07.2b")}
     read = base.with_(**free | {"user_space_ns": round(ns["P07.1a"] - ns["P07.1b"])})
 
-    def gain(work_ns):
+    def gain(work_ns: int) -> float:
         return segment_ns(work_ns, read, True) / segment_ns(work_ns, read, False)
     rows = (
         Row("doorbell, decoded, us", figure("E09.1"), alone[True] / 1000, "fit"),

@@ -2,7 +2,7 @@
 
 from vmio.experiments.papers.result import Result, Row, figure
 from vmio.hypervisor.costs import CostModel
-from vmio.hypervisor.host import Host
+from vmio.modes import one_guest
 
 LADDER = ("hypercall_ns", "lookup_ns", "emulate_ns", "user_space_ns")
 KERNEL, USER, TIMES = 0x100, 0x200, 100
@@ -11,17 +11,17 @@ KERNEL, USER, TIMES = 0x100, 0x200, 100
 class Register:
     """A device with one register and nothing behind it."""
 
-    def read(self, offset, size):
+    def read(self, offset: int, size: int) -> int:
         """Zero."""
         return 0
 
-    def write(self, offset, size, value):
+    def write(self, offset: int, size: int, value: int) -> None:
         """Nothing."""
 
 
-def ladder(costs):
+def ladder(costs: str | CostModel) -> dict[str, float]:
     """Execute each kind of instruction 100 times on a vCPU: {kind: ns each}."""
-    guest = Host(memory_mib=4, costs=costs).guest(ram_mib=1)
+    guest = one_guest(ram_mib=1, costs=costs).guest
     guest.io.attach(KERNEL, 4, Register(), width=4, handler="hypervisor")
     guest.io.attach(USER, 4, Register(), width=4, handler="worker")
     cpu, found = guest.cpu, {}
@@ -34,13 +34,13 @@ def ladder(costs):
     return found
 
 
-def scaled(costs, hypercall_ns):
-    """The same ladder on a machine whose null hypercall takes `hypercall_ns`: all four terms by one factor."""
+def scaled(costs: CostModel, hypercall_ns: float) -> CostModel:
+    """Return the same ladder on a machine whose null hypercall takes `hypercall_ns`: all four terms by one factor."""
     factor = hypercall_ns / costs.hypercall_ns
     return costs.with_(**{name: round(getattr(costs, name) * factor) for name in LADDER})
 
 
-def run():
+def run() -> Result:
     """Fit the four terms to KVM 2012; then KVM 2017, KVM on Arm, and a nested guest."""
     kvm2012, kvm2017 = CostModel.preset("kvm-2012"), CostModel.preset("kvm-2017")
     nested = CostModel.preset("nested-2019")

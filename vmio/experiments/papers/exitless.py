@@ -3,7 +3,7 @@
 from vmio.experiments.papers.result import Result, Row, figure
 from vmio.hypervisor.apic import EMULATED, VIRTUALIZED, X2APIC_EOI
 from vmio.hypervisor.costs import CostModel
-from vmio.hypervisor.host import Host
+from vmio.modes import one_guest
 from vmio.passthrough.delivery import InterruptRouter
 from vmio.passthrough.iommu.iommu import Iommu
 from vmio.passthrough.iommu.requester import requester_id
@@ -13,11 +13,11 @@ WORK_NS = 10_000              # of the guest for each interrupt: 100,000 a secon
 DEVICE, VECTOR, INTERRUPTS = requester_id(0, 3), 0x50, 50
 
 
-def ns_each(posted, exit_ns):
+def ns_each(posted: bool, exit_ns: int) -> float:
     """ns a guest takes for `WORK_NS` of work with an interrupt in its middle, and for the exits that this causes."""
-    host = Host(memory_mib=4, costs=CostModel.preset().with_(hypercall_ns=exit_ns),
-                apic=VIRTUALIZED if posted else EMULATED)      # there was no virtualized APIC then: delivery and end exit
-    guest, iommu = host.guest(ram_mib=1), Iommu(host.memory)
+    guest = one_guest(ram_mib=1, costs=CostModel.preset().with_(hypercall_ns=exit_ns),
+                      apic=VIRTUALIZED if posted else EMULATED).guest     # there was no virtualized APIC then: delivery and end exit
+    host, iommu = guest.host, Iommu(guest.host.memory)
     iommu.attach(DEVICE, iommu.domain())
     cpu, space = guest.cpu, iommu.space(DEVICE)
     message = InterruptRouter(host, iommu).create(DEVICE, cpu, VECTOR, posted)
@@ -30,8 +30,8 @@ def ns_each(posted, exit_ns):
     return cpu.now / INTERRUPTS
 
 
-def run():
-    """The gain with an exit at its direct price, and at one that explains the paper's."""
+def run() -> Result:
+    """Return the gain with an exit at its direct price, and at one that explains the paper's."""
     direct = round(figure("E05") / GHZ)
     gains = figure("P21.1a"), figure("P21.1b")
     rows = (

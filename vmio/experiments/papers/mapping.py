@@ -1,12 +1,13 @@
 """A DMA mapping for each buffer: strict, lazy, merged, none; and many processors at one invalidation queue."""
 
-import simpy
 
 from vmio.experiments.papers.result import Result, Row, figure
+from vmio.hypervisor.contracts import Steps
 from vmio.hypervisor.cores import Cores
 from vmio.hypervisor.costs import CostModel
-from vmio.hypervisor.host import Host
+from vmio.hypervisor.simulation import Simulation
 from vmio.machine.memory import PAGE
+from vmio.modes import one_guest
 from vmio.passthrough.iommu.iommu import Iommu
 from vmio.passthrough.strategies import strategy
 
@@ -14,18 +15,17 @@ BUFFERS = 240
 MERGED = 3                  # packets that share a map, as many as fit in a page with room for their headers
 
 
-def fitted():
-    """The prices of a map and an invalidation, without the row that is to test them."""
+def fitted() -> CostModel:
+    """Return the prices of a map and an invalidation, without the row that is to test them."""
     each, merged = 1e9 / figure("M02.2"), 1e9 / figure("M02.4")
     return CostModel.preset().with_(dma_map_ns=round((each - merged) / (1 - 1 / MERGED)),
                                     dma_invalidate_ns=round(1e9 / figure("M02.1") - each))
 
 
-def ns_per_buffer(name, work_ns, share=1):
+def ns_per_buffer(name: str, work_ns: int, share: int = 1) -> float:
     """ns a buffer of a driver that works `work_ns` for each, and maps and unmaps a page for `share` of them."""
-    host = Host(memory_mib=16, costs=fitted())
-    guest = host.guest(ram_mib=4)
-    iommu = Iommu(host.memory)
+    guest = one_guest(ram_mib=4, costs=fitted()).guest
+    iommu = Iommu(guest.host.memory)
     domain = iommu.domain(allowed=[(spa, length) for _, spa, length in guest.backing.runs()])
     cpu = guest.cpu
     dma = strategy(name, iommu, domain, guest, *((cpu.compute,) if name in ("strict", "lazy") else ()))
@@ -37,13 +37,13 @@ def ns_per_buffer(name, work_ns, share=1):
     return cpu.now / BUFFERS
 
 
-def unmap_ns(threads, rest_ns, each=20):
+def unmap_ns(threads: int, rest_ns: int, each: int = 20) -> float:
     """ns an unmap, if each of `threads` works `rest_ns` and then has one invalidation at a queue that does one at a time."""
-    env = simpy.Environment()
+    env = Simulation()
     invalidate_ns = fitted().dma_invalidate_ns
     queue = Cores(env, 1, invalidate_ns)
 
-    def thread():
+    def thread() -> Steps:
         for _ in range(each):
             yield env.timeout(rest_ns)
             yield from queue.spend(invalidate_ns)
@@ -53,8 +53,8 @@ def unmap_ns(threads, rest_ns, each=20):
     return env.now / each
 
 
-def run():
-    """The network driver sets the prices; an NVMe driver and an Arm machine test them."""
+def run() -> Result:
+    """Let the network driver set the prices; an NVMe driver and an Arm machine test them."""
     costs = fitted()
     packet = round(1e9 / figure("M02.2")) - costs.dma_map_ns
     request = round(1000 / figure("M01.3"))

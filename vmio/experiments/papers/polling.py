@@ -10,7 +10,7 @@ JOBS, EACH = 4, 8           # guests, and requests of each
 KIB = 1024
 
 
-def iops(costs, kib, kind="R", polled=False):
+def iops(costs: CostModel, kib: int, kind: str = "R", polled: bool = False) -> float:
     """Requests/s of four guests that have one of `kib` KiB each in flight; all on one disk."""
     if polled:
         costs = costs.with_(wakeup_ns=0)
@@ -19,8 +19,8 @@ def iops(costs, kib, kind="R", polled=False):
     return result.requests * 1e9 / result.virtual_ns
 
 
-def fitted():
-    """The paper's disk: rates from its largest requests, latencies from those of 4 KiB by interrupt."""
+def fitted() -> CostModel:
+    """Return the paper's disk: rates from its largest requests, latencies from those of 4 KiB by interrupt."""
     costs = CostModel.preset().with_(disk_read_rate=round(figure("N07.4a") * 128 * KIB),
                                      disk_write_rate=round(figure("N07.7a") * 64 * KIB))
     for name, kind, row_id in (("disk_read_ns", "R", "N07.1a"), ("disk_write_ns", "W", "N07.5a")):
@@ -29,7 +29,7 @@ def fitted():
     return costs
 
 
-def run():
+def run() -> Result:
     """Reads and writes by both ways."""
     costs, rows = fitted(), []
     for row_id, kib, kind in (("N07.1a", 4, "R"), ("N07.1b", 4, "R"), ("N07.4a", 128, "R"), ("N07.5a", 4, "W"),

@@ -1,5 +1,6 @@
 """A published result beside the model's: rows, their ratios, and why one that is off is off."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from textwrap import wrap
 
@@ -10,8 +11,8 @@ WIDTH = 84
 USES = ("fit", "test", "rule")
 
 
-def figure(row_id):
-    """A figure of data/published.csv, in its own unit."""
+def figure(row_id: str) -> float:
+    """Return a figure of data/published.csv, in its own unit."""
     return float(published()[row_id]["value"])
 
 
@@ -32,7 +33,7 @@ class Row:
     why: str = ""
 
     @property
-    def ratio(self):
+    def ratio(self) -> float:
         """Model by paper; 1 anywhere between the paper's lowest and highest.  Two zeros are equal."""
         low, high = self.paper if isinstance(self.paper, tuple) else (self.paper, self.paper)
         if low <= self.model <= high:
@@ -41,7 +42,7 @@ class Row:
         return self.model / bound if bound else float("inf")
 
     @property
-    def agrees(self):
+    def agrees(self) -> bool:
         """Is the ratio within the tolerance?"""
         return 1 / (1 + self.within) - 1e-9 <= self.ratio <= 1 + self.within + 1e-9
 
@@ -56,13 +57,13 @@ class Result:
     rows: tuple
 
     @property
-    def sources(self):
+    def sources(self) -> list[str]:
         """Where the figures are from, on what hardware and when, with a mark if only an excerpt of it was seen."""
         rows = [published()[row_id] for row_id in self.ids]
         return [f"{row['source']}; {row['hardware']}" + (" [seen in an excerpt]" if row["read"] != "at the source" else "")
                 for row in rows]
 
-    def table(self):
+    def table(self) -> str:
         """Fixed-width text, at most 84 characters wide."""
         whys = list(dict.fromkeys(row.why for row in self.rows if row.why))
         cells = [(row.what, _paper(row.paper), row.model, f"{row.ratio:.2f}", row.use,
@@ -75,8 +76,8 @@ class Result:
         return "\n".join([text, *(line for lead, words in notes for line in filled(lead, words))])
 
 
-def summary(results):
-    """A line for each of {name: Result}: figures that were fitted, the others, how many of these agree, the worst."""
+def summary(results: Mapping[str, Result]) -> str:
+    """Return a line for each of {name: Result}: figures that were fitted, the others, how many of these agree, the worst."""
     rows = []
     for name, result in results.items():
         held = [row for row in result.rows if row.use != "fit"]
@@ -86,10 +87,10 @@ def summary(results):
     return table(rows, ("", "fit", "others", "agree", "worst", ""), align="<>>>><")
 
 
-def _paper(paper):
+def _paper(paper: float | tuple[float, float]) -> float | str:
     return "-".join(map(number, paper)) if isinstance(paper, tuple) else paper
 
 
-def filled(lead, words, indent=4):
-    """Lines of a paragraph that begins with `lead`."""
+def filled(lead: str, words: str, indent: int = 4) -> list[str]:
+    """Return lines of a paragraph that begins with `lead`."""
     return wrap(lead + words, WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)

@@ -7,7 +7,7 @@ from vmio.host.throttle import Bucket
 COOLDOWN_NS, SECOND = 100_000_000, 1_000_000_000
 
 
-def limited(size, seconds=10):
+def limited(size: int, seconds: int = 10) -> float:
     """Requests/s of a greedy guest at a bucket of 1,000 a second that holds `size` and closes for 100 ms when empty."""
     bucket, now, taken = Bucket(1000, size, cooldown_ns=COOLDOWN_NS), 0, -size     # it begins full
     while now < seconds * SECOND:
@@ -20,7 +20,7 @@ def limited(size, seconds=10):
     return taken / seconds
 
 
-def run():
+def run() -> Result:
     """Weights of a tree on a real queue, and a limit with a cool-down."""
     shares = 100 * run_sharing(weights_tree(), "mclock").shares
     alone, all_three = shares[:, 2:19].mean(axis=1), shares[:, 22:].mean(axis=1)

@@ -1,7 +1,10 @@
 """How many signals a ring needs: by the producer's pace, and by the rule."""
 
+from typing import Any
+
 from vmio.experiments import disk
 from vmio.experiments.disk import DiskParams
+from vmio.experiments.disk_result import DiskResult
 from vmio.experiments.papers.result import Result, Row, figure
 from vmio.hypervisor.apic import EMULATED
 from vmio.hypervisor.costs import CostModel
@@ -11,17 +14,17 @@ SERVICE_NS, WAKE_NS = 2000, 8000
 REQUESTS = 100
 
 
-def signals(gap_ns, how="each"):
+def signals(gap_ns: int, how: str = "each") -> float:
     """Signals a request to the host: StorVSC submits one each `gap_ns`; the worker needs 2 us for it, and 8 to wake up."""
     return _run(how, guest_request_ns=gap_ns, host_request_ns=SERVICE_NS, worker_wakeup_ns=WAKE_NS).signals / REQUESTS
 
 
-def ns_per_buffer(how, **prices):
-    """ns of virtual time a request, if all that costs anything is in `prices`."""
+def ns_per_buffer(how: str, **prices: Any) -> float:
+    """ns of virtual time per request, if all that costs anything is in `prices`."""
     return _run(how, **prices).virtual_ns / REQUESTS
 
 
-def _run(how, **prices):
+def _run(how: str, **prices: Any) -> DiskResult:
     free = {name: 0 for name in ("hypercall_ns", "lookup_ns", "emulate_ns", "user_space_ns", "wakeup_ns",
                                  "worker_wakeup_ns", "guest_request_ns", "host_request_ns", "disk_read_ns")}
     costs = CostModel.preset().with_(**free | {"disk_read_rate": 1 << 50} | prices)
@@ -29,7 +32,7 @@ def _run(how, **prices):
                                batch=REQUESTS, host_cores=4, costs=costs, apic=EMULATED))   # as in 2011
 
 
-def run():
+def run() -> Result:
     """Three paces by the rule; then virtio_test, whose kick is a system call."""
     with_idx, without = (figure(row_id) * 1e9 / BUFFERS for row_id in ("N02b", "N02a"))
     call = round(figure("D02.4"))

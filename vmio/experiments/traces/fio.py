@@ -4,7 +4,10 @@ A line is `filename action` or `filename action offset length`, in bytes; versio
 time in us before it, version 2 has `wait`: so many us after the wait before.
 """
 
+from collections.abc import Sequence
+
 from vmio.experiments.traces.fields import Wrong, request, sectors, shown, whole
+from vmio.experiments.traces.request import Entry
 from vmio.experiments.traces.tables import NS
 
 FILES = ("add", "open", "close")
@@ -16,14 +19,14 @@ class Iolog:
 
     keeps_order = False
 
-    def __init__(self, version):
+    def __init__(self, version: int) -> None:
         self.version, self.waited = version, 0
         self.name = f"fio iolog version {version}"
         self.units = ("us " if version == 3 else "") + "filename action offset length, in bytes"
 
     @classmethod
-    def sees(cls, line):
-        """A reader if `line` is the header; `Wrong` for a version that there is not."""
+    def sees(cls, line: str) -> "Iolog | None":
+        """Return a reader if `line` is the header; `Wrong` for a version that there is not."""
         words = line.split()
         if words[:2] != ["fio", "version"] or words[3:] != ["iolog"]:
             return None
@@ -31,7 +34,7 @@ class Iolog:
             raise Wrong(f"fio iolog version {shown(words[2])}: 2 or 3")
         return cls(int(words[2]))
 
-    def rows(self, line):
+    def rows(self, line: str) -> Sequence[Entry]:
         """[(volume, ns, request)] of a line."""
         words, ns = line.split(), self.waited
         if words[0] == "fio" and words[-1] == "iolog":

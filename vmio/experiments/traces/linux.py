@@ -6,15 +6,17 @@ by itself; then F forced to the medium, A read-ahead, S synchronous, M metadata,
 """
 
 import re
+from collections.abc import Sequence
 
 from vmio.experiments.traces.fields import Wrong, decimal, request, sectors, shown, whole
+from vmio.experiments.traces.request import Entry, Request
 from vmio.experiments.traces.tables import NS
 
 _RWBS = re.compile(r"(F?)(R|W|DE?|N|)(F?)A?(B?)S?M?U?")
 
 
-def requests_of(rwbs, lba, count):
-    """The requests that RWBS letters name, of `count` sectors: a flush, if they ask for it, then what moves data."""
+def requests_of(rwbs: str, lba: int, count: int) -> list[Request]:
+    """Return the requests that RWBS letters name, of `count` sectors: a flush, if they ask for it, then what moves data."""
     found = _RWBS.fullmatch(rwbs)
     if not found or not rwbs:
         raise Wrong(f"RWBS {shown(rwbs)}: R, W, D, F or N, with F before and A, B, F, S, M behind it")
@@ -36,15 +38,15 @@ class Blkparse:
     _RANGE = re.compile(r"([0-9]+) \+ ([0-9]+)(?: \( *[0-9]+\))? \[.*\]")
     _NEWS = re.compile(r"Input file .* added|CPU *[0-9]+ \(.*\):|Total \(.*\):")
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._summary = False
 
     @classmethod
-    def sees(cls, line):
-        """A reader if `line` is an event, or says what was added."""
+    def sees(cls, line: str) -> "Blkparse | None":
+        """Return a reader if `line` is an event, or says what was added."""
         return cls() if cls._EVENT.fullmatch(line) or cls._NEWS.fullmatch(line) else None
 
-    def rows(self, line):
+    def rows(self, line: str) -> Sequence[Entry]:
         """[(volume, ns, request), ...] of a line."""
         found = self._EVENT.fullmatch(line)
         if not found:
@@ -74,16 +76,16 @@ class Biosnoop:
     keeps_order = False
     _NEEDED = ("PID", "DISK", "T", "SECTOR", "BYTES", "LAT(ms)")
 
-    def __init__(self, columns):
+    def __init__(self, columns: list[str]) -> None:
         self.columns = columns
 
     @classmethod
-    def sees(cls, line):
-        """A reader if `line` is the header."""
+    def sees(cls, line: str) -> "Biosnoop | None":
+        """Return a reader if `line` is the header."""
         columns = line.split()
         return cls(columns) if columns[:2] == ["TIME(s)", "COMM"] and set(cls._NEEDED) <= set(columns) else None
 
-    def rows(self, line):
+    def rows(self, line: str) -> Sequence[Entry]:
         """[(volume, ns, request), ...] of a line."""
         words, columns = line.split(), self.columns
         if words == columns:

@@ -1,8 +1,10 @@
 """The project's own form: CSV with a header `time_us,op,lba,sectors`, as programs for tables save it, too."""
 
 import csv
+from collections.abc import Sequence
 
 from vmio.experiments.traces.fields import Wrong, request, shown, whole
+from vmio.experiments.traces.request import Entry
 
 COLUMNS = ["time_us", "op", "lba", "sectors"]
 HEADER = ",".join(COLUMNS)
@@ -18,18 +20,18 @@ class Own:
     name, units = "vmio's own CSV", HEADER
     keeps_order = True
 
-    def __init__(self, separator):
+    def __init__(self, separator: str) -> None:
         self.separator = separator
 
     @classmethod
-    def sees(cls, line):
-        """A reader if `line` is the header, else None."""
+    def sees(cls, line: str) -> "Own | None":
+        """Return a reader if `line` is the header, else None."""
         for separator in ",;\t":
             if _fields(line, separator) == COLUMNS:
                 return cls(separator)
         return None
 
-    def rows(self, line):
+    def rows(self, line: str) -> Sequence[Entry]:
         """[(volume, ns, request)] of a line."""
         fields = _fields(line, self.separator)
         if fields == COLUMNS:
@@ -43,7 +45,7 @@ class Own:
         return ("", ns * 1000, request(op, lba, sectors)),
 
 
-def _fields(line, separator):
+def _fields(line: str, separator: str) -> list[str]:
     if '"' not in line:
         return [field.strip() for field in line.split(separator)]
     try:

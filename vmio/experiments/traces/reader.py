@@ -1,41 +1,45 @@
 """From a file to requests: which form is it, which of its volumes is meant, at what time since the first one?"""
 
+from pathlib import Path
+
 from vmio.experiments.traces.fields import Wrong, shown
 from vmio.experiments.traces.fio import Iolog
 from vmio.experiments.traces.linux import Biosnoop, Blkparse
 from vmio.experiments.traces.own import HEADER, Own
-from vmio.experiments.traces.request import Trace
+from vmio.experiments.traces.request import Form, Recognises, Trace
 from vmio.experiments.traces.tables import TABLES
 from vmio.experiments.traces.text import lines
 
-FORMS = (Own, Iolog, Biosnoop, Blkparse, *TABLES)
+FORMS: tuple[Recognises, ...] = (Own, Iolog, Biosnoop, Blkparse, *TABLES)
 NAMES = ("blkparse", "biosnoop", "fio iolog version 2 and 3", *(table.name for table in TABLES))
 LISTED = 20                     # volumes that a message names
-MOST_NS = 1 << 62               # 146 years from the first line on
+MAX_NS = 1 << 62               # 146 years from the first line on
 
 
-def load(path, volume=None):
-    """The `Trace` of a file: its requests of one volume, in order of time.
+def load(path: str | Path, volume: str | None = None) -> Trace:
+    """Return the `Trace` of a file: its requests of one volume, in order of time.
 
     Several traces are recorded in another order than requests were issued in, so those
     are sorted, requests of one time as in the file; only our own form keeps its
     order.  Times count from the first request.  `volume` may be left out if
     there is only one.  ValueError names the file, the line and what was expected.
     """
-    form = trace = first = chosen = None
-    counts = {}
+    form: Form | None = None
+    first: int | None = None
+    trace, chosen = Trace(path), volume
+    counts: dict[str, int] = {}         # of requests, by volume
     for number, line in lines(path):
         try:
             if form is None:
                 form = _recognise(line)
-                trace, chosen = Trace(path, form.name), volume
+                trace.form = form.name
             for where, ns, request in form.rows(line):
                 if chosen is None:
                     chosen = where
                 counts[where] = counts.get(where, 0) + 1
                 if where == chosen:
                     first = ns if first is None else first
-                    if not -MOST_NS < ns - first < MOST_NS:
+                    if not -MAX_NS < ns - first < MAX_NS:
                         raise Wrong("a time more than a century from the first one")
                     trace.add(number, ns - first, request)
         except Wrong as wrong:
@@ -51,7 +55,7 @@ def load(path, volume=None):
     return trace
 
 
-def _recognise(line):
+def _recognise(line: str) -> Form:
     for form in FORMS:
         found = form.sees(line)
         if found is not None:
@@ -59,7 +63,7 @@ def _recognise(line):
     raise Wrong(f"header '{shown(line)}'; expected {HEADER!r}, or the first line of {', '.join(NAMES)}")
 
 
-def _check_volume(path, form, volume, counts):
+def _check_volume(path: str | Path, form: Form, volume: str | None, counts: dict[str, int]) -> None:
     """ValueError unless it is clear which volume is meant."""
     if form.keeps_order and volume is None:
         return
@@ -68,7 +72,7 @@ def _check_volume(path, form, volume, counts):
     if volume in counts or volume is None and len(counts) == 1:
         return
     if form.keeps_order:
-        raise ValueError(f"trace {path}: volume {shown(volume)}: {form.name} has no volumes")
+        raise ValueError(f"trace {path}: volume {shown(str(volume))}: {form.name} has no volumes")
     listed = [f"{shown(name)} ({count} requests)" for name, count in
               sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
     more = f" and {len(listed) - LISTED} more" if len(listed) > LISTED else ""

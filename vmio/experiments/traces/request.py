@@ -1,11 +1,13 @@
 """A request of a trace, and the requests of a file."""
 
 from array import array
-from typing import NamedTuple
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol, TypeAlias
 
 SECTOR = 512
-MOST_SECTORS = 65_536  # one ATA command (LBA48) moves no more
-MOST_DISCARDED = (1 << 32) - 1  # the blocks of one NVMe range (NVMe 1.4, 6.7)
+MAX_SECTORS = 65_536  # one ATA command (LBA48) moves no more
+MAX_DISCARDED = (1 << 32) - 1  # the blocks of one NVMe range (NVMe 1.4, 6.7)
 DISK_END = 1 << 55     # a disk has less than 2^64 bytes
 
 
@@ -17,21 +19,52 @@ class Request(NamedTuple):
     sectors: int
 
 
-class Trace(list):
+Requests: TypeAlias = Sequence[Request]         # of a `Trace`, or any others
+Entry: TypeAlias = tuple[str, int, Request]      # (volume, time in ns, request)
+
+
+class Form(Protocol):
+    """A form of trace files, as one file of it is read."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def units(self) -> str:
+        """What a line has, for who got one wrong."""
+
+    @property
+    def keeps_order(self) -> bool:
+        """Whether the order of the lines is that of the requests, whatever their times."""
+
+    def rows(self, line: str) -> Sequence[Entry]:
+        """Return what a line says."""
+
+
+class Recognises(Protocol):
+    """What knows one form, or several versions of it, by a file's first line."""
+
+    def sees(self, line: str) -> Form | None:
+        """Return what reads the file, or None if the line is none of this form."""
+
+
+class Trace(list[Request]):
     """The `Request`s of a file.  `times_ns` since the first of them and `lines` in the file belong to each."""
 
-    def __init__(self, name, form):
+    def __init__(self, name: str | Path, form: str = "") -> None:
         super().__init__()
-        self.name, self.form, self.volume = name, form, None
+        self.name, self.form = name, form
+        self.volume: str | None = None
         self.times_ns, self.lines = array("q"), array("Q")
 
-    def add(self, line, ns, request):
+    def add(self, line: int, ns: int, request: Request) -> None:
         """Take one more."""
         self.append(request)
         self.times_ns.append(ns)
         self.lines.append(line)
 
-    def sort_by_time(self):
+    def sort_by_time(self) -> None:
         """Put the requests in order of time; those of one time stay as they are in the file."""
         times = self.times_ns
         if all(times[n] <= times[n + 1] for n in range(len(times) - 1)):
@@ -40,7 +73,7 @@ class Trace(list):
         self[:] = [self[n] for n in order]
         self.times_ns, self.lines = array("q", [times[n] for n in order]), array("Q", [self.lines[n] for n in order])
 
-    def times_from_zero(self):
+    def times_from_zero(self) -> None:
         """Count time from the earliest request."""
         first = min(self.times_ns, default=0)
         if first:

@@ -1,42 +1,44 @@
 """Published traces that are plain CSV: one table row says how a form is recognised, another function reads its line."""
 
 import re
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from vmio.experiments.traces.fields import Wrong, decimal, request, sectors, shown, whole
+from vmio.experiments.traces.request import Entry
 
 NS = {"s": 1_000_000_000, "us": 1000, "100 ns": 100}
 
 
-def _op(text, reads, writes):
+def _op(text: str, reads: str, writes: str) -> str:
     text = text.lower()
     if text not in (reads, writes):
         raise Wrong(f"operation {shown(text)}: {reads} or {writes}")
     return "R" if text == reads else "W"
 
 
-def _msr(stamp, host, disk, op, offset, size, _):
+def _msr(stamp: str, host: str, disk: str, op: str, offset: str, size: str, _: str) -> Entry:
     return (f"{host}_{disk}", whole(stamp, "Timestamp") * NS["100 ns"],
             request(_op(op, "read", "write"), sectors(offset, "Offset"), sectors(size, "Size")))
 
 
-def _alibaba(device, op, offset, length, stamp):
+def _alibaba(device: str, op: str, offset: str, length: str, stamp: str) -> Entry:
     return (device, whole(stamp, "timestamp") * NS["us"],
             request(_op(op, "r", "w"), sectors(offset, "offset"), sectors(length, "length")))
 
 
-def _tencent(stamp, offset, size, op, volume):
+def _tencent(stamp: str, offset: str, size: str, op: str, volume: str) -> Entry:
     return volume, decimal(stamp, "Timestamp", NS["s"]), request(_op(op, "0", "1"), whole(offset, "Offset"), whole(size, "Size"))
 
 
-def _systor(stamp, _, op, lun, offset, size):
+def _systor(stamp: str, _: str, op: str, lun: str, offset: str, size: str) -> Entry | None:
     if not op:
         return None      # its answer was not seen, and so not what it was
     return (lun, decimal(stamp, "Timestamp", NS["s"]),
             request(_op(op, "r", "w"), sectors(offset, "Offset"), sectors(size, "Size")))
 
 
-def _spc(asu, lba, size, op, stamp, *_):
+def _spc(asu: str, lba: str, size: str, op: str, stamp: str, *_: str) -> Entry:
     return asu, decimal(stamp, "Timestamp", NS["s"]), request(_op(op, "r", "w"), whole(lba, "LBA"), sectors(size, "Size"))
 
 
@@ -47,17 +49,21 @@ class Table(NamedTuple):
     columns: str
     units: str
     looks: str
-    row: callable
-    keeps_order = False
+    row: Callable[..., Entry | None]
 
-    def sees(self, line):
+    @property
+    def keeps_order(self) -> bool:
+        """Whether the order in the file says more than the times: of no such form."""
+        return False
+
+    def sees(self, line: str) -> "Table | None":
         """Itself if `line` is the header or like a line of this form, else None."""
         return self if self._is_header(line) or re.fullmatch(self.looks, line) else None
 
-    def _is_header(self, line):
+    def _is_header(self, line: str) -> bool:
         return line.lower().replace(" ", "") == self.columns.lower()
 
-    def rows(self, line):
+    def rows(self, line: str) -> Sequence[Entry]:
         """[(volume, ns, request)] of a line."""
         fields = [field.strip() for field in line.split(",")]
         count = self.columns.count(",") + 1

@@ -6,6 +6,8 @@ Only a line at a time is in memory.
 import gzip
 import io
 import zlib
+from collections.abc import Iterator
+from pathlib import Path
 
 LONGEST = 1 << 16      # characters of a line; no form has any near that
 _GZIP = b"\x1f\x8b"
@@ -14,7 +16,7 @@ _PACKED = {b"BZh": "bzip2 -dc", b"\xfd7zXZ": "xz -dc", b"\x28\xb5\x2f\xfd": "zst
 _TAR = 257, b"ustar"   # where in a tar archive its magic is (POSIX.1-1988, "ustar")
 
 
-def lines(path):
+def lines(path: str | Path) -> Iterator[tuple[int, str]]:
     """Yield (number from 1, line without its end) for each line that is not empty.
 
     ValueError names the file, and the line if one is to blame: a file that can't be
@@ -43,7 +45,7 @@ def lines(path):
         raise ValueError(f"trace {path}: cannot be read ({error.strerror or error})") from None
 
 
-def _unpacked(path, file):
+def _unpacked(path: str | Path, file: io.BufferedReader) -> io.BufferedReader:
     """A buffered stream of the content."""
     head = file.peek(4)
     for magic, program in _PACKED.items():
@@ -53,7 +55,7 @@ def _unpacked(path, file):
     return io.BufferedReader(gzip.GzipFile(fileobj=file)) if head.startswith(_GZIP) else file
 
 
-def _encoding(path, stream):
+def _encoding(path: str | Path, stream: io.BufferedReader) -> str:
     """By the byte-order mark, or by where the NUL byte of the first character is; else UTF-8."""
     head = stream.peek(512)
     at, magic = _TAR

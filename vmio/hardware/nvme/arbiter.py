@@ -8,80 +8,110 @@ started in parts, as flash does it, or its length would be its owner's advantage
 """
 
 from collections import deque
+from collections.abc import Callable, Mapping
+
+from vmio.devices.ata.contracts import Service
+from vmio.hardware.nvme.contracts import At
 
 BURST = 64      # sectors that a function may start in a turn
 
 
 class Arbiter:
-    """Stands between controllers and their medium; `service(kind, sectors, done)` is the medium's, `done` called later.
+    """Stands between controllers and their medium; `service(op, sectors, done)` is the medium's, `done` called later.
 
-    `window` {kind: sectors} is what the medium has at a time: what it has begun can't be
+    `window` {op: sectors} is what the medium has at a time: what it has begun can't be
     overtaken, but with less than its latency times its rate it would idle.  What
     moves no data (a flush) is not in `window`, and does not wait.  `at(ns, call)`
     calls when it is `ns`, for who asks ahead of time; without one nobody does.
     """
 
-    def __init__(self, service, window, at=None):
+    def __init__(self, service: Service, window: Mapping[str, int], at: At | None = None) -> None:
         self.service, self.window = service, window
-        self.at = at or (lambda ns, call: call())
-        self.lanes = {kind: _Lane(self, kind) for kind in window}
+        self.at: At = at or (lambda ns, call: call())
+        self.lanes = {op: Lane(self, op) for op in window}
 
 
 class Port:
     """A function's own way to the medium: what its controller has as `service`."""
 
-    def __init__(self, arbiter):
-        self._arbiter, self._asked, self._resets = arbiter, 0, 0
-        self._waiting = {kind: deque() for kind in arbiter.lanes}
+    def __init__(self, arbiter: "Arbiter") -> None:
+        self._arbiter, self.asked, self.resets = arbiter, 0, 0
+        self.waiting: dict[str, deque[Command]] = {op: deque() for op in arbiter.lanes}
 
-    def arrived(self, ns):
+    def arrived(self, ns: int) -> None:
         """Commands from now on come in at `ns` or later: this function's guest is so far, the others need not be."""
-        self._asked = max(self._asked, ns)
+        self.asked = max(self.asked, ns)
 
-    def __call__(self, kind, sectors, done):
+    def __call__(self, op: str, sectors: int, done: Callable[[], None]) -> None:
         """As the medium's own: `done()` is called when it has moved all `sectors`."""
-        resets = self._resets
-        self._arbiter.at(self._asked, lambda: resets == self._resets and self._come(kind, sectors, done))
+        self._arbiter.at(self.asked, Coming(self, self.resets, op, sectors, done))
 
-    def _come(self, kind, sectors, done):
-        if kind not in self._waiting:
-            self._arbiter.service(kind, sectors, done)
+    def come(self, op: str, sectors: int, done: Callable[[], None]) -> None:
+        """A command has come in, and waits for the medium if it moves data."""
+        if op not in self.waiting:
+            self._arbiter.service(op, sectors, done)
             return
-        waiting, lane = self._waiting[kind], self._arbiter.lanes[kind]
-        waiting.append(_Command(sectors, done))
+        waiting, lane = self.waiting[op], self._arbiter.lanes[op]
+        waiting.append(Command(sectors, done))
         if len(waiting) == 1:
             lane.turns.append(waiting)
         lane.start()
 
-    def forget(self):
+    def forget(self) -> None:
         """The function is reset: what the medium has not begun is void."""
-        self._resets += 1
-        for kind, waiting in self._waiting.items():
+        self.resets += 1
+        for op, waiting in self.waiting.items():
             if waiting:
-                self._arbiter.lanes[kind].turns.remove(waiting)
+                self._arbiter.lanes[op].turns.remove(waiting)
                 waiting.clear()
 
 
-class _Command:
+class Coming:
+    """A command on its way to `port`, where it comes in when this is called, unless the function was reset meanwhile."""
+
+    __slots__ = ("port", "resets", "op", "sectors", "done")
+
+    def __init__(self, port: Port, resets: int, op: str, sectors: int, done: Callable[[], None]) -> None:
+        self.port, self.resets, self.op, self.sectors, self.done = port, resets, op, sectors, done
+
+    def __call__(self) -> None:
+        if self.resets == self.port.resets:
+            self.port.come(self.op, self.sectors, self.done)
+
+
+class Command:
     """Sectors that the medium has still to begin, and to end."""
 
     __slots__ = ("to_begin", "to_end", "done")
 
-    def __init__(self, sectors, done):
+    def __init__(self, sectors: int, done: Callable[[], None]) -> None:
         self.to_begin = self.to_end = sectors
         self.done = done
 
 
-class _Lane:
-    """The functions that wait with commands of one kind; whose turn it is, is first in `turns`."""
+class Begun:
+    """`sectors` of `command` that the medium has in hand; it calls this when they are over."""
 
-    def __init__(self, arbiter, kind):
-        self.arbiter, self.kind, self.turns = arbiter, kind, deque()
+    __slots__ = ("lane", "command", "sectors")
+
+    def __init__(self, lane: "Lane", command: Command, sectors: int) -> None:
+        self.lane, self.command, self.sectors = lane, command, sectors
+
+    def __call__(self) -> None:
+        self.lane.ended(self.command, self.sectors)
+
+
+class Lane:
+    """The functions that wait with commands of one op; whose turn it is, is first in `turns`."""
+
+    def __init__(self, arbiter: Arbiter, op: str) -> None:
+        self.arbiter, self.op = arbiter, op
+        self.turns: deque[deque[Command]] = deque()
         self.under_way = 0
 
-    def start(self):
+    def start(self) -> None:
         """Begin what the window has room for, a burst from each function in turn."""
-        while self.turns and self.under_way < self.arbiter.window[self.kind]:
+        while self.turns and self.under_way < self.arbiter.window[self.op]:
             waiting, burst = self.turns.popleft(), BURST
             while waiting and burst:
                 command = waiting[0]
@@ -94,14 +124,16 @@ class _Lane:
             if waiting:
                 self.turns.append(waiting)
 
-    def _begin(self, command, sectors):
-        def over():
-            self.under_way -= sectors
-            command.to_end -= sectors
-            try:
-                if not command.to_end:
-                    command.done()
-            finally:
-                self.start()        # whatever came of this one, the others go on
+    def _begin(self, command: Command, sectors: int) -> None:
         self.under_way += sectors
-        self.arbiter.service(self.kind, sectors, over)
+        self.arbiter.service(self.op, sectors, Begun(self, command, sectors))
+
+    def ended(self, command: Command, sectors: int) -> None:
+        """The medium has ended so many sectors of a command."""
+        self.under_way -= sectors
+        command.to_end -= sectors
+        try:
+            if not command.to_end:
+                command.done()
+        finally:
+            self.start()        # whatever came of this one, the others go on

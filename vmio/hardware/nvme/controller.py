@@ -10,28 +10,31 @@ Architecture".  What the specification leaves open is as QEMU 7.2's `nvme` devic
 has it.
 """
 
-import struct
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
+from vmio.devices.ata.contracts import Service
 from vmio.devices.pci.msix import Msix
 from vmio.hardware.nvme import checkpoint as nvme_checkpoint
 from vmio.hardware.nvme import identify as nvme_identify
 from vmio.hardware.nvme import prp as nvme_prp
 from vmio.hardware.nvme import sgl as nvme_sgl
 from vmio.hardware.nvme import wire as w
-from vmio.hardware.nvme.admin import MOST_ENTRIES, AdminCommands
+from vmio.hardware.nvme.admin import AdminCommands
+from vmio.hardware.nvme.configure import CAP_VALUE, configure
 from vmio.hardware.nvme.events import Events
 from vmio.hardware.nvme.features import Features
 from vmio.hardware.nvme.nvm import NvmCommands
 from vmio.hardware.nvme.queues import CompletionQueue, Request, SubmissionQueue
+from vmio.hardware.nvme.shadow import ShadowDoorbells
 from vmio.hardware.nvme.wire import CQE, CQE_BYTES, DOORBELLS, FAULTS, SQE_BYTES, Failed
+from vmio.machine.contracts import Buffer, Memory, SectorStore, State, Timers
+from vmio.machine.lines import Line
 
 QUEUE_PAIRS = 64
 BAR_BYTES = 0x4000
 MSIX_TABLE, MSIX_PENDING = 0x2000, 0x3000     # where in BAR 0
-CAP_VALUE = (MOST_ENTRIES | 1 << 16           # rings are contiguous
-             | 0xF << 24                      # ready within 7.5 s
-             | 0xC1 << 37                     # command sets: NVM, those of IDENTIFY, admin only
-             | 4 << 52)                       # memory pages of 4 KiB to 64 KiB
 VERSION = 0x10400
 _PRPS = w.COMMAND.only("prp1", "prp2")
 COUNTERS = ("reads", "writes", "sectors_read", "sectors_written")
@@ -42,7 +45,7 @@ class NvmeController:
 
     `memory` is what its DMA reaches (an `AddressSpace`); whatever that refuses
     ends a command with Data Transfer Error, or the controller with CSTS.CFS.
-    `image` is the medium, `service(kind, sectors, done)` its time: `kind` is
+    `image` is the medium, `service(op, sectors, done)` its time: `op` is
     "read", "write" or "flush", `done()` is called once, in any order; without
     one the medium is ready at once.  `interrupt` is a `Line` for INTx, or
     `interrupt(vector)` for MSI-X (then enabled, nothing masked).  `fetch_ns` is
@@ -50,10 +53,12 @@ class NvmeController:
     """
 
     POINTS = {"begun": "(command) that goes to the medium", "answered": "(completion entry) as it was written"}
-    begun = answered = None
+    begun: Callable[[bytes], None] | None = None
+    answered: Callable[[bytes], None] | None = None
 
-    def __init__(self, clock, memory, image, interrupt=None, service=None, serial="VMIO0001",
-                 model="QEMU NVMe Ctrl", firmware="7.2.22", fetch_ns=None):
+    def __init__(self, clock: Timers, memory: Memory, image: SectorStore, interrupt: Callable[[int], None] | Line | None = None,
+                 service: Service | None = None, serial: str = "VMIO0001", model: str = "QEMU NVMe Ctrl", firmware: str = "7.2.22",
+                 fetch_ns: int | None = None) -> None:
         if not 0 < image.sectors < 1 << 64:
             raise ValueError(f"image {image.name}: {image.sectors} sectors; an NVMe namespace has 1 to 2^64 - 1")
         self.clock, self.memory, self.image = clock, memory, image
@@ -62,16 +67,17 @@ class NvmeController:
         self.identity = nvme_identify.controller(serial, model, firmware, QUEUE_PAIRS)
         self.namespace = nvme_identify.namespace(image.sectors)
         self.by_message = callable(interrupt)
-        self.msix = Msix(self.vectors, interrupt if self.by_message else lambda vector: None)
-        self.drive_intx = interrupt.set if hasattr(interrupt, "set") else lambda level: None
+        self.msix = Msix(self.vectors, interrupt if callable(interrupt) else lambda vector: None)
+        self.drive_intx: Callable[[int], None] = interrupt.set if isinstance(interrupt, Line) else lambda level: None
         self.features, self.events = Features(self), Events(self._complete)
-        self.admin, self.nvm = AdminCommands(self), NvmCommands(self)
-        self.sqs, self.cqs = {}, {}
+        self.admin, self.nvm, self.shadow = AdminCommands(self), NvmCommands(self), ShadowDoorbells(self)
+        self.sqs: dict[int, SubmissionQueue] = {}
+        self.cqs: dict[int, CompletionQueue] = {}
         self._intx = self._serving = 0
         self.registers = bytearray(DOORBELLS)
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         """Power-on state.  The medium keeps what it holds."""
         self.forget()
         self.features.reset()
@@ -80,11 +86,11 @@ class NvmeController:
         if self.by_message:
             self.msix.unmask_all()
         self.registers[:] = bytes(DOORBELLS)
-        struct.pack_into("<QI", self.registers, w.CAP, CAP_VALUE, VERSION)
+        w.REGISTERS.only("cap", "vs").pack_into(self.registers, 0, CAP_VALUE, VERSION)
         self.set_page(0)
         self.update_intx()
 
-    def forget(self):
+    def forget(self) -> None:
         """Drop queues and all that is under way; what the medium still finishes is answered to nobody."""
         for sq in self.sqs.values():
             for request in sq.requests:
@@ -92,11 +98,12 @@ class NvmeController:
         self.sqs.clear()
         self.cqs.clear()
         self.events.reset()
+        self.shadow.reset()
         self.queues_created = False
 
     # -- registers (3.1) -----------------------------------------------------------------------
 
-    def read(self, offset, size):
+    def read(self, offset: int, size: int) -> int:
         """Registers, MSI-X table and pending bits; doorbells and gaps read 0."""
         if offset < DOORBELLS:
             return int.from_bytes(self.registers[offset:offset + size], "little")
@@ -106,7 +113,7 @@ class NvmeController:
             return self.msix.read_table(offset - MSIX_TABLE, size)
         return self.msix.read_pending(offset - MSIX_PENDING, size)
 
-    def write(self, offset, size, value):
+    def write(self, offset: int, size: int, value: int) -> None:
         """Write; a misaligned access is cut into aligned ones, low address first."""
         if offset % size:
             while size:
@@ -121,73 +128,42 @@ class NvmeController:
         elif offset < MSIX_PENDING and size >= 4:
             self.msix.write_table(offset - MSIX_TABLE, size, value)
 
-    def _write_register(self, offset, size, value):
+    def _write_register(self, offset: int, size: int, value: int) -> None:
         """A part of a register is taken for the whole, its other bytes 0; QEMU's device does so."""
         if offset == w.CC:
-            self._configure(value)
+            configure(self, value)
         elif offset in (w.INTMS, w.INTMC):
-            masks = self._get(w.INTMS)
-            masks = masks | value if offset == w.INTMS else masks & ~value
-            self._put(w.INTMS, masks)
-            self._put(w.INTMC, masks)
+            masks = self.get(w.INTMS) | value if offset == w.INTMS else self.get(w.INTMS) & ~value
+            self.put(w.INTMS, masks)
+            self.put(w.INTMC, masks)
             self.update_intx()
         elif offset in (w.AQA, w.ASQ + 4, w.ACQ + 4):
-            self._put(offset, value)
+            self.put(offset, value)
         elif offset in (w.ASQ, w.ACQ):
             size = max(size, 2)
             self.registers[offset:offset + size] = value.to_bytes(size, "little")
 
-    def _get(self, offset):
+    def get(self, offset: int) -> int:
+        """Return a 32-bit register."""
         return int.from_bytes(self.registers[offset:offset + 4], "little")
 
-    def _put(self, offset, value):
+    def put(self, offset: int, value: int) -> None:
+        """Give a 32-bit register this value; no side effects."""
         self.registers[offset:offset + 4] = value.to_bytes(4, "little")
 
-    def _configure(self, value):
-        """CC (3.1.5): enable, disable, shut down."""
-        old, status = self._get(w.CC), self._get(w.CSTS)
-        self._put(w.CC, value)
-        if value & w.CC_SHN and not old & w.CC_SHN:
-            status = status & ~w.CSTS_SHST | self._shut_down()
-        elif not value & w.CC_SHN and old & w.CC_SHN:
-            status &= ~w.CSTS_SHST
-        if value & w.CC_EN and not old & w.CC_EN:
-            status = w.CSTS_RDY if self._enable(value) else w.CSTS_CFS
-        elif not value & w.CC_EN and old & w.CC_EN:
-            self.forget()
-            for register in (w.CC, w.INTMS, w.INTMC):
-                self._put(register, 0)
-            status = 0
-            self.update_intx()
-        self._put(w.CSTS, status)
-
-    def _enable(self, cc):
-        """Make the admin queues; False if a register's value can't be."""
-        page = 1 << 12 + (cc >> 7 & 0xF)
-        aqa = self._get(w.AQA)
-        asq, acq = struct.unpack_from("<QQ", self.registers, w.ASQ)
-        sq_entries, cq_entries = aqa & 0xFFF, aqa >> 16 & 0xFFF
-        if (self.cqs or self.sqs or asq & page - 1 or acq & page - 1 or not CAP_VALUE >> 37 >> (cc >> 4 & 7) & 1
-                or page > 1 << 16 or (cc >> 16 & 0xF, cc >> 20 & 0xF) != (6, 4) or not sq_entries or not cq_entries):
-            return False
-        self.set_page(page)
-        self.cqs[0] = CompletionQueue(0, acq, cq_entries + 1, 0, True)
-        self.sqs[0] = SubmissionQueue(0, asq, sq_entries + 1, self.cqs[0])
-        self.features.start()
-        return True
-
-    def set_page(self, page):
+    def set_page(self, page: int) -> None:
+        """Memory pages are of so many bytes from now on (CC.MPS)."""
         self.page = page
-        self.most_bytes = page << w.MDTS
+        self.max_bytes = page << w.MDTS
 
     @property
-    def command_set(self):
+    def command_set(self) -> int:
         """CC.CSS: 0 NVM, 6 all that are supported, 7 admin only."""
-        return self._get(w.CC) >> 4 & 7
+        return self.get(w.CC) >> 4 & 7
 
     # -- doorbells (3.1.24, 3.1.25) ----------------------------------------------------------
 
-    def _doorbell(self, number, value):
+    def _doorbell(self, number: int, value: int) -> None:
         if number & 1:
             self._answers_seen(number >> 1, value)
             return
@@ -198,12 +174,14 @@ class NvmeController:
             self._bad_doorbell(w.BAD_DOORBELL_VALUE)
         else:
             sq.tail = value
+            if self.shadow.on:
+                self.shadow.rung(sq)
             if self.fetch_ns is None:
                 self._run(sq)
             else:
                 self.clock.call_later(self.fetch_ns, lambda: self._run(sq))
 
-    def _answers_seen(self, id, head):
+    def _answers_seen(self, id: int, head: int) -> None:
         cq = self.cqs.get(id)
         if cq is None:
             self._bad_doorbell(w.BAD_DOORBELL_REGISTER)
@@ -211,32 +189,33 @@ class NvmeController:
             self._bad_doorbell(w.BAD_DOORBELL_VALUE)
         else:
             cq.head = head
+            if self.shadow.on:
+                self.shadow.rung(cq)
             if cq.waiting:
-                self._post(cq)
+                self.post(cq)
                 for sq in [sq for sq in self.sqs.values() if sq.cq is cq]:
                     self._run(sq)
             if not self.msix.enabled:
                 self.update_intx()
 
-    def _bad_doorbell(self, what):
+    def _bad_doorbell(self, what: int) -> None:
         if self.events.requests:
             self.events.add(w.EVENT_ERROR, what, 1)
 
     # -- commands (4.1) ------------------------------------------------------------------------
 
-    def _run(self, sq):
+    def _run(self, sq: SubmissionQueue) -> None:
         """Fetch and start what the host has submitted, then post the answers that are ready."""
         if self.sqs.get(sq.id) is not sq:
             return    # deleted since the doorbell rang
-        memory = self.memory
-        while sq.head != sq.tail and sq.in_flight < sq.size:
+        while (sq.head != sq.tail or self.shadow.on and self.shadow.more(sq)) and sq.in_flight < sq.size:
             self._serving += 1
             try:
-                while sq.head != sq.tail and sq.in_flight < sq.size:
+                while (sq.head != sq.tail or self.shadow.on and self.shadow.more(sq)) and sq.in_flight < sq.size:
                     try:
-                        command = memory.read(sq.base + SQE_BYTES * sq.head, SQE_BYTES)
+                        command = self.memory.read(sq.base + SQE_BYTES * sq.head, SQE_BYTES)
                     except FAULTS:
-                        self._fail()
+                        self.fail()
                         sq.tail = sq.head
                         break
                     sq.head = (sq.head + 1) % sq.size
@@ -244,13 +223,12 @@ class NvmeController:
                     self.start(Request(sq, command))
             finally:
                 self._serving -= 1
-            self._post(sq.cq)
+            self.post(sq.cq)
 
-    def start(self, request):
+    def start(self, request: Request) -> None:
         """Begin a command; what fails at once is answered at once."""
-        commands = self.nvm if request.sq.id else self.admin
         try:
-            pending = commands.start(request)
+            pending = (self.nvm if request.sq.id else self.admin).start(request)
         except Failed as failure:
             request.status = failure.status
             pending = False
@@ -259,67 +237,59 @@ class NvmeController:
         elif not request.done:
             request.sq.requests.add(request)
 
-    def medium(self, request, kind, sectors, then):
-        """Let the medium take its time, then call `then(request)`."""
-        request.then = then
+    def medium(self, request: Request, op: str, sectors: int) -> None:
+        """Let the medium take its time, then go on with what the command does then (`ends`)."""
         if self.begun is not None:
             self.begun(request.command)
         if self.service is None:
             self._ready(request)
         else:
-            self.service(kind, sectors, lambda: self._ready(request))
+            self.service(op, sectors, partial(self._ready, request))
 
-    def change(self, method, *arguments):
+    def change(self, method: Callable[..., None], *arguments: Any) -> None:
         """Call a method of the medium that writes; `Failed` if it can't: the medium may be a file of a host that is full."""
         try:
             method(*arguments)
         except (OSError, ValueError) as error:
             raise Failed(w.WRITE_FAULT) from error
 
-    def _shut_down(self):
-        """CC.SHN: the cache goes to the medium; the bits of CSTS that say so, or that it failed (3.1.6)."""
-        try:
-            self.change(self.image.flush)
-        except Failed:
-            return w.CSTS_SHST_DONE | w.CSTS_CFS
-        return w.CSTS_SHST_DONE
-
-    def _ready(self, request):
+    def _ready(self, request: Request) -> None:
         if request.done:
             return     # the queue has gone meanwhile, or the medium says so twice
         try:
-            request.then(request)
+            (self.nvm if request.sq.id else self.admin).ends[request.command[0]](request)
         except Failed as failure:
             request.status = failure.status
         except OSError:
             request.status = w.INTERNAL_ERROR
         self._complete(request)
 
-    def _complete(self, request):
+    def _complete(self, request: Request) -> None:
         request.done = True
         sq = request.sq
         sq.requests.discard(request)
         sq.cq.waiting.append(request)
         if not self._serving:
-            self._post(sq.cq)
-            self._run(sq)
+            self.post(sq.cq)
+            if self.shadow.on or sq.head != sq.tail:
+                self._run(sq)
 
-    def _post(self, cq):
+    def post(self, cq: CompletionQueue) -> None:
         """Write answers while there is room, and interrupt once for all of them (4.6)."""
         waiting, memory, posted, size = cq.waiting, self.memory, False, cq.size
+        if self.shadow.on and not self.shadow.head(cq):
+            return
         while waiting:
             after = (cq.tail + 1) % size
             if after == cq.head:
                 break      # full: one place stays free, to tell full from empty
             request = waiting[0]
-            sq = request.sq
-            command = request.command
-            answer = CQE.pack(request.result, 0, sq.head, sq.id, command[2] | command[3] << 8,
-                              request.status << 1 | cq.phase)
+            sq, command = request.sq, request.command
+            answer = CQE.pack(request.result, 0, sq.head, sq.id, command[2] | command[3] << 8, request.status << 1 | cq.phase)
             try:
                 memory.write(cq.base + CQE_BYTES * cq.tail, answer)
             except FAULTS:
-                self._fail()
+                self.fail()
                 break
             if self.answered is not None:
                 self.answered(answer)
@@ -335,59 +305,45 @@ class NvmeController:
             else:
                 self.update_intx()
 
-    def _fail(self):
+    def fail(self) -> None:
         """Queue memory is out of reach: a fatal status, until the host resets the controller (9.5)."""
-        self._put(w.CSTS, w.CSTS_CFS)
-
-    def drop_sq(self, id):
-        """DELETE I/O SUBMISSION QUEUE: what is under way is answered as aborted (5.6)."""
-        sq = self.sqs.pop(id)
-        for request in sorted(sq.requests, key=lambda request: request.id):
-            request.status = w.ABORTED_SQ_DELETED
-            request.done = True
-            sq.cq.waiting.append(request)
-        sq.requests.clear()
-        self._post(sq.cq)
-        kept = [request for request in sq.cq.waiting if request.sq is not sq]
-        sq.cq.waiting.clear()
-        sq.cq.waiting.extend(kept)
+        self.put(w.CSTS, w.CSTS_CFS)
 
     # -- data and interrupts -------------------------------------------------------------------
 
-    def pieces(self, request, prp1, prp2, length):
-        """Where in memory the command's `length` bytes are: by PRPs, or by an SGL if its flags say so (4.3, 4.4)."""
+    def pieces(self, request: Request, prp1: int, prp2: int, length: int) -> list[tuple[int, int]]:
+        """Return where in memory the command's `length` bytes are: by PRPs, or by an SGL if its flags say so (4.3, 4.4)."""
         if request.command[1] & w.SGL:
             return nvme_sgl.segments(self.memory, request.command, length)
         return nvme_prp.segments(self.memory, self.page, prp1, prp2, length)
 
-    def to_host(self, request, data):
+    def to_host(self, request: Request, data: Buffer) -> None:
         """DMA `data` to where the command says; `Failed` where memory refuses."""
         prp1, prp2 = _PRPS.unpack_from(request.command)
         nvme_prp.store(self.memory, self.pieces(request, prp1, prp2, len(data)), data)
 
-    def from_host(self, request, length):
+    def from_host(self, request: Request, length: int) -> bytes:
         """DMA `length` bytes from where the command says; `Failed` where memory refuses."""
         prp1, prp2 = _PRPS.unpack_from(request.command)
         return nvme_prp.fetch(self.memory, self.pieces(request, prp1, prp2, length))
 
-    def update_intx(self):
+    def update_intx(self) -> None:
         """The pin is high while an unmasked vector has answers that the host has not seen (7.5.1.1)."""
         level = 0
         if not self.msix.enabled:
-            masks = self._get(w.INTMS)
-            level = int(any(cq.interrupts and cq.head != cq.tail and not masks >> min(cq.vector, 31) & 1
-                            for cq in self.cqs.values()))
+            masks = self.get(w.INTMS)
+            level = int(any(cq.interrupts and cq.head != cq.tail and not masks >> min(cq.vector, 31) & 1 for cq in self.cqs.values()))
         if level != self._intx:
             self._intx = level
             self.drive_intx(level)
 
     # -- checkpoint ----------------------------------------------------------------------------
 
-    def save(self):
-        """All that the controller knows, as plain data; see `nvme_checkpoint`."""
+    def save(self) -> State:
+        """Return all that the controller knows, as plain data; see `nvme_checkpoint`."""
         return nvme_checkpoint.save(self)
 
-    def restore(self, state):
+    def restore(self, state: State) -> None:
         """Take back what `save` gave; commands that were under way start anew."""
         self.forget()
         nvme_checkpoint.restore(self, state)

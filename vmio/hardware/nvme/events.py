@@ -4,42 +4,48 @@ One event of a type is told; further ones of that type wait until the host has
 read the log page that goes with it.  Source: NVMe 1.4, 5.2.
 """
 
-from vmio.hardware.nvme.identify import EVENT_REQUESTS
-from vmio.hardware.nvme.wire import TOO_MANY_EVENTS, Failed
+from collections.abc import Callable
 
-MOST_QUEUED = 64
+from vmio.hardware.nvme.identify import EVENT_REQUESTS
+from vmio.hardware.nvme.queues import Request
+from vmio.hardware.nvme.wire import TOO_MANY_EVENTS, Failed
+from vmio.machine.contracts import State
+
+MAX_QUEUED = 64
 
 
 class Events:
     """Events of one controller; `complete(request)` ends a request that has waited."""
 
-    def __init__(self, complete):
+    def __init__(self, complete: Callable[[Request], None]) -> None:
         self.complete = complete
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         """A controller reset forgets requests and events (7.3.2)."""
-        self.requests, self.queued, self.told = [], [], 0
+        self.requests: list[Request] = []
+        self.queued: list[tuple[int, int, int]] = []
+        self.told = 0
 
-    def wait(self, request):
+    def wait(self, request: Request) -> None:
         """ASYNCHRONOUS EVENT REQUEST: keep it; `Failed` if too many wait."""
         if len(self.requests) >= EVENT_REQUESTS:
             raise Failed(TOO_MANY_EVENTS)
         self.requests.append(request)
         self._tell()
 
-    def add(self, kind, information, log_page):
+    def add(self, kind: int, information: int, log_page: int) -> None:
         """Something happened: event type, information and the log page to read (figure 146)."""
-        if len(self.queued) < MOST_QUEUED:
+        if len(self.queued) < MAX_QUEUED:
             self.queued.append((kind, information, log_page))
             self._tell()
 
-    def seen(self, kind):
+    def seen(self, kind: int) -> None:
         """The host read the log page of this type."""
         self.told &= ~(1 << kind)
         self._tell()
 
-    def _tell(self):
+    def _tell(self) -> None:
         for event in tuple(self.queued):
             kind, information, log_page = event
             if not self.requests:
@@ -51,10 +57,10 @@ class Events:
                 request.result = log_page << 16 | information << 8 | kind
                 self.complete(request)
 
-    def save(self):
-        """What happened; the requests are the controller's to save."""
+    def save(self) -> State:
+        """Return what happened; the requests are the controller's to save."""
         return {"queued": [list(event) for event in self.queued], "told": self.told}
 
-    def restore(self, state):
+    def restore(self, state: State) -> None:
         """Take back what `save` gave."""
         self.queued, self.told = [tuple(event) for event in state["queued"]], state["told"]

@@ -5,6 +5,8 @@ the specification (defaults, which may be changed) it is QEMU 7.2's.
 """
 
 from vmio.hardware.nvme import identify as nvme_identify
+from vmio.hardware.nvme.contracts import Controller
+from vmio.hardware.nvme.queues import Request
 from vmio.hardware.nvme.wire import (
     COMMAND_SET_REJECTED,
     DNR,
@@ -20,6 +22,7 @@ from vmio.hardware.nvme.wire import (
     TEMPERATURE_THRESHOLD,
     Failed,
 )
+from vmio.machine.contracts import State
 
 (ARBITRATION, POWER, TEMPERATURE, ERROR_RECOVERY, WRITE_CACHE, QUEUES, COALESCING, VECTOR, ATOMICITY, EVENTS,
  TIMESTAMP, HOST_BEHAVIOR, COMMAND_SET) = 1, 2, 4, 5, 6, 7, 8, 9, 0xA, 0xB, 0xE, 0x16, 0x19
@@ -39,26 +42,26 @@ class Features:
 
     FIELDS = ("over", "under", "error_recovery", "write_cache", "events", "timestamp", "timestamp_set_ms")
 
-    def __init__(self, controller):
+    def __init__(self, controller: Controller) -> None:
         self.controller = controller
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         """Power-on values."""
         self.over, self.under = nvme_identify.WARNING_K, 0
         self.error_recovery, self.write_cache, self.events = 0, 1, 0
         self.timestamp = self.timestamp_set_ms = 0
         self.host_behavior = bytes(HOST_BEHAVIOR_BYTES)
 
-    def start(self):
+    def start(self) -> None:
         """CC.EN was set: the timestamp counts from 0 (5.21.1.14)."""
         self.timestamp, self.timestamp_set_ms = 0, self._ms()
 
-    def too_hot_or_cold(self):
+    def too_hot_or_cold(self) -> bool:
         """Is the temperature beyond a threshold?"""
         return not self.under < nvme_identify.NOW_K < self.over
 
-    def get(self, request, nsid, dword10, dword11):
+    def get(self, request: Request, nsid: int, dword10: int, dword11: int) -> int:
         """GET FEATURES: the 32-bit result.  Timestamp and host behaviour go to memory."""
         feature, select = dword10 & 0xFF, dword10 >> 8 & 7
         capabilities = CAPABILITIES.get(feature)
@@ -82,7 +85,7 @@ class Features:
                 return current[feature]
         return self._default(feature, dword11)
 
-    def _default(self, feature, dword11):
+    def _default(self, feature: int, dword11: int) -> int:
         """Defaults, and the features that have no other value."""
         if feature == TEMPERATURE:
             return nvme_identify.WARNING_K if not dword11 >> 16 & 0x3F else 0
@@ -95,11 +98,11 @@ class Features:
             return vector | (vector == 0) << 16       # the admin queue's is never coalesced
         return DEFAULTS.get(feature, 0)
 
-    def _queues(self):
+    def _queues(self) -> int:
         most = self.controller.queue_pairs - 1
         return most << 16 | most
 
-    def _threshold(self, dword11):
+    def _threshold(self, dword11: int) -> int:
         if dword11 >> 16 & 0xF:
             return 0                                  # only the composite temperature exists
         kind = dword11 >> 20 & 3
@@ -107,7 +110,7 @@ class Features:
             raise Failed(INVALID_FIELD | DNR)
         return self.under if kind == UNDER else self.over
 
-    def set(self, request, nsid, dword10, dword11):
+    def set(self, request: Request, nsid: int, dword10: int, dword11: int) -> int:
         """SET FEATURES: the 32-bit result."""
         feature = dword10 & 0xFF
         if dword10 >> 31:
@@ -124,7 +127,7 @@ class Features:
             raise Failed(NOT_CHANGEABLE | DNR)
         return self._set(request, feature, dword11)
 
-    def _set(self, request, feature, dword11):
+    def _set(self, request: Request, feature: int, dword11: int) -> int:
         if feature == TEMPERATURE:
             self._set_threshold(dword11)
         elif feature == ERROR_RECOVERY:
@@ -150,7 +153,7 @@ class Features:
             raise Failed(COMMAND_SET_REJECTED | DNR)
         return 0
 
-    def _set_threshold(self, dword11):
+    def _set_threshold(self, dword11: int) -> None:
         if dword11 >> 16 & 0xF:
             return
         kind = dword11 >> 20 & 3
@@ -163,26 +166,26 @@ class Features:
         if self.too_hot_or_cold() and self.events & 2:
             self.controller.events.add(EVENT_SMART, TEMPERATURE_THRESHOLD, 2)
 
-    def _ms(self):
+    def _ms(self) -> int:
         return self.controller.clock.now // 1_000_000
 
-    def _timestamp(self):
+    def _timestamp(self) -> int:
         """Milliseconds since 1970 if the host said what it is, else since CC.EN (5.21.1.14, figure 327)."""
         counted = (self.timestamp + self._ms() - self.timestamp_set_ms) & (1 << 48) - 1
         return counted | bool(self.timestamp) << 49
 
-    def save(self):
-        """The values as plain data."""
+    def save(self) -> State:
+        """Return the values as plain data."""
         return {name: getattr(self, name) for name in self.FIELDS} | {"host_behavior": self.host_behavior.hex()}
 
-    def restore(self, state):
+    def restore(self, state: State) -> None:
         """Take back what `save` gave."""
         for name in self.FIELDS:
             setattr(self, name, state[name])
         self.host_behavior = bytes.fromhex(state["host_behavior"])
 
 
-def _one_namespace(nsid):
+def _one_namespace(nsid: int) -> None:
     if not 1 <= nsid <= NAMESPACES:
         raise Failed(INVALID_NAMESPACE | DNR)
     if nsid != 1:

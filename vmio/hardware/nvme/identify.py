@@ -7,9 +7,11 @@ of QEMU 7.2's `nvme` device, so that a driver sees what it knows.
 
 import struct
 
+from vmio.hardware.nvme import pages
+from vmio.hardware.nvme.contracts import Controller
+from vmio.hardware.nvme.pages import BYTES
 from vmio.hardware.nvme.wire import DNR, EVERY_NAMESPACE, INVALID_FIELD, INVALID_NAMESPACE, MDTS, NAMESPACES, Failed
 
-BYTES = 4096
 NVM, ZONED = 0, 2              # I/O command sets
 WARNING_K, CRITICAL_K, NOW_K = 0x157, 0x175, 0x143   # composite temperature, kelvin
 EVENT_REQUESTS = 4
@@ -17,55 +19,40 @@ EVENT_REQUESTS = 4
 LBA_FORMATS = [(metadata, shift) for shift in (9, 12) for metadata in (0, 8, 16, 64)]
 
 
-def controller(serial, model, firmware, queue_pairs):
+def controller(serial: str, model: str, firmware: str, queue_pairs: int) -> bytes:
     """Figure 247: the controller's page.  ValueError for text that does not fit."""
-    page = bytearray(BYTES)
-    _text(page, 4, 20, "serial", serial)
-    _text(page, 24, 40, "model", model)
-    _text(page, 64, 8, "firmware", firmware)
-    for offset, layout, value in (
-            (0, "H", 0x1B36), (2, "H", 0x1AF4),      # PCI vendor and subsystem vendor
-            (72, "B", 6),                            # arbitration burst 2^6
-            (73, "3s", b"\x00\x54\x52"),             # IEEE OUI 52:54:00
-            (77, "B", MDTS), (80, "I", 0x10400),     # version 1.4
-            (92, "I", 0x100), (96, "I", 0x8000),     # namespace attribute events; extended LBA formats
-            (111, "B", 1),                           # an I/O controller
-            (256, "H", 0x10A),                       # format, namespace management, doorbell buffer
-            (258, "B", 3), (259, "B", EVENT_REQUESTS - 1), (260, "B", 3), (261, "B", 7),
-            (266, "H", WARNING_K), (268, "H", CRITICAL_K),
-            (512, "B", 0x66), (513, "B", 0x44),      # entries are 2^6 and 2^4 bytes, no other size
-            (516, "I", NAMESPACES),
-            (520, "H", 0x15D),                       # compare, DSM, write zeroes, save, timestamp, verify, copy
-            (525, "B", 7),                           # volatile write cache; FLUSH takes all namespaces
-            (534, "H", 3), (536, "I", 1),            # copy formats 0 and 1; SGLs of any alignment
-            (2048, "H", 0x9C4), (2052, "I", 16), (2056, "I", 4)):  # power state 0: 25 W, latencies in us
-        struct.pack_into("<" + layout, page, offset, value)
-    name = f"nqn.2019-08.org.qemu:{serial}".encode()
-    page[768:768 + len(name)] = name
-    return bytes(page)
+    return pages.CONTROLLER.pack(
+        vendor=0x1B36, subsystem_vendor=0x1AF4, serial=_text(20, "serial", serial), model=_text(40, "model", model),
+        firmware=_text(8, "firmware", firmware), arbitration_burst=6, oui=b"\x00\x54\x52",
+        max_transfer=MDTS, version=0x10400, controller_type=1,      # an I/O controller
+        optional_events=0x100, attributes=0x8000,                   # namespace attribute events; extended LBA formats
+        admin_commands=0x10A,                                       # format, namespace management, doorbell buffer
+        max_aborts=3, max_event_requests=EVENT_REQUESTS - 1, firmware_updates=3, log_attributes=7,
+        warning_temperature=WARNING_K, critical_temperature=CRITICAL_K,
+        submission_entry=0x66, completion_entry=0x44,               # 2^6 and 2^4 bytes, no other size
+        namespaces=NAMESPACES, nvm_commands=0x15D,                  # compare, DSM, write zeroes, save, timestamp, verify, copy
+        write_cache=7, copy_formats=3, sgls=1,                      # FLUSH takes all namespaces; SGLs of any alignment
+        nqn=f"nqn.2019-08.org.qemu:{serial}".encode(), power=2500, entry_latency=16, exit_latency=4)
 
 
-def namespace(sectors):
+def namespace(sectors: int) -> bytes:
     """Figure 245: namespace 1, `sectors` blocks of 512 bytes."""
-    page = bytearray(BYTES)
-    struct.pack_into("<QQQ", page, 0, sectors, sectors, sectors)
-    page[24:29] = 0x14, len(LBA_FORMATS) - 1, 0, 3, 0x1F     # features, formats, chosen one, metadata, protection
-    page[33] = 1                                             # deallocated blocks read as zeros
-    struct.pack_into("<HH", page, 68, 7, 7)                  # deallocation in units of 4 KiB
-    for n, (metadata, shift) in enumerate(LBA_FORMATS):
-        struct.pack_into("<HB", page, 128 + 4 * n, metadata, shift)
-    return bytes(page)
+    return pages.NAMESPACE.pack(
+        size=sectors, capacity=sectors, used=sectors, features=0x14, formats=len(LBA_FORMATS) - 1, metadata=3, protection=0x1F,
+        deallocated=1,                                              # blocks read as zeros then
+        deallocation_granularity=7, deallocation_alignment=7,       # units of 4 KiB
+        lba_formats=b"".join(pages.LBA_FORMAT.pack(metadata=metadata, data=shift) for metadata, shift in LBA_FORMATS))
 
 
-def _text(page, at, length, name, text):
+def _text(length: int, name: str, text: str) -> bytes:
     raw = text.encode("ascii", "replace")
     if len(raw) > length:
         raise ValueError(f"nvme {name} {text!r}: at most {length} characters")
-    page[at:at + length] = raw.ljust(length)
+    return raw.ljust(length)
 
 
-def answer(controller, nsid, dword10, dword11):
-    """The 4,096 bytes of IDENTIFY by its CNS (dword 10, bits 7:0); `Failed` for what there is not."""
+def answer(controller: Controller, nsid: int, dword10: int, dword11: int) -> bytes:
+    """Return the 4,096 bytes of IDENTIFY by its CNS (dword 10, bits 7:0); `Failed` for what there is not."""
     kind, command_set = dword10 & 0xFF, dword11 >> 24
     if kind == 0x01:
         return controller.identity
@@ -78,10 +65,7 @@ def answer(controller, nsid, dword10, dword11):
         return bytes(BYTES)          # no protection information beyond the namespace's page
     if kind == 0x06:
         _known(command_set)
-        page = bytearray(BYTES)
-        if command_set == NVM:       # limits of VERIFY and of DSM
-            struct.pack_into("<B3xI", page, 0, MDTS, (2**31 - 512) // 512)
-        return bytes(page)
+        return pages.NVM_LIMITS.pack(verify=MDTS, dataset_range=(2**31 - 512) // 512) if command_set == NVM else bytes(BYTES)
     if kind in (0x02, 0x10, 0x07, 0x1A):
         if nsid >= EVERY_NAMESPACE - 1:
             raise Failed(INVALID_NAMESPACE | DNR)
@@ -92,13 +76,10 @@ def answer(controller, nsid, dword10, dword11):
     if kind == 0x03:
         if not _exists(nsid):
             raise Failed(INVALID_FIELD | DNR)
-        return bytes((4, 1, 0, 0, NVM)).ljust(BYTES, b"\0")   # one descriptor: the I/O command set
+        return pages.DESCRIPTOR.pack(type=4, length=1, command_set=NVM)
     if kind == 0x14:                 # primary controller capabilities: no virtual functions, all is private
-        page = bytearray(BYTES)
-        page[4] = 3
-        struct.pack_into("<HxxH", page, 42, controller.vectors, 1)
-        struct.pack_into("<HxxH", page, 74, controller.vectors, 1)
-        return bytes(page)
+        return pages.PRIMARY.pack(resources=3, queues=controller.vectors, queue_granularity=1, interrupts=controller.vectors,
+                                  interrupt_granularity=1)
     if kind == 0x15:                 # no secondary controllers
         return bytes(BYTES)
     if kind == 0x1C:                 # which I/O command set combinations exist
@@ -106,18 +87,18 @@ def answer(controller, nsid, dword10, dword11):
     raise Failed(INVALID_FIELD | DNR)
 
 
-def _exists(nsid):
+def _exists(nsid: int) -> bool:
     """Is this namespace there?  `Failed` if none could have this number."""
     if not 1 <= nsid <= NAMESPACES:
         raise Failed(INVALID_NAMESPACE | DNR)
     return nsid == 1
 
 
-def _known(command_set):
+def _known(command_set: int) -> None:
     if command_set not in (NVM, ZONED):
         raise Failed(INVALID_FIELD | DNR)
 
 
-def _nvm_only(command_set):
+def _nvm_only(command_set: int) -> None:
     if command_set != NVM:
         raise Failed(INVALID_FIELD | DNR)

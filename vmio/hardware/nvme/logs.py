@@ -4,8 +4,11 @@ Source: NVMe 1.4, 5.14.1.
 """
 
 import struct
+from collections.abc import Sequence
 
+from vmio.hardware.nvme import pages
 from vmio.hardware.nvme import wire as w
+from vmio.hardware.nvme.contracts import Controller
 from vmio.hardware.nvme.identify import NOW_K
 from vmio.hardware.nvme.wire import DNR, EVERY_NAMESPACE, INVALID_FIELD, INVALID_NAMESPACE, Failed
 
@@ -21,13 +24,13 @@ NVM_EFFECTS |= dict.fromkeys((w.FLUSH, w.WRITE, w.WRITE_ZEROES, w.DATASET, w.COP
 ADMIN_ONLY = 7                                  # CC.CSS
 
 
-def answer(controller, nsid, dwords):
-    """The bytes that GET LOG PAGE returns; `dwords` are 10 to 13."""
+def answer(controller: Controller, nsid: int, dwords: Sequence[int]) -> bytes:
+    """Return the bytes that GET LOG PAGE returns; `dwords` are 10 to 13."""
     dword10, dword11, low, high = dwords
     page, keep_event = dword10 & 0xFF, dword10 >> 15 & 1
     length = ((dword11 & 0xFFFF) << 16 | dword10 >> 16) + 1 << 2
     offset = high << 32 | low
-    if offset & 3 or length > controller.most_bytes:
+    if offset & 3 or length > controller.max_bytes:
         raise Failed(INVALID_FIELD | DNR)
     events = controller.events
     if page == ERRORS:
@@ -35,7 +38,7 @@ def answer(controller, nsid, dwords):
     elif page == HEALTH:
         data = _health(controller, nsid, offset)
     elif page == FIRMWARE:
-        data = struct.pack("<B7x8s", 1, b"1.0".ljust(8)).ljust(512, b"\0")
+        data = pages.FIRMWARE.pack(active=1, slot1=b"1.0".ljust(8))
     elif page == CHANGED_NAMESPACES:
         data = bytes(4096)
     elif page == EFFECTS:
@@ -49,21 +52,18 @@ def answer(controller, nsid, dwords):
     return data[offset:offset + length]
 
 
-def _health(controller, nsid, offset):
+def _health(controller: Controller, nsid: int, offset: int) -> bytes:
     """5.14.1.2: temperature, and what was read and written in thousands of 512-byte units."""
     if offset < 512 and nsid not in (1, EVERY_NAMESPACE):
         raise Failed(INVALID_NAMESPACE | DNR)
-    page = bytearray(512)
-    struct.pack_into("<BH", page, 0, controller.features.too_hot_or_cold() << 1, NOW_K)
     counters = controller.counters
-    for at, value in ((32, -(-counters["sectors_read"] // 1000)), (48, -(-counters["sectors_written"] // 1000)),
-                      (64, counters["reads"]), (80, counters["writes"]),
-                      (128, controller.clock.now // 3_600_000_000_000)):
-        struct.pack_into("<Q", page, at, value)
-    return bytes(page)
+    return pages.HEALTH.pack(
+        critical=controller.features.too_hot_or_cold() << 1, temperature=NOW_K, read=-(-counters["sectors_read"] // 1000),
+        written=-(-counters["sectors_written"] // 1000), reads=counters["reads"], writes=counters["writes"],
+        hours=controller.clock.now // 3_600_000_000_000)
 
 
-def _effects(command_set):
+def _effects(command_set: int) -> bytes:
     """5.14.1.5: four bytes an opcode, admin commands first."""
     page = [0] * 512
     for opcode, effect in ADMIN_EFFECTS.items():

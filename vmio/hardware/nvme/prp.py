@@ -6,11 +6,13 @@ to the next list page.  Source: NVMe 1.4, 4.3 "Physical Region Page Entry and Li
 """
 
 import struct
+from collections.abc import Sequence
 
 from vmio.hardware.nvme.wire import DATA_TRANSFER_ERROR, DNR, FAULTS, INVALID_PRP_OFFSET, Failed
+from vmio.machine.contracts import Buffer, Memory
 
 
-def segments(memory, page, prp1, prp2, length):
+def segments(memory: Memory, page: int, prp1: int, prp2: int, length: int) -> list[tuple[int, int]]:
     """[(address, bytes), ...] of `length` bytes; `page` is the memory page size.
 
     Raises `Failed` for a page that does not start at a page's start, or a list that can't be read.
@@ -42,15 +44,15 @@ def segments(memory, page, prp1, prp2, length):
     return found
 
 
-def _entries(memory, address, count):
+def _entries(memory: Memory, address: int, count: int) -> tuple[int, ...]:
     try:
         return struct.unpack(f"<{count}Q", memory.read(address, 8 * count))
     except FAULTS:
         raise Failed(DATA_TRANSFER_ERROR) from None
 
 
-def fetch(memory, pieces):
-    """The bytes that `pieces` describe; `Failed` where memory says no."""
+def fetch(memory: Memory, pieces: Sequence[tuple[int, int]]) -> bytes:
+    """Return the bytes that `pieces` describe; `Failed` where memory says no."""
     try:
         if len(pieces) == 1:
             return memory.read(*pieces[0])
@@ -59,7 +61,7 @@ def fetch(memory, pieces):
         raise Failed(DATA_TRANSFER_ERROR) from None
 
 
-def store(memory, pieces, data):
+def store(memory: Memory, pieces: Sequence[tuple[int, int]], data: Buffer) -> None:
     """Spread `data` over `pieces`; `Failed` where memory says no (what came before it is stored)."""
     try:
         if len(pieces) == 1:

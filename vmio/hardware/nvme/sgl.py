@@ -5,6 +5,8 @@ one; if it names a segment, that is a list of further ones, and its last may
 name another segment.  Source: NVMe 1.4, 4.4 "Scatter Gather List".
 """
 
+from typing import Any
+
 from vmio.hardware.nvme.wire import (
     COMMAND,
     DATA_DESCRIPTOR,
@@ -16,27 +18,29 @@ from vmio.hardware.nvme.wire import (
     INVALID_SGL_TYPE,
     Failed,
 )
+from vmio.machine.contracts import Memory
 
 DESCRIPTOR = DATA_DESCRIPTOR.only("address", "length", "kind")
 _FIRST = COMMAND.slice("prp1").start                    # a command has its descriptor where PRPs would be
 DATA, BIT_BUCKET, SEGMENT, LAST_SEGMENT = 0, 1, 2, 3     # bits 7:4 of the type
 INVALID_SEGMENT, INVALID_COUNT = 0x00D, 0x00E
 AT_ONCE = 256                             # descriptors that are read at a time: a page of them
-MOST_DESCRIPTORS = 1 << 16                # of one command: a list that runs in a circle ends too
+MAX_DESCRIPTORS = 1 << 16                # of one command: a list that runs in a circle ends too
 
 
-def segments(memory, command, length):
+def segments(memory: Memory, command: bytes, length: int) -> list[tuple[int, int]]:
     """[(address, bytes), ...] of `length` bytes; `Failed` for a list that has not just these, or can't be read.
 
     `SGLS` bits 18 and 16 are clear: no list may be longer than the data, and there are no bit buckets (5.15.2.2).
     """
     if command[1] & 0xC0 == 0xC0:
         raise Failed(INVALID_FIELD | DNR)
-    found, last = [], DESCRIPTOR.unpack_from(command, _FIRST)
+    found: list[tuple[int, int]] = []
+    last: Any = DESCRIPTOR.unpack_from(command, _FIRST)
     if last[2] >> 4 == DATA:
         length -= _add(found, [last], length)
         last = None
-    left = MOST_DESCRIPTORS
+    left = MAX_DESCRIPTORS
     while last is not None:
         address, size, kind = last
         number = size // DESCRIPTOR.size
@@ -59,14 +63,14 @@ def segments(memory, command, length):
     return found
 
 
-def _read(memory, address, number):
+def _read(memory: Memory, address: int, number: int) -> list[tuple[int, int, int]]:
     try:
         return list(DESCRIPTOR.iter_unpack(memory.read(address, DESCRIPTOR.size * number)))
     except FAULTS:
         raise Failed(DATA_TRANSFER_ERROR) from None
 
 
-def _add(found, descriptors, left):
+def _add(found: list[tuple[int, int]], descriptors: list[tuple[int, int, int]], left: int) -> int:
     """Append data blocks, at most `left` bytes; how many they are."""
     added = 0
     for address, size, kind in descriptors:

@@ -6,49 +6,53 @@ and the time of the medium they share by turns (`arbiter`).  Switching them on a
 every SR-IOV function's (`devices/pci/sriov`).
 """
 
+from collections.abc import Callable, Mapping, Sequence
+
 from vmio.devices.pci.bar import Bar
 from vmio.devices.pci.sriov import Sriov
 from vmio.hardware.nvme.arbiter import Arbiter, Port
+from vmio.hardware.nvme.contracts import At
 from vmio.hardware.nvme.controller import BAR_BYTES, NvmeController
 from vmio.hardware.nvme.pci import DEVICE_ID, NvmeFunction
+from vmio.machine.contracts import Buffer, SectorStore, Sectors
 
-MOST_FUNCTIONS = 64
+MAX_FUNCTIONS = 64
 
 
 class Partition:
     """`sectors` of `image` from `first` on, as a medium of its own: what a VF has as its namespace."""
 
-    def __init__(self, image, first, sectors):
+    def __init__(self, image: SectorStore, first: int, sectors: int) -> None:
         if not 0 <= first <= first + sectors <= image.sectors or not sectors:
             raise ValueError(f"partition of {sectors} sectors at {first}: the medium has {image.sectors}")
         self.image, self.first, self.sectors = image, first, sectors
         self.name = f"{image.name}, {sectors} sectors from {first}"
 
-    def read(self, lba, count=1):
+    def read(self, lba: int, count: int = 1) -> Sectors:
         """`count` sectors from `lba`; ValueError beyond the last of ours."""
         self._check(lba, count)
         return self.image.read(self.first + lba, count)
 
-    def write(self, lba, data):
+    def write(self, lba: int, data: Buffer) -> None:
         """Store whole sectors from `lba` on."""
         self._check(lba, len(data) // 512)
         self.image.write(self.first + lba, data)
 
-    def discard(self, lba, count):
+    def discard(self, lba: int, count: int) -> None:
         """Make sectors of this part read as zeros; ValueError beyond its last one."""
         self._check(lba, count)
         self.image.discard(self.first + lba, count)
 
-    def persist(self, lba, count):
+    def persist(self, lba: int, count: int) -> None:
         """Push what was written to these sectors to the medium; ValueError beyond the last of ours."""
         self._check(lba, count)
         self.image.persist(self.first + lba, count)
 
-    def flush(self):
+    def flush(self) -> None:
         """Push what was written to the medium."""
         self.image.flush()
 
-    def _check(self, lba, count):
+    def _check(self, lba: int, count: int) -> None:
         if not 0 <= lba <= lba + count <= self.sectors:
             raise ValueError(f"{self.name}: sectors {lba} to {lba + count - 1}")
 
@@ -56,7 +60,9 @@ class Partition:
 class VirtualController(NvmeController):
     """A VF's: `service`, unless it is None, is a `Port` of the arbiter."""
 
-    def forget(self):
+    service: Port | None
+
+    def forget(self) -> None:
         """Drop what is under way, also what waits at the port."""
         super().forget()
         if self.service is not None:
@@ -70,10 +76,12 @@ class VirtualFunction(NvmeFunction):
     the physical function's; that is done here already.  A VF has no INTx pin.
     """
 
-    def __init__(self, controller):
+    device: VirtualController
+
+    def __init__(self, controller: VirtualController) -> None:
         super().__init__(controller, pin=0)
 
-    def arrived(self, ns):
+    def arrived(self, ns: int) -> None:
         """The guest's next store was made at `ns`."""
         if self.device.service is not None:
             self.device.service.arrived(ns)
@@ -89,27 +97,29 @@ class PhysicalFunction(NvmeFunction):
     manages the disk.
     """
 
-    def __init__(self, controller, total=8, parts=None, window=None, at=None):
-        if not 1 <= total <= MOST_FUNCTIONS:
-            raise ValueError(f"virtual functions: total {total}; 1 to {MOST_FUNCTIONS}")
+    def __init__(self, controller: NvmeController, total: int = 8,
+                 parts: Callable[[SectorStore, int], Sequence[SectorStore]] | None = None,
+                 window: Mapping[str, int] | None = None, at: At | None = None) -> None:
+        if not 1 <= total <= MAX_FUNCTIONS:
+            raise ValueError(f"virtual functions: total {total}; 1 to {MAX_FUNCTIONS}")
         self._parts = parts or equal_parts
-        self.arbiter = Arbiter(controller.service, window or {}, at)
+        self.arbiter = Arbiter(controller.service, window or {}, at)  # type: ignore[arg-type]  # without one there is no `Port`
         self.sriov = Sriov(self._make, total, DEVICE_ID, {0: Bar(BAR_BYTES, wide=True)})
         super().__init__(controller, extended=[self.sriov])
 
-    def _make(self, count):
+    def _make(self, count: int) -> list[VirtualFunction]:
         """The virtual functions, each with its part of the medium."""
         return [VirtualFunction(self._controller(number, medium))
                 for number, medium in enumerate(self._parts(self.device.image, count))]
 
-    def _controller(self, number, medium):
+    def _controller(self, number: int, medium: SectorStore) -> VirtualController:
         own = self.device
         service = None if own.service is None else Port(self.arbiter)
         return VirtualController(own.clock, own.memory, medium, lambda vector: None, service,
                                  serial=f"VMIOVF{number:02}", fetch_ns=own.fetch_ns)
 
 
-def equal_parts(image, count):
+def equal_parts(image: SectorStore, count: int) -> list[Partition]:
     """`count` `Partition`s of one size; ValueError if there are fewer sectors than that."""
     each = image.sectors // count
     return [Partition(image, n * each, each) for n in range(count)]

@@ -5,13 +5,17 @@ submission queue entry, 4.6 completion queue entry, 4.6.1.2 status codes, 5 and
 6 the two command sets.
 """
 
-from vmio.machine.layout import Layout, raw, u8, u16, u32, u64
+from vmio.machine.layout import Field, Layout, placed, raw, u16, u32, u64, u8
 from vmio.machine.memory import MemoryFault
 from vmio.machine.pagetable import TranslationFault
 
-# 3.1: offsets within BAR 0
-CAP, VS, INTMS, INTMC, CC, CSTS, NSSR = 0x00, 0x08, 0x0C, 0x10, 0x14, 0x1C, 0x20
-AQA, ASQ, ACQ = 0x24, 0x28, 0x30
+# 3.1: the registers at the beginning of BAR 0, and their offsets
+REGISTERS = placed("NVME_REGISTERS", 0x38, {
+    0x00: u64("cap", "capabilities"), 0x08: u32("vs", "version"), 0x0C: u32("intms"), 0x10: u32("intmc"),
+    0x14: u32("cc", "configuration"), 0x1C: u32("csts", "status"), 0x20: u32("nssr"), 0x24: u32("aqa", "sizes of the admin queues"),
+    0x28: u64("asq", "admin submission queue"), 0x30: u64("acq", "admin completion queue")})
+CAP, VS, INTMS, INTMC, CC, CSTS, NSSR, AQA, ASQ, ACQ = (REGISTERS.at(name)[0] for name in (
+    "cap", "vs", "intms", "intmc", "cc", "csts", "nssr", "aqa", "asq", "acq"))
 DOORBELLS = 0x1000            # CAP.DSTRD 0: SQ0 tail, CQ0 head, SQ1 tail, ... every 4 bytes
 
 # 3.1.5, 3.1.6
@@ -19,7 +23,7 @@ CC_EN = 1
 CC_SHN = 3 << 14
 CSTS_RDY, CSTS_CFS, CSTS_SHST, CSTS_SHST_DONE = 1, 2, 3 << 2, 2 << 2
 
-def _command(name, opcodes, *fields):
+def _command(name: str, opcodes: dict[int, str], *fields: Field) -> Layout:
     """A submission queue entry: what all commands have (4.2), then `fields` instead of command dwords 10 to 15."""
     return Layout(name, u8("opcode", names=opcodes), u8("flags"), u16("command_id"), u32("namespace"), raw("reserved", 16),
                   u64("prp1", "host-physical page"), u64("prp2"), *fields)
@@ -93,11 +97,11 @@ FAULTS = (MemoryFault, TranslationFault)   # what a DMA that memory refuses rais
 class Failed(Exception):
     """A command ends with a status other than success; `status` as in a completion entry, bits 14:0."""
 
-    def __init__(self, status):
+    def __init__(self, status: int) -> None:
         self.status = status
         super().__init__(describe(status))
 
 
-def describe(status):
-    """A status in words: `LBA out of range (080h)`."""
+def describe(status: int) -> str:
+    """Return a status in words: `LBA out of range (080h)`."""
     return f"{STATUS_NAMES.get(status & 0x7FF, 'status')} ({status & 0x7FF:03X}h)"

@@ -7,10 +7,14 @@ Source: TLFS, "Feature and Interface Discovery", "Hypercall Interface" and
 """
 
 from collections import deque
+from collections.abc import Callable
 
 from vmio.hypervisor.apic import VIRTUALIZED, EoiAssist
-from vmio.hypervisor.guest import GuestFault
-from vmio.hypervisor.hyperv import tlfs
+from vmio.hypervisor.contracts import GuestCpu, Msr, Partition
+from vmio.hypervisor.faults import GuestFault
+from vmio.hypervisor.guest import Guest
+from vmio.hypervisor.hyperv import features, tlfs
+from vmio.hypervisor.hyperv.reftime import ReferenceTime
 from vmio.hypervisor.hyperv.synic import Synic
 from vmio.machine.memory import PAGE, OutOfMemory
 from vmio.machine.pagetable import EXECUTE, READ, WRITE, TranslationFault
@@ -22,15 +26,17 @@ HYPERCALL_CODE = bytes.fromhex("0f01c1c3")  # VMCALL; RET.  The rest of the page
 class Overlays:
     """Pages of the hypervisor's own that lie over guest RAM: what is beneath comes back when they go."""
 
-    def __init__(self, guest):
-        self._guest, self._pages, self._shown = guest, [], {}   # _shown: SPA -> (GPA, permissions), oldest first
+    def __init__(self, guest: Guest) -> None:
+        self._guest = guest
+        self._pages: list[int] = []
+        self._shown: dict[int, tuple[int, int]] = {}   # SPA -> (GPA, permissions), oldest first
 
-    def page(self):
-        """The SPA of a new page, zeroed."""
+    def page(self) -> int:
+        """Return the SPA of a new page, zeroed."""
         self._pages.append(self._guest.host.memory.allocate(1))
         return self._pages[-1]
 
-    def show(self, name, spa, gpa, permissions=READ | WRITE):
+    def show(self, name: str, spa: int, gpa: int, permissions: int = READ | WRITE) -> None:
         """Put the page over `gpa` (a multiple of 4,096).  #GP outside RAM."""
         if gpa + PAGE > self._guest.ram:
             raise GuestFault(f"{self._guest.name}: #GP, {name}: page at {gpa:#x}; RAM ends at {self._guest.ram:#x}")
@@ -41,21 +47,21 @@ class Overlays:
             raise GuestFault(f"{self._guest.name}: #GP, {name}: page at {gpa:#x}: {error}") from None
         self._shown[spa] = gpa, permissions
 
-    def hide(self, spa):
+    def hide(self, spa: int) -> None:
         """Take the page away: RAM, or another overlay at the same address, is seen again."""
-        gpa, _ = self._shown.pop(spa, (None, None))
-        if gpa is None:
+        if spa not in self._shown:
             return
+        gpa, _ = self._shown.pop(spa)
         self._guest.slat.map(gpa, self._guest.ram_spa(gpa), PAGE, READ | WRITE | EXECUTE)
         for other, (at, permissions) in self._shown.items():
             if at == gpa:
                 self._guest.slat.map(gpa, other, PAGE, permissions)
 
-    def covers(self, gpa):
+    def covers(self, gpa: int) -> bool:
         """Is there an overlay at this page?"""
         return any(at == gpa for at, _ in self._shown.values())
 
-    def release(self):
+    def release(self) -> None:
         """Give the pages back to the host; the guest is gone."""
         for spa in self._pages:
             self._guest.host.memory.free(spa, 1)
@@ -66,7 +72,7 @@ class Overlays:
 class MessagePort:
     """Where HvCallPostMessage puts messages: `queue` of (time in ns, connection id, message type, payload)."""
 
-    def __init__(self, arrived):
+    def __init__(self, arrived: Callable[[int], None]) -> None:
         self.queue: deque = deque()
         self.arrived = arrived   # arrived(time in ns) tells the owner
 
@@ -79,28 +85,40 @@ class Enlightenments:
     doesn't exit; where the hypervisor emulates it, to let SINTs end by themselves (AutoEOI)
     and to use the synthetic MSRs and the assist page for the rest.  `auto_eoi` True or False
     gives the advice about AutoEOI whatever the APIC.
+
+    `privileges` (HV_PARTITION_PRIVILEGE_MASK) are what CPUID 40000003h announces; an MSR without
+    its privilege is #GP, a hypercall "access denied".  The VP assist page needs none.
     """
 
-    def __init__(self, guest, auto_eoi=None):
-        self.guest = guest
+    def __init__(self, guest: Guest, auto_eoi: bool | None = None, privileges: int = tlfs.PRIVILEGES) -> None:
+        self.guest, self.privileges = guest, features.check_privileges(privileges)
         self._auto_eoi = guest.host.apic != VIRTUALIZED if auto_eoi is None else auto_eoi
         self.overlays = Overlays(guest)
         self.synics = [Synic(cpu, self.overlays) for cpu in guest.vcpus]
         self._code = self.overlays.page()
         guest.host.memory.write(self._code, HYPERCALL_CODE.ljust(PAGE, b"\xCC"))
         self.guest_os_id = self.hypercall_msr = 0
-        self.message_ports, self.event_ports = {}, {}
-        self.on_reset = []   # function() of whoever holds state about this guest
+        self.message_ports: dict[int, MessagePort] = {}
+        self.event_ports: dict[int, Callable[[int], None]] = {}
+        self.on_reset: list[Callable[[], None]] = []   # function() of whoever holds state about this guest
         self.posted = self.signalled = 0
-        self._assist = {}    # vCPU number -> SPA of its VP assist page, from the first time that it is shown
+        self.reference = ReferenceTime(guest, self.overlays)
+        self._assist: dict[int, int] = {}    # vCPU number -> SPA of its VP assist page, from the first time that it is shown
         self.assist_msrs, self._icr = [0] * len(guest.vcpus), [0] * len(guest.vcpus)
-        guest.cpuid_leaves.update(self._leaves())
-        guest.msrs.update(self._msrs())
-        guest.hypercalls.update({tlfs.POST_MESSAGE: self._post_message, tlfs.SIGNAL_EVENT: self._signal_event})
-        guest.on_destroy.append(self.overlays.release)
+        guest.cpuid_leaves.update(features.leaves(guest, privileges, self._auto_eoi))
+        for privilege, msrs in self._msrs().items():
+            if privileges & privilege == privilege:
+                guest.msrs.update(msrs)
+            else:
+                for msr in msrs:
+                    guest.msrs.pop(msr, None)
+        for privilege, code, call in ((tlfs.POST_MESSAGES_BIT, tlfs.POST_MESSAGE, self._post_message),
+                                      (tlfs.SIGNAL_EVENTS_BIT, tlfs.SIGNAL_EVENT, self._signal_event)):
+            guest.hypercalls[code] = call if privileges >> 32 & privilege else self._denied
+        guest.releases.append(self.overlays.release)
 
-    def reset(self):
-        """The guest was reset (power button): MSRs, pages and whatever the bus knew are as at the start."""
+    def reset(self) -> None:
+        """Be as at the start, MSRs, pages and whatever the bus knew: the guest was reset (power button)."""
         for synic in self.synics:
             synic.reset()
             apic = synic.cpu.apic
@@ -112,52 +130,52 @@ class Enlightenments:
                 apic.acknowledge(auto_eoi=True)
         for spa in (self._code, *self._assist.values()):
             self.overlays.hide(spa)
+        self.reference.reset()
         self.guest_os_id = self.hypercall_msr = 0
         self.assist_msrs, self._icr = [0] * len(self.guest.vcpus), [0] * len(self.guest.vcpus)
         for tell in self.on_reset:
             tell()
 
-    def _leaves(self):
-        """CPUID 40000000h to 40000006h: (EAX, EBX, ECX, EDX)."""
-        name = [int.from_bytes(b"Microsoft Hv"[i:i + 4], "little") for i in (0, 4, 8)]
-        msrs = tlfs.TIME_COUNT_BIT | tlfs.SYNIC_BIT | tlfs.APIC_BIT | tlfs.HYPERCALL_BIT | tlfs.VP_INDEX_BIT
-        virtual = self.guest.host.apic == VIRTUALIZED
-        hints = (tlfs.RELAXED_TIMING_HINT | (0 if self._auto_eoi else tlfs.NO_AUTO_EOI_HINT)
-                 | (0 if virtual else tlfs.APIC_MSRS_HINT))
-        vps = len(self.guest.vcpus)
-        return {0x4000_0000: (0x4000_0006, *name), 0x4000_0001: (tlfs.INTERFACE, 0, 0, 0),
-                0x4000_0002: (0, 0, 0, 0),
-                0x4000_0003: (msrs, tlfs.POST_MESSAGES_BIT | tlfs.SIGNAL_EVENTS_BIT, 0, 0),
-                0x4000_0004: (hints, 0xFFFFFFFF, 0, 0), 0x4000_0005: (vps, vps, 0, 0), 0x4000_0006: (0, 0, 0, 0)}
-
-    def _msrs(self):
-        """{MSR: (read(cpu), write(cpu, value))}; a missing half is #GP."""
+    def _msrs(self) -> dict[int, dict[int, Msr]]:
+        """{privilege: {MSR: (read(cpu), write(cpu, value))}}; a missing half is #GP.  Privilege 0: for everybody."""
         synics = self.synics
 
-        def of(name, write):
+        def of(name: str, write: str) -> Msr:
             return (lambda cpu: getattr(synics[cpu.index], name),
                     lambda cpu, value: getattr(synics[cpu.index], write)(value))
 
-        msrs = {tlfs.GUEST_OS_ID: (lambda cpu: self.guest_os_id, self._write_guest_os_id),
-                tlfs.HYPERCALL: (lambda cpu: self.hypercall_msr, self._write_hypercall),
-                tlfs.EOI: (None, self._write_eoi), tlfs.ICR: (lambda cpu: self._icr[cpu.index], self._write_icr),
-                tlfs.TPR: (lambda cpu: cpu.apic.tpr, self._write_tpr),
-                tlfs.VP_ASSIST_PAGE: (lambda cpu: self.assist_msrs[cpu.index], self._write_assist),
-                tlfs.SCONTROL: of("control", "write_control"), tlfs.SVERSION: (lambda cpu: 1, None),
-                tlfs.SIEFP: of("siefp", "write_siefp"), tlfs.SIMP: of("simp", "write_simp"),
-                tlfs.EOM: (lambda cpu: 0, lambda cpu, value: synics[cpu.index].end_of_message())}
-        for n in range(tlfs.SINTS):
-            msrs[tlfs.SINT0 + n] = (lambda cpu, n=n: synics[cpu.index].sints[n],
-                                    lambda cpu, value, n=n: synics[cpu.index].write_sint(n, value))
-        return msrs
+        def of_sint(n: int) -> Msr:
+            return (lambda cpu: synics[cpu.index].sints[n], lambda cpu, value: synics[cpu.index].write_sint(n, value))
 
-    def _write_guest_os_id(self, cpu, value):
+        def of_timer(n: int) -> tuple[Msr, Msr]:
+            return ((lambda cpu: synics[cpu.index].timers[n].config, lambda cpu, value: synics[cpu.index].timers[n].write_config(value)),
+                    (lambda cpu: synics[cpu.index].timers[n].count, lambda cpu, value: synics[cpu.index].timers[n].write_count(value)))
+
+        synic: dict[int, Msr] = {tlfs.SCONTROL: of("control", "write_control"), tlfs.SVERSION: (lambda cpu: 1, None),
+                 tlfs.SIEFP: of("siefp", "write_siefp"), tlfs.SIMP: of("simp", "write_simp"),
+                 tlfs.EOM: (lambda cpu: 0, lambda cpu, value: synics[cpu.index].end_of_message(value))}
+        for n in range(tlfs.SINTS):
+            synic[tlfs.SINT0 + n] = of_sint(n)
+        timers: dict[int, Msr] = {}
+        for n in range(tlfs.STIMERS):
+            timers[tlfs.STIMER0_CONFIG + 2 * n], timers[tlfs.STIMER0_CONFIG + 2 * n + 1] = of_timer(n)
+        return {0: {tlfs.VP_ASSIST_PAGE: (lambda cpu: self.assist_msrs[cpu.index], self._write_assist)},
+                tlfs.TIME_COUNT_BIT: {tlfs.TIME_REF_COUNT: self.guest.msrs[tlfs.TIME_REF_COUNT]},
+                tlfs.VP_INDEX_BIT: {tlfs.VP_INDEX: self.guest.msrs[tlfs.VP_INDEX]},
+                tlfs.HYPERCALL_BIT: {tlfs.GUEST_OS_ID: (lambda cpu: self.guest_os_id, self._write_guest_os_id),
+                                     tlfs.HYPERCALL: (lambda cpu: self.hypercall_msr, self._write_hypercall)},
+                tlfs.APIC_BIT: {tlfs.EOI: (None, self._write_eoi),
+                                tlfs.ICR: (lambda cpu: self._icr[cpu.index], self._write_icr),
+                                tlfs.TPR: (lambda cpu: cpu.apic.tpr, self._write_tpr)},
+                tlfs.SYNIC_BIT: synic, tlfs.STIMER_BIT: timers, **self.reference.msrs()}
+
+    def _write_guest_os_id(self, cpu: GuestCpu, value: int) -> None:
         self.guest_os_id = value
         if value == 0:
             self.overlays.hide(self._code)
             self.hypercall_msr &= ~tlfs.ENABLE
 
-    def _write_hypercall(self, cpu, value):
+    def _write_hypercall(self, cpu: GuestCpu, value: int) -> None:
         """Where the guest sees the page with the trapping instruction, readable and executable only."""
         if self.hypercall_msr & tlfs.LOCKED:
             raise GuestFault(f"{self.guest.name}: #GP, the hypercall page is locked")
@@ -169,13 +187,13 @@ class Enlightenments:
             self.overlays.hide(self._code)
         self.hypercall_msr = value
 
-    def _write_eoi(self, cpu, value):
+    def _write_eoi(self, cpu: GuestCpu, value: int) -> None:
         """Bits 63:32 are RsvdZ (TLFS, "Virtual Interrupt Control": EOI Register)."""
         if value >> 32:
             raise GuestFault(f"{self.guest.name}: #GP, EOI: {value:#x}; bits 63 to 32 are reserved")
         self.synics[cpu.index].end_of_interrupt()
 
-    def _write_icr(self, cpu, value):
+    def _write_icr(self, cpu: GuestCpu, value: int) -> None:
         """Send a fixed interrupt to one vCPU, to itself, to all or to all others (SDM vol. 3A, "Issuing Interprocessor Interrupts").
 
         Bits 63:56 are the physical destination.  Other kinds of message have nobody here to act on them.
@@ -188,12 +206,12 @@ class Enlightenments:
             if (other.index == value >> 56, other is cpu, True, other is not cpu)[shorthand]:
                 other.apic.request(vector)
 
-    def _write_tpr(self, cpu, value):
+    def _write_tpr(self, cpu: GuestCpu, value: int) -> None:
         if value >> 8:
             raise GuestFault(f"{self.guest.name}: #GP, TPR: {value:#x}; bits 63 to 8 are reserved")
         cpu.apic.set_tpr(value)
 
-    def _write_assist(self, cpu, value):
+    def _write_assist(self, cpu: GuestCpu, value: int) -> None:
         """Show the vCPU's assist page at bits 63:12; a hypervisor that emulates the APIC makes use of its "No EOI required"."""
         number = cpu.index
         if value & tlfs.ENABLE:
@@ -212,7 +230,7 @@ class Enlightenments:
 
     # Hypercalls: function(guest, cpu, control, input, output) -> status.
 
-    def _input(self, control, gpa, size):
+    def _input(self, control: int, gpa: int, size: int) -> tuple[int, bytes]:
         """(status, the input parameters): from registers if `gpa` holds them (fast), else from guest memory."""
         if not self.hypercall_msr & tlfs.ENABLE:
             raise GuestFault(f"{self.guest.name}: #UD, a hypercall before the hypercall page is enabled")
@@ -227,7 +245,10 @@ class Enlightenments:
         except TranslationFault:
             return tlfs.INVALID_ALIGNMENT, b""
 
-    def _post_message(self, guest, cpu, control, gpa, _output):
+    def _denied(self, guest: Partition, cpu: GuestCpu, control: int, gpa: int, _output: int) -> int:
+        return tlfs.ACCESS_DENIED
+
+    def _post_message(self, guest: Partition, cpu: GuestCpu, control: int, gpa: int, _output: int) -> int:
         """HvCallPostMessage, slow form: 256 bytes of input.  Success means "queued", not "processed"."""
         status, data = self._input(control, gpa, tlfs.POST_INPUT_BYTES)
         if status:
@@ -245,7 +266,7 @@ class Enlightenments:
         port.arrived(cpu.now)
         return tlfs.SUCCESS
 
-    def _signal_event(self, guest, cpu, control, gpa, _output):
+    def _signal_event(self, guest: Partition, cpu: GuestCpu, control: int, gpa: int, _output: int) -> int:
         """HvCallSignalEvent: 8 bytes of input, in RDX (fast) or in memory."""
         if control == tlfs.FAST_SIGNAL_EVENT and gpa in self.event_ports and self.hypercall_msr & tlfs.ENABLE:
             self.signalled += 1   # what Linux does all the time, without the detours
@@ -265,9 +286,12 @@ class Enlightenments:
         return tlfs.SUCCESS
 
 
-def enable_enlightenments(guest, auto_eoi=None):
-    """Give `guest` the interface; returns its `Enlightenments`, which is also `guest.enlightened`."""
+def enable_enlightenments(guest: Guest, auto_eoi: bool | None = None, privileges: int = tlfs.PRIVILEGES) -> Enlightenments:
+    """Give `guest` the interface; returns its `Enlightenments`, which is also `guest.enlightened`.
+
+    ValueError if it has it already, or for privileges that nothing stands behind.
+    """
     if guest.enlightened is not None:
         raise ValueError(f"guest {guest.name}: is enlightened already")
-    guest.enlightened = Enlightenments(guest, auto_eoi)
+    guest.enlightened = Enlightenments(guest, auto_eoi, privileges)
     return guest.enlightened

@@ -1,28 +1,41 @@
 """Numbers and layouts of Microsoft's hypervisor interface that guest and hypervisor share: declarations only.
 
 Source: Hypervisor Top Level Functional Specification (TLFS): "Feature and
-Interface Discovery", "Hypercall Interface", "Inter-Partition Communication".
+Interface Discovery", "Hypercall Interface", "Inter-Partition Communication", "Timers".
+What the TLFS doesn't name, the invariant TSC's control, is in Linux include/hyperv/hvgdk_mini.h.
 """
 
-from vmio.machine.layout import Layout, u8, u16, u32, u64
+from vmio.machine.layout import Layout, i64, u8, u16, u32, u64
 
 # Synthetic MSRs.
 GUEST_OS_ID, HYPERCALL = 0x4000_0000, 0x4000_0001
 VP_INDEX = 0x4000_0002
-TIME_REF_COUNT = 0x4000_0020                 # 100 ns units
+TIME_REF_COUNT, REFERENCE_TSC, TSC_FREQUENCY, APIC_FREQUENCY = range(0x4000_0020, 0x4000_0024)  # 100 ns units; Hz
 EOI, ICR, TPR, VP_ASSIST_PAGE = range(0x4000_0070, 0x4000_0074)
 SCONTROL, SVERSION, SIEFP, SIMP, EOM = range(0x4000_0080, 0x4000_0085)
 SINT0 = 0x4000_0090                          # to SINT15 at +15
 SINTS = 16
+STIMER0_CONFIG = 0x4000_00B0                 # and STIMER0_COUNT at +1, STIMER1_CONFIG at +2 ... STIMER3_COUNT at +7
+STIMERS = 4
+TSC_INVARIANT_CONTROL = 0x4000_0118
 
-ENABLE = 1                                   # bit 0 of HYPERCALL, VP_ASSIST_PAGE, SCONTROL, SIEFP and SIMP
+ENABLE = 1                                   # bit 0 of HYPERCALL, VP_ASSIST_PAGE, SCONTROL, SIEFP, SIMP, REFERENCE_TSC
 LOCKED = 1 << 1                              # HYPERCALL
 PAGE_MASK = ~0xFFF & (1 << 64) - 1           # the page's address in all of them but SCONTROL
 MASKED, AUTO_EOI, POLLING = 1 << 16, 1 << 17, 1 << 18  # SINTx; bits 7:0 are the vector
+# STIMERx_CONFIG; bit 0 is its ENABLE, bits 11:4 the vector of direct mode, 19:16 the SINT of messages.
+PERIODIC, LAZY, AUTO_ENABLE, DIRECT = 1 << 1, 1 << 2, 1 << 3, 1 << 12
+STIMER_VECTOR, STIMER_SINT = 4, 16           # shifts
+STIMER_RESERVED = 7 << 13 | (1 << 64) - (1 << 20)
 
-# CPUID 40000003h: privileges.  40000004h: what the hypervisor recommends.
-TIME_COUNT_BIT, SYNIC_BIT, APIC_BIT, HYPERCALL_BIT, VP_INDEX_BIT = 1 << 1, 1 << 2, 1 << 4, 1 << 5, 1 << 6  # EAX
-POST_MESSAGES_BIT, SIGNAL_EVENTS_BIT = 1 << 4, 1 << 5                                                     # EBX
+# CPUID 40000003h: privileges and features.  40000004h: what the hypervisor recommends.  40000006h: the hardware in use.
+TIME_COUNT_BIT, SYNIC_BIT, STIMER_BIT, APIC_BIT, HYPERCALL_BIT, VP_INDEX_BIT = (1 << n for n in range(1, 7))  # EAX
+REFERENCE_TSC_BIT, FREQUENCIES_BIT, TSC_INVARIANT_BIT = 1 << 9, 1 << 11, 1 << 15                             # EAX
+POST_MESSAGES_BIT, SIGNAL_EVENTS_BIT = 1 << 4, 1 << 5                                                        # EBX
+HAS_FREQUENCIES, HAS_SINT_POLLING, HAS_HYPERCALL_LOCK, HAS_DIRECT_TIMERS = 1 << 8, 1 << 17, 1 << 18, 1 << 19  # EDX
+SECOND_LEVEL_PAGING = 1 << 3                                                                                 # EAX of 40000006h
+PRIVILEGES = (TIME_COUNT_BIT | SYNIC_BIT | STIMER_BIT | APIC_BIT | HYPERCALL_BIT | VP_INDEX_BIT | REFERENCE_TSC_BIT
+              | FREQUENCIES_BIT | TSC_INVARIANT_BIT | (POST_MESSAGES_BIT | SIGNAL_EVENTS_BIT) << 32)  # all that there is
 APIC_MSRS_HINT, RELAXED_TIMING_HINT, NO_AUTO_EOI_HINT = 1 << 3, 1 << 5, 1 << 9                            # EAX
 INTERFACE = int.from_bytes(b"Hv#1", "little")  # EAX of 40000001h
 
@@ -53,3 +66,8 @@ MESSAGE_PENDING = 1                          # bit 0 of a slot's flags: more is 
 MESSAGE = Layout("MESSAGE", u32("message_type", "0 = the slot is free"), u8("size"), u8("flags"), u16("reserved"),
                  u64("sender"), tail="payload")
 FLAGS_PER_SINT = 8 * SLOT
+
+TIMER_EXPIRED = 0x8000_0010                  # the message type of a synthetic timer; times in 100 ns units
+TIMER_PAYLOAD = Layout("TIMER_PAYLOAD", u32("timer"), u32("reserved"), u64("expiration"), u64("delivery"))
+TSC_PAGE = Layout("TSC_PAGE", u32("sequence", "0 = not reliable, read the MSR"), u32("reserved"),
+                  u64("scale", "time = (TSC * scale >> 64) + offset"), i64("offset"))

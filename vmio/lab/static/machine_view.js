@@ -3,8 +3,10 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const NODES = ["guest", "hypervisor", "host", "device"];
-const BOX = { width: 129, height: 112, top: 100, gap: 122, left: 9 };
-const SIZE = 21, LINE = 23;   // of the words: 14 pt where the drawing is 850 pixels wide
+const BOX = { width: 129, height: 112, top: 100, gap: 106, left: 9 };
+const SIZE = 23, LINE = 23;   // of the words: 14 px where the drawing is 520 pixels wide
+const FONT = "Arial, 'Liberation Sans', 'DejaVu Sans Condensed', 'DejaVu Sans', sans-serif";
+const WIDTH = 2 * BOX.left + 4 * BOX.width + 3 * BOX.gap;
 const LEVEL = 36;             // how far an arrow over or under the boxes is from them or from the next
 const INK = "#222";
 // An exit and a passed-through or split path have the colours that they have in the figures (style.py).
@@ -26,6 +28,17 @@ function add(parent, tag, attributes = {}, text = "") {
   return element;
 }
 
+// Words that are wider than their room, in the font that this computer has, are set narrower.
+const ruler = document.createElement("canvas").getContext("2d");
+
+function squeeze(element, text, room, bold = false) {
+  ruler.font = `${bold ? "bold " : ""}${SIZE}px ${FONT}`;
+  element.textContent = text;
+  const narrow = ruler.measureText(text).width > room;
+  for (const [name, value] of [["textLength", room], ["lengthAdjust", "spacingAndGlyphs"]]) narrow ? element.setAttribute(name, value) : element.removeAttribute(name);
+  return element;
+}
+
 const leftOf = (node) => BOX.left + NODES.indexOf(node) * (BOX.width + BOX.gap);
 
 // Where an arrow runs and where its words go.  Neighbours are joined straight,
@@ -38,7 +51,8 @@ function route(source, target) {
     const from = leftOf(source) + (forward ? BOX.width + 3 : -3);
     const to = leftOf(target) + (forward ? -17 : BOX.width + 17);
     const y = BOX.top + (forward ? 76 : 98);
-    return { path: `M${from} ${y}H${to}`, x: (from + to) / 2, y: forward ? y - 13 : y + 24, up: forward };
+    const x = leftOf(forward ? source : target) + BOX.width + BOX.gap / 2;
+    return { path: `M${from} ${y}H${to}`, x, y: forward ? y - 13 : y + 24, up: forward };
   }
   const edge = forward ? BOX.top : BOX.top + BOX.height;
   const level = edge + (forward ? -1 : 1) * LEVEL * (span - 1);
@@ -58,7 +72,7 @@ function drawArrow(svg, one) {
   const dots = add(group, "path", { ...path, stroke: INK, "stroke-width": 13, "stroke-linecap": "round", opacity: 0, class: "vmio-dots" });
   const halo = { "text-anchor": "middle", stroke: "#fff", "stroke-width": place.line === undefined ? 5 : 0, "paint-order": "stroke", fill: INK, x: place.x };
   const paper = place.line === undefined ? null : add(group, "rect", { y: place.line - 20, height: 27, fill: "#fff" });   // the words stand in the line
-  return { group, line, dots, place, paper, words: add(group, "text", halo), count: null, label: null, running: null };
+  return { group, line, dots, place, paper, words: add(group, "text", halo), room: place.line === undefined ? BOX.gap - 6 : Infinity, count: null, label: null, running: null };
 }
 
 // Between neighbours there is room for about nine letters a line; over and under the boxes for all in one.
@@ -69,7 +83,7 @@ function write(arrow, label, count) {
     arrow.paper.setAttribute("width", wide);
   }
   if (arrow.label === label) {
-    arrow.number.textContent = count;
+    squeeze(arrow.number, count, arrow.room, true);
     return;
   }
   const { words, place } = arrow;
@@ -83,11 +97,11 @@ function write(arrow, label, count) {
     add(words, "tspan", {}, `${label}\u00a0 `);
   } else {
     const first = place.up ? place.y - LINE * lines.length : place.y;
-    lines.forEach((text, at) => add(words, "tspan", { x: place.x, y: first + LINE * at }, text));
+    lines.forEach((text, at) => squeeze(add(words, "tspan", { x: place.x, y: first + LINE * at }), text, arrow.room));
     words.setAttribute("y", first);
   }
   const own = place.line === undefined ? { x: place.x, dy: LINE } : {};
-  arrow.number = add(words, "tspan", { ...own, class: "vmio-count", "font-weight": "bold" }, count);
+  arrow.number = squeeze(add(words, "tspan", { ...own, class: "vmio-count", "font-weight": "bold" }), count, arrow.room, true);
   arrow.label = label;
 }
 
@@ -102,8 +116,8 @@ function run(arrow, count) {
 function build(el) {
   const root = document.createElement("div");
   root.className = "vmio-machine";
-  root.style.cssText = "position:relative;background:#fff;color:#222;padding:8px;border-radius:4px;max-width:1050px;margin-bottom:4px";
-  const svg = add(root, "svg", { role: "img", width: "100%", "font-size": SIZE, "font-family": "'DejaVu Sans', Verdana, sans-serif", style: "display:block" });
+  root.style.cssText = "position:relative;background:#fff;color:#222;max-width:1050px";
+  const svg = add(root, "svg", { role: "img", width: "100%", "font-size": SIZE, "font-family": FONT, style: "display:block" });
   const defs = add(svg, "defs");
   for (const [kind, { color, rim }] of Object.entries(KINDS)) {
     const head = add(defs, "marker", { id: `vmio-head-${kind}`, viewBox: "-1 -1 12 12", refX: 1, refY: 5, markerWidth: 18, markerHeight: 18, markerUnits: "userSpaceOnUse", orient: "auto" });
@@ -113,8 +127,8 @@ function build(el) {
   for (const node of NODES) {
     const x = leftOf(node), middle = x + BOX.width / 2;
     boxes[node] = add(svg, "rect", { x, y: BOX.top, width: BOX.width, height: BOX.height, rx: 8, fill: "#f4f4f4", stroke: INK, "stroke-width": 1.5, class: "vmio-box" });
-    add(svg, "text", { x: middle, y: BOX.top + 42, "text-anchor": "middle", "font-weight": "bold", "font-size": SIZE - 1 }, node);
-    notes[node] = add(svg, "text", { x: middle, y: BOX.top + 66, "text-anchor": "middle", "font-size": SIZE - 2, class: "vmio-note" });
+    squeeze(add(svg, "text", { x: middle, y: BOX.top + 36, "text-anchor": "middle", "font-weight": "bold" }), node, BOX.width - 6, true);
+    notes[node] = add(svg, "text", { x: middle, y: BOX.top + 64, "text-anchor": "middle", class: "vmio-note" });
   }
   // The same words for those who hear the page; out of sight, not out of the page.
   const spoken = document.createElement("p");
@@ -133,7 +147,7 @@ function drawCanaries(view, canaries) {
   alive.forEach(([name, whole], at) => {
     const square = add(view.canaries, "g", { "data-canary": name, "data-whole": whole });
     add(square, "rect", { x: start + wide * at + 1, y: BOX.top + 77, width: wide - 2, height: 26, rx: 4, fill: whole ? "#fff" : INK, stroke: INK });
-    add(square, "text", { x: start + wide * (at + 0.5), y: BOX.top + 97, "text-anchor": "middle", "font-size": 20, fill: whole ? INK : "#fff" }, whole ? "\u2713" : "\u2717");
+    add(square, "text", { x: start + wide * (at + 0.5), y: BOX.top + 97, "text-anchor": "middle", fill: whole ? INK : "#fff" }, whole ? "\u2713" : "\u2717");
   });
 }
 
@@ -168,10 +182,10 @@ function update(view, model) {
   }
   const top = BOX.top - 4 - (view.above > 1 ? LEVEL * (view.above - 1) + 10 : 0);
   const bottom = BOX.top + BOX.height + 4 + (view.below > 1 ? LEVEL * (view.below - 1) + 10 : 0);
-  view.svg.setAttribute("viewBox", `0 ${top} 900 ${bottom - top}`);
+  view.svg.setAttribute("viewBox", `0 ${top} ${WIDTH} ${bottom - top}`);
   const notes = model.get("notes");
   for (const node of NODES) {
-    view.notes[node].textContent = notes[node] || "";
+    squeeze(view.notes[node], notes[node] || "", BOX.width - 6);
     view.boxes[node].setAttribute("fill", touched.has(node) ? "#fff6d6" : "#f4f4f4");
   }
   drawCanaries(view, model.get("canaries"));

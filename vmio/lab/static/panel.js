@@ -20,21 +20,49 @@ function dress(controls) {
   }
 }
 
-export default {
-  render({ el }) {
-    el.style.display = "none";
-    let watcher, waiting;
-    const start = () => {   // the controls may come into the page after this widget
-      const controls = el.closest(".vmio-panel")?.querySelector(".vmio-controls");
-      if (!controls?.children.length) return (waiting = requestAnimationFrame(start));
-      watcher = new MutationObserver(() => dress(controls));
-      watcher.observe(controls, { subtree: true, childList: true, characterData: true, attributes: true, attributeFilter: ["class"] });
-      dress(controls);
-    };
-    start();
-    return () => {
-      cancelAnimationFrame(waiting);
-      watcher?.disconnect();
-    };
-  },
+// A panel that nobody answers any more says what to run.
+const RESTARTED = "This panel's kernel was restarted or is gone, so nothing answers here: choose Run > Run All Above Selected Cell, then run this cell.";
+const CLOSED = "A cell above, or this notebook in another window, has made this panel anew: run this cell again to see it here.";
+
+function note(parent, words) {
+  const text = document.createElement("p");
+  text.className = "vmio-note-to-run";
+  text.setAttribute("role", "alert");
+  text.textContent = words;
+  parent.prepend(text);
+  return text;
+}
+
+function render(el, born) {
+  el.style.display = "none";
+  let watcher, waiting, connection, gone = null, output, moving;
+  const look = (panel) => {
+    const lost = panel.classList.contains("jupyter-widgets-disconnected");
+    if (lost && !gone) gone = note(panel, RESTARTED);
+    if (!lost && gone) gone = gone.remove() ?? null;
+  };
+  const start = () => {   // the controls may come into the page after this widget
+    const panel = el.closest(".vmio-panel"), controls = panel?.querySelector(".vmio-controls");
+    if (!controls?.children.length) return (waiting = requestAnimationFrame(start));
+    output = panel.closest(".jp-OutputArea-output")?.parentElement;   // JupyterLab hides the output itself when its panel closes
+    connection = new MutationObserver(() => look(panel));
+    connection.observe(panel, { attributes: true, attributeFilter: ["class"] });
+    watcher = new MutationObserver(() => dress(controls));
+    watcher.observe(controls, { subtree: true, childList: true, characterData: true, attributes: true, attributeFilter: ["class"] });
+    dress(controls);
+    moving = restAt(panel, born);
+  };
+  start();
+  return () => {
+    cancelAnimationFrame(waiting);
+    moving?.();
+    watcher?.disconnect();
+    connection?.disconnect();
+    setTimeout(() => output?.isConnected && !output.querySelector(".vmio-panel, .vmio-note-to-run") && note(output, CLOSED), 500);
+  };
+}
+
+export default () => {
+  const born = performance.now();
+  return { render: ({ el }) => render(el, born) };
 };

@@ -1,12 +1,12 @@
 // The ring of ring_view.py: a circle, two cursors, records as arcs, two sides, signals.
-// Plain SVG, no libraries, nothing from the network.
+// Plain SVG, no libraries, nothing from the network; steps.js stands before it in the same module.
 
 const SVG = "http://www.w3.org/2000/svg";
 const X = 470, Y = 226, OUT = 138, IN = 106;   // the ring's middle and its two radii
-const MOVE = 300, PAUSE = 1100;                // ms: a cursor's way; a step while playing
+const MOVE = 300;                              // ms: a cursor's way
 const COLOR = { write: "#C04A00", read: "#0072B2", signal: "#A0508A", hang: "#B00020" };
 const FILL = { written: "#fff", published: "#F5C26B", received: "#BFDDF0" };
-const BOX = { producer: 6, consumer: 730 };    // left edges; each is 204 wide
+const BOX = { producer: -24, consumer: 760 };    // left edges; each is 204 wide
 const still = () => window.matchMedia("(prefers-reduced-motion: reduce)").matches;
 const plain = (n) => n.toLocaleString("en-US");
 
@@ -16,12 +16,6 @@ function add(parent, tag, attributes = {}, text = "") {
   const element = document.createElementNS(SVG, tag);
   set(element, attributes);
   if (text) element.textContent = text;
-  return parent.appendChild(element);
-}
-
-function html(parent, tag, properties = {}, style = "") {
-  const element = Object.assign(document.createElement(tag), properties);
-  element.style.cssText = style;
   return parent.appendChild(element);
 }
 
@@ -36,7 +30,7 @@ function arc(from, length) {
 
 function side(svg, name, words) {
   const x = BOX[name], group = add(svg, "g", { class: `vmio-ring-${name}` });
-  const box = add(group, "rect", { x, y: 146, width: 204, height: 134, rx: 8, stroke: "#222", "stroke-width": 1.5 });
+  const box = add(group, "rect", { x, y: 146, width: 204, height: 134, rx: 8, stroke: "#222", "stroke-width": 1.5, class: "vmio-box" });
   add(group, "text", { x: x + 102, y: 174, "text-anchor": "middle", "font-weight": "bold", "font-size": 20 }, name);
   const state = add(group, "text", { x: x + 102, y: 200, "text-anchor": "middle", class: "vmio-ring-state" });
   const values = {};
@@ -61,25 +55,25 @@ function cursor(svg, name, radius, tip) {
   const group = add(svg, "g", { class: `vmio-ring-cursor-${name}` });
   const dot = add(group, "circle", { r: 13, fill: COLOR[name], stroke: "#fff", "stroke-width": 1.5 });
   const line = add(group, "line", { stroke: COLOR[name], "stroke-width": 4 });
-  const letter = add(group, "text", { "text-anchor": "middle", fill: "#fff", "font-weight": "bold", "font-size": 15 }, name[0].toUpperCase());
+  const letter = add(group, "text", { "text-anchor": "middle", fill: "#fff", "font-weight": "bold", "font-size": 18 }, name[0].toUpperCase());
   return (turn) => {
     const [x, y] = point(turn, radius), [x1, y1] = point(turn, tip[0]), [x2, y2] = point(turn, tip[1]);
     set(dot, { cx: x, cy: y });
     set(line, { x1, y1, x2, y2 });
-    set(letter, { x, y: y + 5.5 });
+    set(letter, { x, y: y + 6.5 });
   };
 }
 
 function build(el, model) {
-  const root = html(el, "div", { className: "vmio-ring" }, "background:#fff;color:#222;padding:8px;border-radius:4px;max-width:980px;font:16px 'DejaVu Sans',Verdana,sans-serif");
-  const svg = add(root, "svg", { role: "img", width: "100%", viewBox: "0 0 940 436", "font-size": 19, style: "display:block;max-height:62vh" });
+  const root = html(el, "div", { className: "vmio-ring" }, "background:#fff;color:#222;max-width:980px;font:16px Arial,'Liberation Sans','DejaVu Sans Condensed','DejaVu Sans',sans-serif");
+  const svg = add(root, "svg", { role: "img", width: "100%", viewBox: "-30 0 1000 436", "font-size": 19, style: "display:block;max-height:340px" });
   const head = add(add(svg, "defs"), "marker", { id: "vmio-ring-head", viewBox: "0 0 10 10", refX: 2, refY: 5, markerWidth: 4, markerHeight: 4, orient: "auto" });
   add(head, "path", { d: "M0 0L10 5L0 10z", fill: COLOR.signal });
   const view = {
     root, svg, records: new Map(),
     producer: side(svg, "producer", [["write", "write index", COLOR.write], ["pending", "pending size", "#222"]]),
     consumer: side(svg, "consumer", [["read", "read index", COLOR.read], ["mask", "mask", "#222"]]),
-    toConsumer: signal(svg, `M108 140V12H832V128`, 18), toProducer: signal(svg, `M832 286V424H108V298`, 430),
+    toConsumer: signal(svg, `M78 140V12H862V128`, 18), toProducer: signal(svg, `M862 286V424H78V298`, 430),
   };
   const circle = (r, stroke, width) => add(svg, "circle", { cx: X, cy: Y, r, fill: "none", stroke, "stroke-width": width });
   circle((OUT + IN) / 2, "#e9e9e9", OUT - IN);
@@ -88,7 +82,7 @@ function build(el, model) {
   add(view.lost, "title", {}, "8 bytes stay free: equal indices mean empty");
   for (const r of [OUT, IN]) circle(r, "#222", 1.2);
   add(svg, "line", { x1: X, x2: X, y1: Y - OUT - 5, y2: Y - IN + 5, stroke: "#222", "stroke-width": 1.2 });
-  add(svg, "text", { x: X + 5, y: Y - IN + 17, "font-size": 17 }, "0");
+  add(svg, "text", { x: X + 5, y: Y - IN + 17, "font-size": 18 }, "0");
   view.middle = ["used", "free", "size"].map((name, row) => add(svg, "text", { x: X, y: Y - 14 + 26 * row, "text-anchor": "middle",
     class: `vmio-ring-${name}`, ...(row ? {} : { "font-weight": "bold", "font-size": 22 }) }));
   view.cursors = { write: cursor(svg, "write", OUT + 19, [OUT + 6, IN]), read: cursor(svg, "read", IN - 19, [IN - 6, OUT]) };
@@ -100,35 +94,8 @@ function build(el, model) {
     html(legend, "span", { textContent: words }, "margin-right:18px;white-space:nowrap");
   }
   view.signals = html(legend, "b", { className: "vmio-ring-signals" }, `color:${COLOR.signal};white-space:nowrap`);
-  controls(view, model);
+  Object.assign(view, steps(view.root, model, "vmio-ring"));
   return view;
-}
-
-function controls(view, model) {
-  const row = html(view.root, "div", {}, "display:flex;gap:8px;align-items:center;margin:6px 8px");
-  const look = "font:inherit;min-width:5em;padding:4px 10px;background:#f4f4f4;color:#222;border:1px solid #222;border-radius:4px;cursor:pointer";
-  const button = (name, text, onclick) => html(row, "button", { type: "button", textContent: text, className: `vmio-ring-${name}-button`, onclick }, look);
-  const last = () => model.get("frames").length - 1;
-  const go = (frame) => {
-    model.set("frame", Math.max(0, Math.min(frame, last())));
-    model.save_changes();
-  };
-  const stop = view.stop = () => {
-    view.timer = clearInterval(view.timer);
-    view.play.textContent = "Play";
-  };
-  const tick = () => (model.get("frame") < last() ? go(model.get("frame") + 1) : stop());
-  button("back", "Back", () => { stop(); go(model.get("frame") - 1); });
-  button("step", "Step", () => { stop(); go(model.get("frame") + 1); });
-  view.play = button("play", "Play", () => {
-    if (view.timer) return stop();
-    if (model.get("frame") >= last()) go(0);
-    view.timer = setInterval(tick, PAUSE);
-    view.play.textContent = "Pause";
-  });
-  view.range = html(row, "input", { type: "range", min: 0, className: "vmio-ring-range", oninput: () => { stop(); go(Number(view.range.value)); } }, "flex:1;min-width:8em;accent-color:#0072B2");
-  view.range.setAttribute("aria-label", "Step");
-  for (const one of row.children) one.dataset.lmSuppressShortcuts = "true";   // the keys are theirs, not JupyterLab's
 }
 
 function drawRecords(view, frame) {
@@ -141,7 +108,7 @@ function drawRecords(view, frame) {
       const path = add(group, "path", { d: arc(turn, length), stroke: "#222", "stroke-width": 1.2 });
       path.style.transition = "fill .3s";
       const [x, y] = point(turn + length / 2, OUT + 38), left = x < X - 60, right = x > X + 60;
-      const label = add(group, "text", { x, y: y - 4 + (y - Y) / 22, "font-size": 17, "text-anchor": left ? "end" : right ? "start" : "middle", visibility: length > 0.02 ? "visible" : "hidden" });
+      const label = add(group, "text", { x, y: y - 4 + (y - Y) / 22, "font-size": 18, "text-anchor": left ? "end" : right ? "start" : "middle", visibility: length > 0.02 ? "visible" : "hidden" });
       add(label, "tspan", { x, "font-weight": "bold" }, `id ${one.transaction_id}`);
       add(label, "tspan", { x, dy: 19 }, `${one.kind.replaceAll("_", " ")} ${plain(one.length)}`);
       view.records.set(key, { group, path });
@@ -180,6 +147,7 @@ function travel(view, frame, forward) {
 
 function update(view, model) {
   const frames = model.get("frames"), at = model.get("frame"), frame = frames[at];
+  view.root.hidden = !frame;     // a ring without a story is not drawn
   if (!frame) return;
   const same = view.shown && view.shown.frames === frames, forward = !same || at >= view.shown.at;
   drawRecords(view, frame);

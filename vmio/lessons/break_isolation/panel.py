@@ -1,106 +1,170 @@
-"""Tables and panel of *Break isolation*: a hostile guest, with each defence on and off."""
+"""Panels of *Break isolation*: a map on which a hostile guest's attack is an arrow, and the double fetch, access by access."""
 
+from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
-from vmio.attacks.catalogue import MODES, attacks, find
-from vmio.attacks.verdict import FAIL, PASS, REJECT, WEDGED
+from vmio.attacks import fetches
+from vmio.attacks.catalogue import DOORS, OF_THE_IOMMU, Attack, attacks, find, lines
+from vmio.attacks.places import PLACES
+from vmio.attacks.verdict import FAIL, PASS, REJECT, WEDGED, Outcome
+from vmio.attacks.world import AFTER, ROUNDS
 from vmio.lab.controls import choice, toggle
-from vmio.lab.figures import CountBars
+from vmio.lab.isolation_view import IsolationView, attack_map
 from vmio.lab.panel import Panel
-from vmio.table import table
+from vmio.lab.timeline_view import TimelineView, moment
+from vmio.table import number
 
-VERDICTS = (PASS, REJECT, FAIL, WEDGED)
-WHAT = {PASS: "no effect", REJECT: "refused", FAIL: "leaked or changed", WEDGED: "no progress"}
+WITHOUT = ("nothing", "its defence", "the IOMMU")
+ASKED = ROUNDS + AFTER      # requests of the neighbour's
+WORDS = {"changed": "changed", "leaked": "leaked", "late": "late", "stopped": "stopped", "filled": "overfull"}
+MEANS = {PASS: "harmless, and nobody noticed", REJECT: "harmless, and somebody said no", FAIL: "leaked or changed",
+         WEDGED: "somebody no longer gets on"}
+RING = "page number"
 
 
 @lru_cache(maxsize=512)
-def outcome(id, defence):
-    """The `Outcome` of one attack in a machine made for it; the same question gets the same answer."""
-    return find(id).run(defence)
+def outcome(id: str, without: str = "nothing") -> Outcome:
+    """The `Outcome` of one attack in a machine made for it, `without` one of WITHOUT; the same question gets the same answer."""
+    return find(id).run(defended=without != "its defence", iommu=without != "the IOMMU")
 
 
-def one_table(id):
-    """One attack: what it does, which rule it breaks, and what came of it."""
-    attack, on, off = find(id), outcome(id, True), outcome(id, False)
-    return table([("what it does", attack.title), ("the rule", attack.rule), ("who says so", attack.source),
-                  ("the defence", attack.defence), ("defence on", f"{on.verdict}: {on.evidence}"),
-                  ("defence off", f"{off.verdict}: {off.evidence}")], (id, ""))
+_known: set[tuple[str, str]] = set()      # (id, without) of what was run before
 
 
-def verdicts_table():
-    """How many attacks ended how, by mode."""
-    rows = []
-    for mode in MODES:
-        of_mode = [attack.id for attack in attacks().values() if attack.mode == mode]
-        for defence in (True, False):
-            ends = [outcome(id, defence).verdict for id in of_mode]
-            rows.append((mode, "on" if defence else "off", len(of_mode), *(ends.count(verdict) for verdict in VERDICTS)))
-    return table(rows, ("mode", "defences", "attacks", *VERDICTS))
+def _run(id: str, without: str) -> Iterator[tuple[Attack, str, Outcome | None, Outcome | None]]:
+    """Yield (attack, what is switched off, its outcome, what it reaches without its defence): first what is quickly had."""
+    attack = find(id)
+    if attack.long and (id, without) not in _known:
+        yield attack, without, None, None
+    asked = outcome(id, without)
+    _known.add((id, without))
+    if (id, "its defence") not in _known and without != "its defence":
+        yield attack, without, asked, None
+    reached = outcome(id, "its defence")
+    _known.add((id, "its defence"))
+    yield attack, without, asked, reached
 
 
-def matrix_table():
-    """What was leaked (L) or changed (C) with the defences off, by resource and mode; "." is intact.  All on: all intact."""
-    crossed = {}
-    for attack in attacks().values():
-        for words in outcome(attack.id, False).crossed:
-            resource, _, how = words.rpartition(" ")
-            crossed.setdefault(resource, {}).setdefault(attack.mode, set()).add(how[0].upper())
-    rows = [(resource, *("".join(sorted(by_mode.get(mode, "."))) for mode in MODES))
-            for resource, by_mode in sorted(crossed.items())]
-    on = [words for attack in attacks().values() for words in outcome(attack.id, True).crossed]
-    return table(rows, ("resource", *MODES)) + f"\n\nwith all defences on: {len(on)} resources leaked or changed"
+def _standing(attack: Attack, without: str) -> bool:
+    return without != "its defence" and not (without == "the IOMMU" and attack.mode == "passthrough" and attack.wall in OF_THE_IOMMU)
 
 
-def floods_table():
-    """How many times as long the neighbour's requests take beside each flood; "-": they never end, or the host doesn't."""
-    floods = [attack for attack in attacks().values() if attack.surface == "floods"]
-    rows = [(attack.id, *(outcome(attack.id, on).slowdown or "-" for on in (False, True)), attack.defence) for attack in floods]
-    return table(rows, ("attack", "off", "on", "defence"))
+def ending(attack: Attack, without: str, result: Outcome | None) -> tuple[str, str]:
+    """(way of the arrow, what came of it in words), from what was measured."""
+    if result is None:
+        return "waiting", "it runs now"
+    hows = {(one.what, one.how) for one in result.touched}
+    if ("itself", "stopped") in hows:
+        return "through", "the host has stopped"
+    if ("requests", "stopped") in hows:
+        return "through", "the neighbour has stopped"
+    if ("requests", "late") in hows:
+        return "through", f"the neighbour waits {result.slowdown:.0f} times as long"
+    if ("itself", "filled") in hows:
+        return "through", "the host keeps more than it should"
+    if hows:
+        return "through", "went through"
+    if result.refused:
+        return "stopped", "refused: somebody said no"
+    return ("stopped", "stopped: nobody noticed") if _standing(attack, without) else ("nowhere", "no wall, but nothing is reached")
 
 
-def double_fetch_table():
-    """A host that checks a length in shared memory and then uses it, step by step, against one that fetches once."""
-    rows = []
-    for fetches in (2, 1):
-        shared, room = {"length": 64}, 128
-        checked = shared["length"]
-        rows.append((f"fetches {fetches}", "host", f"reads the length: {checked}, and there is room for {room}"))
-        shared["length"] = 4096
-        rows.append(("", "guest", "writes 4,096 over it"))
-        used = shared["length"] if fetches == 2 else checked
-        rows.append(("", "host", f"copies {used:,} bytes: " + ("past its buffer" if used > room else "what it has checked")))
-    return table(rows, ("host", "who", "does what"))
+def states(result: Outcome | None) -> dict[str, dict[str, str]]:
+    """{whose: {what: its state in words}}, as the canaries and probes found it."""
+    found = {whose: dict.fromkeys(whats, "" if result is None else "intact") for whose, whats in PLACES.items()}
+    if result is None:
+        return found
+    found["neighbour"]["requests"] = f"{result.answered} of {ASKED}"
+    found["host"]["itself"] = "alive"
+    for one in result.touched:
+        if (one.what, one.how) != ("requests", "stopped"):
+            told = found[one.whose][one.what]
+            word = f"{result.slowdown:.0f} times" if one.how == "late" else WORDS[one.how]
+            found[one.whose][one.what] = f"{told}, {word}" if told in WORDS.values() else word
+    return found
 
 
-_slow = CountBars("Neighbour: times as long", width=4.6, left=0.3, height=1.7)
+def _view(answer: tuple[Attack, str, Outcome | None, Outcome | None]) -> Any:
+    attack, without, result, reached = answer
+    way, end = ending(attack, without, result)
+    wall = "up" if _standing(attack, without) else "off"
+    harmed = [one[:2] for one in result.touched] if result else []
+    aims = [one[:2] for one in reached.touched] if reached else []
+    drawn = attack_map(attack.id, DOORS, attack.door, attack.wall, wall, way, end, states(result), harmed, aims)
+    said = [attack.id, *_wrap(attack.title), f"mode {attack.mode}", f"switched off: {without}"]
+    if result is None:
+        said += ["", "It takes a while: the machine runs now."]
+    else:
+        slow = "" if not result.slowdown else ", as fast as ever" if result.slowdown == 1 else f", {result.slowdown:g} times as long"
+        said += [f"verdict {result.verdict}:", f"  {MEANS[result.verdict]}", *_wrap(f"measured: {result.evidence}"),
+                 f"neighbour: {result.answered} of {ASKED} requests", f"  answered{slow}", *_wrap(f"the wall: {attack.defence}")]
+    return "\n".join(said), [], {"drawn": drawn, "code": lines(attack)}
 
 
-def _run(id, defence):
-    return find(id), outcome(id, defence), defence
-
-
-def _view(answer):
-    attack, result, defence = answer
-    times = f"{result.slowdown:g} times as long" if result.slowdown else "it or the host stopped"
-    text = "\n".join([
-        attack.id, f"mode: {attack.mode}", f"defence {'on' if defence else 'off'}: {result.verdict}",
-        f"  ({WHAT[result.verdict]})", f"neighbour: {times}", "", *_wrap(attack.title), "",
-        *_wrap("evidence: " + result.evidence), "", *_wrap("defence: " + attack.defence)])
-    return text, [_slow.update({"at rest": 1, "beside it": result.slowdown or 0})]
-
-
-def _wrap(text, width=38):
-    lines, line = [], ""
+def _wrap(text: str, width: int = 38) -> list[str]:
+    found, line = [], ""
     for word in text.split():
         if len(line) + len(word) + 1 > width:
-            lines.append(line)
+            found.append(line)
             line = word
         else:
             line = f"{line} {word}".strip()
-    return [*lines, line]
+    return [*found, line]
 
 
-def panel():
-    """Any attack, with its defence on or off."""
+def panel() -> Panel:
+    """Any attack as an arrow: with all walls up, without its own, or in a machine without an IOMMU."""
     return Panel(_run, [choice("id", attacks(), "ring-double-fetch", label="Attack"),
-                        toggle("defence", True, label="Defence on")], _view, name="break_isolation")
+                        choice("without", WITHOUT, label="Switched off")], _view, name="break_isolation", live=IsolationView())
+
+
+@lru_cache(maxsize=2)
+def watched(copy_first: bool) -> Any:
+    """(accesses, outcome) of the double fetch."""
+    return fetches.watched(copy_first)
+
+
+def _fetches(copy_first: bool) -> Any:
+    return copy_first, *watched(copy_first)
+
+
+LANES = (fetches.OTHER, fetches.GUEST, RING, fetches.HOST, fetches.DISK)
+
+
+def moments(log: list[fetches.Access]) -> list[dict[str, Any]]:
+    """The frames of the double fetch, of what was written down in the run."""
+    frames = []
+    for one in log:
+        has = {}
+        if one.word is not None:
+            has[RING] = number(one.word)
+        if one.held is not None:
+            has[fetches.HOST] = number(one.held)
+        source = target = one.who
+        if one.does == "stores":
+            target = RING
+        elif one.does == "fetches":
+            source = RING
+        elif one.does == "orders":
+            source = fetches.HOST
+        frames.append(moment(one.ns / 1000, one.who, source, target, one.what, has, one.harm))
+    return frames
+
+
+def _fetches_view(answer: Any) -> Any:
+    copy_first, log, result = answer
+    looks = sum(one.does == "fetches" for one in log)
+    checked = next(one for one in log if one.does == "checks")
+    used = next(one for one in log if one.does == "orders")
+    text = "\n".join([
+        f"the host copies the request first: {'yes' if copy_first else 'no'}",
+        f"the page number is fetched {'once' if looks == 1 else 'twice'}; checked: {number(checked.held)}; used: {number(used.held)}",
+        f"verdict {result.verdict}: {result.evidence}"])
+    return text, [], {"lanes": list(LANES), "frames": moments(log), "frame": 0, "title": f"Double fetch, copy first {'on' if copy_first else 'off'}."}
+
+
+def fetches_panel() -> Panel:
+    """The double fetch, step by step, on a host that copies first and on one that does not."""
+    return Panel(_fetches, [toggle("copy_first", False, label="Host copies first")], _fetches_view, name="break_isolation fetches",
+                 live=TimelineView(lanes=list(LANES)))

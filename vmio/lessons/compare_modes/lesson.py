@@ -30,9 +30,10 @@ from vmio.lessons.compare_modes import panel as lesson
 # %% [markdown]
 # ## Predict
 #
-# An emulated disk that moves data by DMA takes about 20 exits for a read of 4 KiB, a split one 2. The disk itself takes
-# 75 us. (All three run on the same host, one whose processor virtualizes the APIC: no end of interrupt exits, but for the
-# PIC's of the emulated PC.)
+# An emulated disk that moves data by DMA (direct memory access) takes about 20 exits for a read of 4 KiB, a split one 2. The disk itself takes
+# 75 us. (All three run on the same host, one whose processor virtualizes the APIC, its advanced
+# programmable interrupt controller: no end of interrupt exits, but for that of the emulated PC's PIC, the old programmable
+# interrupt controller.)
 # %%
 ask = predict("splitting-saves", "How much of the time of such a read does the split driver save, in %?", "%")
 ask
@@ -45,7 +46,7 @@ print()
 print(same.table(title="64 reads of 4 KiB, one at a time; emulated by DMA"))
 print("\n" + "\n".join(same.words()))
 # %% [markdown]
-# *Host CPU* is what the host's own code took of its cores for a request: handling exits, the worker, copying. *p50* and
+# *Host CPU* (central processing unit) is what the host's own code took of its cores for a request: handling exits, the worker, copying. *p50* and
 # *p99* say which latency 50 and 99 of 100 requests don't exceed.
 # %% [markdown]
 # ## Compare
@@ -70,7 +71,8 @@ panel.set(queue_depth=1, delivery="injected")
 panel
 # %% [markdown]
 # Try: how many requests in flight until the worker's waking hardly shows? What do writes change, and why are they faster?
-# What does a strict IOMMU cost? Does random order cost anything on this disk, and which disk would care?
+# What does a strict IOMMU (input-output memory management unit) cost? (There is no slider for random order: this disk has no
+# heads to move, and takes as long for it.)
 # %% [markdown]
 # ## Where does splitting stop mattering, where does passthrough stop paying?
 #
@@ -92,75 +94,16 @@ lesson.break_even_panel()
 # %%
 print(lesson.presets_table())
 # %% [markdown]
-# ## Papers beside the model
-#
-# A model is worth what it gets right of what others have measured. Here are nine results: published ones, two rules, and
-# what Linux's own drivers do. *fit* set a price of the model; *test* was held out, and only that tells anything; a *rule*
-# is exact. *within* is the tolerance that the ratio keeps, up or down. Where it is off, the reason stands below.
-#
-# First the prices that all the lessons use, each with the measurement it comes from.
-# %%
-from vmio.lessons.compare_modes import papers
-
-print(papers.price_sources())
-# %% [markdown]
-# ### What an exit costs
-#
-# Four prices, fitted to one machine of 2012. Who answers decides: what goes to user space costs five times as much as a
-# null hypercall, on processors ten years apart.
-# %%
-ask = predict("nested-user-exit", "In a nested guest an exit costs 12 times as much. How many null hypercalls of its own "
-              "is an IN that user space answers? (5.3 without nesting)", "hypercalls")
-ask
-# %%
-ask.compare(papers.published_ratio("IN, user, nested 2019"))
-print()
-print(papers.paper("exit ladder"))
-# %% [markdown]
-# ### One doorbell, three prices
-# %%
-print(papers.paper("doorbell"))
-# %% [markdown]
-# ### Signals that need not be sent
-# %%
-print(papers.paper("suppression"))
-# %% [markdown]
-# ### Interrupt or poll
-# %%
-print(papers.paper("interrupt or poll"))
-# %% [markdown]
-# ### A mapping for each buffer
-# %%
-print(papers.paper("DMA mapping"))
-# %% [markdown]
-# ### Who runs the backend, and who takes the interrupt
-# %%
-print(papers.paper("backends"))
-print()
-print(papers.paper("exitless"))
-# %% [markdown]
-# ### Real drivers, and two rules
-# %%
-print(papers.paper("register accesses"))
-print()
-print(papers.paper("shares"))
-# %% [markdown]
-# ### All of them
-#
-# Grey is 10 % up and down. What is right: counts, orders, what hides what. What is wrong, is wrong where one price stands
-# for two different things, or where the source doesn't say what else its machine did.
-# %%
-print(papers.all_papers())
-# %%
-papers.ratio_panel()
+# Where these prices come from, and what others have measured beside what this model says: {lesson:check_the_model}.
 # %% [markdown]
 # ## Explain
 #
 # **Exits are a price times a count.** Emulation by words pays thousands of times, by DMA twenty times, and no mode gets
-# below what wakes a sleeping guest. With the price falls what splitting saves - where one request is in flight. The split driver's own price is the worker that must be woken.
+# below what wakes a sleeping guest. With the price falls what splitting saves - where one request is in flight. The split
+# driver's own price is the worker that must be woken.
 #
 # **With many requests in flight, the ring wins twice.** One exit, one waking and one interrupt serve many requests, and
-# the disk works on several at a time. An ATA disk takes one: no emulator can give it a queue that its registers don't have.
+# the disk works on several at a time. A disk of type ATA (AT attachment) takes one: no emulator can give it a queue that its registers don't have.
 #
 # **The device hides everything, if it is slow enough.** At 4 ms for a read no mode is distinguishable from another, and
 # that is why emulation was good enough for so long. At 10 us everything shows. Host CPU is another matter: it is spent
@@ -177,14 +120,17 @@ ex.check(break_even)
 # %%
 ex = exercise("choose-a-mode")
 ex.check(choose)
+# %% [quiz]
 # %% [markdown]
 # ## In practice
 #
-# - **Hyper-V** boots generation 1 guests from an emulated IDE disk and takes the synthetic one over as soon as its driver
+# - **Hyper-V** boots generation 1 guests from an emulated disk of type IDE (integrated drive electronics) and takes the
+#   synthetic one over as soon as its driver
 #   runs; generation 2 guests never see the emulated one.
 # - **QEMU/KVM** has all three side by side: `ide-hd`, `virtio-blk`, `vfio-pci`; `iothread` gives the worker a core of its
 #   own, and polls before it sleeps.
-# - **Clouds** let the device do the host's half: NVMe functions made by hardware, passed through, and the guest's ordinary
+# - **Clouds** let the device do the host's half: functions of NVMe (non-volatile memory express) made by hardware, passed
+#   through, and the guest's ordinary
 #   NVMe driver.
 #
 # {neighbours}

@@ -1,27 +1,31 @@
 """Tables and panels of *Compare the modes*: one workload in all three modes, and where each step stops paying."""
 
+from collections.abc import Iterator
 from textwrap import wrap
+from typing import Any
 
 from vmio.experiments import compare, compare_sweep, trace
 from vmio.experiments.compare import MODES, TIMES_AND_SAVINGS, TRACES, TRANSFERS, WORKLOADS
 from vmio.experiments.compare_sweep import MATTERS, STEPS
-from vmio.experiments.disk import DELIVERY, IOMMU
+from vmio.experiments.disk import DiskParams
 from vmio.hypervisor.costs import PRESETS, CostModel
-from vmio.lab.controls import choice, log2_slider, slider
+from vmio.lab import charts
+from vmio.lab.controls import Control, choice, slider
+from vmio.lab.declared import declared
 from vmio.lab.panel import Panel
-from vmio.lessons.compare_modes.figures import Cdf, ModeTimes, SweepLines
+from vmio.lessons.compare_modes import figures
 from vmio.table import table
 
-_TITLE = "us a request, and % saved over the mode before"
+_TITLE = "us per request, and % saved over the mode before"
 WIDTH = 38      # letters of a panel's text
 
 
-def run(workload="mix", **settings):
+def run(workload: str = "mix", **settings: Any) -> compare.Comparison:
     """A `Comparison`: the requests of `workload` in all three modes."""
     return compare.compare(workload, **settings)
 
 
-def transfers_table():
+def transfers_table() -> str:
     """The same reads, and three ways to emulate the disk."""
     rows = []
     for transfer in TRANSFERS:
@@ -29,10 +33,10 @@ def transfers_table():
         emulated = one.results["emulated"]
         rows.append((transfer, emulated.exits_total / emulated.requests, one.us("emulated"), one.us("split"),
                      one.saved("split")))
-    return table(rows, ("emulated by", "exits a read", "us a read", "split us", "splitting saves %"))
+    return table(rows, ("emulated by", "exits per read", "us per read", "split us", "splitting saves %"))
 
 
-def traces_table():
+def traces_table() -> str:
     """Each recorded trace from its first request to its last, the emulated disk by DMA."""
     rows = []
     for name in TRACES:
@@ -42,7 +46,7 @@ def traces_table():
     return table(rows, ("trace", "requests", *TIMES_AND_SAVINGS), title=_TITLE)
 
 
-def presets_table():
+def presets_table() -> str:
     """From the oldest processor to the newest: the same 64 reads by DMA."""
     rows = [(name, CostModel.preset(name).hypercall_ns, *run(costs=name).times_and_savings()) for name in PRESETS]
     return table(rows, ("prices", "null exit ns", *TIMES_AND_SAVINGS), title=_TITLE)
@@ -50,24 +54,20 @@ def presets_table():
 
 # The big panel.
 
-_time = ModeTimes("Virtual time a request")
-_latency = Cdf("Latency: how many are done")
-
-
-def _wrapped(sentences):
+def _wrapped(sentences: list[str]) -> list[str]:
     return [line for one in sentences for line in wrap(one, WIDTH, subsequent_indent="  ")]
 
 
-def _model(workload, transfer, block, reads, order, **settings):
-    return run(workload, transfer=transfer, block=block, reads=reads, order=order, **settings), {
-        "workload": workload, "transfer": transfer, "block": block, "reads": reads, "order": order, **settings}
+def _model(workload: str, transfer: str, block: int, reads: int, **settings: Any) -> Any:
+    return run(workload, transfer=transfer, block=block, reads=reads, **settings), {
+        "workload": workload, "transfer": transfer, "block": block, "reads": reads, **settings}
 
 
-def _about(one, asked):
+def _about(one: compare.Comparison, asked: Any) -> list[str]:
     """What was run, in lines."""
-    same = compare.requests(*(asked[name] for name in ("workload", "transfer", "block", "reads", "order")))
+    same = compare.requests(*(asked[name] for name in ("workload", "transfer", "block", "reads")))
     reads, writes, flushes = (sum(request.op == op for request in same) for op in "RWF")
-    mix = f"{asked['block']:,} bytes, {asked['reads']} % reads, {asked['order']}" if asked["workload"] == "mix" \
+    mix = f"{asked['block']:,} bytes, {asked['reads']} % reads" if asked["workload"] == "mix" \
         else f"{reads} reads, {writes} writes, {flushes} flushes"
     plural = "s" if len(same) > 1 else ""
     return [f"{asked['workload']}: {len(same)} request{plural}, {sum(r.sectors for r in same) / 2:,g} KiB", mix,
@@ -76,44 +76,65 @@ def _about(one, asked):
             f"prices {asked['costs']}", f"same bytes in all modes: {'yes' if one.same_bytes() else 'NO'}"]
 
 
-def _view(answer):
+def _view(answer: Any) -> Any:
     one, asked = answer
-    rows = table(one.rows(), ("a request", "emul.", "split", "pass."))
+    rows = table(one.rows(), ("per request", "emul.", "split", "pass."))
     text = "\n".join([*_about(one, asked), "", rows, "", *_wrapped(one.words())])
-    return text, [_time.update({mode: one.parts_us(mode) for mode in MODES}),
-                  _latency.update({"series": {mode: [ns / 1000 for ns in one.results[mode].latencies] for mode in MODES}})]
+    latencies = {mode: [ns / 1000 for ns in one.results[mode].latencies] for mode in MODES}
+    return text, [charts.stack("Virtual time per request", {mode: one.parts_us(mode) for mode in MODES}, "us"),
+                  figures.done("Requests done", latencies)]
 
 
-def _settings():
-    return [choice("iommu", IOMMU, "static", label="IOMMU"), choice("delivery", DELIVERY, label="Interrupts are"),
-            choice("costs", PRESETS, "server-2022", label="Prices")]
+ASLEEP = "with one request in flight the guest sleeps, and an interrupt stops nobody"
 
 
-def panel():
+def _idle(workload: str, transfer: str, block: int, reads: int, **settings: Any) -> dict[str, str]:
+    """Which controls change nothing, and why."""
+    found = {} if workload == "mix" else dict.fromkeys(("block", "reads"), "a recorded trace has requests of its own")
+    if len(compare.requests(workload, transfer, block, reads)) == 1:
+        found |= dict.fromkeys(("queue_depth", "delivery"), "there is only one request")
+    elif settings["queue_depth"] == 1:
+        found["delivery"] = ASLEEP
+    return found
+
+
+def _settings() -> list[Control]:
+    return [declared(DiskParams, "iommu", "IOMMU"), declared(DiskParams, "delivery", "Interrupts are"),
+            declared(DiskParams, "costs", "Cost preset", choices=PRESETS)]
+
+
+def panel() -> Panel:
     """Any workload, three modes at once."""
     return Panel(_model, [
         choice("workload", WORKLOADS, label="Workload"),
         choice("transfer", TRANSFERS, "DMA", label="Emulated by"),
-        log2_slider("block", 512, 65536, 4096, label="Mix: bytes"),
+        declared(DiskParams, "block", "Mix: bytes", high=65536),
         slider("reads", 0, 100, 10, 100, label="Mix: % reads"),
-        choice("order", ("sequential", "random"), label="Mix: order"),
-        log2_slider("queue_depth", 1, 32, 1, label="In flight"), *_settings()], _view, name="compare_modes")
+        declared(DiskParams, "queue_depth", "In flight", high=32), *_settings()], _view, name="compare_modes", idle=_idle)
 
 
 # Break-even.
 
-_us = SweepLines("us a request")
-_saved = SweepLines("% of the time saved by", limit=MATTERS)
-
-
-def sweep(against="size", **settings):
+def sweep(against: str = "size", **settings: Any) -> compare_sweep.Sweep:
     """A `Sweep`, remembered."""
     return compare_sweep.sweep(against, **settings)
 
 
-def _sweep_view(answer):
+_swept: dict = {}      # settings: the whole sweep
+
+
+def _sweep_model(**asked: Any) -> Iterator[Any]:
+    """Yield sweeps of more and more steps; of settings that were asked for before, the whole at once."""
+    key = tuple(asked.items())
+    for one in (_swept[key],) if key in _swept else compare_sweep.growing(**asked):
+        yield one, asked
+    _swept[key] = one
+
+
+def _sweep_view(answer: Any) -> Any:
     one, asked = answer
-    xs = list(one.points)
+    xs, steps = list(one.points), STEPS[one.against]
+    words = one.words() if len(xs) == len(steps) else [f"counted at {len(xs)} of {len(steps)} steps so far"]
     rows = [(x, *us) for x, *us in zip(xs, *(one.us(mode) for mode in MODES))]
     crowd = compare_sweep.CROWD
     text = "\n".join([
@@ -121,16 +142,22 @@ def _sweep_view(answer):
         f"{crowd['guests']} guests, {crowd['queue_depth']} in flight (asked {asked['queue_depth']})"
         if one.against == "cores" else f"1 guest, {asked['queue_depth']} in flight; ATA takes 1",
         f"interrupts {asked['delivery']}", f"prices {asked['costs']}", "",
-        table(rows, ("us at", "emul.", "split", "pass.")), "", *_wrapped(one.words())])
+        table(rows, ("us at", "emul.", "split", "pass.")), "", *_wrapped(words)])
     savings = {mode: (xs, one.saved(mode)) for mode in MODES[1:]}
-    return text, [_us.update({"series": {mode: (xs, one.us(mode)) for mode in MODES}, "xlabel": one.unit}),
-                  _saved.update({"series": savings, "xlabel": one.unit})]
+    return text, [figures.swept("Time per request", {mode: (xs, one.us(mode)) for mode in MODES}, one.unit, "us", steps),
+                  figures.swept("Time saved over the mode before", savings, one.unit, "%", steps, MATTERS)]
 
 
-def break_even_panel():
+def _sweep_idle(against: str, queue_depth: int, **_: Any) -> dict[str, str]:
+    """Which controls of the break-even change nothing, and why."""
+    if against == "cores":
+        return {"queue_depth": "the crowd of guests that shares the cores has a depth of its own"}
+    return {"delivery": ASLEEP} if queue_depth == 1 else {}
+
+
+def break_even_panel() -> Panel:
     """Where does splitting stop mattering, where does passthrough stop paying?"""
-    def model(**asked):
-        return sweep(**asked), asked
-    return Panel(model, [
+    return Panel(_sweep_model, [
         choice("against", STEPS, label="Against"), choice("transfer", TRANSFERS, "DMA", label="Emulated by"),
-        choice("queue_depth", (1, 4, 16), label="In flight"), *_settings()], _sweep_view, name="compare_modes break-even")
+        declared(DiskParams, "queue_depth", "In flight", choices=(1, 4, 16)), *_settings()], _sweep_view, name="compare_modes break-even",
+        idle=_sweep_idle)

@@ -2,11 +2,13 @@ raise ImportError("a lesson is no module: python -m vmio.lessons.build makes its
 # %% [markdown]
 # # {title}
 #
-# **What you'll do.** Drive a UART and a disk that exist only in software, and read a real file system through them.
+# **What you'll do.** Drive a UART (universal asynchronous receiver and transmitter, the chip of a serial port) and a disk that
+# exist only in software, and read a real file system through them.
 #
 # **What you'll learn**
-# 1. How many exits a byte and a sector cost when each register access is one.
-# 2. What FIFO, string I/O, READ MULTIPLE and DMA were invented for, counted in exits.
+# 1. How many exits it takes to move a byte, and a sector, when each access to a register is one.
+# 2. What they were invented for, counted in exits: the FIFO (first in, first out: a queue of bytes in the chip), string I/O,
+#    READ MULTIPLE, and DMA (direct memory access: the device itself moves the data).
 # 3. When an interrupt is cheaper than asking, and when it is not.
 # 4. What a power cut leaves of data that the disk has called written, and what FLUSH costs.
 #
@@ -23,7 +25,8 @@ from vmio.lessons.emulate_a_device import panel as lesson
 #          └───────── interrupt (IRQ 14) <───────────────┘
 #
 # *Full emulation* imitates a real part, register by register, so that a driver written for the part works
-# unmodified. Nothing in the guest knows that the part is not there.
+# unmodified. Nothing in the guest knows that the part is not there. The disk speaks ATA (AT attachment: the registers of a PC's
+# disk since the first PC/AT), and its interrupt comes on line 14: IRQ 14 (interrupt request).
 # %% [markdown]
 # ## A UART, by its data sheet
 #
@@ -66,7 +69,7 @@ print(lesson.serial_table())
 # ## Explore the UART
 #
 # Set *Transmitter* to `baud` and compare `polled` with `interrupt`: at 115,200 baud a byte takes 87 us, and a guest
-# that asks all the while exits more than fifty times for each byte.
+# that asks all the while exits some forty times for each byte.
 # %%
 panel = lesson.uart_panel()
 print(panel.text)
@@ -80,7 +83,8 @@ panel
 # ## A disk
 #
 # The image is a real ext4 file system. Its superblock is at byte 1,024; bytes 56 and 57 of it are 53h and EFh. We read
-# it as a driver of 1994 would: eight registers, then 256 words from the data port.
+# it as a driver of 1994 would, by PIO (programmed input and output: the processor moves each word itself): six registers, the
+# status, then 256 words from the data port. A sector's number is its LBA (logical block address).
 # %%
 image = lesson.file_system()
 cpu = lesson.machine(image).guest.cpu
@@ -174,20 +178,22 @@ for name, chosen in (("with", requests), ("without", [request for request in req
 # ## Explain
 #
 # **Words were the problem, then sectors.** A sector is 256 words; by single INs that is 256 exits before the first
-# command byte is counted. String I/O leaves one for each *DRQ block*, and READ MULTIPLE makes the block larger. Look at
+# command byte is counted. String I/O leaves one for each *DRQ block* (data request: what the disk has ready to be moved at a
+# time), and READ MULTIPLE makes the block larger. Look at
 # `vmio/devices/ata/transfer.py`: the device asks the host for a block, never for a word.
 #
-# **DMA takes the data out of the guest's hands.** The driver leaves a table of addresses in memory (the PRD table) and
-# the device moves the data. The count no longer grows with the size: the flat line in the panel. What remains is set-up,
-# about twenty register accesses, all of them emulated.
+# **DMA takes the data out of the guest's hands.** The driver leaves a table of addresses in memory (the PRD table: physical
+# region descriptors) and the device moves the data. The count no longer grows with the size: in the panel, which shows exits per sector, its line
+# falls. What remains is set-up, about twenty register accesses, all of them emulated.
 #
-# **An interrupt is not free either.** It costs the exit that delivers it, a read of the status register that
-# acknowledges it, and two OUTs for the two interrupt controllers (EOI). For a disk that answers in 75 us that is a
-# bargain; for one that is done at once, asking is cheaper. Switch *Interrupts* off and see.
+# **An interrupt is not free either.** It costs a read of the status register, which acknowledges it, and an OUT for each of the
+# two interrupt controllers (EOI, end of interrupt); sleeping until it comes is a HLT (halt). Switch *Interrupts on* off: the guest asks
+# until the data are there. That takes more exits, and yet the read is over sooner, for no wake-up is needed. What an interrupt
+# buys is the core: while the disk works, others run. A guest that keeps asking keeps its core.
 #
 # **Order is something that you ask for.** Between two flushes a disk may keep any of the writes and lose any, so "first
 # the value, then the record" holds only with a flush between them. All three modes have the command: FLUSH CACHE here,
-# SYNCHRONIZE CACHE for the split disk of {lesson:split_a_driver}, FLUSH for the NVMe disk of
+# SYNCHRONIZE CACHE for the split disk of {lesson:split_a_driver}, FLUSH for the disk of
 # {lesson:pass_a_device_through}. A host that answered it without passing it on would be faster, and wrong.
 # %% [markdown]
 # ## Exercises
@@ -196,11 +202,19 @@ for name, chosen in (("with", requests), ("without", [request for request in req
 # %%
 ex = exercise("send-through-a-fifo")
 ex.check(send)
+# %% [markdown]
+# Your driver in the live machine: choose whose it is, and drag *Bytes*.
+# %%
+lesson.own_uart_panel(send)
 # %% [exercise] read-with-few-exits
 # %% [stub] read-with-few-exits
 # %%
 ex = exercise("read-with-few-exits")
 ex.check(read)
+# %% [markdown]
+# Your driver in the live machine, and beside it the reference. At which number of sectors do they part?
+# %%
+lesson.own_disk_panel(read)
 # %% [exercise] add-an-ata-command
 # %% [stub] add-an-ata-command
 # %%
@@ -211,10 +225,12 @@ ex.check(read_native_max)
 # %%
 ex = exercise("survive-a-power-cut")
 ex.check(replace)
+# %% [quiz]
 # %% [markdown]
 # ## In practice
 #
-# - A **Hyper-V** generation-1 guest boots from exactly such a disk: an emulated PIIX4 IDE controller. Once its
+# - A **Hyper-V** generation-1 guest boots from exactly such a disk: an emulated PIIX4 IDE controller (integrated drive
+#   electronics, the older name for ATA). Once its
 #   synthetic drivers are there, they take over. Generation 2 has no emulated disk at all.
 # - **QEMU**'s `ide-hd` is the model that this one is compared with: recorded sequences of registers, and a live QEMU
 #   driven beside it, must give the same answers (`tests/golden`, `tests/live`).

@@ -1,7 +1,10 @@
 """Power cuts of *Emulate a device*: a store of values on an ATA disk with a volatile cache, and what is left of it."""
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
+from vmio.hypervisor.contracts import Steps
+from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.media.cached import VolatileCache
 from vmio.machine.storage import SECTOR, Image
 from vmio.modes.attachments import attachment
@@ -19,19 +22,19 @@ class PowerCut(Exception):
 class Plug:
     """An `AtaDriver` that gets so many `commands` answered, then the power goes; `flushes` are counted."""
 
-    def __init__(self, driver, commands):
+    def __init__(self, driver: Any, commands: Any) -> None:
         self.driver, self.left, self.flushes = driver, commands, 0
 
-    def write(self, lba, sectors, gpa):
+    def write(self, lba: int, sectors: Any, gpa: int) -> Iterator[Any]:
         """As the driver's; PowerCut if its time is over."""
         yield from self._one(self.driver.write(lba, sectors, gpa))
 
-    def flush(self):
+    def flush(self) -> Iterator[Any]:
         """As the driver's; PowerCut if its time is over."""
         self.flushes += 1
         yield from self._one(self.driver.flush())
 
-    def _one(self, steps):
+    def _one(self, steps: Any) -> Iterator[Any]:
         if not self.left:
             raise PowerCut
         self.left -= 1
@@ -53,24 +56,24 @@ class Left(NamedTuple):
     ns: int
 
     @property
-    def gone(self):
+    def gone(self) -> Any:
         """How many of the saved values nobody finds again."""
         return sum(number > self.named or number in self.missing for number in range(1, self.saved + 1))
 
 
-def sector(number):
+def sector(number: int) -> Any:
     """512 bytes that say `number`."""
     return number.to_bytes(8, "little") * (SECTOR // 8)
 
 
-def run(save, flush, seed=0, commands=4 * VALUES, transfer="dma"):
+def run(save: Any, flush: Any, seed: Any = 0, commands: Any = 4 * VALUES, transfer: Any = "dma") -> Any:
     """Save the values 1 to `VALUES` by `save(cpu, ata, number, flush)`, cut the power after `commands` answers, and look."""
     medium = VolatileCache(Image.open(bytes(SECTOR * (VALUES + 1))))
     machine = Machine()
     guest = machine.guest("student", attachment("disk", "emulated", transfer=transfer), medium, ram_mib=4)
     machine.power_on()
 
-    def program(cpu, disk):
+    def program(cpu: VCpu, disk: Any) -> Steps[tuple]:
         ata, saved, exits, start = Plug(disk.driver, commands), 0, cpu.exits.total, cpu.now
         try:
             for number in range(1, VALUES + 1):
@@ -87,7 +90,7 @@ def run(save, flush, seed=0, commands=4 * VALUES, transfer="dma"):
     return Left(saved, named, missing, *cost)
 
 
-def left(save, flush, seed):
+def left(save: Any, flush: Any, seed: Any) -> Any:
     """One cut after the last value was saved, in words."""
     one = run(save, flush, seed)
     missing = ", ".join(map(str, one.missing)) or "none"
@@ -95,7 +98,7 @@ def left(save, flush, seed):
             f"after the cut the record says {one.named} are saved; missing of those: {missing}; lost in all: {one.gone}")
 
 
-def cuts_table(save, choices=((), ("record",), ("value", "record"))):
+def cuts_table(save: Any, choices: Any = ((), ("record",), ("value", "record"))) -> str:
     """A cut after each command, for each choice of what is flushed: promises broken, and the price."""
     rows = []
     for flush in choices:

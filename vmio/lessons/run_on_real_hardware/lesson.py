@@ -2,8 +2,8 @@ raise ImportError("a lesson is no module: python -m vmio.lessons.build makes its
 # %% [markdown]
 # # {title}
 #
-# **What you'll do.** Turn a driver's accesses into machine code, run them on a real processor under Linux's KVM, and hold
-# what comes out against the model.
+# **What you'll do.** Turn a driver's accesses into machine code, run them on a real processor under KVM (kernel-based virtual
+# machine, the hypervisor in Linux), and hold what comes out against the model.
 #
 # **What you'll learn**
 # 1. That an exit is real: the same instructions stop a real processor, in the same order.
@@ -55,13 +55,14 @@ print(lesson.kinds_table())
 # Most rows agree, and the processor did not know the model. The others are no accidents:
 #
 # - *String output.* The processor exits once. KVM's emulator then hands each unit to user space by itself. For *string
-#   input* it reads ahead: 1,024 bytes an exit, so a disk's sector is one.
+#   input* it reads ahead: 1,024 bytes per exit, so a disk's sector is one exit.
 # - *A doorbell* still exits, but the kernel only adds 1 to a counter (`ioeventfd`) and goes back in. No one has to wake up.
 # - *Coalesced writes* wait in a ring of 169 until something else exits.
-# - *CPUID* always exits, and never leaves the kernel.
+# - *CPUID* (processor identification) exits unconditionally: no hypervisor can let a guest have it. Yet it never leaves the kernel.
 #
-# Reading the table for what is absent: RAM and a *mapped BAR* cost nothing on either side. That is all there is to device
-# passthrough on the processor's part.
+# Now read the table for what is absent: RAM (random-access memory) and a *mapped BAR* (base address register: it says where a
+# device's registers lie in memory) cost nothing on either side. That is all there is to device passthrough on the
+# processor's part.
 # %% [markdown]
 # ## Whole drivers
 #
@@ -75,8 +76,20 @@ print(lesson.driver_table("ata-string"))
 print()
 print(lesson.driver_table("nvme-doorbell"))
 # %% [markdown]
-# HLT is the model's alone: in ring 3 a guest may not halt, so the program ends there and the host lets time pass. Everything
-# else is there, one for one, or by a rule from the list above.
+# Only the model has HLT (halt). Our programs run in ring 3, the processor's user mode, where a guest may not halt: the program ends
+# there and the host lets time pass. Everything else is there, one for one, or by a rule from the list above.
+# %% [markdown]
+# ## One read, three ways
+#
+# Now what a driver does for 4 KiB, part by part: ours on the model, exits; Linux's own drivers on QEMU's devices, accesses as they were
+# recorded (for an IDE disk, integrated drive electronics, and an NVMe disk, non-volatile memory express) or counted (virtio: one
+# kick); and ours once more, exits to user space under KVM.
+# %%
+print(lesson.reads_table())
+# %% [markdown]
+# Linux and ours agree where it matters: which mode needs how many. Where they differ by a few, Linux is careful; where they
+# differ by a thousand, somebody counts a string instruction's units. A split driver's signal is one exit for
+# everybody, and what a guest's own device gets is seen by nobody.
 # %% [markdown]
 # ## What a guest can reach
 #
@@ -99,7 +112,7 @@ print(lesson.interrupts_line())
 # %% [markdown]
 # ## What an exit costs
 #
-# From here on it is wall-clock time: other hosts, other numbers. *Least* is the quietest of many rounds.
+# From here on times are no virtual time any more but wall-clock time: other hosts, other numbers. *Least* is the quietest of many rounds.
 # %%
 # NBVAL_IGNORE_OUTPUT
 print(lesson.times_table())
@@ -120,20 +133,25 @@ print(lesson.this_host_table())
 # %% [markdown]
 # ## Explore
 #
-# Choose an access. Where do the bars differ? Then change the preset until the model's time comes close to the measured one.
+# Choose an access. Where do the bars differ? Then change the preset: how far from the measured
+# time does the model stay, and which of its prices is too low?
 # %%
 panel = lesson.panel()
 for kind in ("REP OUTSB", "doorbell (ioeventfd), memory", "write to a mapped BAR"):
     panel.set(kind=kind)
     print(panel.text.split("\n\n")[0] + "\n")
 # %%
+# NBVAL_IGNORE_OUTPUT
+# what is measured here, and the preset that comes of it, are this host's own
 panel.set(kind="REP OUTSB")
 panel
 # %% [markdown]
 # ## Explain
 #
 # **A hypervisor is a loop.** Enter the guest; learn why it stopped; answer; enter it again. In `vmio/processors/kvm/vcpu.py` that loop
-# is `Vcpu.run`, about thirty lines. QEMU's has the same shape.
+# is `Vcpu.run`, fewer than fifty lines. QEMU's has the same shape. What it learns stands in the *run page* (`struct kvm_run`): memory
+# that kernel and process share, one for each vCPU (virtual processor). When `KVM_RUN` returns, the kernel has written there why the guest stopped
+# (`exit_reason`), and for a port its number, size and direction; the answer to an IN goes back the same way.
 #
 # **Fast paths move the answer, not the exit.** A doorbell and a port answered by Python stop the processor equally
 # often. What differs is how far the news travels. That is why the price has rungs, and why a mapped page - no exit
@@ -148,11 +166,12 @@ panel
 # %%
 ex = exercise("predict-the-exits")
 ex.check(exits_seen)
+# %% [quiz]
 # %% [markdown]
 # ## In practice
 #
 # - **QEMU** maps a passed-through BAR as a memory slot, and registers doorbells of virtio and NVMe as `ioeventfd`.
-# - **vhost** and **SPDK** take both ends: guest to worker by ioeventfd, worker to guest by irqfd. The process that started
+# - **vhost** (in Linux's kernel) and **SPDK** (storage performance development kit, in user space) take both ends: guest to worker by ioeventfd, worker to guest by irqfd. The process that started
 #   the guest sees none of it.
 # - **Hyper-V** has the same fast path under another name: `HvCallSignalEvent`, one hypercall, answered by the hypervisor.
 # - **Firecracker** and **crosvm** are, at heart, this loop with a short list of devices.

@@ -6,12 +6,13 @@ wall-clock time say which it is.
 
 from functools import lru_cache
 from textwrap import fill
+from typing import Any
 
 from vmio.hypervisor.costs import PRESETS, CostModel
+from vmio.lab import charts
 from vmio.lab.controls import choice, log2_slider
-from vmio.lab.figures import CountBars
 from vmio.lab.panel import Panel
-from vmio.processors.kvm import recorded, steps
+from vmio.processors.kvm import reads, recorded, steps
 from vmio.processors.kvm.code import Code
 from vmio.processors.kvm.programs import CASES
 from vmio.table import table
@@ -25,11 +26,11 @@ REACHES = (
     ("a read-only page, write", ("store", steps.ROM)), ("no memory at all", ("load", recorded.NEVER_MAPPED)))
 
 
-def _word():
+def _word() -> Any:
     return "live" if recorded.live()[0] else "recorded"
 
 
-def where():
+def where() -> str:
     """Live or recorded, why, and on which machine."""
     works, reason = recorded.live()
     host, _ = recorded.times()
@@ -40,12 +41,12 @@ def where():
     return fill(f"RECORDED. No guest can be run here: {reason}.", 100) + f"\nWhat follows was recorded elsewhere: {machine}."
 
 
-def counts(kind, n=COUNT):
+def counts(kind: str, n: int = COUNT) -> tuple[int, int]:
     """(exits to user space, doorbell rings) of `n` accesses on the real processor."""
     return recorded.counts(kind, n)
 
 
-def bytes_table():
+def bytes_table() -> str:
     """A few instructions as the processor gets them."""
     rows = [(name, bytes(code).hex(" ")) for name, code in (
         ("OUT 3F8h, 'A'", Code().out(0x3F8, 0x41)), ("IN 3FDh", Code().in_(0x3FD)),
@@ -53,14 +54,14 @@ def bytes_table():
     return table(rows, ("instruction", "machine code"))
 
 
-def kinds_table(n=COUNT):
+def kinds_table(n: Any = COUNT) -> str:
     """Every kind of access: exits on the model, exits that user space sees, and why."""
     rows = [(kind, steps.on_model(make(n)).exits, *counts(kind, n), steps.WHY.get(kind, ""))
             for kind, make in steps.KINDS.items()]
     return table(rows, (f"{n} accesses", "model", "KVM", "rings", "why"))
 
 
-def drivers_table():
+def drivers_table() -> str:
     """Whole drivers: exits on the model, exits and rings under KVM, bytes that they read, differences that no rule explains."""
     rows = []
     for name, case in CASES.items():
@@ -70,7 +71,7 @@ def drivers_table():
     return table(rows, ("driver", "model", "KVM", "rings", "bytes read", "differences"))
 
 
-def driver_table(name):
+def driver_table(name: str) -> str:
     """One driver by instruction."""
     one = recorded.replay(name)
     return table([(instruction, count, one["kvm"].get(instruction, 0), one["rings"].get(instruction, 0))
@@ -78,7 +79,24 @@ def driver_table(name):
                  ("exits by instruction", "model", "KVM", "rings"), title=CASES[name].title)
 
 
-def reach_table():
+def reads_table() -> str:
+    """One read of 4 KiB in each mode: what our drivers, Linux's and KVM make of each part of it."""
+    rows, found = [], reads.parts()
+    for how in dict.fromkeys(part.how for part in found):
+        mine = [part for part in found if part.how == how]
+        for n, part in enumerate(mine):
+            rows.append(("" if n else how, part.part, *map(_whole, (part.ours, part.linux, part.kvm)), part.why))
+        ours, kvm = reads.totals(how) if how in reads.READS else [sum(getattr(part, side) for part in mine) for side in ("ours", "kvm")]
+        rows.append(("", "all", *map(_whole, (ours, sum(part.linux or 0 for part in mine), kvm)), ""))
+    return table(rows, ("4 KiB read", "to", "our exits", "Linux on QEMU", "our exits, KVM", "why they differ"), "<<>>><")
+
+
+def _whole(number: float | None) -> float | None:
+    """The number, whole if it is; None stays."""
+    return int(number) if number is not None and number == int(number) else number
+
+
+def reach_table() -> str:
     """What is mapped and what isn't: the exit, if there is one."""
     rows = []
     for what, instruction in REACHES:
@@ -88,19 +106,19 @@ def reach_table():
     return table(rows, ("access", "instruction", "exits", "what user space learns"))
 
 
-def ends_table():
+def ends_table() -> str:
     """How guests end that break the rules."""
     return table([(fault, recorded.end(fault)) for fault in recorded.FAULTS], ("the guest does", "the run ends with"))
 
 
-def interrupts_line():
+def interrupts_line() -> Any:
     """irqfd in one sentence."""
     taken, exits = recorded.interrupts(recorded.INTERRUPTS)
     return (f"{recorded.INTERRUPTS} signals by irqfd: the guest's handler ran {taken} times, "
             f"{exits - recorded.INTERRUPTS} exits to user space for them")
 
 
-def times_table():
+def times_table() -> str:
     """Wall-clock time of an access, live or recorded."""
     _, rows = recorded.times()
     null = rows["CPUID"]["low"]
@@ -108,7 +126,7 @@ def times_table():
                  (_word(), "least ns", "median ns", "CPUIDs"), "<>>>")
 
 
-def prices_table(names=None):
+def prices_table(names: Any = None) -> str:
     """The ladder's four rungs by preset, and what an exit to user space costs beside one that the kernel answers."""
     rows = []
     for name in names or PRESETS:
@@ -118,37 +136,39 @@ def prices_table(names=None):
     return table(rows, ("preset", "null exit", "look up", "decode", "user space", "kernel OUT", "user OUT", "ratio"))
 
 
-def this_host_table():
+def this_host_table() -> str:
     """The same for this host, measured now; where that can't be, for the one recorded."""
     return f"{_word()}\n" + prices_table(("server-2022", "this-host" if recorded.offer_this_host() else "kvm-recorded"))
 
 
-_counts = CountBars("Exits", width=4.6, height=2.2, left=0.3)
-_time = CountBars("Time, us", fill="device", width=4.6, height=1.8, left=0.3)
-
-
 @lru_cache(maxsize=4096)
-def _model(kind, count, costs):
+def _model(kind: Any, count: int, costs: Any) -> Any:
     program = steps.KINDS[kind](count)
     _, rows = recorded.times()
     return kind, count, costs, steps.on_model(program, costs), counts(kind, count), rows[kind]["low"] * count
 
 
-def _view(result):
+def _view(result: Any) -> Any:
     kind, count, costs, model, (exits, rings), ns = result
     text = "\n".join([
         f"{count:,} x {kind}", f"exits on the model {model.exits:,}", f"KVM, to user space  {exits:,}",
         f"doorbell rings {rings:,}", steps.WHY.get(kind, "the same on both"), "",
         f"{costs}: {model.ns / 1000:,.1f} us", f"{_word()}: {max(ns, 0) / 1000:,.1f} us"])
     times = {"model": model.ns / 1000, _word(): max(ns, 0) / 1000}
-    return text, [_counts.update({"model": model.exits, "KVM": exits, "rings": rings}), _time.update(times)]
+    return text, [charts.bars("Exits and rings", {"model": model.exits, "KVM": exits, "rings": rings}, "times"),
+                  charts.bars("Time", times, "us", log=True, color="device")]
 
 
-def panel():
+def _idle(**params: Any) -> dict[str, str]:
+    """Which controls change nothing, and why."""
+    return {} if _model(**params)[3].exits else {"costs": "a preset prices exits, and the model has none"}
+
+
+def panel() -> Panel:
     """Any access, any number of times: the model's exits and its price, KVM's exits and their time."""
     recorded.offer_this_host()
     return Panel(_model, [
         choice("kind", steps.KINDS, "REP OUTSB", label="Access"),
         log2_slider("count", 1, recorded.COUNTS[-1], COUNT, label="How many"),
         choice("costs", PRESETS, "kvm-recorded", label="Cost preset")],
-        _view, name="run_on_real_hardware")
+        _view, name="run_on_real_hardware", idle=_idle)

@@ -55,12 +55,12 @@ print(lesson.shares_table())
 # %%
 print(lesson.live_table(lesson.live()))
 # %% [markdown]
-# Change the changes - or the policy: who heeds a weight, who a cap, who a reservation?
+# Now change the shares yourself, or the policy: which policies heed a weight, which a cap, which a reservation?
 # %%
 lesson.live_panel()
 # %% [markdown]
-# The host's *cores* come and go too. Small reads keep the processors busy, not the disk: eight guests, 512 bytes at a time.
-# A core that is taken away finishes its slice first.
+# The host's *cores* come and go, too. Small reads keep the processors busy, not the disk: eight guests read 512 bytes at a time,
+# and a core that is taken away finishes its time slice first.
 # %%
 print(lesson.cores_table())
 # %% [markdown]
@@ -69,7 +69,7 @@ print(lesson.cores_table())
 print(lesson.scale_table())
 # %% [markdown]
 # The disk gives all it has from four guests on. After that everybody's part shrinks, evenly - *Jain's index* stays at
-# 1 - and everybody waits longer. Does a guest's own work for an I/O grow with the number of its neighbours?
+# 1 to within a hundredth - and everybody waits longer. Does a guest's own work for a read grow with the number of its neighbours?
 # %%
 print(lesson.cost_table())
 # %% [markdown]
@@ -77,8 +77,11 @@ print(lesson.cost_table())
 # %% [markdown]
 # ## Explore
 #
-# Quiet guests, a steady one, and a noisy one that comes at 2 ms. Start with `fifo`, raise *Noisy's depth*, then change the
-# policy. With `mclock`, try a cap, a weight, and a reservation. Does it matter how many quiet guests there are?
+# Quiet guests, a steady one, and a noisy one that comes at 2 ms. Start with `fifo`, raise *Noisy, in flight*, then change
+# the policy. With `mclock`, try a cap, a weight, and a reservation. Does it matter how many quiet guests there are?
+#
+# The panel's last line says what a policy is worth to a quiet guest. Jain's index would not: it looks at amounts, and a
+# guest that asks for little gets little under any policy.
 # %%
 panel = lesson.panel()
 print(panel.text)
@@ -98,8 +101,10 @@ print(lesson.containers_table())
 # %% [markdown]
 # One kernel batches the requests of all and reads each base block once. It also stands alone between the containers: where
 # it forgets a check, the neighbour's data is open. With a kernel each, a container that has taken its own kernel over
-# still meets the host's disk and the second-level table. The price is exits, RAM and rings for each container. (RAM is
-# what these guests are given, not what Windows takes; `vmio/experiments/containers.py`.)
+# still meets the host's disk and the second-level table. The price is exits, memory and rings for each container. First touches
+# are among the exits: the host backs such a guest's memory page by page, as it is touched, and an ordinary guest's when it
+# starts. (The table's RAM, random-access memory, is what these guests are given, not what Windows takes;
+# `vmio/experiments/containers.py`.)
 # %% [markdown]
 # ## Explain
 #
@@ -109,9 +114,9 @@ print(lesson.containers_table())
 # **Fair means: least served for its weight comes next.** That is one line in `vmio/host/fair.py`; deficit round robin
 # reaches the same with a round and a purse for each guest (`drr.py`), without sorting.
 #
-# **What the device has taken, nobody can be fair about.** So the host gives it no more bytes than keep it busy
+# **The order of what the device has taken can't be changed any more.** So the host gives it no more bytes than keep it busy
 # (`window_bytes` in `vmio/host/block.py`), and lets guests take turns: every split driver in these lessons runs that way
-# unless told otherwise, and a guest alone loses nothing by it.
+# unless told otherwise, and a guest that is alone loses nothing by it.
 #
 # **mClock adds a floor and a ceiling.** Each request carries three tags - when its reservation is due, when its limit allows
 # it, and its turn by weight - and the floor goes first (`mclock.py`; A. Gulati and others, OSDI 2010).
@@ -137,10 +142,12 @@ ex.check(Scheduler)
 # %%
 ex = exercise("find-the-noisy-guest")
 ex.check(culprit)
+# %% [quiz]
 # %% [markdown]
 # ## In practice
 #
-# - **Hyper-V** has Storage QoS: minimum and maximum normalized IOPS for each virtual disk, in units of 8 KiB.
+# - **Hyper-V** has Storage QoS (quality of service): minimum and maximum normalized IOPS (I/O operations per second) for each
+#   virtual disk, in units of 8 KiB.
 # - **Linux** hosts: `io.cost` and `io.latency` in cgroups, BFQ for weights; `blk-throttle` for limits.
 # - **VMware** published mClock and ships it as Storage I/O Control.
 # - **Firecracker** has token buckets for each device, in bytes and operations, and no weights.

@@ -1,47 +1,51 @@
 """Tables and panels of *Share a device*: many guests on one disk, and shares that change while they run."""
 
 from functools import lru_cache
-from math import inf
-
-import numpy as np
+from typing import Any
 
 from vmio.experiments.containers import ContainerParams, compare
 from vmio.experiments.containers_probe import probe_table
 from vmio.experiments.disk import DiskParams, run
 from vmio.experiments.hot_cores import run_hot_cores
 from vmio.experiments.sharing import SharedGuest, SharingParams, noisy_neighbour, run_sharing, weights_tree
-from vmio.experiments.sharing_result import jain
+from vmio.experiments.sharing_result import SharingResult, jain
 from vmio.host.policies import POLICIES
-from vmio.lab.controls import choice, log2_slider, slider
-from vmio.lab.figures import Curves
+from vmio.lab import axes, charts
+from vmio.lab.controls import choice, slider
+from vmio.lab.declared import declared
+from vmio.lab.idle import unmoved
 from vmio.lab.panel import Panel
-from vmio.lab.style import TEXT
 from vmio.table import table
 
-MIB = 1 << 20
+KIB, MIB = 1 << 10, 1 << 20
 MS = 1_000_000
 SIZES = (1, 4, 16, 64, 256)
 
 
-def _mean_us(result, guests, buckets):
+def _mean_us(result: SharingResult, guests: slice, buckets: slice) -> float:
     """Mean latency in us of the requests that ended in these buckets; 0.0 if none did."""
     requests = result.requests[guests, buckets]
-    total = float(np.nansum(result.latency[guests, buckets] * requests))
+    total = (result.latency[guests, buckets] * requests).flat().there().sum()
     return round(total / max(int(requests.sum()), 1) / 1000, 1)
 
 
 @lru_cache
-def noisy(policy):
+def noisy(policy: Any) -> Any:
     """Three quiet guests, and from 5 ms on a noisy one: a `SharingResult`."""
     return run_sharing(noisy_neighbour(), policy)
 
 
-def quiet_us(policy, late):
+def quiet_us(policy: Any, late: Any) -> Any:
     """Mean latency of a quiet guest's reads, before the noisy one comes or (`late`) after, in us."""
-    return _mean_us(noisy(policy), slice(0, 3), slice(10, None) if late else slice(0, 10))
+    return quiet_mean_us(noisy(policy), 3, late)
 
 
-def noisy_table():
+def quiet_mean_us(result: SharingResult, quiet: int, late: bool) -> float:
+    """Mean latency of the first `quiet` guests' reads in us, before the noisy one comes, after 10 buckets, or (`late`) after."""
+    return _mean_us(result, slice(0, quiet), slice(10, None) if late else slice(0, 10))
+
+
+def noisy_table() -> str:
     """What the quiet guests suffer, by policy: before and after the noisy one comes."""
     rows = []
     for policy in POLICIES:
@@ -53,7 +57,7 @@ def noisy_table():
                  title="three guests with one 4 KiB read at a time; a fourth comes with 64 reads of 256 KiB")
 
 
-def shares_table():
+def shares_table() -> str:
     """Weights 50, 50 and 300: what each guest gets before and after the third comes."""
     rows = []
     for policy in POLICIES:
@@ -64,14 +68,14 @@ def shares_table():
     return table(rows, ("policy", "A0 alone %", "A1 alone %", "A0 %", "A1 %", "B %"), "<>>>>>")
 
 
-def live(policy="mclock"):
+def live(policy: str = "mclock") -> SharingResult:
     """Three equal guests; then a's weight is tripled, b is capped, and the cap is taken away: a `SharingResult`."""
     guests = tuple(SharedGuest(name, queue_depth=32) for name in "abc")
     changes = ((5 * MS, "a", {"weight": 300}), (10 * MS, "b", {"cap": 200 * MIB}), (15 * MS, "b", {"cap": None}))
     return run_sharing(SharingParams(guests, changes=changes), policy)
 
 
-def live_table(result):
+def live_table(result: SharingResult) -> str:
     """MiB/s of each guest in each quarter of the run."""
     names = [guest.name for guest in result.params.guests]
     rows = [(f"{5 * n} to {5 * n + 5} ms", what, *(float(result.rates[g, 10 * n + 1:10 * n + 10].mean() / MIB)
@@ -80,7 +84,7 @@ def live_table(result):
     return table(rows, ("when", "what changed", *names))
 
 
-def scale_table():
+def scale_table() -> str:
     """One request a guest at a time, 1 to 256 guests under mClock: fair, and the same device in all."""
     rows = []
     for guests in SIZES:
@@ -91,7 +95,7 @@ def scale_table():
     return table(rows, ("guests", "MiB/s in all", "MiB/s each", "Jain", "p99 us"))
 
 
-def cost_table():
+def cost_table() -> str:
     """What an I/O through a split driver costs, 1 to 256 guests with 4 reads of 4 KiB in flight each."""
     rows = []
     for guests in SIZES:
@@ -102,37 +106,19 @@ def cost_table():
     return table(rows, ("guests", "requests", "exits per I/O", "interrupts per I/O", "vCPU ns per I/O"))
 
 
-def containers_table(containers=4):
+def containers_table(containers: Any = 4) -> str:
     """Containers on one kernel and on a kernel each: what it costs, and what a hostile one gets."""
     return f"{compare(ContainerParams(containers=containers)).table()}\n\n{probe_table()}"
 
 
-def cores_table():
+def cores_table() -> str:
     """Eight guests with 32 reads of 512 bytes each, while the host's cores come and go."""
     params = DiskParams(guests=8, queue_depth=32, block=512, bytes=704 << 10)
     return run_hot_cores(params, (1, 2, 4, 2, 1)).table()
 
 
-class _Lines(Curves):
-    """Curves over ms whose names at the right end keep apart."""
-
-    def __init__(self, title, logy=False):
-        super().__init__(title, "ms", "", logy=logy, width=4.6, height=2.3)
-
-    def _build(self, data):
-        super()._build(data)
-        self.axes.xaxis.set_label_coords(1.11, -0.05)         # beside the numbers: there is no room below
-
-    def _move(self, data):
-        super()._move(data)
-        points, least = 72 / self.figure.dpi, -inf
-        heights = {name: float(self.axes.transData.transform(end.xy)[1]) * points for name, end in self._ends.items()}
-        for name in sorted(heights, key=heights.get):
-            least = max(heights[name], least + TEXT)
-            self._ends[name].set_position((8, least - heights[name]))
-
-
-def _over_time(result, groups):
+def _over_time(result: SharingResult,
+               groups: dict[str, slice]) -> tuple[dict[str, tuple[list, list]], dict[str, tuple[list, list]]]:
     """({name: (when, MiB/s)}, {name: (when, ms)}): the mean of the guests of each of `groups` {name: rows}, by bucket."""
     middles = [round(float(at), 2) for at in (result.edges[:-1] + result.edges[1:]) / 2 / MS]
     rates, latencies = {}, {}
@@ -144,66 +130,91 @@ def _over_time(result, groups):
     return rates, latencies
 
 
-_noisy_figures = _Lines("MiB/s of each guest"), _Lines("Mean latency, ms", logy=True)
-_live_figures = _Lines("MiB/s of each guest"), _Lines("Mean latency, ms")
+def _charts(result: Any, groups: Any, latency: Any) -> Any:
+    """Both figures of a run: throughput, and latency on the axis that `latency(label, values)` makes."""
+    rates, latencies = _over_time(result, groups)
+    when = axes.linear("virtual time in ms", (), top=result.params.duration_ns / MS)
+    values = [[y for _, ys in series.values() for y in ys] for series in (rates, latencies)]
+    return [charts.lines("Throughput of each guest", rates, when, axes.linear("MiB/s", values[0], steps=4)),
+            charts.lines("Mean latency", latencies, when, latency("ms", values[1])) if values[1] else None]
 
 
 @lru_cache(maxsize=1024)
-def _noisy(policy, quiet, weight, reservation, cap, depth, kib):
+def _noisy(policy: Any, quiet: Any, weight: Any, reservation: Any, cap: Any, depth: Any, kib: Any) -> Any:
     guests = (*(SharedGuest(f"quiet{n}", request_bytes=4096, queue_depth=1) for n in range(quiet)),
               SharedGuest("steady", weight=weight, reservation=reservation * MIB, request_bytes=256 << 10, queue_depth=8),
               SharedGuest("noisy", cap=cap * MIB or None, request_bytes=kib << 10, queue_depth=depth, start_ns=2 * MS))
     return run_sharing(SharingParams(guests, duration_ns=8 * MS, buckets=8), policy)
 
 
-def _noisy_model(**settings):
+def _noisy_model(**settings: Any) -> Any:
     return settings, _noisy(**settings)
 
 
-def _noisy_view(ran):
+def _noisy_view(ran: Any) -> Any:
     settings, result = ran
     quiet, after = settings["quiet"], slice(3, None)
     groups = {"quiet": slice(0, quiet), "steady": slice(quiet, quiet + 1), "noisy": slice(quiet + 1, quiet + 2)}
     rows = [(name, len(result.requests[part]), float(result.rates[part, after].mean() / MIB),
-             _mean_us(result, part, after) / 1000, float(np.nanmax(result.percentiles[part, 2]) / MS))
+             _mean_us(result, part, after) / 1000, float(result.percentiles[part, 2].there().max() / MS))
             for name, part in groups.items()]
+    alone, beside = (_mean_us(result, groups["quiet"], buckets) for buckets in (slice(0, 2), after))     # it comes at 2 ms
     cap = f"cap {settings['cap']:,} MiB/s" if settings["cap"] else "no cap"
     text = "\n".join([
         f"{result.policy}, from 3 ms on", "quiet:  1 read of 4 KiB each",
         f"steady: 8 of 256 KiB, weight {settings['weight']},", f"        reserves {settings['reservation']:,} MiB/s",
         f"noisy:  {settings['depth']} of {settings['kib']} KiB,",
         f"        {cap}", "",
-        table(rows, ("guest", "how many", "MiB/s", "ms", "worst")), "", f"Jain's index by weight: {result.jain:.3f}"])
-    rates, latencies = _over_time(result, groups)
-    return text, [figure.update({"series": series}) for figure, series in zip(_noisy_figures, (rates, latencies))]
+        table(rows, ("guest", "how many", "MiB/s", "ms", "worst")), "", "beside the noisy guest a quiet one", f"waits {beside / alone:.2f} times as long as before"])
+    return text, _charts(result, groups, axes.log)
 
 
-def panel():
+_HEEDS = {"weight": ("drr", "fair", "mclock"), "reservation": ("mclock",), "cap": ("limits", "mclock")}     # which policies
+
+
+def _heedless(policy: str) -> dict[str, str]:
+    """Which shares a policy does not know."""
+    return {name: f"{policy} heeds no such share" for name, those in _HEEDS.items() if policy not in those}
+
+
+def _noisy_idle(**settings: Any) -> dict[str, str]:
+    """Which controls beside the noisy neighbour change nothing, and why; what a share could do only a run can know."""
+    found = _heedless(settings["policy"])
+    ends: dict[str, tuple[tuple[Any, ...], str]] = {
+        "weight": ((50, 400), "steady gets as much with any weight"), "reservation": ((0, 4000), "steady gets as much without one"),
+        "cap": ((0, 250), "noisy never asks for so much")}
+    if settings["depth"] == 1:
+        ends["policy"] = tuple(POLICIES), "the disk takes each request as it comes, so none is to be chosen"
+    return found | {name: why for name, (values, why) in ends.items()
+                    if name not in found and unmoved(_noisy_model, _noisy_view, settings, name, values)}
+
+
+def panel() -> Panel:
     """Quiet guests, a steady one, and a noisy one that comes at 2 ms: who decides what they get?"""
     return Panel(_noisy_model, [
         choice("policy", POLICIES, "fifo", label="Policy"),
         slider("quiet", 1, 8, 1, 3, label="Quiet guests"),
-        slider("weight", 50, 400, 50, 100, label="Steady weighs"),
-        slider("reservation", 0, 4000, 500, 0, label="Reservation"),
-        slider("cap", 0, 2000, 250, 0, label="Noisy's cap"),
-        log2_slider("depth", 1, 64, 32, label="Noisy's depth"),
-        log2_slider("kib", 32, 256, 128, label="Noisy's KiB")],
-        _noisy_view, name="share_a_device")
+        declared(SharedGuest, "weight", "Steady weighs", low=50, high=400, step=50),
+        declared(SharedGuest, "reservation", "Reservation", 0, high=4000, step=500, factor=MIB),
+        declared(SharedGuest, "cap", "Noisy's cap", 0, low=0, high=2000, step=250, factor=MIB, none=0),
+        declared(SharedGuest, "queue_depth", "Noisy, in flight", 32, high=64, name="depth"),
+        declared(SharedGuest, "request_bytes", "Noisy's KiB", 128, low=32, high=256, name="kib", factor=KIB)],
+        _noisy_view, name="share_a_device", idle=_noisy_idle)
 
 
 @lru_cache(maxsize=1024)
-def _live(policy, weight, cap, reservation):
+def _live(policy: str, weight: int, cap: int, reservation: int) -> SharingResult:
     guests = tuple(SharedGuest(name, request_bytes=128 << 10, queue_depth=16) for name in "abc")
     changes = ((5 * MS, "a", {"weight": weight}), (10 * MS, "b", {"cap": cap * MIB or None}),
                (15 * MS, "c", {"reservation": reservation * MIB}))
     return run_sharing(SharingParams(guests, changes=changes), policy)
 
 
-def _live_model(**settings):
+def _live_model(**settings: Any) -> tuple[dict[str, int | str], SharingResult]:
     return settings, _live(**settings)
 
 
-def _live_view(ran):
+def _live_view(ran: tuple[dict[str, int | str], SharingResult]) -> Any:
     settings, result = ran
     what = ("all equal", f"a weighs {settings['weight']}", f"b cap {settings['cap'] or 'none'}",
             f"c min {settings['reservation']}")
@@ -212,15 +223,14 @@ def _live_view(ran):
     text = "\n".join([
         f"{result.policy}, MiB/s: three guests with", "16 reads of 128 KiB at a time each", "",
         table(rows, ("ms", "change", "a", "b", "c")), "", f"requests: {result.requests.sum():,}"])
-    rates, latencies = _over_time(result, {name: slice(n, n + 1) for n, name in enumerate("abc")})
-    return text, [figure.update({"series": series}) for figure, series in zip(_live_figures, (rates, latencies))]
+    return text, _charts(result, {name: slice(n, n + 1) for n, name in enumerate("abc")}, axes.linear)
 
 
-def live_panel():
+def live_panel() -> Panel:
     """Three equal guests, and three changes of their shares in mid run."""
     return Panel(_live_model, [
         choice("policy", POLICIES, "mclock", label="Policy"),
-        slider("weight", 50, 400, 50, 300, label="a weighs"),
-        slider("cap", 0, 2000, 250, 250, label="b's cap"),
-        slider("reservation", 0, 4000, 500, 2500, label="c reserves")],
-        _live_view, name="share_a_device live")
+        declared(SharedGuest, "weight", "a weighs", 300, low=50, high=400, step=50),
+        declared(SharedGuest, "cap", "b's cap", 250, low=0, high=2000, step=250, factor=MIB, none=0),
+        declared(SharedGuest, "reservation", "c reserves", 2500, high=4000, step=500, factor=MIB)],
+        _live_view, name="share_a_device live", idle=lambda policy, **_: _heedless(policy))

@@ -5,7 +5,7 @@ raise ImportError("a lesson is no module: python -m vmio.lessons.build makes its
 # **What you'll do.** Follow one read from the guest's half of a driver to the hardware and back, byte by byte.
 #
 # **What you'll learn**
-# 1. How a guest and its host meet: VMBus, an offer, a shared ring, a doorbell.
+# 1. How a guest and its host meet: VMBus (Hyper-V's virtual machine bus), an offer, a shared ring, a doorbell.
 # 2. Which structures one 4 KiB read is made of, and in whose memory they lie.
 # 3. Why two thousand exits become two, and two become a fraction of one.
 #
@@ -24,7 +24,7 @@ from vmio.lessons.split_a_driver import panel as lesson
 #        └── event flag + interrupt <────────┘  data: straight into the guest's pages
 #
 # A *split driver* has two halves. The guest's half, the **VSC** (virtualization service client), looks like a disk to
-# the guest and only writes to memory. The host's half, the **VSP** (provider), owns the hardware. They share nothing
+# the guest and only writes to memory. The host's half, the **VSP** (virtualization service provider), owns the hardware. They share nothing
 # but two rings of bytes. No register is imitated, so nothing needs to exit - except to say "look".
 # %% [markdown]
 # ## Predict
@@ -34,43 +34,23 @@ ask
 # %% [markdown]
 # ## Run
 #
-# The guest finds the bus, negotiates a version, asks for offers, makes a GPADL (a list of its pages that the host may
-# use), opens the channel, and asks the disk what it is. Then it reads eight sectors.
+# The guest finds the bus, negotiates a version, asks for offers, makes a GPADL (guest physical address descriptor list: its
+# pages that the host may use), opens the channel, and asks the disk what it is. Then it reads eight sectors.
 # %%
 one = lesson.crossing(lba=2, sectors=8)
 ask.compare(sum(one.exits.values()))
 print()
 print(lesson.bring_up_table(one))
 # %% [markdown]
-# The bring-up is paid once. VMCALL rings the doorbell (`HvCallSignalEvent`), HLT waits. Nothing is counted for the
+# The bring-up is paid once. VMCALL rings the doorbell (`HvCallSignalEvent`), HLT (halt) waits. Nothing is counted for the
 # interrupt, nor for its end (EOI, end of interrupt): this host is a server as Hyper-V finds it since about 2013. Its
-# processor *virtualizes the APIC*, the guest's interrupt controller: it delivers a vector to a vCPU, and takes the EOI
+# processor *virtualizes the APIC* (advanced programmable interrupt controller), which hands interrupts to a processor: it
+# delivers a vector to a vCPU (virtual processor), and takes the EOI
 # from it, without an exit. The hypervisor says so in CPUID leaf 40000004h, and the driver believes it. On an older host
 # the hypervisor emulates the APIC (`--apic emulated`). There it asks the guest to let such interrupts end by themselves
-# (AutoEOI), so a guest asleep still counts two; but a vCPU that *runs* is stopped for every interrupt.
+# (AutoEOI, automatic end of interrupt), so a guest asleep still counts two; but a vCPU that *runs* is stopped for every interrupt.
 # %%
 print(lesson.steps_table(one))
-# %% [markdown]
-# ## Every structure on the way
-#
-# **The request in the ring.** A descriptor, the guest's pages where the data shall go, and the SCSI request: 120 bytes.
-# The trailer tells where the record began.
-# %%
-print(one.steps[0].draw())
-# %% [markdown]
-# **What the host's own driver gave to the hardware.** The guest's page is now a host-physical address: the controller
-# will write straight into the guest's memory. Nobody copies the data.
-# %%
-command = next(step for step in one.steps if "doorbell" in step.what and step.structures)
-print(command.draw())
-# %%
-done = next(step for step in one.steps if step.who == "device")
-print(done.draw())
-# %% [markdown]
-# **The completion in the other ring.** Same transaction id, same 64 bytes, now with a status.
-# %%
-answer = next(step for step in one.steps if "completion" in step.what and step.structures)
-print(answer.draw())
 # %% [markdown]
 # ## Compare
 # %%
@@ -93,6 +73,31 @@ print("\n" + panel.text.split("\n\n")[0])
 # %%
 panel.set(queue_depth=8, batch=8)
 panel
+# %% [markdown]
+# ## Every structure on the way
+#
+# So much for the counts. What is it, then, that guest and host write to each other? The same read once more, byte by byte: each row of
+# the dump is a field, with its place, its bytes and what they mean.
+#
+# **The request in the ring.** A descriptor, the guest's pages where the data shall go, and the request in the words of
+# SCSI (small computer system interface), the language of disks: 120 bytes.
+# The trailer tells where the record began.
+# %%
+print(one.steps[0].draw())
+# %% [markdown]
+# **What the host's own driver gave to the hardware.** The guest's page is now a host-physical address: the controller
+# will write straight into the guest's memory. Nobody copies the data.
+# %%
+command = next(step for step in one.steps if "doorbell" in step.what and step.structures)
+print(command.draw())
+# %%
+done = next(step for step in one.steps if step.who == "device")
+print(done.draw())
+# %% [markdown]
+# **The completion in the other ring.** Same transaction id, same 64 bytes, now with a status.
+# %%
+answer = next(step for step in one.steps if "completion" in step.what and step.structures)
+print(answer.draw())
 # %% [markdown]
 # ## Explain
 #
@@ -123,12 +128,14 @@ ex.check(gpa_range)
 # %%
 ex = exercise("predict-the-signals")
 ex.check(at_most_exits)
+# %% [quiz]
 # %% [markdown]
 # ## In practice
 #
 # - **Hyper-V**: this is its VMBus, message for message; Linux's `hv_vmbus` and `hv_storvsc` speak it. The host's half is
-#   `storvsp.sys`, the disk usually a VHDX file.
-# - **KVM** with virtio has the same idea in other words: the driver is the guest's half, `vhost` or QEMU the host's, a
+#   `storvsp.sys`, the disk usually a file in the format VHDX
+#   (virtual hard disk, version 2).
+# - **KVM** (kernel-based virtual machine) with virtio has the same idea in other words: the driver is the guest's half, `vhost` or QEMU the host's, a
 #   virtqueue the ring, a kick the doorbell. Linux 6.1 on QEMU makes one kick for a 4 KiB read.
 # - **Xen** invented the names front-end and back-end; its rings hold fixed slots, and grants are its GPADLs.
 # - **Firecracker** has virtio-block and rate limiters, and nothing older.

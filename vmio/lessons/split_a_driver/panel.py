@@ -1,13 +1,15 @@
 """Tables and panel of *Split a driver*: a read through a split driver, beside the emulated disk."""
 
 from functools import lru_cache
+from typing import Any
 
 from vmio.experiments import disk
 from vmio.experiments.crossing import cross
-from vmio.experiments.disk import DiskParams
+from vmio.experiments.disk import DiskParams, DiskResult
 from vmio.hypervisor.costs import PRESETS
-from vmio.lab.controls import choice, log2_slider, slider
-from vmio.lab.figures import CountBars, StackedBars
+from vmio.lab import charts
+from vmio.lab.declared import declared
+from vmio.lab.idle import unmoved
 from vmio.lab.machine_view import MachineView, edge
 from vmio.lab.panel import Panel
 from vmio.lessons.emulate_a_device import panel as emulated
@@ -17,17 +19,17 @@ REQUESTS = 32
 
 
 @lru_cache
-def crossing(lba=2, sectors=8):
+def crossing(lba: int = 2, sectors: Any = 8) -> Any:
     """One read of the course's disk image on its way; see `vmio.experiments.crossing`."""
     return cross(lba, sectors, emulated.file_system())
 
 
-def steps_table(one):
+def steps_table(one: Any) -> str:
     """Who did what, and when."""
     return table([(step.ns, step.who, step.what) for step in one.steps], ("at ns", "who", "what"), "><<")
 
 
-def bring_up_table(one):
+def bring_up_table(one: Any) -> str:
     """The exits of finding the bus, opening the channel and asking the disk what it is, and those of the read."""
     names = sorted({*one.setup_exits, *one.exits})
     rows = [(name, one.setup_exits.get(name, 0), one.exits.get(name, 0)) for name in names]
@@ -36,13 +38,14 @@ def bring_up_table(one):
 
 
 @lru_cache(maxsize=4096)
-def run(queue_depth=1, block=4096, batch=8, host_cores=2, costs="server-2022", mode="split", transfer="pio"):
+def run(queue_depth: Any = 1, block: Any = 4096, batch: Any = 8, host_cores: Any = 2, costs: Any = "server-2022",
+        mode: Any = "split", transfer: Any = "pio") -> DiskResult:
     """The `DiskResult` of 32 reads; equal questions get the same answer without another run."""
     return disk.run(DiskParams(mode=mode, bytes=REQUESTS * block, block=block, queue_depth=queue_depth, batch=batch,
                                host_cores=host_cores, costs=costs, transfer=transfer))
 
 
-def modes_table(block=4096):
+def modes_table(block: Any = 4096) -> str:
     """The same 32 reads, emulated and split."""
     rows = []
     for name, params in (("emulated, PIO by words", None), ("emulated, PIO by string I/O", dict(mode="emulated")),
@@ -56,49 +59,51 @@ def modes_table(block=4096):
 
 
 @lru_cache
-def _by_words(block):
+def _by_words(block: Any) -> DiskResult:
     return disk.run(DiskParams(bytes=REQUESTS * block, block=block, string=False))
 
 
-_exits = CountBars("Exits by instruction", width=4.6, left=0.27, height=2.2)
-_time = StackedBars("Virtual time of 32 reads", unit="us", width=4.6, height=2.5)
-_beside = CountBars("Exits per read", width=4.6, left=0.4, height=1.7)
-
-
-def _model(queue_depth, block, batch, host_cores, costs):
+def _model(queue_depth: Any, block: int, batch: Any, host_cores: Any, costs: Any) -> Any:
     result = run(queue_depth, block, batch, host_cores, costs)
     beside = {"emulated, DMA": run(block=block, costs=costs, mode="emulated", transfer="dma"), "split": result}
     return result, {name: one.exits_total / REQUESTS for name, one in beside.items()}
 
 
-def _view(answer):
+def _view(answer: Any) -> Any:
     result, beside = answer
     rows = [(name, count, count / REQUESTS) for name, count in result.exits.items()]
     text = "\n".join([
         f"{REQUESTS} reads, {result.params.queue_depth} in flight",
         f"batch {result.params.batch}, host cores {result.params.host_cores}",
-        f"exits {result.exits_total:,}, {result.exits_total / REQUESTS:.2f} a read",
+        f"exits {result.exits_total:,}, {result.exits_total / REQUESTS:.2f} per read",
         f"virtual time {result.virtual_ns / 1000:,.1f} us",
         f"signals {result.signals}, interrupts {result.interrupts}", "",
-        table(rows, ("exits by", "count", "a read"))])
+        table(rows, ("exits by", "count", "per read"))])
     names = ("VMCALL", "HLT")
     counts = {name: result.exits_by_instruction.get(name, 0) for name in names}
-    times = {"time": {"guest": result.guest_ns / 1000, "exit": result.exit_ns / 1000, "device": result.device_ns / 1000}}
+    times = {"time": {part: us for part, us in result.parts_us.items() if part != "copy"}}     # the disk itself moves the data
     edges = [edge("guest", "hypervisor", "exits", result.exits_total),
              edge("hypervisor", "host", "signals", result.signals),
-             edge("guest", "host", "requests by the ring", REQUESTS, kind="ring"),
-             edge("host", "device", "commands", REQUESTS, kind="data"),
+             edge("guest", "host", "requests by the ring", result.ring_requests, kind="ring"),
+             edge("host", "device", "commands", result.commands, kind="data"),
              edge("host", "guest", "interrupts", result.interrupts, kind="interrupt")]
-    return (text, [_exits.update(counts), _time.update(times), _beside.update(beside)],
-            {"edges": edges, "title": "Split disk"})
+    shown = [charts.bars("Exits by instruction", counts, "exits"), charts.stack("Virtual time of 32 reads", times, "us"),
+             charts.bars("Exits per read", beside, "exits per read")]
+    return text, shown, {"edges": edges, "title": "Split disk"}
 
 
-def panel():
+def _idle(**params: Any) -> dict[str, str]:
+    """Which controls change nothing, and why."""
+    alone = params["queue_depth"] == 1 and unmoved(_model, _view, params, "batch", (1, 2, 4, 8, 16, 32))
+    return {"batch": "one request in flight is a batch of one"} if alone else {}
+
+
+def panel() -> Panel:
     """32 reads through StorVSC and StorVSP: how many in flight, how large, how batched, on how many cores."""
     return Panel(_model, [
-        log2_slider("queue_depth", 1, 32, 8, label="In flight"),
-        log2_slider("block", 512, 16384, 4096, label="Bytes a read"),
-        log2_slider("batch", 1, 32, 8, label="Batch"),
-        slider("host_cores", 1, 4, 1, 2, label="Host cores"),
-        choice("costs", PRESETS, "server-2022", label="Cost preset")],
-        _view, name="split_a_driver", live=MachineView(title="Split disk", notes={"device": "NVMe disk"}))
+        declared(DiskParams, "queue_depth", "In flight", 8, high=32),
+        declared(DiskParams, "block", "Bytes per read", high=16384),
+        declared(DiskParams, "batch", "Batch", 8, high=32),
+        declared(DiskParams, "host_cores", "Host cores", high=4),
+        declared(DiskParams, "costs", "Cost preset", choices=PRESETS)],
+        _view, name="split_a_driver", live=MachineView(title="Split disk", notes={"device": "NVMe disk"}), idle=_idle)

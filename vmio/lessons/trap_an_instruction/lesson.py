@@ -6,7 +6,7 @@ raise ImportError("a lesson is no module: python -m vmio.lessons.build makes its
 #
 # **What you'll learn**
 # 1. Which guest instructions cause a VM exit, and which never do.
-# 2. Who answers an exit - the hypervisor itself, or a worker process on the host - and why that differs by a factor of five.
+# 2. Who answers an exit - the hypervisor itself, or a worker process on the host - and why that differs by a factor of about four.
 # 3. Why one string instruction can do the work of a thousand exits.
 #
 # **What you'll need.** Python, and what a port and an interrupt are. About {minutes} minutes.
@@ -31,6 +31,13 @@ from vmio.lessons.trap_an_instruction import panel as lesson
 # A *VM exit* is the moment when the processor stops running the guest and starts running the hypervisor. Hyper-V
 # calls it an intercept; teachers like to say trap. The guest does not notice: its next instruction finds the answer
 # in its register.
+#
+# The names in the drawing are parts of every PC. The UART (universal asynchronous receiver and transmitter) is the serial
+# port's chip. The PIC (programmable interrupt controller) and the PIT (programmable interval timer) are the first interrupt
+# controller and the first timer, and the RTC (real-time clock) keeps the date. An MSR (model-specific register) is one of the
+# processor's own registers and has a number; CPUID (processor identification) asks the processor what it can do. HLT (halt)
+# sleeps until an interrupt comes, and a *hypercall* calls the hypervisor as a program calls its system. Memory is RAM
+# (random-access memory).
 # %% [markdown]
 # ## Predict
 #
@@ -77,18 +84,47 @@ print()
 print(lesson.trace_table(cpu))
 # %% [markdown]
 # Three instructions never left the guest: the two accesses to RAM at 1000h and the hundred bytes at 2000h. The
-# *second-level page table* (Intel: EPT, AMD: NPT) has a page there, so the processor found the memory by itself. At
-# FEC00000h it has none: that is an EPT violation, and it is also how a device's registers in memory are emulated.
+# *second-level page table* (Intel: EPT, extended page tables; AMD: NPT, nested page tables) has a page there, so the processor
+# found the memory by itself. At FEC00000h it has none: that is an EPT violation, and it is also how a device's registers in
+# memory are emulated.
 #
-# (A real host fills that table in as the guest goes: the first store to each page is an EPT violation, too. Ours is full
-# from the start, as it is on real hosts for a guest whose memory is pinned for a device.)
+# Some exits are *unconditional*: CPUID and the hypercall's VMCALL always leave the guest, whatever the hypervisor would like
+# (Intel's manual, vol. 3C, 26.1.2). For the others it has asked: port by port for IN and
+# OUT, register by register for MSRs, and for HLT with one bit. It could let a guest halt its core, if nobody else needed that.
 #
 # The port where nobody answers was an exit too, and no cheaper: somebody has to find out that nobody is there.
 # What nobody drives reads as ones, as on a PC's bus.
 # %% [markdown]
+# ## What stops a guest that asks for nothing
+#
+# Not every exit is an instruction that the guest chose. What the host does shows, too, and hosts differ:
+# %%
+print(lesson.host_properties())
+# %%
+print(lesson.stops_table())
+# %% [markdown]
+# - *First touch.* Where RAM is backed *on demand*, the second-level table is empty at first. The first access to each page is an
+#   EPT violation: the host finds a page, clears it, maps it. KVM (kernel-based virtual machine, the hypervisor in Linux) works
+#   this way, and so does Hyper-V for the small guests that isolate containers. An ordinary Hyper-V guest has all of its RAM from
+#   the *start*; a guest with a passed-through device has it *pinned*, for the device may write to any page at any time.
+# - *The end of a time slice.* Where vCPUs (virtual processors) share a core, one that computes is stopped for the next, by an
+#   interrupt of the host's timer.
+#   (Ours have slices of 100 us; real schedulers have longer ones.) If the time is up while an exit is being handled, the
+#   hypervisor has the core already, and no further exit is needed.
+# - *The host's tick.* Linux's timer comes 250 times a second on a core that is in use. A guest that computes there is stopped for it; one
+#   that sleeps is not. (No figure is published for Hyper-V.)
+# - *A timer of the guest's own.* The deadline is an MSR, so a sleep is two exits: WRMSR, HLT.
+#
+# In the other lessons the host is the first one, RAM and all; `python -m vmio run --host kvm` has another (`--backing`, `--tick-hz`).
+# What this model leaves out: accesses to the TPR (task priority register, a part of the APIC, the advanced programmable interrupt
+# controller of each processor) where a hypervisor intercepts them; the second-level table's own walks, which are no exits but
+# take time; the guest's own periodic tick; and large pages, with which first touches are fewer.
+# `docs/differences.md` has the list.
+# %% [markdown]
 # ## What an exit costs
 #
-# The prices are not ours. Each comes from a published measurement whose row is in `data/published.csv`.
+# The prices are not ours. Each comes from a published measurement whose row is in `data/published.csv`. Their sum is the
+# *virtual time* that a run takes: the model's own clock, which is the same on every computer.
 # %%
 print(lesson.cost_table())
 # %% [markdown]
@@ -107,8 +143,8 @@ print(lesson.ladder_table())
 # %% [markdown]
 # ## Explore
 #
-# Choose an instruction, drag *How many*, and change the processor. Start with `MOV to RAM`, then `OUT to a UART`,
-# then `REP OUTS to a UART`.
+# Choose an instruction, drag *How many*, and change the *Cost preset*: each is a processor of some year, with its prices.
+# Start with `MOV to RAM`, then `OUT to a UART`, then `REP OUTS to a UART`.
 # %%
 panel = lesson.panel()
 print(panel.text)
@@ -122,19 +158,21 @@ panel
 # ## Explain
 #
 # **Exits follow instructions, not bytes.** `REP OUTSB` hands the hypervisor an address and a count; it moves the
-# bytes from guest memory itself. Read `vmio/hypervisor/string_io.py`: the loop is on the other side of the exit.
+# bytes from guest memory itself. In the drawing 64 of them are one exit and 64 accesses to the UART. Read
+# `vmio/hypervisor/string_io.py`: the loop is on the other side of the exit.
 #
 # **The hypervisor looks once and remembers.** Who answers at port 3F8h does not change from one OUT to the next, so
 # the answer is kept (`vmio/hypervisor/handle.py`, class `InterceptTable`). Every number on this page is a sum over
 # those rows; nothing is counted twice.
 #
 # **HLT is an exit that saves exits.** A guest that asks "is it done?" exits at each question. A guest that halts
-# exits once, gives the core away, and is woken by an interrupt - whose end (EOI) is one more OUT. In the panel,
-# `HLT` shows two exits for each tick, and most of the time is nobody's.
+# exits once, gives the core away, and is woken by an interrupt, whose end (EOI, end of interrupt) is one more OUT. In the panel,
+# `HLT` shows two exits per tick (and five for setting up the timer and its interrupt); nearly all of the time the core is free for others.
 # %% [markdown]
 # ## Exercises
 #
-# Each has a check that runs your code on the machine. `ex.hint()` gives a hint, `ex.solution()` an answer.
+# Each has a check that runs your code on the machine. `ex.hint()` gives a hint, `ex.solution()` an answer, and
+# `ex.explanation()`, once yours is right, says why it is so.
 # %% [exercise] count-the-exits
 # %% [stub] count-the-exits
 # %%
@@ -150,6 +188,7 @@ ex.check(send)
 # %%
 ex = exercise("sleep-until-the-tick")
 ex.check(wait_for)
+# %% [quiz]
 # %% [markdown]
 # ## In practice
 #

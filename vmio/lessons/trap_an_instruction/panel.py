@@ -1,26 +1,29 @@
 """Machine, tables and panel of *Trap an instruction*: what exits, who answers, what it costs."""
 
-from vmio.devices.board import Board
-from vmio.experiments import instructions
+from typing import Any
+
+from vmio.experiments import instructions, stops
+from vmio.experiments.instructions import InstructionParams
 from vmio.hypervisor.costs import PRESETS, CostModel, published
 from vmio.hypervisor.exits import ExitReason
-from vmio.hypervisor.host import Host
-from vmio.lab.controls import choice, log2_slider
-from vmio.lab.figures import CountBars, StackedBars
+from vmio.hypervisor.kinds import KINDS
+from vmio.hypervisor.vcpu import VCpu
+from vmio.lab import charts
+from vmio.lab.declared import declared
 from vmio.lab.machine_view import MachineView, edge
 from vmio.lab.panel import Panel
+from vmio.modes import attachment, one_guest
 from vmio.table import table
 
 
-def machine():
+def machine() -> VCpu:
     """A PC with 1 MiB of RAM for one guest; its first vCPU.  Exits are kept one by one as well as counted."""
-    guest = Host(memory_mib=8).guest("student", ram_mib=1)
-    Board(guest)
-    guest.cpu.keep_trace()
-    return guest.cpu
+    cpu = one_guest(attachment("serial", "emulated"), name="student", ram_mib=1).cpu
+    cpu.keep_trace()
+    return cpu
 
 
-def exit_table(cpu):
+def exit_table(cpu: VCpu) -> str:
     """Each kind of exit that `cpu` has made: what the guest executed, who answered, the price."""
     rows = [(row.instruction, row.reason.value, _where(row), row.device, row.handler, row.count, row.total_ns)
             for row in cpu.exits.rows]
@@ -28,34 +31,51 @@ def exit_table(cpu):
     return table(rows, ("instruction", "exit reason", "address", "device", "answered by", "exits", "ns"), "<<><<>>")
 
 
-def _where(row):
+def _where(row: Any) -> str:
     """Port or number; accesses to memory that nobody answers share a row."""
     return "no RAM" if row.reason is ExitReason.EPT_VIOLATION and row.device == "nobody" else f"{row.address:X}h"
 
 
-def trace_table(cpu, last=8):
+def trace_table(cpu: Any, last: Any = 12) -> str:
     """The last exits as they happened."""
     rows = [(one.time, one.reason.value, "write" if one.write else "read", f"{one.address:X}h", one.size, one.count,
              f"{one.value:X}h", one.device, one.cost) for one in list(cpu.trace)[-last:]]
-    return table(rows, ("at ns", "exit reason", "", "address", "bytes", "units", "value", "device", "cost ns"),
+    return table(rows, ("begins at ns", "exit reason", "", "address", "bytes", "units", "value", "device", "cost ns"),
                  "><<>>>><>")
 
 
-def cost_table(preset="server-2022"):
+def cost_table(preset: Any = "server-2022") -> str:
     """The prices in use and the published rows that they come from."""
     return table(CostModel.preset(preset).table_rows(), ("price", "value", "unit", "source row(s)"),
                  title=f"cost preset {preset}")
 
 
-def ladder_table():
+def stops_table() -> str:
+    """What stops a guest that executes none of these instructions, on each kind of host."""
+    rows = []
+    for situation in stops.SITUATIONS:
+        counts = {kind: stops.run(stops.StopParams(situation, kind)) for kind in KINDS}
+        for exit in sorted(set().union(*counts.values())):
+            reason, whose, ns = exit
+            rows.append((situation, reason, whose, *(one[exit] for one in counts.values()), ns))
+            situation = ""
+    return table(rows, ("the guest", "exit reason", "whose", *KINDS, "ns each"), "<<<>>>>")
+
+
+def host_properties() -> Any:
+    """What the kinds of host do, by default, that shows in a guest's exits."""
+    return table([(kind, *of) for kind, of in KINDS.items()], ("host", "RAM is backed", "its tick, Hz"))
+
+
+def ladder_table() -> str:
     """The ladder fitted on 2012, against rows that were not used for the fit: ratios to a null hypercall."""
     fitted = CostModel.preset("kvm-2012")
     rows = published()
 
-    def measured(row, null):
+    def measured(row: Any, null: Any) -> Any:
         return float(rows[row]["value"]) / float(rows[null]["value"])
 
-    def ratio(handler, decode):
+    def ratio(handler: Any, decode: Any) -> Any:
         return fitted.access_ns(handler, decode) / fitted.hypercall_ns
     lines = []
     for what, handler, decode, tests in (
@@ -70,11 +90,7 @@ def ladder_table():
     return table(lines, ("exit", "measured on", "row", "published", "model", "off by"), "<<<>>>")
 
 
-_exits = CountBars("Exits by who answers", width=4.6, height=2.0, left=0.3)
-_time = StackedBars("Virtual time", unit="us", width=4.6, height=2.5)
-
-
-def _view(result):
+def _view(result: Any) -> Any:
     rows = [(name, count, count / result.count) for name, count in result.exits.items()] or [("none", 0, 0)]
     handlers = {name: result.handlers.get(name, 0) for name in ("hypervisor", "worker")}
     text = "\n".join([
@@ -84,14 +100,17 @@ def _view(result):
         table(rows, ("exits by", "count", "each"))])
     times = {"time": {"exit": result.exit_ns / 1000, "device": result.device_ns / 1000}}
     kernel, worker = handlers["hypervisor"], handlers["worker"]
-    edges = [edge("guest", "hypervisor", "exits", kernel + worker), edge("hypervisor", "host", "to the worker", worker)]
-    return text, [_exits.update(handlers), _time.update(times)], {"edges": edges, "title": result.instruction}
+    edges = [edge("guest", "hypervisor", "exits", kernel + worker), edge("hypervisor", "host", "to the worker", worker),
+             edge("host", "device", "accesses", result.at_uart, kind="data")]
+    shown = [charts.bars("Exits by who answers", handlers, "exits"), charts.stack("Virtual time", times, "us")]
+    return text, shown, {"edges": edges, "title": result.instruction}
 
 
-def panel():
+def panel() -> Panel:
     """Any instruction, any number of times, on any generation of processor."""
     return Panel(instructions.run, [
-        choice("instruction", instructions.PROGRAMS, label="Instruction"),
-        log2_slider("count", 1, 512, 64, label="How many"),
-        choice("costs", PRESETS, "server-2022", label="Cost preset")],
-        _view, name="trap_an_instruction", live=MachineView(title="Instructions"))
+        declared(InstructionParams, "instruction", "Instruction"),
+        declared(InstructionParams, "count", "How many", 64, high=512),
+        declared(InstructionParams, "costs", "Cost preset", choices=PRESETS)],
+        _view, name="trap_an_instruction", live=MachineView(title="Instructions", notes={"device": "UART"}),
+        idle=lambda instruction, **_: dict.fromkeys(("count", "costs"), "it does not exit") if instruction == "MOV to RAM" else {})

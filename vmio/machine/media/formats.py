@@ -9,6 +9,7 @@ file(1) data base, the formats' own specifications.
 import re
 import shlex
 
+from vmio.machine.contracts import DiskFile
 from vmio.machine.media.medium import SECTOR
 from vmio.machine.media.vhd_wire import FIXED, Footer
 
@@ -50,7 +51,7 @@ PATTERNS = (
 )
 
 
-def recognise(file):
+def recognise(file: DiskFile) -> str | None:
     """GZIP, VHD, VHDX, or None for a raw disk.  ValueError, with what to do, for any other container.
 
     The footer of a fixed VHD is looked at first: what is before it is the guest's,
@@ -79,22 +80,22 @@ def recognise(file):
     return None
 
 
-def whole_fixed_vhd(tail, size):
-    """Whether `tail` is the footer of a fixed VHD that fills a file of `size` bytes to the byte."""
+def whole_fixed_vhd(tail: bytes, size: int) -> bool:
+    """Return whether `tail` is the footer of a fixed VHD that fills a file of `size` bytes to the byte."""
     footer = Footer.parse(tail)
     return footer is not None and footer.kind == FIXED and footer.size == size - footer.length
 
 
-def _refusal(name, kind, command):
+def _refusal(name: str, kind: str, command: str) -> ValueError:
     return ValueError(f"image {name}: is in {kind} format, which is not read here; make a raw disk of it first: "
                       + _fill(command, name))
 
 
-def damaged(name, what):
-    """The ValueError for a VHD or VHDX file that isn't as its format says."""
+def damaged(name: str, what: str) -> ValueError:
+    """Return the ValueError for a VHD or VHDX file that isn't as its format says."""
     return ValueError(f"image {name}: {what}; if another program still reads it, make a raw disk of it: "
                       + _fill(CONVERT, name))
 
 
-def _fill(command, name):
+def _fill(command: str, name: str) -> str:
     return command.format(shlex.quote(name), shlex.quote(name + ".raw"))

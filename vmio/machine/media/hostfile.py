@@ -10,7 +10,10 @@ import os
 import shlex
 import stat
 import threading
+from collections.abc import Iterator
+from typing import Self
 
+from vmio.machine.contracts import Buffer
 from vmio.machine.media.medium import SECTOR
 
 KINDS = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR, "a character device"))
@@ -21,14 +24,14 @@ FLAGS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, 
 class HostFile:
     """`size` bytes, read and written at any offset.  It closes when it is closed or forgotten."""
 
-    def __init__(self, fd, name, size, writable=False):
+    def __init__(self, fd: int, name: str, size: int, writable: bool = False) -> None:
         """Take over the descriptor `fd`."""
         self.fd, self.name, self.size, self.writable = fd, name, size, writable
         self._turn = threading.Lock()     # for hosts without positional reads: seek and read belong together
 
     @classmethod
-    def open(cls, name, writable=False):
-        """The file at `name`.  ValueError, naming it, for what is missing, unreadable, or has no size of its own."""
+    def open(cls, name: str, writable: bool = False) -> Self:
+        """Return the file at `name`.  ValueError, naming it, for what is missing, unreadable, or has no size of its own."""
         try:
             fd = os.open(name, (os.O_RDWR if writable else os.O_RDONLY) | FLAGS)
         except OSError as error:
@@ -41,8 +44,8 @@ class HostFile:
             os.close(fd)
             raise
 
-    def read(self, offset, length):
-        """`length` bytes from `offset`.  ValueError, naming the file, if they can't be read or the file ends before."""
+    def read(self, offset: int, length: int) -> bytes:
+        """Return `length` bytes from `offset`.  ValueError, naming the file, if they can't be read or the file ends before."""
         try:
             data = self._pread(length, offset)
             while len(data) < length:
@@ -55,7 +58,7 @@ class HostFile:
             raise unreadable(self.name, error) from error
         return data
 
-    def write(self, offset, data):
+    def write(self, offset: int, data: Buffer) -> None:
         """Store `data` at `offset`.  ValueError, naming the file, if it can't be stored."""
         data = memoryview(data)
         try:
@@ -65,7 +68,7 @@ class HostFile:
         except OSError as error:
             raise ValueError(f"image {self.name}: byte {offset} can't be written ({error.strerror or error})") from error
 
-    def extents(self):
+    def extents(self) -> Iterator[tuple[int, int]]:
         """Yield (start, end) in bytes of each part of the file that is not a hole, in order (lseek: SEEK_DATA, SEEK_HOLE)."""
         end = 0
         while end < self.size:
@@ -80,33 +83,33 @@ class HostFile:
                 start, end = end, self.size           # this file system doesn't tell
             yield start, end
 
-    def sync(self):
+    def sync(self) -> None:
         """Have the host put what was written on its own disk."""
         os.fsync(self.fd)
 
-    def close(self):
+    def close(self) -> None:
         """Give the descriptor back."""
-        fd, self.fd = self.fd, None
-        if fd is not None:
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
             os.close(fd)
 
-    def __del__(self):
-        if getattr(self, "fd", None) is not None:
+    def __del__(self) -> None:
+        if getattr(self, "fd", -1) >= 0:
             self.close()
 
     if hasattr(os, "pread"):
-        def _pread(self, length, offset):
+        def _pread(self, length: int, offset: int) -> bytes:
             return os.pread(self.fd, length, offset)
 
-        def _pwrite(self, data, offset):
+        def _pwrite(self, data: memoryview, offset: int) -> int:
             return os.pwrite(self.fd, data, offset)
     else:
-        def _pread(self, length, offset):
+        def _pread(self, length: int, offset: int) -> bytes:
             with self._turn:
                 os.lseek(self.fd, offset, os.SEEK_SET)
                 return os.read(self.fd, length)
 
-        def _pwrite(self, data, offset):
+        def _pwrite(self, data: memoryview, offset: int) -> int:
             with self._turn:
                 os.lseek(self.fd, offset, os.SEEK_SET)
                 return os.write(self.fd, data)
@@ -117,22 +120,22 @@ class BytesFile:
 
     writable = False
 
-    def __init__(self, data, name):
+    def __init__(self, data: Buffer, name: str) -> None:
         self.data, self.name, self.size = data, name, len(data)
 
-    def read(self, offset, length):
-        """`length` bytes from `offset`; ValueError if the data ends before."""
+    def read(self, offset: int, length: int) -> bytes:
+        """Return `length` bytes from `offset`; ValueError if the data ends before."""
         if offset + length > self.size:
             raise ValueError(f"image {self.name}: ends at byte {self.size}, "
                              f"bytes up to {offset + length} are needed; the file is cut short")
         return bytes(self.data[offset:offset + length])
 
-    def close(self):
+    def close(self) -> None:
         """Forget the bytes."""
         self.data = b""
 
 
-def _size(fd, name):
+def _size(fd: int, name: str) -> int:
     """How many bytes there are.  ValueError for a directory, and for what gives bytes without saying how many."""
     mode = os.fstat(fd).st_mode
     if stat.S_ISDIR(mode):
@@ -151,7 +154,7 @@ def _size(fd, name):
                      f"(cat {shlex.quote(name)} > disk.img)")
 
 
-def unreadable(name, error):
-    """The ValueError for a file that the host can't read."""
+def unreadable(name: str, error: OSError | OverflowError | str) -> ValueError:
+    """Return the ValueError for a file that the host can't read."""
     reason = getattr(error, "strerror", None) or error
     return ValueError(f"image {name}: {reason}; a readable file of a multiple of {SECTOR} bytes is needed")

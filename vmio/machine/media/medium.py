@@ -9,17 +9,24 @@
     medium.extents()             where there may be something else than zeros
 
 A medium's size costs no memory, and the cost of a sector doesn't depend on it.
-Addresses beyond the end, and half sectors, are ValueErrors: a device checks what
-its guest asks before it asks its medium.
+Addresses beyond the end are BeyondEnd, half sectors ValueErrors: a device checks
+what its guest asks before it asks its medium.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from heapq import merge
+from typing import Self
 
 from vmio.machine import files
+from vmio.machine.checkpoint import CheckpointRefused, State
+from vmio.machine.contracts import Buffer, FileName, Sectors
 
 SECTOR = 512
 STEP = 2048    # sectors that pass at a time where a whole disk is read or written: 1 MiB
+
+
+class BeyondEnd(ValueError):
+    """Sectors that the medium does not have: its device should have refused them."""
 
 
 class Medium:
@@ -28,7 +35,7 @@ class Medium:
     __slots__ = ()
     name: str
     sectors: int
-    read: Callable[..., bytes]
+    read: Callable[..., Sectors]
     write: Callable[..., None]
 
     @property
@@ -41,62 +48,70 @@ class Medium:
         """The host's files that are read, the disk's own first, then its parents'."""
         return ()
 
-    def inputs(self, option):
-        """What an output must not replace, as `files.target` takes it; `option` is where the disk was named."""
+    def inputs(self, option: str) -> dict[str, FileName]:
+        """Return what an output must not replace, as `files.target` takes it; `option` is where the disk was named."""
         return {f"{option}'s layer {n}": path for n, path in enumerate(self.paths)}
 
-    def extents(self):
+    def extents(self) -> Iterator[tuple[int, int]]:
         """Yield (first sector, end) of each part that may hold something, in order; all between them are zeros."""
         yield 0, self.sectors
 
-    def check_read(self, lba, count):
-        """Raise ValueError if not all of `count` sectors from `lba` exist."""
+    def check_read(self, lba: int, count: int) -> None:
+        """Raise BeyondEnd if not all of `count` sectors from `lba` exist."""
         if lba < 0 or count < 0 or lba + count > self.sectors:
-            raise ValueError(f"image {self.name}: sectors {lba} to {lba + count - 1} asked, "
+            raise BeyondEnd(f"image {self.name}: sectors {lba} to {lba + count - 1} asked, "
                              f"0 to {self.sectors - 1} exist")
 
-    def check_write(self, lba, data):
-        """Return how many sectors `data` fills from `lba` on; ValueError if that is no whole number or beyond the end."""
+    def check_write(self, lba: int, data: Buffer) -> int:
+        """Return how many sectors `data` fills from `lba` on; ValueError if that is no whole number, BeyondEnd if they do not exist."""
         count, rest = divmod(len(data), SECTOR)
         if rest:
             raise ValueError(f"image {self.name}: {len(data)} bytes written; only multiples of {SECTOR} can be")
         if lba < 0 or lba + count > self.sectors:
-            raise ValueError(f"image {self.name}: sectors {lba} to {lba + count - 1} written, "
+            raise BeyondEnd(f"image {self.name}: sectors {lba} to {lba + count - 1} written, "
                              f"0 to {self.sectors - 1} exist")
         return count
 
-    def discard(self, lba, count):
+    def saved_sectors(self) -> State:
+        """Return what was written, as plain data for a checkpoint; `CheckpointRefused` if that is not in memory."""
+        raise CheckpointRefused(f"checkpoint, image {self.name}: it keeps what is written somewhere else; use an Overlay over it")
+
+    def take_back(self, state: State) -> None:
+        """Hold what `saved_sectors` gave."""
+        raise CheckpointRefused(f"checkpoint, image {self.name}: it can't take back what was saved; use an Overlay over it")
+
+    def discard(self, lba: int, count: int) -> None:
         """Make `count` sectors from `lba` read as zeros; ValueError beyond the last sector."""
         self.check_read(lba, count)
         for at in range(lba, lba + count, STEP):
             self.write(at, bytes(SECTOR * min(STEP, lba + count - at)))
 
-    def flush(self):
-        """Nothing to push, unless a kind of medium says otherwise."""
+    def flush(self) -> None:
+        """Push nothing, as nothing is held back, unless a kind of medium says otherwise."""
 
-    def persist(self, lba, count):
+    def persist(self, lba: int, count: int) -> None:
         """What was written to `count` sectors from `lba` is where it belongs when this returns: here by flushing all."""
         self.flush()
 
-    def save(self, path):
+    def save(self, path: FileName) -> None:
         """Write the disk, as its owner sees it now, to a file at `path` (`files.save`)."""
         files.save(self, path)
 
-    def close(self):
+    def close(self) -> None:
         """Let go of what the host lent; the medium is of no use afterwards."""
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, sectors={self.sectors}, writable={self.writable})"
 
 
-def merged(*sources):
-    """The extents of several media that lie one over the other, as those of one: in order, and apart."""
+def merged(*sources: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Return the extents of several media that lie one over the other, as those of one: in order, and apart."""
     first = last = 0
     for start, end in merge(*sources):
         if start > last:

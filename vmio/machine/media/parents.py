@@ -2,25 +2,33 @@
 
 import ntpath
 import os
+from collections.abc import Callable, Sequence
+from typing import TypeAlias, TypeVar
 
+from vmio.machine.contracts import DiskFile
 from vmio.machine.media.hostfile import HostFile
+from vmio.machine.media.medium import Medium
 
-MOST_CHAIN = 128    # differencing disks, one over the other
+MAX_CHAIN = 128    # differencing disks, one over the other
+
+Chain: TypeAlias = tuple[tuple[int, int], ...]    # who the disks over this one are
+Disk = TypeVar("Disk", bound=Medium)
 
 
-def beside(file, path):
-    """The host's path for a Windows path relative to the folder of `file`."""
+def beside(file: DiskFile, path: str) -> str:
+    """Return the host's path for a Windows path relative to the folder of `file`."""
     return os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(file.name)), path.replace("\\", os.sep)))
 
 
-def absolute(file, path):
-    """The host's paths to try for an absolute Windows path: itself on Windows, and the same name beside `file`."""
+def absolute(file: DiskFile, path: str) -> list[str]:
+    """Return the host's paths to try for an absolute Windows path: itself on Windows, and the same name beside `file`."""
     same_folder = beside(file, ntpath.basename(path))
     return [path, same_folder] if os.name == "nt" else [same_folder]
 
 
-def open_parent(file, chain, places, open_disk, is_parent):
-    """The parent's medium: the first of `places` that `is_parent` knows.
+def open_parent(file: DiskFile, chain: Chain, places: Sequence[str], open_disk: Callable[[DiskFile, Chain], Disk],
+                is_parent: Callable[[Disk], bool]) -> Disk:
+    """Return the parent's medium: the first of `places` that `is_parent` knows.
 
     `chain` has the identities of the disks over `file`; `open_disk(file, chain)`
     makes a medium.  ValueError, naming the places, if it isn't there, is another
@@ -30,8 +38,8 @@ def open_parent(file, chain, places, open_disk, is_parent):
         raise ValueError(f"image {file.name}: is a differencing disk; its parent is looked for beside its file, "
                          "so give the file's path")
     chain = (*chain, _identity(file))
-    if len(chain) > MOST_CHAIN:
-        raise ValueError(f"image {file.name}: more than {MOST_CHAIN} differencing disks, one over the other")
+    if len(chain) > MAX_CHAIN:
+        raise ValueError(f"image {file.name}: more than {MAX_CHAIN} differencing disks, one over the other")
     others = []
     for place in dict.fromkeys(places):
         try:
@@ -59,7 +67,7 @@ def open_parent(file, chain, places, open_disk, is_parent):
                      f"{' or '.join(repr(place) for place in dict.fromkeys(places)) or 'any place that it names'}")
 
 
-def _identity(file):
+def _identity(file: HostFile) -> tuple[int, int]:
     """What two names of one file have in common."""
     status = os.fstat(file.fd)
     return status.st_dev, status.st_ino

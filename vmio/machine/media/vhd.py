@@ -4,21 +4,23 @@ Source: Microsoft, "Virtual Hard Disk Image Format Specification" 1.0 (2006).  T
 size is the footer's "Current Size"; its geometry, which is rounded down, is not used.
 """
 
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
+from vmio.machine.contracts import DiskFile, Sectors
 from vmio.machine.media.blocks import Layout, Table, choose, from_parent, pieces, stacked
 from vmio.machine.media.formats import damaged
 from vmio.machine.media.medium import SECTOR, Medium
-from vmio.machine.media.parents import absolute, beside, open_parent
+from vmio.machine.media.parents import Chain, absolute, beside, open_parent
 from vmio.machine.media.vhd_wire import (DIFFERENCING, DYNAMIC, FIXED, HEADER_BYTES, NOWHERE, VERSION, Footer, Header)
 
-MOST_BYTES = 2040 << 30     # of a disk with a table: its entries are sector numbers of 32 bits
-MOST_BLOCK = 1 << 28        # bytes
-MOST_BLOCKS = 1 << 26
-MOST_PATH = 1 << 16         # bytes of a parent's path
+MAX_BYTES = 2040 << 30     # of a disk with a table: its entries are sector numbers of 32 bits
+MAX_BLOCK = 1 << 28        # bytes
+MAX_BLOCKS = 1 << 26
+MAX_PATH = 1 << 16         # bytes of a parent's path
 
 
 class Vhd(Medium):
@@ -26,7 +28,7 @@ class Vhd(Medium):
 
     __slots__ = ("file", "name", "sectors", "footer", "parent", "_table", "_per_block", "_bitmap_bytes")
 
-    def __init__(self, file, chain=()):
+    def __init__(self, file: DiskFile, chain: Chain = ()) -> None:
         self.file, self.name, self.parent = file, file.name, None
         self._table: Any = None     # of a fixed disk: all of it is there
         self.footer = footer = self._footer()
@@ -46,10 +48,10 @@ class Vhd(Medium):
                 self.parent = open_parent(file, chain, self._places(header), Vhd,
                                           lambda parent: parent.footer.unique_id == header.parent_id)
 
-    def _bad(self, what):
+    def _bad(self, what: str) -> ValueError:
         return damaged(self.name, f"VHD: {what}")
 
-    def _footer(self):
+    def _footer(self) -> Footer:
         """The footer at the end, or its copy at the beginning, which all but fixed disks have."""
         file = self.file
         last = Footer.parse(file.read(file.size - min(file.size, SECTOR), min(file.size, SECTOR)))
@@ -61,7 +63,7 @@ class Vhd(Medium):
             raise self._bad("no footer with a right checksum, at the end or at the beginning")
         return last
 
-    def _header(self):
+    def _header(self) -> Header:
         footer, file = self.footer, self.file
         if footer.header_at > file.size - HEADER_BYTES:
             raise self._bad(f"the header should be at byte {footer.header_at} of a file of {file.size}")
@@ -71,19 +73,19 @@ class Vhd(Medium):
         if header.version != VERSION:
             raise self._bad(f"header version {header.version:#x}; {VERSION:#x} is read")
         size = header.block_bytes
-        if not SECTOR <= size <= MOST_BLOCK or size & size - 1:
-            raise self._bad(f"blocks of {size} bytes; a power of two from {SECTOR} to {MOST_BLOCK} is needed")
+        if not SECTOR <= size <= MAX_BLOCK or size & size - 1:
+            raise self._bad(f"blocks of {size} bytes; a power of two from {SECTOR} to {MAX_BLOCK} is needed")
         blocks = -(-footer.size // size)
-        if footer.size > MOST_BYTES or blocks > MOST_BLOCKS:
-            raise self._bad(f"a disk of {footer.size} bytes in blocks of {size}; up to {MOST_BYTES} bytes "
-                            f"and {MOST_BLOCKS} blocks are read")
+        if footer.size > MAX_BYTES or blocks > MAX_BLOCKS:
+            raise self._bad(f"a disk of {footer.size} bytes in blocks of {size}; up to {MAX_BYTES} bytes "
+                            f"and {MAX_BLOCKS} blocks are read")
         if header.entries < blocks:
             raise self._bad(f"a table of {header.entries} entries; the disk has {blocks} blocks")
         self._per_block = size // SECTOR
         self._bitmap_bytes = -(-self._per_block // (8 * SECTOR)) * SECTOR
         return header
 
-    def _check_layout(self, header):
+    def _check_layout(self, header: Header) -> None:
         """Each block is in the file, and nothing lies over anything else."""
         footer, file = self.footer, self.file
         table_bytes = 4 * -(-footer.size // header.block_bytes)
@@ -97,24 +99,24 @@ class Vhd(Medium):
         layout.check()
 
     @property
-    def paths(self):
+    def paths(self) -> tuple[str, ...]:
         """The file's own, and its parents'."""
         return (self.name, *(self.parent.paths if self.parent else ()))
 
-    def extents(self):
-        """The blocks that are in the file, and what the parents have."""
+    def extents(self) -> Iterator[tuple[int, int]]:
+        """Return the blocks that are in the file, and what the parents have."""
         if self._table is None:
             return iter([(0, self.sectors)])
         return stacked(self, self._table.where(lambda entries, _: entries != NOWHERE), self._per_block)
 
-    def read(self, lba, count=1):
-        """`count` sectors from `lba`, as bytes; ValueError beyond the last sector."""
+    def read(self, lba: int, count: int = 1) -> bytes:
+        """Return `count` sectors from `lba`, as bytes; ValueError beyond the last sector."""
         self.check_read(lba, count)
         if self._table is None:
             return self.file.read(lba * SECTOR, count * SECTOR)
         return b"".join([self._piece(*piece) for piece in pieces(lba, count, self._per_block)])
 
-    def _piece(self, block, first, count):
+    def _piece(self, block: int, first: int, count: int) -> Sectors:
         """`count` sectors of one block: this file's where its bitmap has a one, the most significant bit first."""
         lba, entry = block * self._per_block + first, self._table[block]
         if entry == NOWHERE:
@@ -125,12 +127,12 @@ class Vhd(Medium):
         own = self.file.read(at + self._bitmap_bytes + first * SECTOR, count * SECTOR)
         return own if all(have) else choose(have, own, from_parent(self.parent, lba, count))
 
-    def _places(self, header):
+    def _places(self, header: Header) -> list[str]:
         """Where the parent may be, in order: the relative paths, the absolute ones, its bare name."""
         relative, full = [], []
         for code, length, at in header.locators:
-            if length > MOST_PATH:
-                raise self._bad(f"a parent's path of {length} bytes; up to {MOST_PATH} are read")
+            if length > MAX_PATH:
+                raise self._bad(f"a parent's path of {length} bytes; up to {MAX_PATH} are read")
             raw = self.file.read(at, length)
             if code == b"W2ru":
                 relative.append(beside(self.file, _text(raw)))
@@ -141,13 +143,13 @@ class Vhd(Medium):
         name = header.parent_name.decode("utf-16-be", "replace").split("\0")[0]
         return relative + full + (absolute(self.file, name) if name else [])
 
-    def close(self):
+    def close(self) -> None:
         """Let go of the file, and of the parents' files."""
         self.file.close()
         if self.parent is not None:
             self.parent.close()
 
 
-def _text(raw):
+def _text(raw: bytes) -> str:
     """A path in UTF-16: little-endian as Windows writes it, or big-endian as all else in the format is."""
     return raw.decode("utf-16-be" if raw[:1] == b"\0" else "utf-16-le", "replace").split("\0")[0]

@@ -30,8 +30,8 @@ class Footer(NamedTuple):
     length: int           # bytes that it takes in the file: 512, or 511 of before 2004
 
     @classmethod
-    def parse(cls, data):
-        """The footer at the end of `data`, its last 512 bytes at most; None if there is none or its checksum is wrong."""
+    def parse(cls, data: bytes) -> "Footer | None":
+        """Return the footer at the end of `data`, its last 512 bytes at most; None if there is none or its checksum is wrong."""
         for length in (SECTOR, SECTOR - 1):
             raw = data[len(data) - length:].ljust(SECTOR, b"\0") if len(data) >= length else b""
             if raw.startswith(b"conectix") and struct.unpack_from(">I", raw, CHECKSUM)[0] == checksum(raw, CHECKSUM):
@@ -52,8 +52,8 @@ class Header(NamedTuple):
     locators: list        # (platform code, bytes of data, where they are)
 
     @classmethod
-    def parse(cls, raw):
-        """The header in 1,024 bytes; None if it is none or its checksum is wrong."""
+    def parse(cls, raw: bytes) -> "Header | None":
+        """Return the header in 1,024 bytes; None if it is none or its checksum is wrong."""
         cookie, _, table_at, version, entries, block_bytes, found, parent_id, _, _, name = _HEADER.unpack_from(raw)
         if cookie != b"cxsparse" or found != checksum(raw, HEADER_CHECKSUM):
             return None
@@ -62,6 +62,6 @@ class Header(NamedTuple):
         return cls(table_at, version, entries, block_bytes, parent_id, name, locators)
 
 
-def checksum(raw, at):
-    """The one's complement of the sum of all bytes but the checksum's own four at `at`."""
+def checksum(raw: bytes, at: int) -> int:
+    """Return the one's complement of the sum of all bytes but the checksum's own four at `at`."""
     return ~(sum(raw) - sum(raw[at:at + 4])) & 0xFFFF_FFFF

@@ -5,12 +5,15 @@ or was given back (UNDEFINED, UNMAPPED), is left open there; here it reads as ze
 A disk with sectors of 4,096 bytes is shown with 512-byte ones, its bytes the same.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
+from vmio.machine.contracts import DiskFile, Sectors
 from vmio.machine.media import vhdx_wire as w
 from vmio.machine.media.blocks import Layout, Table, choose, from_parent, pieces, stacked
 from vmio.machine.media.medium import SECTOR, Medium
-from vmio.machine.media.parents import absolute, beside, open_parent
+from vmio.machine.media.parents import Chain, absolute, beside, open_parent
 from vmio.machine.media.vhdx_metadata import Metadata, bad, current_header, find_regions
 
 CHUNK_SECTORS = 1 << 23     # logical sectors that one sector bitmap block tells of [2.4]
@@ -22,7 +25,7 @@ class Vhdx(Medium):
 
     __slots__ = ("file", "name", "sectors", "header", "metadata", "parent", "_table", "_per_block", "_ratio", "_in_logical")
 
-    def __init__(self, file, chain=()):
+    def __init__(self, file: DiskFile, chain: Chain = ()) -> None:
         self.file, self.name, self.parent = file, file.name, None
         self.header = current_header(file)
         regions = find_regions(file)
@@ -35,7 +38,7 @@ class Vhdx(Medium):
         if about.has_parent:
             self.parent = self._open_parent(chain)
 
-    def _check_layout(self, regions):
+    def _check_layout(self, regions: dict[bytes, w.Region]) -> None:
         """The table is complete [2.5], its states are allowed, its blocks are in the file and not one over the other."""
         file, about = self.file, self.metadata
         blocks = -(-about.disk_bytes // about.block_bytes)
@@ -73,30 +76,30 @@ class Vhdx(Medium):
             raise bad(file, f"blocks of chunk {min(need_bitmap - with_bitmap)} are partly the parent's, "
                             "and no bitmap says which parts")
 
-    def _check_states(self, states, entries, which, allowed):
+    def _check_states(self, states: np.ndarray, entries: np.ndarray, which: np.ndarray, allowed: tuple[int, ...]) -> None:
         wrong = which & (~np.isin(states, np.array(allowed, np.uint64)) | (entries & np.uint64(0xFFFF8) != 0))
         if wrong.any():
             entry = int(entries[np.flatnonzero(wrong)[0]])
             raise bad(self.file, f"table entry {entry:#x} has state {entry & 7} or reserved bits that such a disk can't have")
 
     @property
-    def paths(self):
+    def paths(self) -> tuple[str, ...]:
         """The file's own, and its parents'."""
         return (self.name, *(self.parent.paths if self.parent else ()))
 
-    def extents(self):
-        """The blocks that are in the file, and what the parents have."""
+    def extents(self) -> Iterator[tuple[int, int]]:
+        """Return the blocks that are in the file, and what the parents have."""
         group = self._ratio + 1
         there = self._table.where(lambda entries, index: (entries & np.uint64(7) >= w.FULLY_PRESENT)
                                   & (index % group != self._ratio))
         return stacked(self, (index - index // group for index in there), self._per_block)
 
-    def read(self, lba, count=1):
-        """`count` sectors from `lba`, as bytes; ValueError beyond the last sector."""
+    def read(self, lba: int, count: int = 1) -> bytes:
+        """Return `count` sectors from `lba`, as bytes; ValueError beyond the last sector."""
         self.check_read(lba, count)
         return b"".join([self._piece(*piece) for piece in pieces(lba, count, self._per_block)])
 
-    def _piece(self, block, first, count):
+    def _piece(self, block: int, first: int, count: int) -> Sectors:
         """`count` sectors of one payload block, by its state [2.5.1.1]."""
         entry, lba = self._table[block + block // self._ratio], block * self._per_block + first
         state, at = entry & 7, entry >> 20 << 20
@@ -110,7 +113,7 @@ class Vhdx(Medium):
         have = self._present(block, first, count)
         return own if all(have) else choose(have, own, from_parent(self.parent, lba, count))
 
-    def _present(self, block, first, count):
+    def _present(self, block: int, first: int, count: int) -> list[int]:
         """A bit for each of these sectors: is it in this file?  The least significant bit comes first [2.4]."""
         chunk, place = divmod(block, self._ratio)
         entry = self._table[chunk * (self._ratio + 1) + self._ratio]
@@ -120,7 +123,7 @@ class Vhdx(Medium):
         logical = (n // self._in_logical for n in range(start, start + count))
         return [bits[n // 8 - low] >> n % 8 & 1 for n in logical]
 
-    def _open_parent(self, chain):
+    def _open_parent(self, chain: Chain) -> "Vhdx":
         """[2.6.2.6.3]: found by its path, known by its DataWriteGuid; both have the same logical sectors [2.6.2.4]."""
         guid, pairs = self.metadata.locator
         if guid != w.VHDX_PARENT:
@@ -136,14 +139,14 @@ class Vhdx(Medium):
                                  f"{parent.metadata.sector_bytes}")
         return parent
 
-    def close(self):
+    def close(self) -> None:
         """Let go of the file, and of the parents' files."""
         self.file.close()
         if self.parent is not None:
             self.parent.close()
 
 
-def _guid(text):
+def _guid(text: str | None) -> bytes | None:
     """A GUID written in braces, in its binary form; None for anything else."""
     try:
         return w.UUID(text or "").bytes_le

@@ -7,21 +7,22 @@ import shlex
 import struct
 from typing import Any
 
+from vmio.machine.contracts import DiskFile
 from vmio.machine.media import vhdx_wire as w
 from vmio.machine.media.formats import damaged
 
-MOST_DISK = 64 << 40          # bytes [2.6.2.2]
+MAX_DISK = 64 << 40          # bytes [2.6.2.2]
 BLOCKS = w.MIB, 256 * w.MIB   # smallest and largest block in bytes [2.6.2.1]
-MOST_ITEM = w.MIB
+MAX_ITEM = w.MIB
 
 
-def bad(file, what):
-    """The ValueError for a file that the format doesn't allow."""
+def bad(file: DiskFile, what: str) -> ValueError:
+    """Return the ValueError for a file that the format doesn't allow."""
     return damaged(file.name, f"VHDX: {what}")
 
 
-def current_header(file):
-    """The valid header with the larger sequence number [2.2.2].  A log that was not replayed is refused [2.3.3]."""
+def current_header(file: DiskFile) -> w.Header:
+    """Return the valid header with the larger sequence number [2.2.2].  A log that was not replayed is refused [2.3.3]."""
     if file.size < w.MIB:
         raise bad(file, f"{file.size} bytes; its header section alone takes {w.MIB}")
     found = [w.Header.parse(file.read(at, w.HEADER_BYTES)) for at in w.HEADERS]
@@ -40,8 +41,8 @@ def current_header(file):
     return header
 
 
-def find_regions(file):
-    """{guid: region} from the first valid one of two copies [2.2.3]; the BAT and the metadata are among them."""
+def find_regions(file: DiskFile) -> dict[bytes, w.Region]:
+    """Return {guid: region} from the first valid one of two copies [2.2.3]; the BAT and the metadata are among them."""
     for at in w.REGION_TABLES:
         table = w.regions(file.read(at, w.REGION_TABLE_BYTES))
         if table is not None:
@@ -66,7 +67,7 @@ def find_regions(file):
 class Metadata:
     """The known items of the metadata region [2.6.2]: sizes in bytes, `locator` (type, {key: value}) or None."""
 
-    def __init__(self, file, region):
+    def __init__(self, file: DiskFile, region: w.Region) -> None:
         table = w.items(file.read(region.at, w.METADATA_TABLE_BYTES))
         if table is None:
             raise bad(file, "no metadata table where one should be")
@@ -78,7 +79,7 @@ class Metadata:
                                 "and says that it can't be read without")
             if name is None:
                 continue
-            if name in found or item.length > MOST_ITEM or item.length and (
+            if name in found or item.length > MAX_ITEM or item.length and (
                     item.at < w.METADATA_TABLE_BYTES or item.at + item.length > region.length):
                 raise bad(file, f"its {name} is there twice or not where metadata is")
             found[name] = file.read(region.at + item.at, item.length)
@@ -91,13 +92,13 @@ class Metadata:
         self.locator: Any = w.locator(found["parent locator"]) if "parent locator" in found else None
         self._check()
 
-    def _numbers(self, name, layout):
+    def _numbers(self, name: str, layout: str) -> tuple[int, ...]:
         raw = self._found.get(name, b"")
         if len(raw) < struct.calcsize(layout):
             raise bad(self.file, f"it does not say its {name}")
         return struct.unpack_from(layout, raw)
 
-    def _check(self):
+    def _check(self) -> None:
         low, high = BLOCKS
         size = self.block_bytes
         if not low <= size <= high or size & size - 1:
@@ -105,8 +106,8 @@ class Metadata:
         if self.sector_bytes not in (512, 4096) or self.physical_bytes not in (512, 4096):
             raise bad(self.file, f"sectors of {self.sector_bytes} bytes, physical ones of {self.physical_bytes}; "
                                  "512 and 4096 are allowed")
-        if not 0 < self.disk_bytes <= MOST_DISK or self.disk_bytes % self.sector_bytes:
+        if not 0 < self.disk_bytes <= MAX_DISK or self.disk_bytes % self.sector_bytes:
             raise bad(self.file, f"a disk of {self.disk_bytes} bytes; a multiple of {self.sector_bytes} "
-                                 f"up to {MOST_DISK} is needed")
+                                 f"up to {MAX_DISK} is needed")
         if self.has_parent and self.locator is None:
             raise bad(self.file, "a differencing disk that does not say where its parent is")

@@ -8,11 +8,13 @@ import struct
 from typing import NamedTuple
 from uuid import UUID
 
+from vmio.machine.contracts import Buffer
+
 KIB, MIB = 1 << 10, 1 << 20
 HEADERS, HEADER_BYTES = (64 * KIB, 128 * KIB), 4 * KIB
 REGION_TABLES, REGION_TABLE_BYTES = (192 * KIB, 256 * KIB), 64 * KIB
 METADATA_TABLE_BYTES = 64 * KIB
-MOST_ENTRIES = 2047
+MAX_ENTRIES = 2047
 NO_LOG = bytes(16)
 
 BAT, METADATA = (UUID(text).bytes_le for text in (
@@ -35,7 +37,7 @@ _TABLE, _ITEM = struct.Struct("<8sHH20x"), struct.Struct("<16sIIII")
 _LOCATOR, _PAIR = struct.Struct("<16sHH"), struct.Struct("<IIHH")
 
 
-def _crc_table():
+def _crc_table() -> list[int]:
     table = []
     for value in range(256):
         for _ in range(8):
@@ -47,16 +49,16 @@ def _crc_table():
 _CRC = _crc_table()
 
 
-def crc32c(data):
-    """The CRC-32C (Castagnoli) of `data`."""
+def crc32c(data: Buffer) -> int:
+    """Return the CRC-32C (Castagnoli) of `data`."""
     crc = 0xFFFF_FFFF
     for byte in data:
         crc = _CRC[(crc ^ byte) & 0xFF] ^ crc >> 8
     return crc ^ 0xFFFF_FFFF
 
 
-def sealed(raw):
-    """Whether a structure's checksum, its bytes 4 to 7, is that of the whole with zeros there."""
+def sealed(raw: bytes) -> bool:
+    """Return whether a structure's checksum, its bytes 4 to 7, is that of the whole with zeros there."""
     return struct.unpack_from("<I", raw, 4)[0] == crc32c(raw[:4] + bytes(4) + raw[8:])
 
 
@@ -72,8 +74,8 @@ class Header(NamedTuple):
     log_at: int
 
     @classmethod
-    def parse(cls, raw):
-        """The header in 4 KiB, or None if it isn't valid."""
+    def parse(cls, raw: bytes) -> "Header | None":
+        """Return the header in 4 KiB, or None if it isn't valid."""
         signature, _, sequence, _, data_guid, log_guid, log_version, version, length, at = _HEADER.unpack_from(raw)
         if signature != b"head" or not sealed(raw):
             return None
@@ -89,10 +91,10 @@ class Region(NamedTuple):
     required: bool
 
 
-def regions(raw):
-    """The entries of a region table [2.2.3] in 64 KiB, or None if it isn't valid."""
+def regions(raw: bytes) -> list[Region] | None:
+    """Return the entries of a region table [2.2.3] in 64 KiB, or None if it isn't valid."""
     signature, _, count, _ = _REGIONS.unpack_from(raw)
-    if signature != b"regi" or count > MOST_ENTRIES or not sealed(raw):
+    if signature != b"regi" or count > MAX_ENTRIES or not sealed(raw):
         return None
     entries = (_REGION.unpack_from(raw, _REGIONS.size + n * _REGION.size) for n in range(count))
     return [Region(guid, at, length, bool(required & 1)) for guid, at, length, required in entries]
@@ -108,17 +110,17 @@ class Item(NamedTuple):
     required: bool
 
 
-def items(raw):
-    """The entries of a metadata table [2.6.1] in 64 KiB, or None if it isn't valid."""
+def items(raw: bytes) -> list[Item] | None:
+    """Return the entries of a metadata table [2.6.1] in 64 KiB, or None if it isn't valid."""
     signature, _, count = _TABLE.unpack_from(raw)
-    if signature != b"metadata" or count > MOST_ENTRIES:
+    if signature != b"metadata" or count > MAX_ENTRIES:
         return None
     entries = (_ITEM.unpack_from(raw, _TABLE.size + n * _ITEM.size) for n in range(count))
     return [Item(guid, at, length, bool(flags & 1), bool(flags & 4)) for guid, at, length, flags, _ in entries]
 
 
-def locator(raw):
-    """(type's GUID, {key: value}) of a parent locator [2.6.2.6], or None if it isn't valid."""
+def locator(raw: bytes) -> tuple[bytes, dict[str, str]] | None:
+    """Return (type's GUID, {key: value}) of a parent locator [2.6.2.6], or None if it isn't valid."""
     if len(raw) < _LOCATOR.size:
         return None
     guid, _, count = _LOCATOR.unpack_from(raw)

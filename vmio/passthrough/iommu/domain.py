@@ -7,8 +7,10 @@ Source: Intel VT-d specification 3.2 "Domains and Address Translation".
 """
 
 from bisect import bisect_right
+from collections.abc import Sequence
 
-from vmio.machine.memory import PAGE
+from vmio.hypervisor.guest import Guest
+from vmio.machine.memory import PAGE, HostMemory
 from vmio.machine.pagetable import READ, WRITE, PageTable
 
 
@@ -19,15 +21,16 @@ class Domain:
     host's memory.  `requesters` are the functions attached to it.
     """
 
-    def __init__(self, memory, id, levels, allowed=None):
+    def __init__(self, memory: HostMemory, id: int, levels: int, allowed: Sequence[tuple[int, int]] | None = None) -> None:
         self.id, self.levels = id, levels
         self.allowed = None if allowed is None else list(allowed)
         self.table = PageTable(memory, levels)
-        self.requesters = set()
+        self.requesters: set[int] = set()
         self.maps = self.unmaps = 0
-        self._starts, self._ends = [], []     # what is mapped: sorted runs [start, end), none overlap
+        self._starts: list[int] = []          # what is mapped: sorted runs [start, end), none overlap
+        self._ends: list[int] = []
 
-    def map(self, iova, spa, length, permissions=READ | WRITE):
+    def map(self, iova: int, spa: int, length: int, permissions: int = READ | WRITE) -> None:
         """Let the domain's devices reach SPA [spa, spa+length) at [iova, ...), all multiples of 4,096.
 
         ValueError where something is mapped already, for memory that is not the
@@ -45,12 +48,12 @@ class Domain:
         self._ends.insert(at, iova + length)
         self.maps += 1
 
-    def map_guest(self, guest, permissions=READ | WRITE):
+    def map_guest(self, guest: Guest, permissions: int = READ | WRITE) -> None:
         """All of a guest's RAM at its guest-physical addresses: what its driver calls an address, the device does."""
         for gpa, spa, length in guest.backing.runs():
             self.map(gpa, spa, length, permissions)
 
-    def unmap(self, iova, length):
+    def unmap(self, iova: int, length: int) -> None:
         """Forget [iova, iova+length) in the table, NOT in the IOTLB; pages that were not mapped are no error."""
         if iova % PAGE or length % PAGE or length < 0:
             raise ValueError(f"domain {self.id}: unmap {iova:#x}, {length:#x} bytes: multiples of {PAGE} only")
@@ -70,8 +73,8 @@ class Domain:
                     at += 1
         self.unmaps += 1
 
-    def is_mapped(self, iova, length=1):
-        """All of [iova, iova+length) is mapped."""
+    def is_mapped(self, iova: int, length: int = 1) -> bool:
+        """Return whether all of [iova, iova+length) is mapped."""
         end = iova + length
         while iova < end:
             at = bisect_right(self._starts, iova) - 1
@@ -81,20 +84,20 @@ class Domain:
         return True
 
     @property
-    def mappings(self):
+    def mappings(self) -> list[tuple[int, int]]:
         """[(start, end), ...] of what is mapped, in order."""
         return list(zip(self._starts, self._ends))
 
     @property
-    def pages(self):
+    def pages(self) -> int:
         """4 KiB pages mapped."""
         return sum(end - start for start, end in zip(self._starts, self._ends)) >> 12
 
-    def free(self):
+    def free(self) -> None:
         """Give the page table's pages back."""
         self.table.free()
         self._starts.clear()
         self._ends.clear()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Domain({self.id}, {self.pages} pages, {len(self.requesters)} requesters)"

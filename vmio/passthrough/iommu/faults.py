@@ -7,8 +7,10 @@ Source: Intel VT-d specification 7.2 "Non-Recoverable Fault Reporting" (reasons:
 7.1.3), 11.4.7.1 "Fault Status Register", 11.4.7.6 "Fault Recording Registers".
 """
 
+from collections.abc import Callable
 from enum import IntEnum
 
+from vmio.machine.contracts import State
 from vmio.machine.pagetable import TranslationFault
 
 
@@ -51,26 +53,26 @@ _NO_PASID = 0xFFFF << 40
 class DmaFault(TranslationFault):
     """A DMA or an interrupt that the IOMMU refused.  Carries `reason` and `requester`, too."""
 
-    def __init__(self, requester, address, access, reason):
+    def __init__(self, requester: int, address: int, access: int, reason: Reason) -> None:
         super().__init__(address, access, reason not in (Reason.WRITE, Reason.READ))
         self.requester, self.reason = requester, reason
         self.args = requester, address, access, reason
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{super().__str__()} (fault {int(self.reason):#x} {self.reason.name})"
 
 
 class FaultLog:
     """`records` fault recording registers and the status; `event()` is called when the first record appears."""
 
-    def __init__(self, records=1, event=None):
+    def __init__(self, records: int = 1, event: Callable[[], None] | None = None) -> None:
         if not 1 <= records <= 256:
             raise ValueError(f"fault log: records {records}; 1 to 256")
         self.size, self.event = records, event or (lambda: None)
-        self.counts = {}          # Reason -> how many, recorded or not
+        self.counts: dict[Reason, int] = {}   # Reason -> how many, recorded or not
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         """Nothing recorded."""
         self.low, self.high = [0] * self.size, [0] * self.size
         self.next = self.index = 0
@@ -78,16 +80,16 @@ class FaultLog:
         self.dropped = 0
 
     @property
-    def pending(self):
+    def pending(self) -> bool:
         """A record is waiting to be read (PPF)."""
         return any(high & FAULT for high in self.high)
 
     @property
-    def status(self):
+    def status(self) -> int:
         """The fault status register: overflow, pending, queue error, index of the first record."""
         return (OVERFLOW * self.overflow | PENDING * self.pending | QUEUE_ERROR * self.queue_error | self.index << 8)
 
-    def report(self, requester, address, reason, is_read):
+    def report(self, requester: int, address: int, reason: Reason, is_read: bool) -> None:
         """Record a fault of `requester` at `address` (for interrupts: the index in bits 63:48)."""
         self.counts[reason] = self.counts.get(reason, 0) + 1
         first = not self.pending
@@ -105,29 +107,29 @@ class FaultLog:
         if first and not quiet:
             self.event()
 
-    def queue_failed(self):
+    def queue_failed(self) -> None:
         """The invalidation queue stopped at a descriptor that makes no sense (IQE)."""
         quiet = self.overflow or self.pending or self.queue_error
         self.queue_error = True
         if not quiet:
             self.event()
 
-    def clear(self, index):
+    def clear(self, index: int) -> None:
         """Software has read record `index`."""
         self.high[index] &= ~FAULT
 
-    def taken(self):
-        """The records as (requester, address, Reason, "read" or "write"), oldest first; for a lesson to show."""
+    def taken(self) -> list[tuple[int, int, Reason, str]]:
+        """Return the records as (requester, address, Reason, "read" or "write"), oldest first; for a lesson to show."""
         order = [(self.next + i) % self.size for i in range(self.size)]
         return [(self.high[i] & 0xFFFF, self.low[i], Reason(self.high[i] >> 32 & 0xFF),
                  "read" if self.high[i] & IS_READ else "write") for i in order if self.high[i] & FAULT]
 
-    def save(self):
+    def save(self) -> State:
         """Records, status and counters."""
         return {"low": list(self.low), "high": list(self.high), "next": self.next, "index": self.index,
                 "overflow": self.overflow, "queue_error": self.queue_error, "dropped": self.dropped}
 
-    def restore(self, state):
+    def restore(self, state: State) -> None:
         """Take back what `save` gave."""
         self.low, self.high = list(state["low"]), list(state["high"])
         for name in ("next", "index", "overflow", "queue_error", "dropped"):

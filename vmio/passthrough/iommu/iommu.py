@@ -6,16 +6,19 @@ the `Remapper`, which reads the same tables.
 Source: Intel VT-d specification 3.4 "Mapping Devices to Domains", 6.5 "Invalidation of Translation Caches".
 """
 
+from collections.abc import Sequence
+
 from vmio.machine.memory import HostMemory
 from vmio.machine.pagetable import TranslationFault
 from vmio.passthrough.iommu import structures
 from vmio.passthrough.iommu.domain import Domain
 from vmio.passthrough.iommu.interrupts import InterruptRemapper
+from vmio.passthrough.iommu.iotlb import Translation
 from vmio.passthrough.iommu.remapper import Remapper
 from vmio.passthrough.iommu.requester import text
 from vmio.passthrough.iommu.space import DmaSpace
 
-MOST_DOMAINS = 1 << 16
+MAX_DOMAINS = 1 << 16
 
 
 class Iommu:
@@ -25,54 +28,54 @@ class Iommu:
     read.  Counters: `iotlb.hits`, `iotlb.misses`, `iotlb.invalidations`, `faults.counts`.
     """
 
-    def __init__(self, memory, iotlb_entries=64, fault_records=8, width=48):
+    def __init__(self, memory: HostMemory, iotlb_entries: int = 64, fault_records: int = 8, width: int = 48) -> None:
         if not isinstance(memory, HostMemory):
             raise ValueError(f"iommu: memory {memory!r}; the host's own memory holds its tables")
         self.memory = memory
         self.remapper = Remapper(memory, width, iotlb_entries, fault_records)
         self.interrupts = InterruptRemapper(memory, self.remapper.faults)   # its table: `delivery.InterruptRouter`
         self.iotlb, self.faults = self.remapper.iotlb, self.remapper.faults
-        self.domains = {}          # id -> Domain
-        self._owners = {}          # requester -> Domain
-        self._context_tables = {}  # bus -> SPA
+        self.domains: dict[int, Domain] = {}   # id -> Domain
+        self._owners: dict[int, Domain] = {}   # requester -> Domain
+        self._context_tables: dict[int, int] = {}   # bus -> SPA
         self.remapper.root = memory.allocate(1)
 
     # Translation.
 
-    def enable(self):
+    def enable(self) -> None:
         """Switch DMA remapping on; from here a requester without a domain reaches nothing."""
         self.remapper.forget()
         self.remapper.enabled = True
 
-    def disable(self):
+    def disable(self) -> None:
         """Switch DMA remapping off: every device reaches all of the host's memory again."""
         self.remapper.forget()
         self.remapper.enabled = False
 
     @property
-    def enabled(self):
+    def enabled(self) -> bool:
         """Is DMA translated?"""
         return self.remapper.enabled
 
-    def space(self, requester):
-        """The `DmaSpace` of a requester id: give it to a hardware model as its memory."""
+    def space(self, requester: int) -> DmaSpace:
+        """Return the `DmaSpace` of a requester id: give it to a hardware model as its memory."""
         return DmaSpace(self.remapper, self.interrupts, requester)
 
     # Domains.
 
-    def domain(self, allowed=None):
-        """A new, empty `Domain`; `allowed` restricts what may be mapped in it, as [(SPA, bytes), ...]."""
-        number = next((n for n in range(1, MOST_DOMAINS) if n not in self.domains), None)   # 0 is not for use (6.2.3)
+    def domain(self, allowed: Sequence[tuple[int, int]] | None = None) -> Domain:
+        """Return a new, empty `Domain`; `allowed` restricts what may be mapped in it, as [(SPA, bytes), ...]."""
+        number = next((n for n in range(1, MAX_DOMAINS) if n not in self.domains), None)   # 0 is not for use (6.2.3)
         if number is None:
-            raise ValueError(f"iommu: all {MOST_DOMAINS - 1} domains are in use")
+            raise ValueError(f"iommu: all {MAX_DOMAINS - 1} domains are in use")
         domain = self.domains[number] = Domain(self.memory, number, self.remapper.levels[-1], allowed)
         return domain
 
-    def owner(self, requester):
-        """The `Domain` that a requester is in, or None."""
+    def owner(self, requester: int) -> Domain | None:
+        """Return the `Domain` that a requester is in, or None."""
         return self._owners.get(requester)
 
-    def attach(self, requester, domain):
+    def attach(self, requester: int, domain: Domain) -> None:
         """Put a requester into a domain; ValueError if it is in one already."""
         if not 0 <= requester <= 0xFFFF:
             raise ValueError(f"iommu: requester {requester}; 0 to 65,535")
@@ -85,7 +88,7 @@ class Iommu:
         self._owners[requester] = domain
         domain.requesters.add(requester)
 
-    def detach(self, requester):
+    def detach(self, requester: int) -> None:
         """Take a requester out of its domain; its DMA faults from here.  ValueError if it is in none."""
         domain = self._owners.pop(requester, None)
         if domain is None:
@@ -95,7 +98,7 @@ class Iommu:
         self.remapper.forget_contexts(requester)      # in this order: a walk could refill the second from the first
         self.iotlb.invalidate(domain.id)
 
-    def destroy(self, domain):
+    def destroy(self, domain: Domain) -> None:
         """End a domain; ValueError while a device is in it."""
         if domain.requesters:
             raise ValueError(f"iommu: domain {domain.id} still holds {', '.join(map(text, sorted(domain.requesters)))}")
@@ -103,7 +106,7 @@ class Iommu:
             self.iotlb.invalidate(domain.id)
             domain.free()
 
-    def _set_context(self, requester, entry):
+    def _set_context(self, requester: int, entry: bytes) -> None:
         bus = requester >> 8
         table = self._context_tables.get(bus)
         if table is None:
@@ -113,7 +116,7 @@ class Iommu:
 
     # Invalidation: without it, what was unmapped stays usable.
 
-    def invalidate(self, domain=None, iova=None, length=4096):
+    def invalidate(self, domain: Domain | None = None, iova: int | None = None, length: int = 4096) -> int:
         """Make the IOTLB forget everything, a `Domain`, or [iova, iova+length) of it; returns how many entries went.
 
         A page-selective command covers 2^n pages, aligned (6.5.1.2), so it may take neighbours with it.
@@ -129,11 +132,11 @@ class Iommu:
             size *= 2
         return self.iotlb.invalidate(domain.id, iova & -size, size)
 
-    def stale(self):
+    def stale(self) -> list[Translation]:
         """Translations in the IOTLB that the domain's table no longer makes: what a device can still misuse."""
         return [entry for entry in self.iotlb if not self._is_true(entry)]
 
-    def _is_true(self, entry):
+    def _is_true(self, entry: Translation) -> bool:
         domain = self.domains.get(entry.domain)
         try:
             return (domain is not None and self._owners.get(entry.requester) is domain

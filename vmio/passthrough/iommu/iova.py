@@ -8,13 +8,13 @@ BASE = 1 << 32      # above every guest's RAM, so that an identity map never mee
 class IovaAllocator:
     """Runs of pages from `base` up to `limit`; ValueError when there are none left."""
 
-    def __init__(self, base=BASE, limit=1 << 39):
+    def __init__(self, base: int = BASE, limit: int = 1 << 39) -> None:
         self.base, self.limit = base, limit
         self._next = base
-        self._free = {}     # pages -> [iova, ...]
+        self._free: dict[int, list[int]] = {}     # pages -> [iova, ...]
 
-    def take(self, pages):
-        """The IOVA of `pages` pages in a row."""
+    def take(self, pages: int) -> int:
+        """Return the IOVA of `pages` pages in a row."""
         free = self._free.get(pages)
         if free:
             return free.pop(0)
@@ -24,6 +24,6 @@ class IovaAllocator:
         self._next = iova + pages * PAGE
         return iova
 
-    def give(self, iova, pages):
+    def give(self, iova: int, pages: int) -> None:
         """Take a run back."""
         self._free.setdefault(pages, []).append(iova)

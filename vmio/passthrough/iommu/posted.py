@@ -6,7 +6,9 @@ Source: Intel VT-d specification 5.2 "Interrupt Posting", 9.11 "Posted Interrupt
 Descriptor (PID)"; Intel SDM vol. 3C, 30.6 "Posted-Interrupt Processing".
 """
 
+from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.bits import BitLayout, bit, bits
+from vmio.machine.memory import HostMemory
 
 DESCRIPTOR = BitLayout(
     "POSTED_DESCRIPTOR", 512, bits("requests", 255, 0, "PIR: a bit for each vector"), bit("outstanding", 256, "ON"),
@@ -21,16 +23,18 @@ class PostedDescriptor:
 
     `posts` counts interrupts, `notifications` what was sent for them; the
     difference is what found a notification on its way already, or held back.
+    `notification_vector` None: it lies there already, as it was saved.
     """
 
-    def __init__(self, memory, spa, cpu, notification_vector=0xF2):
+    def __init__(self, memory: HostMemory, spa: int, cpu: VCpu, notification_vector: int | None = 0xF2) -> None:
         if spa % DESCRIPTOR_BYTES:
             raise ValueError(f"posted-interrupt descriptor at {spa:#x}: a multiple of {DESCRIPTOR_BYTES}")
         self.memory, self.spa, self.cpu = memory, spa, cpu
         self.posts = self.notifications = 0
-        self._store(DESCRIPTOR.number(vector=notification_vector))
+        if notification_vector is not None:
+            self._store(DESCRIPTOR.number(vector=notification_vector))
 
-    def post(self, vector, urgent=False):
+    def post(self, vector: int, urgent: bool = False) -> None:
         """What the IOMMU does: set the vector's bit; notify unless one is on its way or is held back."""
         self.posts += 1
         bits = self._load() | 1 << vector
@@ -40,7 +44,7 @@ class PostedDescriptor:
             self.notifications += 1
             self.take()
 
-    def take(self):
+    def take(self) -> None:
         """What the vCPU's processor does when it is notified, or enters the guest: the bits become requests."""
         bits = self._load()
         self._store(bits & ~(_VECTORS | OUTSTANDING))
@@ -50,7 +54,7 @@ class PostedDescriptor:
             vectors &= ~(1 << vector)
             self.cpu.apic.request(vector)
 
-    def suppress(self, on=True):
+    def suppress(self, on: bool = True) -> None:
         """SN: set when the vCPU leaves its processor.  What was posted meanwhile is taken when it returns."""
         bits = self._load()
         self._store(bits | SUPPRESS if on else bits & ~SUPPRESS)
@@ -58,12 +62,12 @@ class PostedDescriptor:
             self.take()
 
     @property
-    def pending(self):
+    def pending(self) -> int:
         """Vectors that wait in the descriptor, as bits."""
         return self._load() & _VECTORS
 
-    def _load(self):
+    def _load(self) -> int:
         return int.from_bytes(self.memory.read(self.spa, DESCRIPTOR_BYTES), "little")
 
-    def _store(self, bits):
+    def _store(self, bits: int) -> None:
         self.memory.write(self.spa, bits.to_bytes(DESCRIPTOR_BYTES, "little"))

@@ -7,11 +7,14 @@ Source: Intel VT-d specification 3.4 "Mapping Devices to Domains", 3.7
 "Second-Stage Translation", 6.2 "Address Translation Caches".
 """
 
+from typing import Literal, NoReturn
+
+from vmio.machine.contracts import Memory
 from vmio.machine.memory import MemoryFault
 from vmio.machine.pagetable import READ, WRITE, TranslationFault, walk
 from vmio.passthrough.iommu import structures
 from vmio.passthrough.iommu.faults import QUALIFIED, DmaFault, FaultLog, Reason
-from vmio.passthrough.iommu.iotlb import Iotlb
+from vmio.passthrough.iommu.iotlb import Iotlb, Translation
 
 INTERRUPTS = range(0xFEE0_0000, 0xFEF0_0000)   # writes here are interrupts, not DMA (3.14)
 _ADDRESS = 0x000F_FFFF_FFFF_F000
@@ -29,7 +32,8 @@ class Remapper:
     QEMU 7.2 refuses it without a record.
     """
 
-    def __init__(self, memory, width=48, iotlb_entries=64, fault_records=1, hits_fault=True):
+    def __init__(self, memory: Memory, width: int = 48, iotlb_entries: int = 64, fault_records: int = 1,
+                 hits_fault: bool = True) -> None:
         if width not in (39, 48):
             raise ValueError(f"iommu: width {width}; 39 or 48 bits")
         self.memory, self.width, self.hits_fault = memory, width, hits_fault
@@ -37,22 +41,22 @@ class Remapper:
         self._reserved = ~self._inside & ~_IGNORED & _UNREADABLE
         self.levels = (3,) if width == 39 else (3, 4)
         self.iotlb, self.faults = Iotlb(iotlb_entries), FaultLog(fault_records)
-        self._contexts = {}      # requester -> Context
+        self._contexts: dict[int, structures.Context] = {}   # requester -> Context
         self.root, self.enabled = 0, False
         self.walks = 0
 
-    def reset(self):
+    def reset(self) -> None:
         """Off, caches empty, nothing recorded."""
         self.root, self.enabled = 0, False
         self.forget()
         self.faults.reset()
 
-    def forget(self):
+    def forget(self) -> None:
         """Empty both caches."""
         self.iotlb.invalidate()
         self._contexts.clear()
 
-    def forget_contexts(self, requester=None, ignore=0):
+    def forget_contexts(self, requester: int | None = None, ignore: int = 0) -> None:
         """Context-cache invalidation: all, or one requester (function bits in `ignore` don't count)."""
         if requester is None:
             self._contexts.clear()
@@ -60,24 +64,25 @@ class Remapper:
         for known in [r for r in self._contexts if r & ~ignore == requester & ~ignore]:
             del self._contexts[known]
 
-    def translate(self, requester, address, access):
-        """The SPA behind `address` for all of its page; `DmaFault` (and a record) if the tables say no."""
+    def translate(self, requester: int, address: int, access: int) -> int:
+        """Return the SPA behind `address` for all of its page; `DmaFault` (and a record) if the tables say no."""
         if not self.enabled:
             return address
         found = self.iotlb.lookup(requester, address)
         if found is None:
-            found = self._fill(requester, address, access)
+            filled = self._fill(requester, address, access)
+            if filled is True:
+                return address
+            found = filled
         elif found.permissions & access != access:
             reason = Reason.WRITE if access & WRITE else Reason.READ
             if self.hits_fault:
                 context = self._contexts.get(requester)
                 self._record(requester, address, access, reason, context is not None and context.faults_off)
             raise DmaFault(requester, address, access, reason)
-        if found is True:
-            return address
         return found.target | address & found.low_mask
 
-    def _fill(self, requester, address, access):
+    def _fill(self, requester: int, address: int, access: int) -> Translation | Literal[True]:
         context = self._contexts.get(requester)
         if context is None:
             context = self._context(requester, address, access)
@@ -87,9 +92,9 @@ class Remapper:
         level, leaf, permissions = self._walk(context, requester, address, access)
         return self.iotlb.insert(context.domain, requester, address, level, leaf & _ADDRESS, permissions)
 
-    def _context(self, requester, address, access):
+    def _context(self, requester: int, address: int, access: int) -> structures.Context:
         """The requester's context entry; not one that is not present, not sane, or not readable."""
-        def refuse(reason, faults_off=False):
+        def refuse(reason: Reason, faults_off: bool = False) -> NoReturn:
             self._refuse(requester, address, access, reason, faults_off)
 
         raw = self._read(self.root + (requester >> 8) * structures.ENTRY_BYTES, 16)
@@ -112,9 +117,9 @@ class Remapper:
             refuse(Reason.CONTEXT_INVALID, context.faults_off)
         return context
 
-    def _walk(self, context, requester, address, access):
+    def _walk(self, context: structures.Context, requester: int, address: int, access: int) -> tuple[int, int, int]:
         """(level, leaf entry, permissions of the whole way)."""
-        def refuse(reason):
+        def refuse(reason: Reason) -> NoReturn:
             self._refuse(requester, address, access, reason, context.faults_off)
 
         if address >> min(self.width, 12 + 9 * context.levels):
@@ -135,21 +140,21 @@ class Remapper:
             refuse(Reason.INTERRUPT_RANGE)
         return level, entry, permissions
 
-    def _refuse(self, requester, address, access, reason, faults_off):
+    def _refuse(self, requester: int, address: int, access: int, reason: Reason, faults_off: bool) -> NoReturn:
         self._record(requester, address, access, reason, faults_off)
         raise DmaFault(requester, address, access, reason)
 
-    def _record(self, requester, address, access, reason, faults_off):
+    def _record(self, requester: int, address: int, access: int, reason: Reason, faults_off: bool) -> None:
         if not (faults_off and reason in QUALIFIED):
             self.faults.report(requester, address, reason, not access & WRITE)
 
-    def _load64(self, address):
+    def _load64(self, address: int) -> int:
         try:
             return int.from_bytes(self.memory.read(address & self._inside, 8), "little")
         except (MemoryFault, TranslationFault):
             return _UNREADABLE
 
-    def _read(self, address, length):
+    def _read(self, address: int, length: int) -> bytes | None:
         try:
             return self.memory.read(address, length)
         except (MemoryFault, TranslationFault):

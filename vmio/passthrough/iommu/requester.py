@@ -6,14 +6,14 @@ it source-id (3.4.1 "Source Identifier").
 """
 
 
-def requester_id(bus, device, function=0):
-    """The 16-bit id of a function; ValueError for a number that no PCI function has."""
+def requester_id(bus: int, device: int, function: int = 0) -> int:
+    """Return the 16-bit id of a function; ValueError for a number that no PCI function has."""
     for name, value, most in (("bus", bus, 255), ("device", device, 31), ("function", function, 7)):
         if not 0 <= value <= most:
             raise ValueError(f"requester id: {name} {value}; 0 to {most}")
     return bus << 8 | device << 3 | function
 
 
-def text(requester):
+def text(requester: int) -> str:
     """As lspci writes it: `00:03.0`."""
     return f"{requester >> 8:02x}:{requester >> 3 & 31:02x}.{requester & 7}"

@@ -3,10 +3,14 @@
 It has `AddressSpace`'s two methods, so any hardware model takes it as its `memory`.
 """
 
+from collections.abc import Iterator
+
+from vmio.machine.contracts import Buffer
 from vmio.machine.memory import PAGE, MemoryFault
 from vmio.machine.pagetable import READ, WRITE, TranslationFault
 from vmio.passthrough.iommu.faults import DmaFault, Reason
-from vmio.passthrough.iommu.remapper import INTERRUPTS
+from vmio.passthrough.iommu.interrupts import InterruptRemapper
+from vmio.passthrough.iommu.remapper import INTERRUPTS, Remapper
 
 _FIRST, _END = INTERRUPTS.start, INTERRUPTS.stop
 
@@ -21,12 +25,12 @@ class DmaSpace:
 
     __slots__ = ("requester", "reads", "writes", "_memory", "_translate", "_message")
 
-    def __init__(self, remapper, interrupts, requester):
+    def __init__(self, remapper: Remapper, interrupts: InterruptRemapper, requester: int) -> None:
         self.requester = requester
         self._memory, self._translate, self._message = remapper.memory, remapper.translate, interrupts.message
         self.reads = self.writes = 0
 
-    def read(self, address, length):
+    def read(self, address: int, length: int) -> bytes:
         """`length` bytes from I/O virtual address `address`."""
         if (address & 0xFFF) + length > PAGE:
             return b"".join([self.read(at, n) for at, n in _pages(address, length)])
@@ -39,7 +43,7 @@ class DmaSpace:
         except MemoryFault:      # the tables say so, but no memory is there
             raise TranslationFault(address, READ, True) from None
 
-    def write(self, address, data):
+    def write(self, address: int, data: Buffer) -> None:
         """Store `data` (bytes-like) at I/O virtual address `address`."""
         if (address & 0xFFF) + len(data) > PAGE:
             view = memoryview(data)
@@ -58,12 +62,12 @@ class DmaSpace:
         except MemoryFault:
             raise TranslationFault(address, WRITE, True) from None
 
-    def message(self, address, data):
+    def message(self, address: int, data: int) -> None:
         """A message-signalled interrupt: 32 bits of `data` to `address`.  `TranslationFault` if it is refused."""
         self.write(address, data.to_bytes(4, "little"))
 
 
-def _pages(address, length):
+def _pages(address: int, length: int) -> Iterator[tuple[int, int]]:
     """(address, bytes) parts that cross no page border."""
     end = address + length
     while address < end:

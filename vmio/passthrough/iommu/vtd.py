@@ -6,9 +6,13 @@ Capabilities, masks and the answers to odd accesses are those of QEMU 7.2's `int
 Source: Intel VT-d specification 11.4 "Register Descriptions".
 """
 
+from collections.abc import Callable
+
+from vmio.machine.contracts import State
 from vmio.passthrough.iommu.faults import FAULT, OVERFLOW, QUEUE_ERROR
 from vmio.passthrough.iommu.interrupts import InterruptRemapper
 from vmio.passthrough.iommu.invalidation import InvalidationQueue
+from vmio.passthrough.iommu.remapper import Remapper
 
 REGISTER_BYTES = 0x1000
 (VER, CAP, ECAP, GCMD, GSTS, RTADDR, CCMD, FSTS, FECTL, FEDATA, FEADDR, IQH, IQT, IQA, ICS, IECTL, IEDATA, IEADDR,
@@ -23,7 +27,7 @@ _HIDDEN = {GCMD: 0xFF80_0000, CCMD: 0xFFFF_0000, CCMD + 4: 3, IVA: 0xFFFF_F07F, 
 MASK, PENDING = 1 << 31, 1 << 30                     # of the event control registers
 TRANSLATE, SET_ROOT, QUEUE, REMAP_INTERRUPTS, SET_INTERRUPT_TABLE, COMPATIBILITY = (
     1 << 31, 1 << 30, 1 << 26, 1 << 25, 1 << 24, 1 << 23)   # of command and status
-MOST_PAGES_LOG2 = 18                                 # MAMV: a page-selective invalidation covers 1 GiB at most
+MAX_PAGES_LOG2 = 18                                 # MAMV: a page-selective invalidation covers 1 GiB at most
 
 
 class VtdRegisters:
@@ -32,7 +36,7 @@ class VtdRegisters:
     `interrupts` is the `InterruptRemapper` that these registers set up.
     """
 
-    def __init__(self, remapper, deliver=None):
+    def __init__(self, remapper: Remapper, deliver: Callable[[int, int], None] | None = None) -> None:
         self.remapper = remapper
         self.interrupts = InterruptRemapper(remapper.memory, remapper.faults, deliver)
         self.queue = InvalidationQueue(self)
@@ -41,14 +45,14 @@ class VtdRegisters:
         self._fixed = {VER: 0x10,
                        CAP: (6 | sum(1 << 6 + n for n in remapper.levels)    # 65,536 domains; table levels
                              | width - 1 << 16 | FRCD // 16 << 24 | 3 << 34  # 2 MiB and 1 GiB pages
-                             | 1 << 39 | records - 1 << 40 | MOST_PAGES_LOG2 << 48 | 3 << 54),
+                             | 1 << 39 | records - 1 << 40 | MAX_PAGES_LOG2 << 48 | 3 << 54),
                        ECAP: 1 << 1 | 1 << 3 | 1 << 6 | IVA // 16 << 8 | 0xF << 20}   # queue, interrupts, pass-through
         self._actions = {GCMD: self._command, CCMD + 4: self._context_command, IOTLB + 4: self._iotlb_command,
                          FSTS: self._status_written, FECTL: self._fault_control, IQT: self.queue.tail_written,
                          ICS: self._completion_read, IECTL: self._completion_control}
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         """Power-on state: nothing translated, both events masked."""
         self._values = {FECTL: MASK, IECTL: MASK}    # dword offset -> value
         for offset, value in self._fixed.items():
@@ -59,7 +63,7 @@ class VtdRegisters:
 
     # Access.
 
-    def read(self, offset, size):
+    def read(self, offset: int, size: int) -> int:
         """Dwords and aligned quadwords; smaller reads give 0."""
         if size < 4:
             return 0
@@ -67,13 +71,13 @@ class VtdRegisters:
             return self._cut(offset, size)
         return sum(self._dword(offset + at) << 8 * at for at in range(0, size, 4))
 
-    def _cut(self, offset, size):
+    def _cut(self, offset: int, size: int) -> int:
         """A misaligned access is made of aligned ones; only whole dwords say anything."""
         if offset & 3:
             return 0
         return self._dword(offset) | self._dword(offset + 4) << 32
 
-    def write(self, offset, size, value):
+    def write(self, offset: int, size: int, value: int) -> None:
         """Dwords and aligned quadwords; smaller writes are lost."""
         if size < 4 or offset & 3:
             return
@@ -87,11 +91,11 @@ class VtdRegisters:
             if at in self._actions:
                 self._actions[at]()
 
-    def get64(self, offset):
-        """A 64-bit register as it is, hidden bits too."""
+    def get64(self, offset: int) -> int:
+        """Return a 64-bit register as it is, hidden bits too."""
         return self._values.get(offset, 0) | self._values.get(offset + 4, 0) << 32
 
-    def _dword(self, offset):
+    def _dword(self, offset: int) -> int:
         faults = self.remapper.faults
         if offset == FSTS:
             return faults.status
@@ -102,7 +106,7 @@ class VtdRegisters:
             return self.queue.register(offset)
         return self._values.get(offset, 0) & ~_HIDDEN.get(offset, 0)
 
-    def _store(self, offset, value):
+    def _store(self, offset: int, value: int) -> None:
         faults = self.remapper.faults
         if offset == FSTS:                           # write 1 to clear
             faults.overflow &= not value & OVERFLOW
@@ -118,7 +122,7 @@ class VtdRegisters:
 
     # Commands (11.4.4, 11.4.5).
 
-    def _command(self):
+    def _command(self) -> None:
         command, status = self._values[GCMD], self._values.get(GSTS, 0)
         changed = command ^ status
         if changed & TRANSLATE:
@@ -146,15 +150,15 @@ class VtdRegisters:
             self._status(COMPATIBILITY, command & COMPATIBILITY)
 
     @property
-    def _page_mask(self):
+    def _page_mask(self) -> int:
         return (1 << self.remapper.width) - 1 & ~0xFFF
 
-    def _status(self, bit, on):
+    def _status(self, bit: int, on: int) -> None:
         self._values[GSTS] = self._values.get(GSTS, 0) & ~bit | (bit if on else 0)
 
     # Invalidation by register (11.4.6, 11.4.8).
 
-    def _context_command(self):
+    def _context_command(self) -> None:
         command = self.get64(CCMD)
         if not command >> 63 or self.queue.enabled:
             return
@@ -164,14 +168,14 @@ class VtdRegisters:
         done = {0: 0, 3: 3}.get(kind, 1)             # by domain is done as globally
         self._values[CCMD + 4] = self._values[CCMD + 4] & 0x67FF_FFFF | done << 27
 
-    def invalidate_contexts(self, kind, requester, function_mask):
+    def invalidate_contexts(self, kind: int, requester: int, function_mask: int) -> None:
         """Context-cache invalidation: 1 and 2 all, 3 one device, with some function bits ignored."""
         if kind == 3:
             self.remapper.forget_contexts(requester, (0, 4, 6, 7)[function_mask])
         else:
             self.remapper.forget_contexts()
 
-    def _iotlb_command(self):
+    def _iotlb_command(self) -> None:
         command = self.get64(IOTLB)
         if not command >> 63 or self.queue.enabled:
             return
@@ -179,9 +183,9 @@ class VtdRegisters:
         done = kind if self.invalidate_iotlb(kind, command >> 32 & 0xFFFF, address & ~0xFFF, address & 0x3F) else 0
         self._values[IOTLB + 4] = self._values[IOTLB + 4] & 0x79FF_FFFF | done << 25
 
-    def invalidate_iotlb(self, kind, domain, address, log2_pages):
+    def invalidate_iotlb(self, kind: int, domain: int, address: int, log2_pages: int) -> bool:
         """IOTLB invalidation: 1 global, 2 a domain, 3 2^n pages of it.  False for what makes no sense."""
-        if not kind or kind == 3 and log2_pages > MOST_PAGES_LOG2:
+        if not kind or kind == 3 and log2_pages > MAX_PAGES_LOG2:
             return False
         if kind == 1:
             self.remapper.iotlb.invalidate()
@@ -194,48 +198,48 @@ class VtdRegisters:
 
     # Events: interrupts of the IOMMU's own (7.3).
 
-    def _fault_event(self):
+    def _fault_event(self) -> None:
         self._event(FECTL, FEADDR, FEDATA)
 
-    def completed(self):
+    def completed(self) -> None:
         """A wait descriptor asked for an interrupt."""
         if not self._values.get(ICS, 0) & 1:
             self._values[ICS] = 1
             self._event(IECTL, IEADDR, IEDATA)
 
-    def _event(self, control, address, data):
+    def _event(self, control: int, address: int, data: int) -> None:
         if self._values[control] & MASK:
             self._values[control] |= PENDING
         else:
             self.interrupts.send(self._values.get(address, 0), self._values.get(data, 0))
 
-    def _unmasked(self, control, address, data):
+    def _unmasked(self, control: int, address: int, data: int) -> None:
         if self._values[control] & (MASK | PENDING) == PENDING:
             self._values[control] &= ~PENDING
             self.interrupts.send(self._values.get(address, 0), self._values.get(data, 0))
 
-    def _fault_control(self):
+    def _fault_control(self) -> None:
         self._unmasked(FECTL, FEADDR, FEDATA)
 
-    def _completion_control(self):
+    def _completion_control(self) -> None:
         self._unmasked(IECTL, IEADDR, IEDATA)
 
-    def _status_written(self):
+    def _status_written(self) -> None:
         if not self.remapper.faults.status & 0x13:
             self._values[FECTL] &= ~PENDING
 
-    def _completion_read(self):
+    def _completion_read(self) -> None:
         if not self._values[ICS] & 1:
             self._values[IECTL] &= ~PENDING
 
     # State.
 
-    def save(self):
+    def save(self) -> State:
         """Registers, queue, interrupt table and fault records; the caches are dropped."""
         return {"values": {str(at): value for at, value in self._values.items()}, "root": self.remapper.root,
                 "faults": self.remapper.faults.save(), "queue": self.queue.save(), "interrupts": self.interrupts.save()}
 
-    def restore(self, state):
+    def restore(self, state: State) -> None:
         """Take back what `save` gave."""
         self._values = {int(at): value for at, value in state["values"].items()}
         self.remapper.root = state["root"]

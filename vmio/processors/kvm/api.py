@@ -7,21 +7,22 @@ ioctl number packs direction, size of the argument, a letter and a counter
 """
 
 from ctypes import Structure, c_uint8, c_uint16, c_uint32, c_uint64, sizeof
+from typing import Any
 
 API_VERSION = 12              # "the API is stable": any other answer is refused
 _KVMIO = 0xAE
 _WRITE, _READ = 1, 2          # as user space sees it: the kernel reads what we write
 
 
-def _io(number):
+def _io(number: int) -> int:
     return _KVMIO << 8 | number
 
 
-def _iow(number, structure):
+def _iow(number: int, structure: Any) -> int:
     return _WRITE << 30 | sizeof(structure) << 16 | _io(number)
 
 
-def _ior(number, structure):
+def _ior(number: int, structure: Any) -> int:
     return _READ << 30 | sizeof(structure) << 16 | _io(number)
 
 

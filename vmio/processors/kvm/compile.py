@@ -9,13 +9,14 @@ rung without an exit - a device may have written there.  A driver would look
 again and again; a straight line can't.  It also ends when its room is used up.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from vmio.hypervisor.exits import ExitReason
 from vmio.hypervisor.hyperv import tlfs
 from vmio.processors.kvm import expect
 from vmio.processors.kvm.code import Code
-from vmio.processors.kvm.record import Kind
+from vmio.processors.kvm.record import Kind, Record, Step
 
 # Guest-physical: a slot for tables, program, data to be written, and log; above a guest's
 # RAM, below its devices.  CODE is `longmode.CODE`.
@@ -23,8 +24,8 @@ BASE, BYTES = 0xC000_0000, 0x20_0000
 CODE, LITERALS, LOG = 0x1_0000, 0x8_0000, 0x10_0000
 SIGNAL = BASE + BYTES            # a store here stands in for HvCallSignalEvent
 DONE_PORT = 0xF4                 # as `guest.DONE_PORT`
-MOST_RAM_MIB = 1792
-_MOST_BYTES = 0x1_0000           # of RAM in one step; longer ones are cut
+MAX_RAM_MIB = 1792
+_MAX_BYTES = 0x1_0000           # of RAM in one step; longer ones are cut
 _STEP_CODE = 64                  # bytes of code that a step takes at most
 _WHOLE = (1, 2, 4, 8)            # bytes that one MOV moves
 
@@ -49,26 +50,26 @@ class Piece:
     bells: dict = field(default_factory=dict)
     log_bytes: int = 0
 
-    def has_room(self, size):
+    def has_room(self, size: int) -> bool:
         """For a step that reads or writes `size` bytes."""
         return (CODE + len(self.code) + 2 * _STEP_CODE <= LITERALS and LITERALS + len(self.literals) + size <= LOG
                 and LOG + self.log_bytes + size <= BYTES)
 
-    def literal(self, data):
+    def literal(self, data: bytes) -> int:
         """Lay `data` beside the code: its address."""
         at = BASE + LITERALS + len(self.literals)
         self.literals += data
         return at
 
-    def keep(self, data):
+    def keep(self, data: bytes) -> int:
         """Room in the log for what the last step reads, which should be `data`: its address."""
         at, self.log_bytes = self.log_bytes, self.log_bytes + len(data)
         self.log.append((at, data, len(self.steps) - 1))
         return BASE + LOG + at
 
 
-def compile_record(record, doorbells=(), signals="exit"):
-    """The `Piece`s of `record`.
+def compile_record(record: Record, doorbells: Iterable[int] = (), signals: str = "exit") -> list[Piece]:
+    """Return the `Piece`s of `record`.
 
     `doorbells`: addresses of device memory where a store of 4 bytes rings an ioeventfd.
     `signals`: a VMBus signal, a VMCALL, leaves the guest by an "exit" to its stand-in port, or
@@ -76,8 +77,8 @@ def compile_record(record, doorbells=(), signals="exit"):
     """
     if signals not in ("exit", "doorbell"):
         raise ValueError(f"signals {signals!r}: choose exit or doorbell")
-    if record.ram_mib > MOST_RAM_MIB:
-        raise ValueError(f"{record.ram_mib} MiB of RAM: a replay takes {MOST_RAM_MIB} at most")
+    if record.ram_mib > MAX_RAM_MIB:
+        raise ValueError(f"{record.ram_mib} MiB of RAM: a replay takes {MAX_RAM_MIB} at most")
     _check_addresses(record)
     compiler = _Compiler(frozenset(doorbells), signals)
     for step in record.steps:
@@ -86,7 +87,7 @@ def compile_record(record, doorbells=(), signals="exit"):
     return compiler.pieces
 
 
-def _check_addresses(record):
+def _check_addresses(record: Record) -> None:
     taken = record.ports & {DONE_PORT, *range(expect.STAND_IN, expect.STAND_IN + 4)}
     if taken:
         raise ValueError(f"port {min(taken):#x}: the replay needs it for itself")
@@ -99,21 +100,21 @@ def _check_addresses(record):
                              f"from {BASE:#x} to {SIGNAL:#x}")
 
 
-def _parts(step):
+def _parts(step: Step) -> list[Step]:
     """The step, in parts if it moves more RAM than a piece has room for."""
-    if step.kind not in (Kind.READ, Kind.WRITE) or len(step.data) <= _MOST_BYTES:
+    if step.kind not in (Kind.READ, Kind.WRITE) or len(step.data) <= _MAX_BYTES:
         return [step]
-    return [step._replace(memory=step.memory + at, data=step.data[at:at + _MOST_BYTES])
-            for at in range(0, len(step.data), _MOST_BYTES)]
+    return [step._replace(memory=step.memory + at, data=step.data[at:at + _MAX_BYTES])
+            for at in range(0, len(step.data), _MAX_BYTES)]
 
 
 class _Compiler:
-    def __init__(self, doorbells, signals):
+    def __init__(self, doorbells: Iterable[int], signals: str) -> None:
         self.doorbells, self.signals = doorbells, signals
         self.pieces = [Piece()]
-        self._seen = None                # the time at which devices last had their say; None: not since a doorbell
+        self._seen: int | None = None    # the time at which devices last had their say; None: not since a doorbell
 
-    def add(self, step):
+    def add(self, step: Step) -> None:
         """Append a step's code, to a new piece if it must be."""
         piece, ram = self.pieces[-1], step.kind in (Kind.READ, Kind.WRITE)
         late = ram and self._seen != step.time
@@ -137,36 +138,36 @@ class _Compiler:
                 piece.expected += [(exit, len(piece.steps) - 1) for exit in expected]
                 self._seen = step.time
 
-    def _cut(self):
+    def _cut(self) -> Piece:
         self.pieces.append(Piece())
         self._seen = None
         return self.pieces[-1]
 
-    def _bell(self, step):
+    def _bell(self, step: Step) -> int | None:
         """Where this step rings without an exit, or None."""
         if step.kind is Kind.STORE and step.size == 4 and step.address in self.doorbells:
             return step.address
         return SIGNAL if self.signals == "doorbell" and is_signal(step) else None
 
 
-def is_signal(step):
+def is_signal(step: Step) -> bool:
     """Is it HvCallSignalEvent?"""
     return step.reason is ExitReason.VMCALL and step.address & 0xFFFF == tlfs.SIGNAL_EVENT
 
 
-def rung(step):
-    """The value of 4 bytes with which a step rings: the store's own, or the connection that a signal is for."""
+def rung(step: Step) -> int:
+    """Return the value of 4 bytes with which a step rings: the store's own, or the connection that a signal is for."""
     return step.value if step.kind is Kind.STORE else step.more[0][0]
 
 
-def _ring(piece, step, bell):
+def _ring(piece: Piece, step: Step, bell: int) -> None:
     """An eventfd carries no value, so the guest leaves it in memory first - as NVMe's shadow doorbells do."""
     shadow = piece.keep(rung(step).to_bytes(4, "little"))
     piece.bells[len(piece.steps) - 1] = bell, shadow - BASE - LOG
     piece.code.store(shadow, rung(step)).store(bell, rung(step))
 
 
-def _move(piece, step):
+def _move(piece: Piece, step: Step) -> None:
     """RAM: one MOV if it is as large as a register, else REP MOVSB."""
     code, size = piece.code, len(step.data)
     if step.kind is Kind.READ:
@@ -180,7 +181,7 @@ def _move(piece, step):
         code.copy(step.memory, piece.literal(step.data), size)
 
 
-def _access(piece, step):
+def _access(piece: Piece, step: Step) -> None:
     """A port, device memory, or what stands in for an instruction of ring 0."""
     code, read = piece.code, step.value.to_bytes(step.size, "little") if step.kind in (Kind.IN, Kind.LOAD) else b""
     if step.kind is Kind.IN:

@@ -5,6 +5,6 @@ import os
 NONE = "none"       # as VMIO_KVM: leave KVM alone, as if there were none
 
 
-def device():
+def device() -> str:
     """Return the file to open: /dev/kvm, or what VMIO_KVM in the environment names; "none" hides KVM."""
     return os.environ.get("VMIO_KVM") or "/dev/kvm"

@@ -7,10 +7,11 @@ Linux, arch/x86/kvm/emulate.c (pio_in_emulated), x86.c (emulator_read_write);
 Documentation/virt/kvm/api.rst, "KVM_IOEVENTFD".
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from vmio.hypervisor.exits import ExitReason
-from vmio.processors.kvm.record import Kind
+from vmio.processors.kvm.record import Kind, Step
 
 READ_AHEAD = 1024         # bytes that KVM takes from a port at a time, for REP INS
 PAGE = 4096
@@ -38,11 +39,11 @@ class Expected(NamedTuple):
     size: int
     write: bool
     value: int | None
-    count: int = 1
+    count: int = 1       # type: ignore[assignment]  # it hides tuple.count
 
 
-def exits(step):
-    """The exits of one `Step` of a record, in order."""
+def exits(step: Step) -> list[Expected]:
+    """Return the exits of one `Step` of a record, in order."""
     io, write = ExitReason.IO_INSTRUCTION, step.kind in (Kind.OUT, Kind.OUTS, Kind.STORE)
     if step.kind in (Kind.IN, Kind.OUT):
         return [Expected(io, step.address, step.size, write, step.value if write else None)]
@@ -61,8 +62,8 @@ def exits(step):
     return []
 
 
-def groups(memory, size, count):
-    """How many units each exit of REP INS to `memory` moves."""
+def groups(memory: int, size: int, count: int) -> list[int]:
+    """Return how many units each exit of REP INS to `memory` moves."""
     counts = []
     while count:
         n = max(min(PAGE - memory % PAGE, READ_AHEAD // size, count), 1)
@@ -71,7 +72,7 @@ def groups(memory, size, count):
     return counts
 
 
-def pieces(address, size):
+def pieces(address: int, size: int) -> Iterator[tuple[int, int]]:
     """(offset, bytes) of the parts of a memory access: none crosses a page, none is larger than 8 bytes."""
     at = 0
     while at < size:

@@ -10,7 +10,8 @@ import struct
 from typing import NamedTuple
 
 from vmio.processors.kvm import api
-from vmio.processors.kvm.vm import call
+from vmio.processors.kvm.vcpu import Vcpu
+from vmio.processors.kvm.vm import Vm, call
 
 
 class Doorbell:
@@ -20,13 +21,13 @@ class Doorbell:
     says that the address is a port.  The VM closes it.
     """
 
-    def __init__(self, vm, address, size=4, port=False, value=None):
+    def __init__(self, vm: Vm, address: int, size: int = 4, port: bool = False, value: int | None = None) -> None:
         self.fd = vm.own_fd(os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC))
         flags = (api.IOEVENTFD_PIO if port else 0) | (0 if value is None else api.IOEVENTFD_DATAMATCH)
         call(vm.fd, api.IOEVENTFD, api.IoEventFd(datamatch=value or 0, addr=address, len=size, fd=self.fd, flags=flags))
 
-    def rings(self):
-        """How often it rang since the last call.  A worker would sleep in poll() until then."""
+    def rings(self) -> int:
+        """Return how often it rang since the last call.  A worker would sleep in poll() until then."""
         try:
             return os.eventfd_read(self.fd)
         except BlockingIOError:
@@ -49,7 +50,7 @@ class Coalesced:
     exit is answered: what it returns happened earlier.
     """
 
-    def __init__(self, vcpu, vm):
+    def __init__(self, vcpu: Vcpu, vm: Vm) -> None:
         self.vm, self.area = vm, vcpu.area
         page = os.sysconf("SC_PAGE_SIZE")
         self.start = vm.capability(api.CAP_COALESCED_MMIO) * page
@@ -58,14 +59,14 @@ class Coalesced:
         self.entries = self.start + struct.calcsize(api.COALESCED_HEAD)
         self.length = (page - struct.calcsize(api.COALESCED_HEAD)) // struct.calcsize(api.COALESCED_ENTRY)
 
-    def add(self, address, size, port=False):
+    def add(self, address: int, size: int, port: bool = False) -> None:
         """Put off writes to these `size` bytes of memory, or ports."""
         if port and not self.vm.capability(api.CAP_COALESCED_PIO):
             raise OSError("KVM_CAP_COALESCED_PIO: this host has none")
         call(self.vm.fd, api.REGISTER_COALESCED_MMIO, api.CoalescedZone(address, size, int(port)))
 
-    def drain(self):
-        """The writes that wait, oldest first; the ring is empty afterwards."""
+    def drain(self) -> list[Write]:
+        """Return the writes that wait, oldest first; the ring is empty afterwards."""
         first, last = struct.unpack_from(api.COALESCED_HEAD, self.area, self.start)
         writes = []
         while first != last:

@@ -1,7 +1,12 @@
 """A guest that runs a short program in ring 3 of a real processor: VM, memory, vCPU and tables together."""
 
+from collections.abc import Callable, Iterable
+from typing import Self
+
+from vmio.hypervisor.exits import Exit
 from vmio.processors.kvm import irq, longmode
-from vmio.processors.kvm.vcpu import Vcpu, all_ones
+from vmio.processors.kvm.code import Code
+from vmio.processors.kvm.vcpu import Run, Vcpu, all_ones
 from vmio.processors.kvm.vm import Vm
 
 DONE_PORT = 0xF4          # where a program says that it has finished; QEMU's debug-exit device sits there too
@@ -16,7 +21,7 @@ class Guest:
     `with Guest() as guest` gives back every file and mapping.
     """
 
-    def __init__(self, ports=None, device=None, interrupts=False):
+    def __init__(self, ports: Iterable[int] | None = None, device: str | None = None, interrupts: bool = False) -> None:
         self.vm = Vm(device)
         self.interrupts = interrupts
         try:
@@ -29,14 +34,14 @@ class Guest:
             self.vm.close()
             raise
 
-    def load(self, code):
+    def load(self, code: Code) -> None:
         """Put a `Code` where it starts, with the OUT that says "finished" behind it."""
         program = bytes(code) + bytes(type(code)().out(DONE_PORT, 0))
         if longmode.CODE + len(program) > DATA:
             raise ValueError(f"a program of {len(program):,} bytes: there is room for {DATA - longmode.CODE:,}")
         self.ram.write(longmode.CODE, program)
 
-    def run(self, code=None, answer=all_ones, seconds=1.0):
+    def run(self, code: Code | None = None, answer: Callable[[Exit], int | None] = all_ones, seconds: float = 1.0) -> Run:
         """Run `code`, or what was loaded before, from its first instruction: a `Run`.
 
         RuntimeError if the run before was stopped within a string instruction:
@@ -49,12 +54,12 @@ class Guest:
         longmode.enter_user_mode(self.vcpu, interrupts=self.interrupts)
         return self.vcpu.run(answer, DONE_PORT, seconds)
 
-    def close(self):
+    def close(self) -> None:
         """Give everything back."""
         self.vm.close()
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self.close()

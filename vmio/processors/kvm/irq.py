@@ -17,9 +17,11 @@ Sources: api.rst, 4.75 KVM_IRQFD, 4.52 KVM_SET_GSI_ROUTING; Intel SDM vol. 3A,
 
 import os
 import struct
+from typing import Any
 
 from vmio.processors.kvm import api, longmode
-from vmio.processors.kvm.vm import KvmError, call
+from vmio.processors.kvm.code import Code
+from vmio.processors.kvm.vm import KvmError, Vm, call
 
 LOCAL_APIC = 0xFEE0_0000             # its registers, and the address of messages to APIC 0
 _EOI, _SPURIOUS, _ENABLED = 0x0B0, 0x0F0, 0x100
@@ -27,7 +29,7 @@ _LINES = 24                          # lines that a split controller keeps for m
 _TRAP_GATE = 0x8F                    # present, type 15
 
 
-def add_controller(vm):
+def add_controller(vm: Vm) -> None:
     """Give `vm` a local APIC in the kernel, before its vCPU is made.  KvmError where the host has neither kind.
 
     First with the PIC and the I/O APIC beside it; if the host refuses those, the local APIC alone ("split").
@@ -47,7 +49,7 @@ class Interrupt:
     OSError where the host has no irqfd.
     """
 
-    def __init__(self, guest, vector, counter, line=0):
+    def __init__(self, guest: Any, vector: int, counter: int, line: int = 0) -> None:
         if not 0x20 <= vector <= 0xFF:
             raise ValueError(f"vector {vector:#x}: the processor keeps those below 20h for itself, and 0FFh is the last")
         vm = guest.vm
@@ -61,27 +63,27 @@ class Interrupt:
         self.ram.write(longmode.IDT + 16 * vector, gate(longmode.HANDLER))
         self.ram.write(longmode.HANDLER, handler(counter))
 
-    def signal(self):
+    def signal(self) -> None:
         """Interrupt the guest, now if it runs.  Signals that it hasn't taken yet become one, as with real MSIs."""
         os.eventfd_write(self.fd, 1)
 
-    def taken(self):
-        """How often the handler has run, as it says itself."""
+    def taken(self) -> int:
+        """Return how often the handler has run, as it says itself."""
         return int.from_bytes(self.ram.read(self.counter, 8), "little")
 
 
-def enable(code):
+def enable(code: Code) -> Code:
     """Append what turns the local APIC on (a reset turns it off).  No exit: KVM answers in the kernel."""
     return code.store(LOCAL_APIC + _SPURIOUS, _ENABLED | 0xFF)
 
 
-def gate(address):
-    """A trap gate of 16 bytes to `address` in user code."""
+def gate(address: int) -> bytes:
+    """Return a trap gate of 16 bytes to `address` in user code."""
     return struct.pack("<HHBBHII", address & 0xFFFF, longmode.USER_CODE, 0, _TRAP_GATE, address >> 16 & 0xFFFF,
                        address >> 32, 0)
 
 
-def handler(counter):
+def handler(counter: int) -> bytes:
     """PUSH RDI; INC QWORD [counter]; MOV DWORD [EOI], 0; POP RDI; IRETQ.  Flags come back with IRETQ."""
     return (b"\x57" + b"\x48\xbf" + counter.to_bytes(8, "little") + b"\x48\xff\x07"
             + b"\x48\xbf" + (LOCAL_APIC + _EOI).to_bytes(8, "little") + b"\xc7\x07\0\0\0\0" + b"\x5f\x48\xcf")

@@ -9,9 +9,11 @@ for a while disturbs all of them alike.
 """
 
 import platform
+from collections.abc import Sequence
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from vmio.processors.kvm.code import Code
 from vmio.processors.kvm.steps import KINDS, Rig, compiled
 from vmio.table import table
 
@@ -31,26 +33,27 @@ class Row(NamedTuple):
     high: float
 
 
-def measure(accesses=64, rounds=41):
-    """A `Row` for each of `KINDS`.  RuntimeError if the counts of two rounds differ."""
+def measure(accesses: int = 64, rounds: int = 41) -> list[Row]:
+    """Return a `Row` for each of `KINDS`.  RuntimeError if the counts of two rounds differ."""
+    counts = {kind: accesses * _MORE.get(kind, 1) for kind in KINDS}
+    programs, nothing = {kind: compiled(KINDS[kind](count)) for kind, count in counts.items()}, compiled([])
     with Rig() as rig:
-        samples = {kind: [] for kind in KINDS}
+        samples: dict[str, list[tuple[int, int, int, float]]] = {kind: [] for kind in KINDS}
         for _ in range(rounds):
-            for kind in KINDS:
-                samples[kind].append(_sample(rig, kind, accesses * _MORE.get(kind, 1)))
+            for kind, code in programs.items():
+                samples[kind].append(_sample(rig, code, nothing, counts[kind]))
     return [_row(kind, samples[kind]) for kind in KINDS]
 
 
-def _sample(rig, kind, accesses):
+def _sample(rig: Rig, code: Code, nothing: Code, accesses: int) -> tuple[int, int, int, float]:
     """(accesses, exits, rings, ns an access) of one run, without what an empty run takes."""
-    code, nothing = compiled(KINDS[kind](accesses)), compiled([])
     rig.run(code)                                   # once unmeasured: the first touch of a page costs extra
     empty = min(rig.run(nothing).ns for _ in range(5))
     seen = rig.run(code)
     return accesses, len(seen.exits), seen.rings, (seen.ns - empty) / accesses
 
 
-def _row(kind, samples):
+def _row(kind: str, samples: list[tuple[int, int, int, float]]) -> Row:
     counts = {sample[:3] for sample in samples}
     if len(counts) != 1:
         raise RuntimeError(f"{kind}: counts differ from round to round: {sorted(counts)}")
@@ -58,8 +61,8 @@ def _row(kind, samples):
     return Row(kind, *counts.pop(), median(ns), min(ns), max(ns))
 
 
-def host():
-    """Which machine this was, for the record.  `nested`: it is itself a virtual machine, and says so."""
+def host() -> dict[str, Any]:
+    """Return which machine this was, for the record.  `nested`: it is itself a virtual machine, and says so."""
     model, flags = "", []
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as info:
@@ -71,13 +74,13 @@ def host():
             "python": platform.python_version()}
 
 
-def to_table(rows):
+def to_table(rows: Sequence[Row]) -> str:
     """Counts and times as fixed-width text."""
     cells = [(row.name, row.accesses, row.exits, row.rings, round(row.low, 1), round(row.ns, 1), round(row.high, 1))
              for row in rows]
     return table(cells, ("access", "accesses", "exits", "rings", "least ns", "median", "most"))
 
 
-def to_dict(rows):
-    """Plain data for JSON."""
+def to_dict(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return plain data for JSON."""
     return [row._asdict() for row in rows]

@@ -13,7 +13,7 @@ from vmio.processors.kvm.device import NONE, device
 _TRY_PORT, _TRY_VALUE = 0x80, 0x5A
 
 
-def usable(path=None):
+def usable(path: str | None = None) -> tuple[bool, str]:
     """(True, "") or (False, why not and what would help), in words for a reader."""
     path = path or device()
     if path == NONE:
@@ -35,7 +35,7 @@ def usable(path=None):
     return _try(path)
 
 
-def _try(path):
+def _try(path: str) -> tuple[bool, str]:
     from vmio.processors.kvm.code import Code  # not at the top: fcntl and signal timers exist on Unix only
     from vmio.processors.kvm.guest import Guest
     from vmio.processors.kvm.vcpu import End

@@ -1,28 +1,26 @@
 """Guests to be replayed: for each class of driver a machine, a program, and what it needs of a real processor."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from vmio.devices.ata.channel import AtaDisk
 from vmio.devices.board import Board
 from vmio.drivers import pic
 from vmio.drivers.ata import AtaDriver
 from vmio.drivers.nvme import DOORBELLS, NvmeDriver, memory_needed
 from vmio.drivers.pages import GuestPages
-from vmio.drivers.storvsc import StorVsc
 from vmio.drivers.uart import FIFO, UartDriver
-from vmio.drivers.vmbus import VmBusClient
 from vmio.experiments.disk import pattern
 from vmio.hardware.nvme.controller import BAR_BYTES, NvmeController
-from vmio.host.physical import PhysicalDisk
-from vmio.hypervisor.hyperv.hypercalls import enable_enlightenments
+from vmio.hypervisor.contracts import Steps
+from vmio.machine.contracts import SectorStore
 from vmio.machine.overlay import Overlay
 from vmio.machine.storage import SECTOR
-from vmio.processors.kvm.record import record
-from vmio.modes.disk_emulated import BUS_MASTER
-from vmio.vmbus.bus.server import VmbusServer
-from vmio.vmbus.storage.scsi import ScsiTarget
-from vmio.vmbus.storage.storvsp import StorVsp
+from vmio.modes import Attachment, GuestMachine, attachment
+from vmio.modes.disk_emulated import BUS_MASTER, map_bus_master
+from vmio.modes.disk_split import SplitDisk
+from vmio.processors.kvm.record import Builds, Devices, Record, RecordingCpu, record
 
 TEXT = b"From the model to the processor and back.\r\n"
 ANSWER = b"Received, thank you."
@@ -33,52 +31,57 @@ BAR, ENTRIES = 0xFEB0_0000, 8                             # NVMe: its registers,
 
 @dataclass(frozen=True)
 class Case:
-    """`machine(guest)` and `program(cpu)` as `record` takes them, the rest as `compile_record` does."""
+    """`machine(plan)` and `program(cpu)` as `record` takes them, the rest as `compile_record` does."""
 
     title: str
-    machine: object
-    program: object
+    machine: Builds
+    program: Callable[..., Any]
     ram_mib: int = 1
-    host_mib: int = 8
     doorbells: tuple = ()
     signals: str = "exit"
 
-    def record(self):
+    def record(self) -> Record:
         """Run it on the model."""
-        return record(self.machine, self.program, self.ram_mib, self.host_mib)
+        return record(self.machine, self.program, self.ram_mib)
 
 
-def chips(board):
-    """What `record` wants: how to ask each chip of a board for its state."""
+def chips(board: Board) -> Devices:
+    """Return what `record` wants: how to ask each chip of a board for its state."""
     return {name: getattr(board, name).save for name in (
         "uart", "pic", "pit", "port61", "kbc", "rtc", "bus_master", "pci", "port92")} | {
         "primary ATA channel": board.ata[0].save, "secondary ATA channel": board.ata[1].save}
 
 
-def contents(medium):
-    """A digest of all that is on a medium."""
+def contents(medium: SectorStore) -> str:
+    """Return a digest of all that is on a medium."""
     return hashlib.sha256(medium.read(0, medium.sectors)).hexdigest()
+
+
+def on(plan: GuestMachine, device: Attachment, medium: SectorStore | None = None) -> GuestMachine:
+    """Attach `device` to a `GuestMachine` and switch it on; returns it."""
+    plan.attach(device, medium).machine.power_on()
+    return plan
 
 
 # The UART.
 
-def serial(pace="baud", answer=ANSWER, at=8_000_000):
-    """A machine on whose COM1 `answer` arrives at `at` ns."""
-    def machine(guest):
-        board = Board(guest, uart_pace=pace)
-        guest.clock.call_at(at, lambda: board.uart.receive(answer))
+def serial(pace: str = "baud", answer: bytes = ANSWER, at: int = 8_000_000) -> Builds:
+    """Return a machine on whose COM1 `answer` arrives at `at` ns."""
+    def machine(plan: GuestMachine) -> Devices:
+        board = on(plan, attachment("serial", "emulated", pace=pace)).board
+        plan.guest.clock.call_at(at, lambda: board.uart.receive(answer))
         return chips(board) | {"the line": lambda: bytes(board.uart.sent)}
     return machine
 
 
-def talk(cpu):
+def talk(cpu: RecordingCpu) -> Steps:
     """Send by register, by interrupt and by REP OUTSB; receive by interrupt."""
     pic.init(cpu)
     uart = UartDriver(cpu)
     uart.init(interrupts=True)
     uart.write(TEXT[:8])
     yield from uart.write_by_interrupt(TEXT[8:])
-    yield from cpu.hlt(2_000_000)           # until the FIFO is empty
+    yield from cpu.hlt(watchdog_ns=2_000_000)           # until the FIFO is empty
     cpu.write(BUFFER, TEXT)
     uart.write_string(BUFFER, FIFO)
     received = yield from uart.read_by_interrupt(len(ANSWER))
@@ -88,27 +91,19 @@ def talk(cpu):
 
 # The ATA disk.
 
-def ata_machine(mib=1):
-    """A board with an ATA disk whose requests take the time of the cost model's disk."""
-    def machine(guest):
-        clock, costs, disk = guest.clock, guest.host.costs, Overlay(pattern(mib))
-
-        def service(kind, sectors, done):
-            if kind in ("buffer", "reset"):
-                done()
-            else:
-                clock.call_later(costs.disk_ns(kind, sectors), done)
-        return chips(Board(guest, (AtaDisk(disk),), service)) | {"the disk": lambda: contents(disk)}
+def ata_machine(mib: int = 1) -> Builds:
+    """Return a board with an ATA disk whose requests take the time of the cost model's disk."""
+    def machine(plan: GuestMachine) -> Devices:
+        disk = Overlay(pattern(mib))
+        return chips(on(plan, attachment("disk", "emulated"), disk).board) | {"the disk": lambda: contents(disk)}
     return machine
 
 
-def ata(transfer="pio", interrupts=True, sectors=8, **how):
-    """A program: IDENTIFY, write half of the sectors, flush, read them and their neighbours."""
-    def program(cpu):
+def ata(transfer: str = "pio", interrupts: bool = True, sectors: int = 8, **how: Any) -> Any:
+    """Return a program: IDENTIFY, write half of the sectors, flush, read them and their neighbours."""
+    def program(cpu: RecordingCpu) -> Steps:
         if transfer == "dma":
-            for register, value in ((0x20, BUS_MASTER | 1), (0x04, 0x0005)):     # as firmware does
-                cpu.outl(0xCF8, 0x8000_0900 | register)
-                cpu.outl(0xCFC, value)
+            map_bus_master(cpu)
         pic.init(cpu)
         disk = AtaDriver(cpu, transfer=transfer, interrupts=interrupts,
                          bus_master=BUS_MASTER if transfer == "dma" else None, **how)
@@ -121,20 +116,34 @@ def ata(transfer="pio", interrupts=True, sectors=8, **how):
     return program
 
 
+def ata_reads(count: int, transfer: str) -> Any:
+    """Return a program: bring the disk up and read 4 KiB `count` times, with the widest accesses that it knows."""
+    def program(cpu: RecordingCpu) -> Steps:
+        if transfer == "dma":
+            map_bus_master(cpu)
+        pic.init(cpu)
+        disk = AtaDriver(cpu, transfer=transfer, width=4, interrupts=True, bus_master=BUS_MASTER if transfer == "dma" else None)
+        yield from disk.init()
+        for n in range(count):
+            yield from disk.read(8 * n, 8, RESULT)
+    return program
+
+
 # The NVMe disk.
 
-def nvme_machine(mib=1):
-    """An emulated NVMe disk: its registers exit, its queues and data are in the guest's RAM."""
-    def machine(guest):
+def nvme_machine(mib: int = 1) -> Any:
+    """Return an emulated NVMe disk: its registers exit, its queues and data are in the guest's RAM."""
+    def machine(plan: Any) -> Any:
+        guest = plan.guest
         clock, costs, disk = guest.clock, guest.host.costs, Overlay(pattern(mib))
-        controller = NvmeController(clock, guest.memory, disk, None, lambda kind, sectors, done: clock.call_later(
-            costs.disk_ns(kind, sectors), done))
+        controller = NvmeController(clock, guest.memory, disk, None, lambda op, sectors, done: clock.call_later(
+            costs.disk_ns(op, sectors), done))
         guest.mmio.attach(BAR, BAR_BYTES, controller, "nvme", width=4)
         return {"nvme": controller.save, "the disk": lambda: contents(disk)}
     return machine
 
 
-def nvme(cpu):
+def nvme(cpu: RecordingCpu) -> Steps:
     """Queues, then a write and two reads; polled, as there is no MSI-X here."""
     disk = NvmeDriver(cpu, BAR, QUEUES, memory_needed(ENTRIES), ENTRIES)
     yield from disk.init()
@@ -154,25 +163,29 @@ def nvme(cpu):
 
 # StorVSC.
 
-def vmbus_machine(mib=1):
-    """A guest that knows its hypervisor, with a SCSI disk behind VMBus; all of the host's half is there."""
-    def machine(guest):
-        disk = Overlay(pattern(mib))
-        backend, = PhysicalDisk(guest.host, [disk]).slices
-        enable_enlightenments(guest)
-        vsp = StorVsp(guest.host, guest, {0: (ScsiTarget(disk.sectors), backend)})
-        vsp.offer(VmbusServer(guest))
-        return {"signals": lambda: vsp.channel.signals, "the disk": lambda: contents(disk)}
-    return machine
+class SplitCase:
+    """A guest that knows its hypervisor, with a SCSI disk behind VMBus; all of the host's half is there.
+
+    `work(cpu, disk)` is what the guest does with it.
+    """
+
+    def __init__(self, work: Callable[..., Any]) -> None:
+        self.work = work
+
+    def machine(self, plan: GuestMachine) -> Devices:
+        """See `record`."""
+        medium, self.disk = Overlay(pattern(1)), SplitDisk(ring_kib=16)
+        on(plan, self.disk, medium)
+        channels = plan.platform.bus.channels
+        return {"signals": lambda: [channel.signals for channel in channels.values()], "the disk": lambda: contents(medium)}
+
+    def program(self, cpu: RecordingCpu) -> Steps:
+        """Bus, channel, SCSI bring-up; then the work."""
+        return (yield from self.work(cpu, (yield from self.disk.boot(cpu, GuestPages(DRIVER_PAGES, 2 * DRIVER_PAGES)))))
 
 
-def storvsc(cpu):
-    """Bus, channel, SCSI bring-up; a write, a read, four reads in flight."""
-    client = VmBusClient(cpu, GuestPages(DRIVER_PAGES, 2 * DRIVER_PAGES))
-    yield from client.connect()
-    channel, = yield from client.request_offers()
-    disk = StorVsc(client, channel, ring_kib=16)
-    yield from disk.init()
+def storvsc(cpu: RecordingCpu, disk: Any) -> Steps:
+    """A write, a read, four reads in flight."""
     cpu.write(BUFFER, TEXT.ljust(8 * SECTOR, b"*"))
     yield from disk.write(100, 8, BUFFER)
     yield from disk.read(96, 16, RESULT)
@@ -188,7 +201,22 @@ def storvsc(cpu):
 
 
 BELLS = tuple(BAR + DOORBELLS + 4 * n for n in range(4))       # admin and one pair, submission and completion
-_STORVSC = dict(machine=vmbus_machine(), program=storvsc, ram_mib=2, host_mib=16)
+
+
+def _split(work: Callable[..., Any]) -> dict[str, Any]:
+    case = SplitCase(work)
+    return dict(machine=case.machine, program=case.program, ram_mib=2)
+
+
+def split_reads(count: int) -> Callable[..., Steps]:
+    """Read 4 KiB `count` times."""
+    def work(cpu: RecordingCpu, disk: Any) -> Steps:
+        for n in range(count):
+            yield from disk.read(8 * n, 8, RESULT)
+    return work
+
+
+_STORVSC = _split(storvsc)
 
 CASES = {
     "uart": Case("UART: register, string, interrupt", serial(), talk),
@@ -201,3 +229,11 @@ CASES = {
     "nvme": Case("NVMe, doorbells exit", nvme_machine(), nvme),
     "nvme-doorbell": Case("NVMe, doorbells by ioeventfd", nvme_machine(), nvme, doorbells=BELLS),
 }
+
+# How a 4 KiB read is made -> a driver that makes one, and one that makes two.
+READS = {
+    "emulated, PIO": [Case(f"ATA READ MULTIPLE by REP INSD, {n} x 4 KiB", ata_machine(), ata_reads(n, "multiple")) for n in (1, 2)],
+    "emulated, DMA": [Case(f"ATA bus-master DMA, {n} x 4 KiB", ata_machine(), ata_reads(n, "dma")) for n in (1, 2)],
+    "split": [Case(f"StorVSC, {n} x 4 KiB", **_split(split_reads(n))) for n in (1, 2)],
+}
+ALL = CASES | {f"{how}, {n}": case for how, both in READS.items() for n, case in enumerate(both, 1)}

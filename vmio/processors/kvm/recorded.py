@@ -10,12 +10,13 @@ is too; times are not.
 import json
 import sys
 from functools import cache
+from typing import Any
 
 from vmio import console, data
 from vmio.hypervisor.costs import CostModel, recorded
 from vmio.machine import files
 from vmio.processors.kvm import probe, steps
-from vmio.processors.kvm.programs import CASES
+from vmio.processors.kvm.programs import ALL
 
 NEVER_MAPPED = 0xD000_0000                       # guest-physical: no slot, no device
 # What a guest may do to itself, and how it ends: machine code that no driver has.
@@ -27,17 +28,17 @@ FAULTS = {
 }
 INTERRUPTS = 20
 COUNTS = tuple(1 << n for n in range(10))        # how often a program of each kind is repeated: 1 to 512
-_ROUNDS, _FEWER = 151, 15                        # of measuring: the smallest time is to be a quiet one
+_ROUNDS, _FEWER = 151, 5                         # of measuring: the smallest time is to be a quiet one
 
 
 @cache
-def live():
+def live() -> tuple[bool, str]:
     """(True, "") where /dev/kvm can be asked, or (False, why not)."""
     return probe.usable()
 
 
 @cache
-def counts(kind, n):
+def counts(kind: str, n: int) -> tuple[int, int]:
     """(exits to user space, rings) of `n` accesses of a kind in `steps.KINDS`."""
     if live()[0]:
         seen = steps.on_kvm(steps.KINDS[kind](n))
@@ -45,14 +46,14 @@ def counts(kind, n):
     return tuple(recorded()["counts"][kind][str(n)])
 
 
-def seen(program):
+def seen(program: Any) -> Any:
     """Exits of a program as `steps` has them; where none can be run, what the rules say (a test holds both together)."""
     return steps.on_kvm(program) if live()[0] else steps.expected(program)
 
 
 @cache
-def end(fault):
-    """How a guest ends that does what FAULTS says; it has 0.1 s."""
+def end(fault: Any) -> Any:
+    """Return how a guest ends that does what FAULTS says; it has 0.1 s."""
     if not live()[0]:
         return recorded()["ends"][fault]
     from vmio.processors.kvm.code import Code
@@ -62,7 +63,7 @@ def end(fault):
 
 
 @cache
-def interrupts(n):
+def interrupts(n: int) -> Any:
     """(handler runs, exits to user space) of a guest that executes OUT `n` times and is interrupted by irqfd at each.
 
     Recorded also where KVM is usable and has no interrupt controller in the kernel.
@@ -84,17 +85,17 @@ def interrupts(n):
 
 
 @cache
-def replay(name):
-    """The replay of a case in `programs.CASES`: {"model", "kvm", "rings": exits by instruction, "differences": [...], ...}."""
+def replay(name: str) -> dict[str, Any]:
+    """Return the replay of a case in `programs.ALL`: {"model", "kvm", "rings": exits by instruction, "differences": [...], ...}."""
     if live()[0]:
         from vmio.processors.kvm.replay import replay as run
-        case = CASES[name]
+        case = ALL[name]
         return run(case.record(), case.doorbells, case.signals).to_dict()
     return recorded()["replays"][name]
 
 
 @cache
-def times():
+def times() -> Any:
     """(host, {access: row of `measure`, as a dict}); measured once in a process."""
     if live()[0]:
         from vmio.processors.kvm import measure
@@ -103,7 +104,7 @@ def times():
 
 
 @cache
-def offer_this_host():
+def offer_this_host() -> Any:
     """Measure, and put "this-host" beside the cost presets.  The model, or None where nothing can be measured."""
     if not live()[0]:
         return None
@@ -113,7 +114,7 @@ def offer_this_host():
     return model
 
 
-def main():
+def main() -> None:
     """Record everything that lessons ask for; ValueError where nothing can be recorded."""
     works, reason = live()
     if not works:
@@ -126,7 +127,7 @@ def main():
         "counts": {kind: {n: counts(kind, n) for n in COUNTS} for kind in steps.KINDS},
         "ends": {fault: end(fault) for fault in FAULTS},
         "interrupts": {INTERRUPTS: interrupts(INTERRUPTS)},
-        "replays": {name: {key: replay(name)[key] for key in kept} for name in CASES}}, indent=1) + "\n")
+        "replays": {name: {key: replay(name)[key] for key in kept} for name in ALL}}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,18 +1,21 @@
 """All drivers of `programs`, recorded and replayed: what the model counts and what KVM does, side by side."""
 
+from collections.abc import Collection, Mapping
+from typing import Any
+
 from vmio.processors.kvm.programs import CASES
-from vmio.processors.kvm.replay import replay
+from vmio.processors.kvm.replay import Replay, replay
 from vmio.table import table
 
 
-def run(names=CASES):
+def run(names: Collection[str] = CASES) -> dict[str, Replay]:
     """{name: `Replay`} of these `CASES`."""
     return {name: replay(case.record(), case.doorbells, case.signals)
             for name, case in CASES.items() if name in names}
 
 
-def to_table(replays):
-    """One row for each driver and instruction, then what differs that no rule explains."""
+def to_table(replays: Mapping[str, Replay]) -> str:
+    """Return one row for each driver and instruction, then what differs that no rule explains."""
     rows = []
     for name, one in replays.items():
         rules = one.rules
@@ -25,6 +28,6 @@ def to_table(replays):
     return "\n".join(lines)
 
 
-def to_dict(replays):
-    """Plain data for JSON."""
+def to_dict(replays: Mapping[str, Replay]) -> dict[str, Any]:
+    """Return plain data for JSON."""
     return {name: {"title": CASES[name].title} | one.to_dict() for name, one in replays.items()}

@@ -6,13 +6,13 @@ processor makes.  `on_kvm` counts those that reach user space; `expected` says b
 which ones these are.  Whole drivers are the business of record.py and replay.py.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Self
 
-from vmio.hypervisor.costs import CostModel
-from vmio.hypervisor.exits import ExitReason
-from vmio.hypervisor.host import Host
+from vmio.hypervisor.exits import Exit, ExitReason
 from vmio.machine.bus import all_ones
 from vmio.machine.pagetable import READ
+from vmio.modes import one_guest
 from vmio.processors.kvm.code import Code
 from vmio.processors.kvm.expect import groups
 
@@ -27,7 +27,7 @@ _INS, _OUTS = {"insb": 1, "insw": 2, "insl": 4}, {"outsb": 1, "outsw": 2, "outsl
 _VALUE = 1
 
 # A way to reach a device -> the program that does it n times.
-KINDS = {
+KINDS: dict[str, Callable[[int], list[tuple]]] = {
     "OUT": lambda n: [("outb", PORT)] * n,
     "IN": lambda n: [("inb", PORT)] * n,
     "REP OUTSB": lambda n: [("outsb", PORT, n)],
@@ -46,7 +46,7 @@ KINDS = {
 # Why user space sees other exits than the processor makes.
 WHY = {
     "REP OUTSB": "KVM reports string output unit by unit",
-    "REP INSB": "KVM reads ahead, 1,024 bytes an exit",
+    "REP INSB": "KVM reads ahead, 1,024 bytes per exit",
     "doorbell (ioeventfd), port": "the kernel counts a ring",
     "doorbell (ioeventfd), memory": "the kernel counts a ring",
     "coalesced write": f"the kernel keeps {RING_WRITES} writes",
@@ -69,8 +69,8 @@ class Modelled(NamedTuple):
     ns: int
 
 
-def expected(program):
-    """What user space should see of `program`, by rule: a `Seen`."""
+def expected(program: Sequence[tuple]) -> Seen:
+    """Return what user space should see of `program`, by rule: a `Seen`."""
     exits, rings, waiting = [], 0, 0
     for name, *operands in program:
         if (name, *operands) in (("outb", BELL_PORT), ("store", DOORBELL)):
@@ -83,7 +83,7 @@ def expected(program):
     return Seen(exits, rings)
 
 
-def _exits(name, address=None, count=1):
+def _exits(name: str, address: int | None = None, count: int = 1) -> list[tuple[ExitReason, int | None, int, bool, int]]:
     io = ExitReason.IO_INSTRUCTION
     if name in _IN or name in _OUT:
         return [(io, address, {**_IN, **_OUT}[name], name in _OUT, 1)]
@@ -91,16 +91,16 @@ def _exits(name, address=None, count=1):
         return [(io, address, _OUTS[name], True, 1)] * count
     if name in _INS:
         return [(io, address, _INS[name], False, n) for n in groups(RAM, _INS[name], count)]
-    if name in ("load", "store") and not _is_mapped(address, name == "store"):
+    if name in ("load", "store") and address is not None and not _is_mapped(address, name == "store"):
         return [(ExitReason.EPT_VIOLATION, address, 4, name == "store", 1)]
     return []
 
 
-def _is_mapped(address, write):
+def _is_mapped(address: int, write: bool) -> bool:
     return address + 4 <= RAM_BYTES or BAR <= address <= BAR + 4092 or ROM <= address <= ROM + 4092 and not write
 
 
-def compiled(program):
+def compiled(program: Sequence[tuple]) -> Code:
     """`program` as machine code; ValueError for an instruction that it can't have."""
     code = Code()
     for name, *operands in program:
@@ -126,7 +126,7 @@ def compiled(program):
 class Rig:
     """A real guest with all that the KINDS need: `with Rig() as rig`.  OSError where KVM can't be used."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         from vmio.processors.kvm.fast import Coalesced, Doorbell  # not at the top: rules and model work on any host
         from vmio.processors.kvm.guest import Guest
         self.guest = Guest()
@@ -141,13 +141,13 @@ class Rig:
             self.guest.close()
             raise
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self.guest.close()
 
-    def run(self, code, seconds=30):
+    def run(self, code: Code, seconds: float = 30) -> Seen:
         """Run a `Code`: a `Seen`.  RuntimeError if it doesn't finish."""
         self.rings()
         run = self.guest.run(code, self._answer, seconds)
@@ -157,16 +157,16 @@ class Rig:
         return Seen([(exit.reason, exit.address, exit.size, exit.write, exit.count) for exit in run.exits[:-1]],
                     self.rings(), run.ns)
 
-    def rings(self):
+    def rings(self) -> int:
         """Of both doorbells since the last call."""
         return sum(bell.rings() for bell in self.bells)
 
-    def _answer(self, exit):
+    def _answer(self, exit: Exit) -> None:
         if exit.address == RING:
             self.ring.drain()
 
 
-def on_kvm(program):
+def on_kvm(program: Sequence[tuple]) -> Seen:
     """Run it on a real processor: a `Seen`."""
     with Rig() as rig:
         return rig.run(compiled(program))
@@ -175,16 +175,16 @@ def on_kvm(program):
 class _Nobody:
     """A device in a process of the host that does nothing: what is left is the price of the way to it and back."""
 
-    def read(self, offset, size):
+    def read(self, offset: int, size: int) -> int:
         return all_ones(size)
 
-    def write(self, offset, size, value):
+    def write(self, offset: int, size: int, value: int) -> None:
         pass
 
 
-def on_model(program, costs="server-2022"):
+def on_model(program: Sequence[tuple], costs: str = "server-2022") -> Modelled:
     """Run it on the model: `Modelled`."""
-    guest = Host(memory_mib=16, costs=CostModel.preset(costs)).guest(ram_mib=4)
+    guest = one_guest(ram_mib=4, costs=costs).guest
     guest.slat.unmap(ROM, 4096)
     guest.slat.map(ROM, guest.ram_spa(ROM), 4096, READ)
     guest.io.attach(PORT, 4, _Nobody())

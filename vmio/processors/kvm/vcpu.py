@@ -6,6 +6,7 @@ are the `Exit`s of the modelled machine, so that both can be laid side by side.
 
 import mmap
 import struct
+from collections.abc import Callable
 from enum import Enum
 from time import perf_counter_ns
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from typing import NamedTuple
 from vmio.hypervisor.exits import Exit, ExitReason
 from vmio.processors.kvm import api
 from vmio.processors.kvm.deadline import Deadline
-from vmio.processors.kvm.vm import KvmError, call
+from vmio.processors.kvm.vm import KvmError, Vm, call
 
 
 class End(str, Enum):
@@ -46,32 +47,32 @@ class Run(NamedTuple):
     rip: int
     reason: int                        # KVM's exit_reason at the end
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.end} at {self.rip:#x} after {len(self.exits)} exits (KVM exit reason {self.reason})"
 
 
-def all_ones(exit):
-    """The answer of an empty bus: every bit reads 1, writes go nowhere."""
+def all_ones(exit: Exit) -> int:
+    """Return the answer of an empty bus: every bit reads 1, writes go nowhere."""
     return (1 << 8 * exit.size * exit.count) - 1
 
 
 class Vcpu:
     """Virtual processor `number` of `vm`; the VM closes it."""
 
-    def __init__(self, vm, number=0):
+    def __init__(self, vm: Vm, number: int = 0) -> None:
         self.number = number
         self.midway = False               # stopped within a string instruction, its next exit not yet reported
         self.fd = vm.own_fd(call(vm.fd, api.CREATE_VCPU, number))
         self.area = mmap.mmap(self.fd, call(vm.kvm, api.GET_VCPU_MMAP_SIZE))    # struct kvm_run and what follows
         vm.resources.callback(self.area.close)
 
-    def registers(self):
+    def registers(self) -> api.Regs:
         """`api.Regs` as they are."""
         regs = api.Regs()
         call(self.fd, api.GET_REGS, regs)
         return regs
 
-    def set_registers(self, **values):
+    def set_registers(self, **values: int) -> None:
         """Change the registers named; the others keep their values."""
         regs = self.registers()
         for name, value in values.items():
@@ -80,17 +81,17 @@ class Vcpu:
             setattr(regs, name, value)
         call(self.fd, api.SET_REGS, regs)
 
-    def special_registers(self):
+    def special_registers(self) -> api.Sregs:
         """`api.Sregs` as they are."""
         sregs = api.Sregs()
         call(self.fd, api.GET_SREGS, sregs)
         return sregs
 
-    def set_special_registers(self, sregs):
+    def set_special_registers(self, sregs: api.Sregs) -> None:
         """Load segments and control registers."""
         call(self.fd, api.SET_SREGS, sregs)
 
-    def run(self, answer=all_ones, done_port=None, seconds=1.0):
+    def run(self, answer: Callable[[Exit], int | None] = all_ones, done_port: int | None = None, seconds: float = 1.0) -> Run:
         """Run until the guest ends, at most `seconds` of wall-clock time: a `Run`.
 
         `answer(exit)` is called for each port and memory access that no slot
@@ -102,7 +103,8 @@ class Vcpu:
         by its deadline may be continued by another.  RuntimeError outside the
         main thread.
         """
-        exits, area, start = [], self.area, perf_counter_ns()
+        exits: list[Exit] = []
+        area, start = self.area, perf_counter_ns()
         with Deadline(seconds, area) as deadline:
             while True:
                 if not self.midway and not self._enter():
@@ -137,7 +139,7 @@ class Vcpu:
                     exit = exit._replace(value=value)
                 exits.append(exit)
 
-    def _enter(self):
+    def _enter(self) -> bool:
         """Let the guest run to its next exit; False if a signal brought us back."""
         try:
             call(self.fd, api.RUN)
@@ -147,21 +149,21 @@ class Vcpu:
             raise
         return True
 
-    def _port_access(self, time):
+    def _port_access(self, time: int) -> tuple[Exit, int]:
         direction, size, port, count, place = struct.unpack_from(api.IO_DETAIL, self.area, api.RUN_DETAIL)
         value = int.from_bytes(self.area[place:place + size * count], "little") if direction else 0
         return Exit(time, "kvm", self.number, ExitReason.IO_INSTRUCTION, port, size, value, bool(direction), count), place
 
-    def _memory_access(self, time):
+    def _memory_access(self, time: int) -> tuple[Exit, int]:
         address, data, size, is_write = struct.unpack_from(api.MMIO_DETAIL, self.area, api.RUN_DETAIL)
         value = int.from_bytes(data[:size], "little") if is_write else 0
         return (Exit(time, "kvm", self.number, ExitReason.EPT_VIOLATION, address, size, value, bool(is_write)),
                 api.RUN_DETAIL + 8)
 
-    def _reason(self):
+    def _reason(self) -> int:
         return int.from_bytes(self.area[api.RUN_EXIT_REASON:api.RUN_EXIT_REASON + 4], "little")
 
-    def _finish(self):
+    def _finish(self) -> None:
         """KVM finishes an access on the next entry only; an entry that turns back at once does that and no more.
 
         Of a string instruction it does the next unit instead: that exit is kept for the next run.
@@ -170,7 +172,7 @@ class Vcpu:
         self.midway = self._enter()
         self.area[api.RUN_IMMEDIATE_EXIT] = 0
 
-    def _end(self, end, exits, start):
+    def _end(self, end: End, exits: list[Exit], start: int) -> Run:
         ns, reason = perf_counter_ns() - start, self._reason()
         if end is End.DONE:
             self._finish()

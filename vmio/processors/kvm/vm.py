@@ -11,7 +11,9 @@ import fcntl
 import mmap
 import os
 from contextlib import ExitStack
+from typing import Any, Self
 
+from vmio.machine.contracts import Buffer
 from vmio.processors.kvm import api
 from vmio.processors.kvm.device import device as kvm_device
 
@@ -23,12 +25,12 @@ _TSS_ADDRESS = 0x7FF0_0000
 class KvmError(OSError):
     """A KVM call failed; `call` is its name in api.rst."""
 
-    def __init__(self, call, error):
+    def __init__(self, call: str, error: OSError) -> None:
         super().__init__(error.errno, f"{call}: {error.strerror}")
         self.call = call
 
 
-def call(fd, number, argument=0):
+def call(fd: int, number: int, argument: Any = 0) -> int:
     """`ioctl` on a KVM file: the answer as a number.  KvmError names the call that failed.
 
     `argument` is a small number or a ctypes structure, which the kernel may
@@ -43,21 +45,22 @@ def call(fd, number, argument=0):
 class Slot:
     """Guest-physical addresses [address, address + size) with memory behind them."""
 
-    def __init__(self, number, address, size, readonly, memory=None, start=0):
+    def __init__(self, number: int, address: int, size: int, readonly: bool, memory: mmap.mmap | None = None,
+                 start: int = 0) -> None:
         self.number, self.address, self.size, self.readonly = number, address, size, readonly
         self.memory, self.start = memory or mmap.mmap(-1, size), start
 
-    def write(self, address, data):
+    def write(self, address: int, data: Buffer) -> None:
         """The host's own write, at a guest-physical address: no slot is read-only for the host."""
         start = self._offset(address, len(data))
         self.memory[start:start + len(data)] = data
 
-    def read(self, address, size):
+    def read(self, address: int, size: int) -> bytes:
         """`size` bytes at a guest-physical address."""
         start = self._offset(address, size)
         return self.memory[start:start + size]
 
-    def _offset(self, address, size):
+    def _offset(self, address: int, size: int) -> int:
         if not self.address <= address <= address + size <= self.address + self.size:
             raise ValueError(f"{size} bytes at {address:#x} are not within the slot at {self.address:#x}")
         return self.start + address - self.address
@@ -66,8 +69,8 @@ class Slot:
 class Vm:
     """A virtual machine; `with Vm() as vm` closes every file and mapping, the vCPUs' too."""
 
-    def __init__(self, device=None):
-        self.slots = []
+    def __init__(self, device: str | None = None) -> None:
+        self.slots: list[Slot] = []
         self.resources = ExitStack()      # closed in reverse order: vCPUs, memory, VM, /dev/kvm
         try:
             self.kvm = self.own_fd(os.open(device or kvm_device(), os.O_RDWR | os.O_CLOEXEC))
@@ -80,16 +83,16 @@ class Vm:
             self.close()
             raise
 
-    def own_fd(self, fd):
+    def own_fd(self, fd: int) -> int:
         """Close `fd` with the VM."""
         self.resources.callback(os.close, fd)
         return fd
 
-    def capability(self, number):
-        """What CHECK_EXTENSION says: 0 is no."""
+    def capability(self, number: int) -> int:
+        """Return what CHECK_EXTENSION says: 0 is no."""
         return call(self.fd, api.CHECK_EXTENSION, number)
 
-    def add_slot(self, address, size, readonly=False, memory=None, start=0):
+    def add_slot(self, address: int, size: int, readonly: bool = False, memory: mmap.mmap | None = None, start: int = 0) -> Slot:
         """Back guest-physical addresses by new zeroed memory, or by `memory` (an mmap) from `start` on: a `Slot`.
 
         `address`, `size` and `start` are multiples of 4,096.  Guest writes to a
@@ -108,16 +111,16 @@ class Vm:
         self.slots.append(slot)
         return slot
 
-    def remove_slot(self, slot):
+    def remove_slot(self, slot: Slot) -> None:
         """Take the memory away: from now on the guest's accesses there exit."""
         call(self.fd, api.SET_USER_MEMORY_REGION, api.MemoryRegion(slot.number, 0, slot.address, 0, 0))
 
-    def close(self):
+    def close(self) -> None:
         """Give everything back.  May be called twice."""
         self.resources.close()
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         self.close()

@@ -7,12 +7,15 @@ Public sources: Linux drivers/hv/channel.c (create_gpadl_header), OpenVMM
 vm/devices/vmbus/vmbus_server/src/channels.rs.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from vmio.hypervisor.guest import Guest
+from vmio.machine.contracts import Record
 from vmio.machine.memory import PAGE
 
-MOST_PAGES = 1280 * 256   # a guest: 1,280 MB, Hyper-V's cap (Linux Documentation/virt/hyperv/vmbus.rst)
-MOST_GPADLS = 4096
+MAX_PAGES = 1280 * 256   # a guest: 1,280 MB, Hyper-V's cap (Linux Documentation/virt/hyperv/vmbus.rst)
+MAX_GPADLS = 4096
 
 
 class GpadlRefused(Exception):
@@ -34,18 +37,19 @@ class Range(NamedTuple):
 class Gpadl:
     """One list: `ranges` once it is complete, None while bodies are missing."""
 
-    def __init__(self, handle, relid, ranges_declared, words_declared):
+    def __init__(self, handle: int, relid: int, ranges_declared: int, words_declared: int) -> None:
         self.handle, self.relid = handle, relid
         self.ranges_declared, self.words_declared = ranges_declared, words_declared
-        self.words, self.ranges = [], None
+        self.words: list[int] = []
+        self.ranges: list[Range] | None = None
 
     @property
-    def cost(self):
+    def cost(self) -> int:
         """Pages that it may have, by its header."""
         return self.words_declared - self.ranges_declared
 
     @property
-    def whole_pages(self):
+    def whole_pages(self) -> tuple[int, ...] | None:
         """The page numbers, if it is one range of whole pages, as a pair of rings must be; otherwise None."""
         if self.ranges is None or len(self.ranges) != 1:
             return None
@@ -56,12 +60,12 @@ class Gpadl:
 class GpadlTable:
     """The GPADLs of one guest, by handle."""
 
-    def __init__(self, guest, most_pages=MOST_PAGES, most=MOST_GPADLS):
-        self._guest, self._most_pages, self._most = guest, most_pages, most
-        self.by_handle = {}
+    def __init__(self, guest: Guest, max_pages: int = MAX_PAGES, max_gpadls: int = MAX_GPADLS) -> None:
+        self._guest, self._max_pages, self._max_gpadls = guest, max_pages, max_gpadls
+        self.by_handle: dict[int, Gpadl] = {}
         self.pages = 0
 
-    def header(self, record):
+    def header(self, record: Record) -> Gpadl:
         """Begin one.  The `Gpadl`, perhaps complete; `GpadlRefused`, or `GpadlIgnored` for a handle in use."""
         if record.gpadl in self.by_handle:
             raise GpadlIgnored("GPADL handle in use")
@@ -69,42 +73,42 @@ class GpadlTable:
         if rest or record.ranges < 1 or words < 2 * record.ranges:
             raise GpadlRefused("GPADL length and range count disagree")
         gpadl = Gpadl(record.gpadl, record.relid, record.ranges, words)
-        if self.pages + gpadl.cost > self._most_pages or len(self.by_handle) >= self._most:
+        if self.pages + gpadl.cost > self._max_pages or len(self.by_handle) >= self._max_gpadls:
             raise GpadlRefused("too much GPADL memory")
         self.by_handle[gpadl.handle] = gpadl
         self.pages += gpadl.cost
         return self._add(gpadl, (record.byte_count | record.byte_offset << 32, *record.pages))
 
-    def body(self, record):
+    def body(self, record: Record) -> Gpadl:
         """Go on with one.  As `header`; `error.relid` of a refusal says whose it was."""
         gpadl = self.by_handle.get(record.gpadl)
         if gpadl is None or gpadl.ranges is not None:
             raise GpadlIgnored("body of no GPADL in progress")
         return self._add(gpadl, record.pages)
 
-    def drop(self, gpadl):
+    def drop(self, gpadl: Gpadl) -> None:
         """Forget one: it was torn down, or was bad."""
         del self.by_handle[gpadl.handle]
         self.pages -= gpadl.cost
 
-    def of(self, relid):
-        """The GPADLs of a channel."""
+    def of(self, relid: int) -> list[Gpadl]:
+        """Return the GPADLs of a channel."""
         return [gpadl for gpadl in self.by_handle.values() if gpadl.relid == relid]
 
-    def _add(self, gpadl, words):
+    def _add(self, gpadl: Gpadl, words: Sequence[int]) -> Gpadl:
         """Append words, and no more than were announced (a message may be longer than it must be)."""
         gpadl.words += words[:gpadl.words_declared - len(gpadl.words)]
         if len(gpadl.words) == gpadl.words_declared:
             try:
                 gpadl.ranges = self._ranges(gpadl)
             except GpadlRefused as error:
-                error.relid = gpadl.relid
+                error.relid = gpadl.relid  # type: ignore[attr-defined]
                 self.drop(gpadl)
                 raise
             gpadl.words = []
         return gpadl
 
-    def _ranges(self, gpadl):
+    def _ranges(self, gpadl: Gpadl) -> list[Range]:
         """The words as ranges, each page checked."""
         words, ranges, at = gpadl.words, [], 0
         for _ in range(gpadl.ranges_declared):
@@ -121,7 +125,7 @@ class GpadlTable:
         self.check([page for each in ranges for page in each.pages])
         return ranges
 
-    def check(self, pages):
+    def check(self, pages: Sequence[int]) -> None:
         """`GpadlRefused` unless every page is the guest's RAM, none twice, none under a page of the hypervisor's."""
         end, covers = self._guest.ram // PAGE, self._guest.enlightened.overlays.covers
         if max(pages) >= end:

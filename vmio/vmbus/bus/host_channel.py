@@ -10,10 +10,16 @@ drivers/hv/channel_mgmt.c (what a guest makes of a rescind).
 """
 
 from enum import Enum
+from typing import Any
 
+from simpy.events import Event
+
+from vmio.hypervisor.contracts import Steps
 from vmio.machine.window import Window
 from vmio.vmbus.bus import messages as m
 from vmio.vmbus.bus.channel import ChannelEnd
+from vmio.vmbus.bus.contracts import Offered, Owner
+from vmio.vmbus.bus.gpadl import Gpadl
 from vmio.vmbus.bus.packets import RingCorrupt
 from vmio.vmbus.bus.ring import RingReader, RingWriter
 
@@ -45,51 +51,64 @@ TRANSITIONS = {
 class HostChannel:
     """Made by `VmbusServer.offer`.  `error` is the reason of a FAILED channel; `signals` counts the guest's."""
 
-    def __init__(self, server, relid, device, subchannel=0, primary=None):
+    def __init__(self, server: Owner, relid: int, device: Offered, subchannel: int = 0,
+                 primary: "HostChannel | None" = None) -> None:
         self.server, self.relid, self.device = server, relid, device
         self.subchannel, self.primary = subchannel, primary
         self.state = State.OFFERED
         self.connection_id = relid | m.VMBUS_SINT << 12
+        self.latency = getattr(device, "monitor_latency", None)
+        self.monitor_id = None      # of its bit in the monitor page, since it was offered with one
         self.announced = False      # the guest has been sent the offer
-        self.ring = self.end = self.error = None
+        self.ring: Gpadl | None = None
+        self.end: ChannelEnd | None = None
+        self.error: Exception | None = None
         self.user = b""             # what the guest put into its OPENCHANNEL
         self.target_vp = m.NO_INTERRUPTS
         self.signals = 0
-        self._draining = self._due = None
+        self._draining: Event | None = None
+        self._due: int | None = None
 
-    def can(self, event):
+    def can(self, event: str) -> bool:
         """Is this event possible in this state?"""
         return (self.state, event) in TRANSITIONS
 
-    def step(self, event):
+    def step(self, event: str) -> None:
         """Change state; KeyError if it isn't possible, so ask `can` where a guest decides."""
         self.state = TRANSITIONS[self.state, event]
 
-    def message(self):
-        """The OFFERCHANNEL."""
+    def message(self) -> bytes:
+        """Return the OFFERCHANNEL."""
         device = self.device
         return m.OFFERCHANNEL.pack(
             interface_type=device.class_id, instance=device.instance_id, relid=self.relid,
             flags=getattr(device, "offer_flags", m.ENUMERATE_DEVICE), user=getattr(device, "offer_user", b""),
-            subchannel=self.subchannel, dedicated_interrupt=1, connection_id=self.connection_id)
+            subchannel=self.subchannel, dedicated_interrupt=1, connection_id=self.connection_id,
+            monitor_id=self.monitor_id or 0, monitor_allocated=int(self.monitor_id is not None))
 
-    def open(self, gpadl, downstream_page, target_vp, user):
+    def open(self, gpadl: Gpadl, downstream_page: int, target_vp: int, user: bytes) -> None:
         """Map both rings and tell the device.  `RingCorrupt` if the indices are nonsense already; `OpenRefused`."""
-        memory, pages = self.server.guest.memory, gpadl.whole_pages
-        incoming = RingReader(Window(memory, pages[:downstream_page]))
-        outgoing = RingWriter(Window(memory, pages[downstream_page:]))
-        self.ring, self.target_vp, self.user = gpadl, target_vp, user
-        self.error = None
-        self.end = ChannelEnd(outgoing, incoming, self._interrupt)
+        self.target_vp, self.user, self.error = target_vp, user, None
+        end = self.open_rings(gpadl, downstream_page)
         try:
-            self.device.opened(self.end)
+            self.device.opened(end)
         except (RingCorrupt, OpenRefused):
             self.ring = self.end = None
+            del self.server.hypervisor.event_ports[self.connection_id]
             raise
-        self.server.hypervisor.event_ports[self.connection_id] = self._signalled
         self.step("open")
 
-    def fail(self, error):
+    def open_rings(self, gpadl: Gpadl, downstream_page: int) -> ChannelEnd:
+        """Map both rings; returns the host's end of them, for the device."""
+        memory = self.server.guest.memory
+        pages: Any = gpadl.whole_pages          # the bus has seen that it is such a one
+        incoming = RingReader(Window(memory, pages[:downstream_page]))
+        outgoing = RingWriter(Window(memory, pages[downstream_page:]))
+        self.ring, self.end = gpadl, ChannelEnd(outgoing, incoming, self._interrupt)
+        self.server.hypervisor.event_ports[self.connection_id] = self._signalled
+        return self.end
+
+    def fail(self, error: Exception) -> None:
         """The guest's ring is corrupt: serve it no more, until the guest closes the channel."""
         if self.can("fail"):
             self.step("fail")
@@ -97,14 +116,14 @@ class HostChannel:
             self.server.refused[f"channel {self.relid}: {type(error).__name__}"] += 1
             self.stop()
 
-    def stop(self):
+    def stop(self) -> None:
         """No more signals either way; the device is told.  Its `closed()` may return an event: then it still drains."""
         if self.end is not None:
             self.server.hypervisor.event_ports.pop(self.connection_id, None)
             self.end = self._due = None
             self._draining = self.device.closed()
 
-    def drained(self):
+    def drained(self) -> Steps[None]:
         """Wait until the device has let go of guest memory: `yield from channel.drained()`."""
         while self._draining is not None:
             yield self._draining
@@ -112,24 +131,24 @@ class HostChannel:
         self.ring = None
 
     @property
-    def in_use(self):
+    def in_use(self) -> bool:
         """May the device touch guest memory?"""
         return self.end is not None or self._draining is not None and not self._draining.triggered
 
-    def _interrupt(self):
+    def _interrupt(self) -> None:
         """Host to guest: the event flag with our relid."""
         if self.end is not None and self.target_vp != m.NO_INTERRUPTS:
             self.server.hypervisor.synics[self.target_vp].signal(m.VMBUS_SINT, self.relid)
 
-    def _signalled(self, when):
+    def _signalled(self, when: int) -> None:
         """Guest to host, at `when` ns.  A signal that has not been noticed yet swallows the next one."""
         self.signals += 1
         if self._due is None or when < self._due:
             self._due = when
-            self.server.guest.host.at(when, self._notice)
+            env = self.server.guest.host.env
+            env.timeout(max(0, when - env.now)).callbacks.append(self._notice)
 
-    def _notice(self, _event):
+    def _notice(self, _event: Event) -> None:
         self._due = None
         if self.end is not None:
             self.end.interrupted()
-            self.device.signalled()

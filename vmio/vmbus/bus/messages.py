@@ -10,9 +10,12 @@ drivers/hv/connection.c, OpenVMM vm/devices/vmbus/vmbus_core/src/protocol.rs.
     record.type == Message.OPENCHANNEL
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
+from typing import Any
 
-from vmio.machine.layout import Layout, guid, guid_bytes, raw, u8, u16, u32, u64
+from vmio.machine.contracts import Record
+from vmio.machine.layout import Field, Layout, guid, guid_bytes, raw, u16, u32, u64, u8
 
 MAX_MESSAGE = 240   # bytes: the payload of one SynIC message
 MESSAGE_TYPE = 1    # the SynIC message type that carries these
@@ -28,12 +31,12 @@ NO_INTERRUPTS = 0xFFFFFFFF    # target VP of a channel that is polled
 FIRST_GPADL = 0xE1E10         # where Linux starts to count its GPADL handles
 
 
-def version(major, minor):
-    """A protocol version as it travels."""
+def version(major: int, minor: int) -> int:
+    """Return a protocol version as it travels."""
     return major << 16 | minor
 
 
-def version_text(value):
+def version_text(value: int) -> str:
     """0x50003 -> "5.3"."""
     return f"{value >> 16}.{value & 0xFFFF}"
 
@@ -75,10 +78,10 @@ class Message(IntEnum):
 
 
 NAMES = {message.value: message.name for message in Message}
-LAYOUTS = {}  # number -> its layout
+LAYOUTS: dict[int, Layout] = {}  # number -> its layout
 
 
-def _message(number, *fields, form="", **options):
+def _message(number: Message, *fields: Field, form: str = "", **options: Any) -> Layout:
     """Declare one message: header and body.  A number may have several forms; the first is the one `parse` uses."""
     head = u32("type", default=number.value, names=NAMES), u32("padding")
     layout = Layout(number.name + form, *head, *fields, **options)
@@ -165,12 +168,12 @@ CLASS_NAMES = {SCSI_CLASS: "SCSI", NIC_CLASS: "NIC", IDE_CLASS: "IDE", PCI_CLASS
 class UnknownMessage(ValueError):
     """A control message with a number that isn't declared: `number`."""
 
-    def __init__(self, number):
+    def __init__(self, number: int) -> None:
         super().__init__(f"control message {number} is unknown")
         self.number = number
 
 
-def parse(data):
+def parse(data: bytes) -> tuple[Layout, Record]:
     """(layout, record) of a control message.  `UnknownMessage`, or `ShortMessage` for fewer bytes than it has."""
     number = HEADER.parse(data).type
     layout = LAYOUTS.get(number)
@@ -179,13 +182,14 @@ def parse(data):
     return layout, layout.parse(data)
 
 
-def draw(data):
-    """Any control message as a table."""
+def draw(data: bytes) -> str:
+    """Return any control message as a table."""
     return parse(data)[0].draw(data)
 
 
-def gpadl_messages(relid, handle, pages, byte_count=None, byte_offset=0):
-    """The messages that describe `pages` (guest page numbers) as one range: a header and as many bodies as it takes."""
+def gpadl_messages(relid: int, handle: int, pages: Sequence[int], byte_count: int | None = None,
+                   byte_offset: int = 0) -> list[bytes]:
+    """Return the messages that describe `pages` (guest page numbers) as one range: a header and as many bodies as it takes."""
     byte_count = len(pages) * 4096 if byte_count is None else byte_count
     messages = [GPADL_HEADER.pack(relid=relid, gpadl=handle, range_bytes=8 + 8 * len(pages), ranges=1,
                                   byte_count=byte_count, byte_offset=byte_offset, pages=pages[:HEADER_PAGES])]

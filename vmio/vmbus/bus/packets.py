@@ -11,7 +11,7 @@ followers) and drivers/hv/channel.c; OpenVMM vm/devices/vmbus/vmbus_ring.
 
 import struct
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vmio.machine.layout import Layout, u8, u16, u32, u64
 
@@ -70,13 +70,13 @@ class Packet(NamedTuple):
     ranges: tuple  # of `GpaRange`, or one `TransferPages`
 
     @property
-    def wants_completion(self):
+    def wants_completion(self) -> bool:
         """Does the sender wait for an answer?"""
         return self.flags & COMPLETION_REQUESTED != 0
 
 
-def build_ranges(kind, ranges):
-    """The bytes between descriptor and payload for `ranges`, as `Packet.ranges` has them."""
+def build_ranges(kind: int, ranges: Any) -> bytes:
+    """Return the bytes between descriptor and payload for `ranges`, as `Packet.ranges` has them."""
     if kind == GPA_DIRECT:
         if len(ranges) == 1:  # nearly always; worth a short cut
             (count, offset, pages), = ranges
@@ -92,7 +92,7 @@ def build_ranges(kind, ranges):
     return b"".join(parts)
 
 
-def parse_ranges(kind, data):
+def parse_ranges(kind: int, data: bytes) -> "tuple[GpaRange, ...] | TransferPages":
     """`Packet.ranges` from a private copy of those bytes.  `RingCorrupt` unless they all fit in it.
 
     Each range is as long as its byte count says; room left over at the end is no
@@ -121,13 +121,13 @@ def parse_ranges(kind, data):
     return tuple(ranges)
 
 
-def _parse_transfer(data):
+def _parse_transfer(data: bytes) -> TransferPages:
     number = _number(data, 8)
     set_id = TRANSFER_HEADER.struct.unpack_from(data)[0]
     return TransferPages(set_id, tuple(TRANSFER_RANGE.struct.iter_unpack(data[8:8 + 8 * number])))
 
 
-def _number(data, least):
+def _number(data: bytes, least: int) -> int:
     """How many ranges there are; before any loop: can so many, of `least` bytes each, fit at all?"""
     if len(data) < 8:
         raise RingCorrupt(f"{len(data)} bytes for ranges, at least 8 needed")

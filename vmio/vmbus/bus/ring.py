@@ -18,6 +18,9 @@ Signals, the heart of it:
 - the consumer signals back when it has made the room that a producer waits for.
 """
 
+from collections.abc import Callable, Sequence
+
+from vmio.machine.contracts import Buffer
 from vmio.machine.layout import Layout, raw, u32
 from vmio.machine.memory import PAGE
 from vmio.vmbus.bus.packets import (
@@ -28,11 +31,13 @@ from vmio.vmbus.bus.packets import (
     MAX_RECORD,
     TRAILER,
     TRANSFER_PAGES,
+    GpaRange,
     Packet,
     RingCorrupt,
     build_ranges,
     parse_ranges,
 )
+from vmio.vmbus.bus.ringmemory import RingMemory
 
 CONTROL = Layout(
     "CONTROL",
@@ -53,7 +58,7 @@ _pack_trailer = TRAILER.struct.pack
 class RingFull(Exception):
     """No room for a record of `needed` bytes; `free` bytes are free.  Nothing was changed."""
 
-    def __init__(self, needed, free):
+    def __init__(self, needed: int, free: int) -> None:
         super().__init__(f"{needed} bytes needed, {free} free, and never all may be used")
         self.needed, self.free = needed, free
 
@@ -62,12 +67,12 @@ class NeverFits(ValueError):
     """A record larger than the whole ring."""
 
 
-def signal_if_it_was_empty(old_write, new_write, read, mask):
-    """The producer's rule: unless masked, signal when the consumer had read all that was there before."""
+def signal_if_it_was_empty(old_write: int, new_write: int, read: int, mask: int) -> bool:
+    """Return whether the producer must signal: unless masked, when the consumer had read all that was there before."""
     return mask == 0 and old_write == read
 
 
-def format_ring(memory):
+def format_ring(memory: RingMemory) -> None:
     """Make a ring empty, as the guest does with both of its rings before it opens a channel."""
     memory.write(0, bytes(PAGE))
     memory.store32(FEATURES, 1)
@@ -77,21 +82,21 @@ class _End:
     """What producer and consumer have in common."""
 
     POINTS = {"moved": "(used bytes) when our index was published"}
-    moved = None
+    moved: Callable[[int], None] | None = None
 
-    def __init__(self, memory):
+    def __init__(self, memory: RingMemory) -> None:
         if memory.size < 2 * PAGE or memory.size % PAGE:
             raise ValueError(f"ring: {memory.size} bytes of memory; whole pages, at least 2")
         self.memory = memory
         self.size = memory.size - PAGE  # bytes of data
 
-    def _check(self, name, index):
+    def _check(self, name: str, index: int) -> int:
         if index >= self.size or index & 7:
             raise RingCorrupt(f"{name} index {index:#x}: not a multiple of 8 below {self.size:#x}")
         return index
 
-    def state(self):
-        """The control page's words, with `used` and `free` bytes: a dict for drawings.  `RingCorrupt` if it is bad."""
+    def state(self) -> dict[str, int]:
+        """Return the control page's words, with `used` and `free` bytes: a dict for drawings.  `RingCorrupt` if it is bad."""
         write, read, mask, pending = self.memory.indices()
         used = (self._check("write", write) - self._check("read", read)) % self.size
         return {"write": write, "read": read, "mask": mask, "pending": pending, "size": self.size,
@@ -101,7 +106,7 @@ class _End:
 class RingWriter(_End):
     """The producer's end.  Attaches where the indices are; a fresh ring has them at 0."""
 
-    def __init__(self, memory, should_signal=signal_if_it_was_empty):
+    def __init__(self, memory: RingMemory, should_signal: Callable[[int, int, int, int], bool] = signal_if_it_was_empty) -> None:
         super().__init__(memory)
         self.should_signal = should_signal
         write, read, _, _ = memory.indices()
@@ -112,7 +117,8 @@ class RingWriter(_End):
         self.sent = self.intr_out_empty = self.out_full_first = self.out_full_total = 0
         memory.store32(FEATURES, 1)
 
-    def send(self, kind, payload, transaction_id=0, flags=0, ranges=(), wait=False):
+    def send(self, kind: int, payload: Buffer, transaction_id: int = 0, flags: int = 0, ranges: Sequence[GpaRange] = (),
+             wait: bool = False) -> bool:
         """Write one record and publish it.  Returns whether the other side must be signalled.
 
         `RingFull`: nothing was written; with `wait` the pending send size now says
@@ -121,7 +127,8 @@ class RingWriter(_End):
         self.write(kind, payload, transaction_id, flags, ranges, wait)
         return self.publish()
 
-    def write(self, kind, payload, transaction_id=0, flags=0, ranges=(), wait=False):
+    def write(self, kind: int, payload: Buffer, transaction_id: int = 0, flags: int = 0, ranges: Sequence[GpaRange] = (),
+              wait: bool = False) -> None:
         """Write one record without publishing it: several, and one `publish`, are a batch."""
         extra = build_ranges(kind, ranges) if ranges else b""
         head, size = 16 + len(extra), len(payload)
@@ -143,7 +150,7 @@ class RingWriter(_End):
         self._free -= total
         self.sent += 1
 
-    def publish(self):
+    def publish(self) -> bool:
         """Let the other side see what was written.  Returns whether it must be signalled.
 
         First the index, then the look at the consumer's words: the other way
@@ -164,12 +171,12 @@ class RingWriter(_End):
             return True
         return False
 
-    def available(self):
+    def available(self) -> int:
         """Free bytes, by the consumer's index as it is now; a record must be smaller than this."""
         self._set_read(self.memory.load32(READ))
         return self._free
 
-    def _set_read(self, read):
+    def _set_read(self, read: int) -> None:
         if read >= self.size or read & 7:
             self._check("read", read)
         free = self.size - (self._write - read) % self.size
@@ -177,7 +184,7 @@ class RingWriter(_End):
             raise RingCorrupt(f"read index {read:#x} went back, or past the write index")
         self._free = free
 
-    def _find_room(self, total, wait):
+    def _find_room(self, total: int, wait: bool) -> None:
         """Look again for `total` bytes of room; `RingFull` if they aren't there."""
         if total >= self.size or total - 8 > MAX_RECORD:
             raise NeverFits(f"a record of {total} bytes never fits in a ring of {self.size}")
@@ -193,7 +200,7 @@ class RingWriter(_End):
             self.out_full_first += 1
         raise RingFull(total, self._free)
 
-    def _wait_for(self, size):
+    def _wait_for(self, size: int) -> None:
         self._pending = size
         self.memory.store32(PENDING, size)
 
@@ -201,18 +208,22 @@ class RingWriter(_End):
 class RingReader(_End):
     """The consumer's end.  Order before sleep: `receive` until None, `commit`, `unmask`; if that says True, go on."""
 
-    def __init__(self, memory):
+    def __init__(self, memory: RingMemory) -> None:
         super().__init__(memory)
         write, read, _, _ = memory.indices()
         self._read = self._published = self._check("read", read)
-        self._available = (self._check("write", write) - read) % self.size  # not yet received, as far as we know
+        self._written = self._check("write", write)      # the producer's index as it was last seen
+        self._available = (write - read) % self.size     # not yet received, as far as we know
         self.received = self.intr_in_full = 0
 
-    def receive(self):
-        """The next `Packet`, or None when there is none.  `RingCorrupt` if what lies there can't be one."""
+    def receive(self) -> Packet | None:
+        """Return the next `Packet`, or None when there is none.  `RingCorrupt` if what lies there can't be one."""
         available = self._available
         if not available:
-            self._set_write(self.memory.load32(WRITE))
+            write = self.memory.load32(WRITE)
+            if write == self._written:
+                return None
+            self._set_write(write)
             available = self._available
             if not available:
                 return None
@@ -236,12 +247,12 @@ class RingReader(_End):
         self.received += 1
         return _new(Packet, (kind, flags, transaction_id, record[head:length], ranges))
 
-    def _fetch(self, at, length):
+    def _fetch(self, at: int, length: int) -> bytes:
         """A private copy of data that may wrap around."""
         first = self.memory.read(DATA + at, min(length, self.size - at))
         return first + self.memory.read(DATA, length - len(first))
 
-    def commit(self):
+    def commit(self) -> bool:
         """Give the room of what was received back.  Returns whether the producer waits for it and must be signalled."""
         freed = (self._read - self._published) % self.size
         if not freed:
@@ -249,7 +260,8 @@ class RingReader(_End):
         self.memory.store32(READ, self._read)
         self._published = self._read
         write, _, _, pending = self.memory.indices()
-        self._set_write(write)
+        if write != self._written:
+            self._set_write(write)
         if self.moved is not None:
             self.moved(self._available)
         if not pending or not self.memory.load32(FEATURES) & 1:
@@ -260,29 +272,31 @@ class RingReader(_End):
             return True
         return False
 
-    def mask(self):
+    def mask(self) -> None:
         """Ask for no signals: we are awake."""
         self.memory.store32(MASK, 1)
 
-    def unmask(self):
+    def unmask(self) -> bool:
         """Ask for signals again.  Returns True if there is something to read *now*: nobody will signal that.
 
         Without this second look a record written between the last `receive` and
         the unmasking would lie there unnoticed: the lost wake-up.
         """
         self.memory.store32(MASK, 0)
-        self._set_write(self.memory.load32(WRITE))
+        write = self.memory.load32(WRITE)
+        if write != self._written:
+            self._set_write(write)
         return self._available != 0
 
-    def available(self):
-        """Bytes published and not yet received, by the producer's index as it is now."""
+    def available(self) -> int:
+        """Return bytes published and not yet received, by the producer's index as it is now."""
         self._set_write(self.memory.load32(WRITE))
         return self._available
 
-    def _set_write(self, write):
+    def _set_write(self, write: int) -> None:
         if write >= self.size or write & 7:
             self._check("write", write)
         available = (write - self._read) % self.size
         if available < self._available:  # what was published once can't be taken back
             raise RingCorrupt(f"write index {write:#x} went back, or past the read index")
-        self._available = available
+        self._written, self._available = write, available

@@ -1,8 +1,13 @@
 """The bus server's answers to messages about GPADLs; the lists themselves are checked in `gpadl.py`."""
 
+from collections.abc import Callable
+from typing import Any
+
+from vmio.hypervisor.contracts import Steps
+from vmio.machine.contracts import Record
 from vmio.vmbus.bus import messages as m
-from vmio.vmbus.bus.gpadl import GpadlIgnored, GpadlRefused
-from vmio.vmbus.bus.host_channel import State
+from vmio.vmbus.bus.gpadl import Gpadl, GpadlIgnored, GpadlRefused, GpadlTable
+from vmio.vmbus.bus.host_channel import HostChannel, State
 
 FAILED = 0xC0000001    # NTSTATUS STATUS_UNSUCCESSFUL, in results and GPADL_CREATED
 
@@ -10,7 +15,13 @@ FAILED = 0xC0000001    # NTSTATUS STATUS_UNSUCCESSFUL, in results and GPADL_CREA
 class GpadlAnswers:
     """The part of `VmbusServer` that makes and tears down GPADLs."""
 
-    def _gpadl_header(self, record):
+    gpadls: GpadlTable
+    channels: dict[int, HostChannel]
+    _refuse: Callable[[str], None]
+    _send: Callable[..., None]
+    _announced: Callable[[int], HostChannel | None]
+
+    def _gpadl_header(self, record: Record) -> None:
         """Begin a GPADL of a channel that the guest knows, also of one that was rescinded meanwhile.
 
         The header may have been on its way before the guest saw the RESCIND, and Linux's
@@ -20,10 +31,10 @@ class GpadlAnswers:
         if self._announced(record.relid) is not None:
             self._gpadl(self.gpadls.header, record, record.relid)
 
-    def _gpadl_body(self, record):
+    def _gpadl_body(self, record: Record) -> None:
         self._gpadl(self.gpadls.body, record, None)
 
-    def _gpadl(self, take, record, relid):
+    def _gpadl(self, take: Callable[[Record], Gpadl], record: Record, relid: Any) -> None:
         try:
             gpadl = take(record)
         except GpadlIgnored as error:
@@ -35,10 +46,10 @@ class GpadlAnswers:
             if gpadl.ranges is not None:
                 self._created(gpadl.relid, gpadl.handle, 0)
 
-    def _created(self, relid, handle, status):
+    def _created(self, relid: int, handle: int, status: int) -> None:
         self._send(m.GPADL_CREATED.pack(relid=relid, gpadl=handle, status=status))
 
-    def _teardown(self, record):
+    def _teardown(self, record: Record) -> Steps[None] | None:
         gpadl = self.gpadls.by_handle.get(record.gpadl)
         channel = self.channels.get(record.relid)
         if gpadl is None or channel is None or gpadl.relid != record.relid:
@@ -47,9 +58,12 @@ class GpadlAnswers:
             return self._refuse("teardown of a ring in use")
         return self._tear_down(channel, gpadl)
 
-    def _tear_down(self, channel, gpadl):
+    def _tear_down(self, channel: HostChannel, gpadl: Gpadl) -> Steps[None]:
         """TORNDOWN says that the guest may use the pages for something else: not before the device has let go."""
         if channel.end is None:
             yield from channel.drained()
+        torn_down = getattr(channel.device, "torn_down", None)
+        if torn_down is not None:
+            torn_down(gpadl)
         self.gpadls.drop(gpadl)
         self._send(m.GPADL_TORNDOWN.pack(gpadl=gpadl.handle))

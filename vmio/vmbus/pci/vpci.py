@@ -12,8 +12,10 @@ OpenVMM vm/devices/pci/vpci_protocol and vpci (a host that serves it).
 
 import struct
 from enum import IntEnum
+from typing import Any
 
-from vmio.machine.layout import Layout, raw, u8, u16, u32, u64
+from vmio.machine.contracts import Record
+from vmio.machine.layout import Field, Layout, raw, u16, u32, u64, u8
 
 
 class Message(IntEnum):
@@ -68,21 +70,21 @@ RING_PAGES = 5                              # of each ring: a control page and 1
 D0, D3 = 1, 4                               # device power states, in Windows' numbers
 BARS = 6
 FIXED, LOWEST_PRIORITY = 0, 1               # delivery modes
-MOST_TARGETS = 32                           # vCPUs that an interrupt may name
-MOST_MESSAGES = 32                          # of one CREATE_INTERRUPT: what PCI's MSI capability allows
+MAX_TARGETS = 32                           # vCPUs that an interrupt may name
+MAX_MESSAGES = 32                          # of one CREATE_INTERRUPT: what PCI's MSI capability allows
 EJECT_NS = 60_000_000_000                   # how long a guest has to let a device go
 
 
-def slot_number(device, function=0):
+def slot_number(device: int, function: int = 0) -> int:
     """Device in bits 4:0, function in bits 7:5."""
     return device | function << 5
 
 
-def _message(number, *fields, **options):
+def _message(number: Message, *fields: Field, **options: Any) -> Layout:
     return Layout(number.name, u32("type", default=number.value, names=NAMES), *fields, **options)
 
 
-def _of_slot(number, *fields, **options):
+def _of_slot(number: Message, *fields: Field, **options: Any) -> Layout:
     return _message(number, u32("slot", "device 4:0, function 7:5"), *fields, **options)
 
 
@@ -116,8 +118,8 @@ RESOURCES_ASSIGNED2 = _of_slot(Message.RESOURCES_ASSIGNED2, raw("memory", 120, "
 RESOURCES_RELEASED = _of_slot(Message.RESOURCES_RELEASED)
 
 
-def _targets():
-    return u16("processors"), raw("processor_array", 2 * MOST_TARGETS, "u16 each")
+def _targets() -> tuple[Field, Field]:
+    return u16("processors"), raw("processor_array", 2 * MAX_TARGETS, "u16 each")
 
 
 CREATE_INTERRUPT = _of_slot(Message.CREATE_INTERRUPT, u8("vector"), u8("mode"), u16("count"), u32("reserved"),
@@ -147,26 +149,26 @@ LAYOUTS = {layout.fields[0].default: layout for layout in (
     CREATE_INTERRUPT, CREATE_INTERRUPT2, CREATE_INTERRUPT3, DELETE_INTERRUPT, EJECT, EJECTION_COMPLETE, RESET_DEVICE)}
 
 
-def targets(record):
-    """The vCPU numbers that a CREATE_INTERRUPT of any version names, as a tuple; None if it names too many."""
+def targets(record: Record) -> tuple[int, ...] | None:
+    """Return the vCPU numbers that a CREATE_INTERRUPT of any version names, as a tuple; None if it names too many."""
     if hasattr(record, "processor_mask"):
         return tuple(n for n in range(64) if record.processor_mask >> n & 1)
-    if record.processors > MOST_TARGETS:
+    if record.processors > MAX_TARGETS:
         return None
     return struct.unpack_from(f"<{record.processors}H", record.processor_array)
 
 
-def device_id(instance, slot=0):
-    """How the hypercall names a function: bytes 4 to 7 of its bus's instance GUID, and the function number."""
+def device_id(instance: bytes, slot: int = 0) -> int:
+    """Return how the hypercall names a function: bytes 4 to 7 of its bus's instance GUID, and the function number."""
     return instance[5] << 24 | instance[4] << 16 | instance[7] << 8 | instance[6] & 0xF8 | slot >> 5 & 7
 
 
-def functions(record):
-    """The FUNCTION or FUNCTION2 records of a BUS_RELATIONS message; ShortMessage if it has fewer than it says."""
+def functions(record: Record) -> list[Record]:
+    """Return the FUNCTION or FUNCTION2 records of a BUS_RELATIONS message; ShortMessage if it has fewer than it says."""
     layout = FUNCTION2 if record.type == Message.BUS_RELATIONS2 else FUNCTION
     return [layout.parse(record.functions, n * layout.size) for n in range(record.count)]
 
 
-def draw(payload):
-    """A message of the protocol as a table; KeyError for a type that isn't declared."""
+def draw(payload: bytes) -> str:
+    """Return a message of the protocol as a table; KeyError for a type that isn't declared."""
     return LAYOUTS[int.from_bytes(payload[:4], "little")].draw(payload)

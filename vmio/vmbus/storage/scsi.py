@@ -10,8 +10,7 @@ these.  Sources: SPC-4 (commands of all devices, sense data, VPD pages), SBC-3
 (disks); the pages are those for which Linux asks (drivers/scsi/sd.c, scsi_scan.c).
 """
 
-import struct
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from vmio.vmbus.storage import scsi_pages as pages
 from vmio.vmbus.storage import scsi_wire as wire
@@ -55,15 +54,18 @@ class Media(NamedTuple):
     data: bytes = b""
 
 
+Sense: TypeAlias = tuple[int, int, int]     # key, ASC, ASCQ
+
+
 class _Refused(Exception):
     """CHECK CONDITION with this sense."""
 
-    def __init__(self, sense):
+    def __init__(self, sense: Sense) -> None:
         super().__init__(sense)
         self.sense = sense
 
 
-def sense_data(sense, information=None):
+def sense_data(sense: Sense, information: int | None = None) -> bytes:
     """Fixed-format sense data, 18 bytes (SPC-4, "Fixed format sense data").  `information` is an LBA."""
     key, asc, ascq = sense
     valid = information is not None and information < 1 << 32
@@ -71,8 +73,8 @@ def sense_data(sense, information=None):
                            asc=asc, ascq=ascq)
 
 
-def failure(sense, information=None):
-    """An `Answer` that says what went wrong."""
+def failure(sense: Sense, information: int | None = None) -> Answer:
+    """Return an `Answer` that says what went wrong."""
     return Answer(CHECK_CONDITION, b"", sense_data(sense, information))
 
 
@@ -82,8 +84,8 @@ class ScsiTarget:
     `unmap` False hides everything about UNMAP; with it, unmapped sectors read as zeros.
     """
 
-    def __init__(self, sectors, vendor="Msft", product="Virtual Disk", revision="1.0", serial="vmio0", unmap=False,
-                 read_only=False, max_transfer=0x40000):
+    def __init__(self, sectors: int, vendor: str = "Msft", product: str = "Virtual Disk", revision: str = "1.0",
+                 serial: str = "vmio0", unmap: bool = False, read_only: bool = False, max_transfer: int = 0x40000) -> None:
         if not 0 < sectors < 1 << 64:
             raise ValueError(f"SCSI disk: {sectors} sectors; 1 to 2^64 - 1")
         for name, text, most in (("vendor", vendor, 8), ("product", product, 16), ("revision", revision, 4)):
@@ -92,15 +94,15 @@ class ScsiTarget:
         self.sectors, self.unmap, self.read_only, self.max_transfer = sectors, unmap, read_only, max_transfer
         self.vendor, self.product = vendor.encode().ljust(8), product.encode().ljust(16)
         self.revision, self.serial = revision.encode().ljust(4), serial.encode()
-        self.luns = (0,)
+        self.luns: tuple[int, ...] = (0,)
         self.power_on()
 
-    def power_on(self):
+    def power_on(self) -> None:
         """Started, its write cache on."""
         self.stopped, self.write_cache = False, True
 
-    def execute(self, cdb, data_out=b""):
-        """An `Answer` or a `Media` for a CDB (it is read as if zeros followed); `data_out` is what the guest sends."""
+    def execute(self, cdb: bytes, data_out: bytes = b"") -> Answer | Media:
+        """Return an `Answer` or a `Media` for a CDB (it is read as if zeros followed); `data_out` is what the guest sends."""
         cdb = cdb[:16].ljust(16, b"\0")
         handler = self._COMMANDS.get(cdb[0])
         if handler is None:
@@ -112,7 +114,7 @@ class ScsiTarget:
 
     # The medium.
 
-    def _media(self, kind, lba, sectors, flags=0):
+    def _media(self, op: str, lba: int, sectors: int, flags: int = 0) -> Answer | Media:
         """A transfer that fits on the disk; of no sectors at all it is done already."""
         if lba + sectors > self.sectors:
             return failure(LBA_OUT_OF_RANGE, lba if lba >= self.sectors else self.sectors)
@@ -122,40 +124,40 @@ class ScsiTarget:
             return failure(INVALID_FIELD_IN_CDB)
         if not sectors:
             return Answer(GOOD)
-        if kind in ("write", "zero", "same") and self.read_only:
+        if op in ("write", "zero", "same") and self.read_only:
             return failure(WRITE_PROTECTED)
-        return _new(Media, (kind, lba, sectors, flags & 0x08 != 0 or not self.write_cache and kind != "read", b""))
+        return _new(Media, (op, lba, sectors, flags & 0x08 != 0 or not self.write_cache and op != "read", b""))
 
-    def _rw6(self, cdb, _):
+    def _rw6(self, cdb: bytes, _: bytes) -> Answer | Media:
         lba = int.from_bytes(cdb[1:4], "big") & 0x1FFFFF
         return self._media("read" if cdb[0] == 0x08 else "write", lba, cdb[4] or 256)
 
-    def _rw10(self, cdb, _):
+    def _rw10(self, cdb: bytes, _: bytes) -> Answer | Media:
         flags, lba, sectors = _unpack10(cdb)
         return self._media("read" if cdb[0] == 0x28 else "write", lba, sectors, flags)
 
-    def _rw12(self, cdb, _):
+    def _rw12(self, cdb: bytes, _: bytes) -> Answer | Media:
         flags, lba, sectors = _unpack12(cdb)
         return self._media("read" if cdb[0] == 0xA8 else "write", lba, sectors, flags)
 
-    def _rw16(self, cdb, _):
+    def _rw16(self, cdb: bytes, _: bytes) -> Answer | Media:
         flags, lba, sectors = _unpack16(cdb)
         return self._media("read" if cdb[0] == 0x88 else "write", lba, sectors, flags)
 
-    def _verify(self, cdb, _):
+    def _verify(self, cdb: bytes, _: bytes) -> Answer:
         """VERIFY(10), (12), (16): is the range there?  Comparing with the guest's data (BYTCHK) is not offered."""
         if cdb[1] & 0x06:
             raise _Refused(INVALID_FIELD_IN_CDB)
         answer = self._media("read", *_range(cdb), cdb[1] & 0xE0)
         return Answer(GOOD) if isinstance(answer, Media) else answer
 
-    def _write_verify(self, cdb, _):
+    def _write_verify(self, cdb: bytes, _: bytes) -> Answer | Media:
         """WRITE AND VERIFY(10), (12), (16): a write that is on the medium when it is answered."""
         if cdb[1] & 0x06:
             raise _Refused(INVALID_FIELD_IN_CDB)
         return self._media("write", *_range(cdb), cdb[1] & 0xE0 | 0x08)
 
-    def _write_same(self, cdb, data):
+    def _write_same(self, cdb: bytes, data: bytes) -> Answer | Media:
         """WRITE SAME(10), (16): a sector over and over; no sectors at all means up to the disk's end (WSNZ is 0).
 
         Neither UNMAP (VPD page B2h has LBPWS clear) nor the obsolete PBDATA and LBDATA, nor NDOB.
@@ -163,19 +165,19 @@ class ScsiTarget:
         lba, sectors = _range(cdb)
         if cdb[1] & (0x1F if cdb[0] == 0x93 else 0x1E):
             raise _Refused(INVALID_FIELD_IN_CDB)
-        if lba < self.sectors and (sectors or self.sectors - lba) > pages.MOST_SAME:
+        if lba < self.sectors and (sectors or self.sectors - lba) > pages.MAX_SAME:
             raise _Refused(INVALID_FIELD_IN_CDB)
         answer = self._media("same", lba, sectors or max(self.sectors - lba, 1), cdb[1] & 0xE0)
         return answer._replace(data=data[:SECTOR]) if isinstance(answer, Media) else answer
 
-    def _synchronize(self, cdb, _):
+    def _synchronize(self, cdb: bytes, _: bytes) -> Answer | Media:
         """SYNCHRONIZE CACHE(10), (16): the whole cache, whichever range is named (SBC-3 allows more than asked)."""
         lba, sectors = _range(cdb)
         if lba + sectors > self.sectors:
             return failure(LBA_OUT_OF_RANGE)
         return failure(NOT_READY_STOPPED) if self.stopped else Media("flush", 0, 0)
 
-    def _unmap(self, cdb, data):
+    def _unmap(self, cdb: bytes, data: bytes) -> Answer | Media:
         """UNMAP: one block descriptor, as VPD page B0h says."""
         if not self.unmap:
             raise _Refused(INVALID_OPCODE)
@@ -193,13 +195,13 @@ class ScsiTarget:
         if not descriptors:
             return Answer(GOOD)
         lba, sectors = _UNMAPPED.unpack_from(data)
-        if sectors > pages.MOST_UNMAPPED:
+        if sectors > pages.MAX_UNMAPPED:
             raise _Refused(INVALID_FIELD_IN_PARAMETERS)
         return self._media("zero", lba, sectors)
 
     # Who are you?
 
-    def _inquiry(self, cdb, _):
+    def _inquiry(self, cdb: bytes, _: bytes) -> Answer:
         evpd, page, allocation = cdb[1] & 1, cdb[2], int.from_bytes(cdb[3:5], "big")
         if cdb[1] & 2 or page and not evpd:
             raise _Refused(INVALID_FIELD_IN_CDB)
@@ -208,22 +210,22 @@ class ScsiTarget:
             raise _Refused(INVALID_FIELD_IN_CDB)
         return Answer(GOOD, data[:allocation])
 
-    def _report_luns(self, cdb, _):
+    def _report_luns(self, cdb: bytes, _: bytes) -> Answer:
         data = pages.report_luns(cdb, self.luns)
         if data is None:
             raise _Refused(INVALID_FIELD_IN_CDB)
         return Answer(GOOD, data)
 
-    def _ready(self, cdb, _):
+    def _ready(self, cdb: bytes, _: bytes) -> Answer:
         return failure(NOT_READY_STOPPED) if self.stopped else Answer(GOOD)
 
-    def _request_sense(self, cdb, _):
+    def _request_sense(self, cdb: bytes, _: bytes) -> Answer:
         """REQUEST SENSE: errors went with their commands, so only the present state is left to tell."""
         sense = NOT_READY_STOPPED if self.stopped else NO_SENSE
         data = bytes((0x72, *sense, 0, 0, 0, 0)) if cdb[1] & 1 else sense_data(sense)
         return Answer(GOOD, data[:cdb[4]])
 
-    def _start_stop(self, cdb, _):
+    def _start_stop(self, cdb: bytes, _: bytes) -> Answer | Media:
         """START STOP UNIT; power conditions and ejecting are not for a fixed disk."""
         if cdb[4] >> 4 or cdb[4] & 2:
             raise _Refused(INVALID_FIELD_IN_CDB)
@@ -234,11 +236,11 @@ class ScsiTarget:
         self.stopped = stop
         return Answer(GOOD)
 
-    def _capacity10(self, cdb, _):
+    def _capacity10(self, cdb: bytes, _: bytes) -> Answer:
         last = min(self.sectors - 1, 0xFFFFFFFF)
         return failure(NOT_READY_STOPPED) if self.stopped else Answer(GOOD, wire.CAPACITY10.pack(last=last, block_bytes=SECTOR))
 
-    def _service_in(self, cdb, _):
+    def _service_in(self, cdb: bytes, _: bytes) -> Answer:
         """SERVICE ACTION IN(16): READ CAPACITY(16) and nothing else."""
         if cdb[1] & 0x1F != 0x10:
             raise _Refused(INVALID_FIELD_IN_CDB)
@@ -247,7 +249,7 @@ class ScsiTarget:
         data = wire.CAPACITY16.pack(last=self.sectors - 1, block_bytes=SECTOR, provisioning=0xC0 if self.unmap else 0)
         return Answer(GOOD, data[:int.from_bytes(cdb[10:14], "big")])
 
-    def _mode_sense(self, cdb, _):
+    def _mode_sense(self, cdb: bytes, _: bytes) -> Answer:
         """MODE SENSE(6), (10)."""
         control, page, subpage = cdb[2] >> 6, cdb[2] & 0x3F, cdb[3]
         if control == 3:
@@ -257,13 +259,13 @@ class ScsiTarget:
             raise _Refused(INVALID_FIELD_IN_CDB)
         block = b"" if cdb[1] & 8 else pages.block_descriptor(self.sectors)
         specific = 0x10 | (0x80 if self.read_only else 0)   # DPO and FUA understood; write-protected
-        if cdb[0] == 0x1A:
-            data = struct.pack("BBBB", 3 + len(block) + len(body), 0, specific, len(block))
-            return Answer(GOOD, (data + block + body)[:cdb[4]])
-        data = struct.pack(">HBBHH", 6 + len(block) + len(body), 0, specific, 0, len(block))
-        return Answer(GOOD, (data + block + body)[:int.from_bytes(cdb[7:9], "big")])
+        short = cdb[0] == 0x1A
+        header = wire.MODE_HEADER6 if short else wire.MODE_HEADER10
+        counted = header.at("length")[1]               # which doesn't count itself
+        data = header.pack(length=header.size - counted + len(block) + len(body), specific=specific, descriptors=len(block))
+        return Answer(GOOD, (data + block + body)[:cdb[4] if short else int.from_bytes(cdb[7:9], "big")])
 
-    def _mode_select(self, cdb, data):
+    def _mode_select(self, cdb: bytes, data: bytes) -> Answer | Media:
         """MODE SELECT(6), (10): WCE may change, and all else that is there may be said again.
 
         Without a cache writes go to the medium; what was in the cache goes there now.
@@ -281,23 +283,23 @@ class ScsiTarget:
         was, self.write_cache = self.write_cache, self.write_cache if write_cache is None else write_cache
         return Media("flush", 0, 0) if was and not self.write_cache else Answer(GOOD)
 
-    def _prevent_removal(self, cdb, _):
+    def _prevent_removal(self, cdb: bytes, _: bytes) -> Answer:
         """PREVENT ALLOW MEDIUM REMOVAL: a fixed disk's medium stays anyhow."""
         return Answer(GOOD)
 
-    def _reserve(self, cdb, _):
+    def _reserve(self, cdb: bytes, _: bytes) -> Answer:
         """RESERVE(6), RELEASE(6): the whole unit, for the only initiator that there is; no extents, no third party."""
         if cdb[1] & 0x11:
             raise _Refused(INVALID_FIELD_IN_CDB)
         return Answer(GOOD)
 
-    def _send_diagnostic(self, cdb, _):
+    def _send_diagnostic(self, cdb: bytes, _: bytes) -> Answer:
         """SEND DIAGNOSTIC: the default self-test, which passes; no other test, no parameters."""
         if cdb[1] & 0xF0 or any(cdb[3:5]):
             raise _Refused(INVALID_FIELD_IN_CDB)
         return Answer(GOOD)
 
-    def _format(self, cdb, _):
+    def _format(self, cdb: bytes, _: bytes) -> Answer:
         """FORMAT UNIT without parameters: the disk has its format; which data it holds afterwards is ours to say (SBC-3)."""
         if cdb[1] & 0xD8:                 # FMTPINFO, FMTDATA, CMPLST
             raise _Refused(INVALID_FIELD_IN_CDB)
@@ -315,7 +317,7 @@ class ScsiTarget:
     }
 
 
-def _range(cdb):
+def _range(cdb: bytes) -> tuple[int, int]:
     """(LBA, sectors) of a CDB of 10, 12 or 16 bytes; its group code (SPC-4, "Operation code") says which."""
     return {4: _unpack16, 5: _unpack12}.get(cdb[0] >> 5, _unpack10)(cdb)[1:]
 

@@ -4,72 +4,85 @@ Sources: SPC-4, "Standard INQUIRY data", "Vital product data parameters", "REPOR
 LUNS"; SBC-3, "Mode parameters", "Block Limits VPD page" and its neighbours.
 """
 
-import struct
 import zlib
+from collections.abc import Sequence
+from typing import Protocol
 
 from vmio.vmbus.storage import scsi_wire as wire
 
 SPC_4 = 6
 VPD_PAGES = (0x00, 0x80, 0x83, 0xB0, 0xB1, 0xB2)
-MOST_UNMAPPED = 65_536   # sectors an UNMAP: what one NVMe WRITE ZEROES can do
-MOST_SAME = 16_384       # sectors a WRITE SAME: 8 MiB, as VHDMP has it
+MAX_UNMAPPED = 65_536   # sectors an UNMAP: what one NVMe WRITE ZEROES can do
+MAX_SAME = 16_384       # sectors a WRITE SAME: 8 MiB, as VHDMP has it
 WCE = 0x04               # caching page, byte 2: writes are cached, so flushes matter
 NO_DEVICE = 0x7F   # peripheral qualifier 3, type 1Fh: the bus could have a unit here, and has none
 _SECTOR = 512
 
 
-def standard_inquiry(target):
+class Unit(Protocol):
+    """What a disk says of itself; see `ScsiTarget`."""
+
+    sectors: int
+    vendor: bytes
+    product: bytes
+    revision: bytes
+    serial: bytes
+    unmap: bool
+    max_transfer: int
+
+
+def standard_inquiry(target: Unit) -> bytes:
     """36 bytes: a disk, SPC-4, command queueing, and its names."""
     return wire.INQUIRY.pack(version=SPC_4, flags=b"\0\0\2", vendor=target.vendor, product=target.product, revision=target.revision)
 
 
-def absent_inquiry():
-    """What INQUIRY says where no unit is."""
+def absent_inquiry() -> bytes:
+    """Return what INQUIRY says where no unit is."""
     return wire.INQUIRY.pack(peripheral=NO_DEVICE, version=SPC_4)
 
 
-def vital_product_data(target, page):
+def vital_product_data(target: Unit, page: int) -> bytes | None:
     """VPD page `page`, or None if there is none."""
     build = {0x00: lambda _: bytes(VPD_PAGES), 0x80: lambda t: t.serial, 0x83: _identification,
              0xB0: _block_limits, 0xB1: _characteristics, 0xB2: _provisioning}.get(page)
     if build is None:
         return None
     body = build(target)
-    return struct.pack(">BBH", 0, page, len(body)) + body
+    return wire.VPD_HEADER.pack(page=page, length=len(body)) + body
 
 
-def _identification(target):
+def _identification(target: Unit) -> bytes:
     """83h: a T10 vendor designator with the serial number, and a name that is unique here (NAA 3, locally assigned)."""
     t10 = target.vendor + target.product + target.serial
     unique = (3 << 60 | zlib.crc32(t10) << 28 | target.sectors & 0xFFFFFFF).to_bytes(8, "big")
     return bytes((0x02, 0x01, 0, len(t10))) + t10 + bytes((0x01, 0x03, 0, 8)) + unique
 
 
-def _block_limits(target):
+def _block_limits(target: Unit) -> bytes:
     """B0h: longest transfer, and one UNMAP descriptor at a time if there is UNMAP."""
     most = target.max_transfer // _SECTOR
-    unmap_sectors, descriptors = (MOST_UNMAPPED, 1) if target.unmap else (0, 0)
+    unmap_sectors, descriptors = (MAX_UNMAPPED, 1) if target.unmap else (0, 0)
     return wire.BLOCK_LIMITS.pack(
-        granularity=8, most_blocks=most, best_blocks=most, most_unmapped=unmap_sectors, most_descriptors=descriptors,
-        unmap_granularity=8 if target.unmap else 0, most_same=MOST_SAME)
+        granularity=8, max_blocks=most, best_blocks=most, max_unmapped=unmap_sectors, max_descriptors=descriptors,
+        unmap_granularity=8 if target.unmap else 0, max_same=MAX_SAME)
 
 
-def _characteristics(target):
+def _characteristics(target: Unit) -> bytes:
     """B1h: nothing rotates."""
-    return struct.pack(">H58x", 1)
+    return wire.CHARACTERISTICS.pack(rotation=1)
 
 
-def _provisioning(target):
+def _provisioning(target: Unit) -> bytes:
     """B2h: UNMAP or not (LBPU), after which zeros are read (LBPRZ); provisioning type 2, thin."""
-    return struct.pack("BBBB", 0, 0x84 if target.unmap else 0, 2 if target.unmap else 0, 0)
+    return wire.PROVISIONING.pack(flags=0x84, type=2) if target.unmap else wire.PROVISIONING.pack()
 
 
-def lun_list(luns):
+def lun_list(luns: Sequence[int]) -> bytes:
     """REPORT LUNS' answer: length, and eight bytes a unit with its number in the second."""
-    return struct.pack(">I4x", 8 * len(luns)) + b"".join(struct.pack(">BB6x", 0, lun) for lun in luns)
+    return wire.LUN_LIST.pack(length=wire.LUN.size * len(luns)) + b"".join(wire.LUN.pack(number=lun) for lun in luns)
 
 
-def report_luns(cdb, luns):
+def report_luns(cdb: bytes, luns: Sequence[int]) -> bytes | None:
     """REPORT LUNS' data for a target with these units, or None if a field of the CDB can't be; well-known units are none."""
     allocation = int.from_bytes(cdb[6:10], "big")
     if allocation < 16 or cdb[2] not in (0, 1, 2):
@@ -77,7 +90,7 @@ def report_luns(cdb, luns):
     return lun_list(() if cdb[2] == 1 else luns)[:allocation]
 
 
-def mode_pages(page, changeable=False, write_cache=True):
+def mode_pages(page: int, changeable: bool = False, write_cache: bool = True) -> bytes | None:
     """Mode page 08h (caching), 0Ah (control) or 3Fh (both), or None; `changeable`: a mask, in which WCE is all."""
     caching = bytes((0x08, 0x12, WCE if write_cache else 0)) + bytes(17)
     control = bytes((0x0A, 0x0A, 0x02, 0x10)) + bytes(8)   # GLTSD; any order of commands
@@ -89,22 +102,22 @@ def mode_pages(page, changeable=False, write_cache=True):
     return b"".join(found)
 
 
-def mode_parameters(data, long, sectors):
+def mode_parameters(data: bytes, long: bool, sectors: int) -> tuple[bool, bool, bool | None]:
     """Is a MODE SELECT's list whole, and does it change nothing but WCE?  Two truth values, and WCE or None.
 
     A header of 4 or 8 bytes (`long`), a block descriptor or none, mode pages (SPC-4, "Mode parameters").
     """
-    head = 8 if long else 4
-    if len(data) < head:
+    header = wire.MODE_HEADER10 if long else wire.MODE_HEADER6
+    if len(data) < header.size:
         return False, False, None
-    block = int.from_bytes(data[6:8], "big") if long else data[3]
-    at = head + block
+    head = header.parse(data)
+    at = header.size + head.descriptors
     if at > len(data):
         return False, False, None
-    if block not in (0, 8) or long and data[4] & 1:      # LONGLBA
+    if head.descriptors not in (0, wire.BLOCK_DESCRIPTOR.size) or long and head.long & 1:
         return True, False, None
-    if block:
-        number, size = struct.unpack(">II", data[head:at])
+    if head.descriptors:
+        number, size = wire.BLOCK_DESCRIPTOR.parse(data, header.size)
         if number not in (0, min(sectors, 0xFFFFFFFF)) or size & 0xFFFFFF != _SECTOR:
             return True, False, None
     write_cache = None
@@ -121,6 +134,6 @@ def mode_parameters(data, long, sectors):
     return True, True, write_cache
 
 
-def block_descriptor(sectors):
-    """The short one: number of blocks (all ones if it doesn't fit) and their size."""
-    return struct.pack(">II", min(sectors, 0xFFFFFFFF), _SECTOR)
+def block_descriptor(sectors: int) -> bytes:
+    """Return the short block descriptor: number of blocks (all ones if it doesn't fit) and their size."""
+    return wire.BLOCK_DESCRIPTOR.pack(blocks=min(sectors, 0xFFFFFFFF), block_bytes=_SECTOR)

@@ -4,13 +4,13 @@ Sources: SPC-4 (CDB forms, INQUIRY, sense data, REPORT LUNS), SBC-3 (READ and WR
 All of it is big-endian.
 """
 
-from vmio.machine.layout import Layout, raw, u8, u16, u32, u64
+from vmio.machine.layout import Field, Layout, raw, u16, u32, u64, u8
 
 READ10, WRITE10, READ16, WRITE16, READ12, READ6 = 0x28, 0x2A, 0x88, 0x8A, 0xA8, 0x08
 SYNCHRONIZE, UNMAP, REPORT_LUNS, SERVICE_IN, READ_CAPACITY = 0x35, 0x42, 0xA0, 0x9E, 0x25
 
 
-def _scsi(name, *fields):
+def _scsi(name: str, *fields: Field) -> Layout:
     return Layout(name, *fields, order=">")
 
 
@@ -38,7 +38,18 @@ INQUIRY = _scsi("INQUIRY_DATA", u8("peripheral"), u8("removable"), u8("version")
 SENSE = _scsi("SENSE_DATA", u8("response", "70h: fixed, of this command; 80h: information is valid"), u8("segment"),
               u8("key"), u32("information", "an LBA"), u8("additional", "bytes that follow", default=10),
               u32("specific"), u8("asc"), u8("ascq"), u8("part"), raw("key_specific", 3))
-BLOCK_LIMITS = _scsi("BLOCK_LIMITS", u8("wsnz"), u8("most_compared"), u16("granularity", "blocks"), u32("most_blocks"),
-                     u32("best_blocks"), u32("most_prefetched"), u32("most_unmapped", "blocks"),
-                     u32("most_descriptors"), u32("unmap_granularity"), u32("unmap_alignment"), u64("most_same"),
+MODE_HEADER6 = _scsi("MODE_HEADER6", u8("length", "of what follows"), u8("medium"),
+                     u8("specific", "80h write-protected, 10h DPO and FUA"), u8("descriptors", "bytes"))
+MODE_HEADER10 = _scsi("MODE_HEADER10", u16("length", "of what follows"), u8("medium"), u8("specific"), u8("long", "bit 0: LONGLBA"),
+                      u8("reserved"), u16("descriptors", "bytes"))
+BLOCK_DESCRIPTOR = _scsi("BLOCK_DESCRIPTOR", u32("blocks", "all ones: too many to say"), u32("block_bytes", "in bits 23:0"))
+VPD_HEADER = _scsi("VPD_HEADER", u8("peripheral"), u8("page"), u16("length", "of what follows"))
+CHARACTERISTICS = _scsi("BLOCK_CHARACTERISTICS", u16("rotation", "1: nothing rotates"), raw("reserved", 58))
+PROVISIONING = _scsi("LOGICAL_BLOCK_PROVISIONING", u8("exponent"), u8("flags", "80h LBPU, 04h LBPRZ"), u8("type", "2: thin"),
+                     u8("percentage"))
+LUN_LIST = _scsi("LUN_LIST", u32("length", "of what follows"), u32("reserved"))
+LUN = _scsi("LUN", u8("method"), u8("number"), raw("reserved", 6))
+BLOCK_LIMITS = _scsi("BLOCK_LIMITS", u8("wsnz"), u8("max_compared"), u16("granularity", "blocks"), u32("max_blocks"),
+                     u32("best_blocks"), u32("max_prefetched"), u32("max_unmapped", "blocks"),
+                     u32("max_descriptors"), u32("unmap_granularity"), u32("unmap_alignment"), u64("max_same"),
                      raw("reserved", 20))

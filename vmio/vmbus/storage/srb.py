@@ -12,18 +12,18 @@ A buffer that doesn't begin at a multiple of 4 goes by pages of the host's own
 Public source: OpenVMM vm/devices/storage/storvsp (ScsiCommandQueue, its statuses).
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from vmio.hypervisor.contracts import Steps
+from vmio.machine.memory import HostMemory
 from vmio.machine.pagetable import READ, WRITE, TranslationFault
+from vmio.vmbus.bus.contracts import Answerable
+from vmio.vmbus.bus.packets import GpaRange
 from vmio.vmbus.storage import vstor as v
-from vmio.vmbus.storage.scsi import (
-    HARDWARE,
-    INVALID_FIELD_IN_CDB,
-    MEDIUM_READ,
-    MEDIUM_WRITE,
-    WITH_DATA,
-    Answer,
-    failure,
-    sense_data,
-)
+from vmio.vmbus.storage.contracts import SrbOwner
+from vmio.vmbus.storage.scsi import (HARDWARE, INVALID_FIELD_IN_CDB, MEDIUM_READ, MEDIUM_WRITE, WITH_DATA, Answer, Media, failure,
+                                     sense_data)
 from vmio.vmbus.storage.scsi_pages import absent_inquiry, report_luns
 
 _REQUEST = v.SRB.only("port", "path", "target", "lun", "cdb_length", "direction", "transfer_length")
@@ -36,7 +36,7 @@ _LENGTH, _ADDRESS, _DIRECTION, _REST = (v.SRB.slice(*names) for names in (
 _SENSE_LENGTH, _CDB = v.SRB.slice("sense_length").start, v.SRB.slice("cdb").start
 _INQUIRY, _REPORT_LUNS = 0x12, 0xA0
 _SECTOR, _PAGE = 512, 4096
-_MOST_AT_ONCE = 512            # pages of one request of a WRITE SAME
+_MAX_AT_ONCE = 512            # pages of one request of a WRITE SAME
 _NOT_TAKEN = 0x006             # as a status of NVMe (1.4, 4.6.1.2.1): Internal Error
 _NT_STATUS = {v.SRB_SUCCESS: v.SUCCESS, v.SRB_ERROR: v.IO_DEVICE_ERROR, v.SRB_INVALID_REQUEST: v.IO_DEVICE_ERROR,
               v.SRB_DATA_OVERRUN: v.DATA_OVERRUN_STATUS, v.SRB_INVALID_LUN: v.NO_SUCH_DEVICE}
@@ -45,14 +45,18 @@ _NT_STATUS = {v.SRB_SUCCESS: v.SUCCESS, v.SRB_ERROR: v.IO_DEVICE_ERROR, v.SRB_IN
 class Srb:
     """One SCSI request (SRB) on its way: decoded from a private copy, checked, carried out, answered."""
 
-    __slots__ = ("vsp", "request", "payload", "id", "ranges", "media", "target", "backend", "transfer", "ticket",
+    __slots__ = ("vsp", "request", "payload", "id", "ranges", "media", "target", "backend", "transfer",
                  "pages", "steps", "bounced")
+    target: Any               # a `ScsiTarget`
+    backend: Any              # its `Backend`
 
-    def __init__(self, vsp, request, number, payload, ranges):
+    def __init__(self, vsp: SrbOwner, request: Answerable, number: int, payload: bytes, ranges: tuple[GpaRange, ...]) -> None:
         self.vsp, self.request, self.id, self.payload, self.ranges = vsp, request, number, payload, ranges
-        self.transfer, self.steps, self.bounced = 0, [], ()
+        self.transfer = 0
+        self.steps: list[tuple[str, int, int, Sequence[int]]] = []
+        self.bounced: Any = ()         # pages of the host's own
 
-    def execute(self):
+    def execute(self) -> None:
         """Carry it out, or begin to."""
         vsp, payload = self.vsp, self.payload
         vsp.requests += 1
@@ -63,7 +67,7 @@ class Srb:
         self.target, self.backend = vsp.disks.get(lun, (None, None)) if not (path or target) else (None, None)
         if self.target is None:
             return self._nobody(cdb, transfer, direction)
-        data = b""
+        data: bytes | None = b""
         if cdb[0] in WITH_DATA and direction == v.TO_DEVICE and transfer:
             data = self._read(transfer)
             if data is None:
@@ -72,7 +76,7 @@ class Srb:
         if type(result) is Answer:
             return self._over(result, transfer, direction)
         self.media, kind = result, result.kind
-        pages = ()
+        pages: Any = ()                # None: they are not what they must be
         if kind == "read" or kind == "write" or kind == "same":
             length = result.sectors * _SECTOR if kind != "same" else _SECTOR
             if length > transfer:
@@ -83,17 +87,19 @@ class Srb:
             if pages is None:
                 return self.answer(v.SRB_INVALID_REQUEST)
             self.transfer, self.pages = length, pages
-        self.ticket = vsp.under_way.begin()
+        vsp.under_way.begin(self)
         if result.fua and kind != "read":
             self.steps.append(("flush", 0, 0, ()))
         if kind == "same":
             self._same(result)
         elif pages and pages[0] & 3:      # disks move whole 32-bit words (NVMe 1.4, 4.3)
             self._bounce(-(-length // _PAGE), lambda: self._begin(self.bounced))
-        else:
+        elif result.fua:
             self._begin(pages)
+        else:
+            self._submit(kind, result.lba, result.sectors, pages)
 
-    def _begin(self, pages):
+    def _begin(self, pages: Sequence[int]) -> None:
         """The first step; before data are read from the medium itself, what the cache has goes there (SBC-3, FUA)."""
         media = self.media
         step = media.kind, media.lba, media.sectors, pages
@@ -102,23 +108,23 @@ class Srb:
             step = "flush", 0, 0, ()
         self._submit(*step)
 
-    def _submit(self, kind, lba, sectors, pages):
+    def _submit(self, op: str, lba: int, sectors: int, pages: Sequence[int]) -> None:
         """Give it to the backend; what the backend doesn't take has failed."""
         try:
-            self.backend.submit(self.vsp.guest.name, kind, lba, sectors, pages, self._done)
+            self.backend.submit(self.vsp.guest.name, op, lba, sectors, pages, self._done)
         except ValueError:
             self._finish(_NOT_TAKEN)
         except BaseException:
-            self.ticket.end()
+            self.vsp.under_way.ended(self)
             raise
 
-    def _same(self, media):
+    def _same(self, media: Media) -> None:
         """WRITE SAME: zeros are the disk's own command; any other sector fills a page, which is written over and over."""
         if not any(media.data):
             return self._submit("zero", media.lba, media.sectors, ())
-        most = _MOST_AT_ONCE * _PAGE // _SECTOR
+        most = _MAX_AT_ONCE * _PAGE // _SECTOR
 
-        def fill():
+        def fill() -> None:
             page, = self.bounced
             self.vsp.host.memory.write(page, media.data * (_PAGE // _SECTOR))
             for at in range(media.sectors - media.sectors % most, -1, -most):     # the last one first: steps are a stack
@@ -128,11 +134,11 @@ class Srb:
             self._submit(*self.steps.pop())
         self._bounce(1, fill)
 
-    def _bounce(self, number, then):
+    def _bounce(self, number: int, then: Callable[[], None]) -> None:
         """Go on with `then` when `number` pages of the host are there, and hold the data that is to be written."""
         vsp = self.vsp
 
-        def taken(pages):
+        def taken(pages: Sequence[int]) -> None:
             self.bounced = pages
             vsp.bounced += 1
             if self.media.kind == "write":
@@ -142,10 +148,10 @@ class Srb:
         if not vsp.bounce.take(number, taken):
             self._finish(_NOT_TAKEN)
 
-    def _copy(self, then):
+    def _copy(self, then: Callable[[], None]) -> Steps[None]:
         """Move the data between the guest's buffer and our pages; it takes a core as long as a copy takes."""
         host, length = self.vsp.host, self.transfer
-        yield from host.work(host.costs.copy_ns(length))
+        yield from host.cores.work(host.costs.copy_ns(length))
         memory, theirs, ours = host.memory, _spans(self.pages, length), _spans(self.bounced, length)
         if self.media.kind == "write":
             _scatter(memory, ours, _gather(memory, theirs))
@@ -153,37 +159,37 @@ class Srb:
             _scatter(memory, theirs, _gather(memory, ours))
         then()
 
-    def _room_for(self, transfer, direction):
+    def _room_for(self, transfer: int, direction: int) -> bool:
         """Does what is said about the data fit together, and into the range that the guest lets us use?"""
         if not transfer:
             return len(self.ranges) <= 1
         return (len(self.ranges) == 1 and transfer <= self.ranges[0].byte_count and direction != v.NO_DATA
                 and transfer <= self.vsp.max_transfer)
 
-    def _pages(self, length, access):
+    def _pages(self, length: int, access: int) -> list[int] | None:
         """SPAs for `length` bytes of the range, or None unless every page is this guest's own RAM.
 
         All are checked before any is touched, and only these copies are used later.
         """
         _, offset, numbers = self.ranges[0]
         guest, pages = self.vsp.guest, []
-        translate, ram_spa = guest.slat.translate, guest.ram_spa
+        translate, ram_spa = guest.slat.translate, guest.backing.spa
         try:
             for number in numbers[:offset + length + 0xFFF >> 12]:
                 spa = translate(number << 12, access)
                 if spa != ram_spa(number << 12):
                     return None      # a page of the hypervisor's lies over it
                 pages.append(spa)
-        except (TranslationFault, ValueError):
+        except TranslationFault:
             return None
         pages[0] += offset
         return pages
 
-    def _read(self, length):
+    def _read(self, length: int) -> bytes | None:
         pages = self._pages(length, READ)
         return None if pages is None else _gather(self.vsp.host.memory, _spans(pages, length))
 
-    def _over(self, result, transfer, direction):
+    def _over(self, result: Answer, transfer: int, direction: int) -> None:
         """Answer a command that needs no medium; its data is cut to the guest's buffer."""
         data = result.data[:transfer] if direction == v.TO_GUEST else b""
         if data:
@@ -197,7 +203,7 @@ class Srb:
         else:
             self.answer(v.SRB_SUCCESS)
 
-    def _nobody(self, cdb, transfer, direction):
+    def _nobody(self, cdb: bytes, transfer: int, direction: int) -> None:
         """No such unit: INQUIRY says so politely, REPORT LUNS is the target's, everything else fails."""
         if cdb[0] == _REPORT_LUNS:
             _, path, target, *_ = _REQUEST.unpack_from(self.payload)
@@ -209,7 +215,7 @@ class Srb:
         else:
             self.answer(v.SRB_INVALID_LUN)
 
-    def _done(self, status):
+    def _done(self, status: int) -> None:
         """The backend is done with a step: a write that must be on the medium itself is flushed next, a read copied."""
         if not status and self.steps:
             self._submit(*self.steps.pop())
@@ -218,9 +224,9 @@ class Srb:
         else:
             self._finish(status)
 
-    def _finish(self, status):
-        """The end of all that began with a ticket: pages and ticket go back, the guest hears of it."""
-        if not self.ticket.end():
+    def _finish(self, status: int) -> None:
+        """The end of all that began at the backend: pages go back, the guest hears of it, once."""
+        if not self.vsp.under_way.ended(self):
             return
         if self.bounced:
             self.vsp.bounce.give_back(self.bounced)
@@ -231,7 +237,7 @@ class Srb:
         cause = {"read": MEDIUM_READ, "write": MEDIUM_WRITE, "same": MEDIUM_WRITE}.get(media.kind, HARDWARE)
         self.answer(v.SRB_ERROR, sense_data(cause, media.lba))
 
-    def answer(self, srb_status, sense=b""):
+    def answer(self, srb_status: int, sense: bytes = b"") -> None:
         """Complete it: the request's own fields come back, and where the CDB was stands the sense data, or zeros."""
         payload, scsi_status, sense_length, flags = self.payload, v.GOOD, self.payload[_SENSE_LENGTH], 0
         if srb_status != v.SRB_SUCCESS:
@@ -247,7 +253,7 @@ class Srb:
         self.request.complete(answer, self.id)
 
 
-def _spans(pages, length):
+def _spans(pages: Sequence[int], length: int) -> list[tuple[int, int]]:
     """[(SPA, bytes)] of the first `length` bytes that lie in these pages."""
     spans = []
     for spa in pages:
@@ -257,11 +263,11 @@ def _spans(pages, length):
     return spans
 
 
-def _gather(memory, spans):
+def _gather(memory: HostMemory, spans: list[tuple[int, int]]) -> bytes:
     return b"".join([memory.read(spa, n) for spa, n in spans])
 
 
-def _scatter(memory, spans, data):
+def _scatter(memory: HostMemory, spans: list[tuple[int, int]], data: bytes) -> None:
     at = 0
     for spa, n in spans:
         memory.write(spa, data[at:at + n])

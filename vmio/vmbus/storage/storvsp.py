@@ -3,7 +3,7 @@
     vsp = StorVsp(host, guest, {0: (ScsiTarget(sectors), backend)})
     vsp.offer(VmbusServer(guest))
 
-`backend.submit(guest name, kind, lba, sectors, pages, done)` moves the data
+`backend.submit(guest name, op, lba, sectors, pages, done)` moves the data
 straight to or from the guest's own pages (SPAs, the first with its offset in the
 page) and calls `done(status)` later, 0 for success; completions go out in the
 order in which that happens.
@@ -14,17 +14,24 @@ Public sources: OpenVMM vm/devices/storage/storvsp (order of the protocol, its
 statuses, validation), Linux drivers/scsi/storvsc_drv.c (the guest that we serve).
 """
 
+from vmio.hypervisor.contracts import Root
+from vmio.hypervisor.guest import Guest
 from vmio.hypervisor.inflight import InFlight
+from vmio.vmbus.bus.channel import ChannelEnd
+from vmio.vmbus.bus.contracts import Answerable
 from vmio.vmbus.bus.device import BusDevice
 from vmio.vmbus.bus.messages import SCSI_CLASS
-from vmio.vmbus.bus.packets import COMPLETION_REQUESTED, GPA_DIRECT, INBAND, RingCorrupt
+from vmio.vmbus.bus.packets import COMPLETION_REQUESTED, GPA_DIRECT, INBAND, Packet, RingCorrupt
 from vmio.vmbus.storage import vstor as v
 from vmio.vmbus.storage.bounce import BouncePages
+from vmio.vmbus.storage.contracts import Backend
+from vmio.vmbus.storage.scsi import ScsiTarget
 from vmio.vmbus.storage.srb import Srb
+from vmio.vmbus.storage.subchannel import SubChannel
 
 VERSIONS = (v.WIN6, v.WIN7, v.WIN8, v.WIN8_1, v.WIN10)
 QUEUE_DEPTH = 256          # requests in flight a channel, as OpenVMM has it
-MOST_BOUNCED = 256         # pages of the host's that a guest's unaligned buffers may take; what needs more waits
+MAX_BOUNCED = 256         # pages of the host's that a guest's unaligned buffers may take; what needs more waits
 
 # state -> {operation that is due: the next state}
 READY = "ready"
@@ -32,83 +39,78 @@ PROTOCOL = {
     "begin": {v.BEGIN_INITIALIZATION: "version"},
     "version": {v.QUERY_PROTOCOL_VERSION: "properties"},
     "properties": {v.QUERY_PROPERTIES: "end"},
-    "end": {v.FCHBA_DATA: "end", v.CREATE_SUB_CHANNELS: "end", v.END_INITIALIZATION: READY},
+    "end": {v.FCHBA_DATA: "end", v.CREATE_SUB_CHANNELS: "created", v.END_INITIALIZATION: READY},
+    "created": {v.FCHBA_DATA: "created", v.END_INITIALIZATION: READY},     # also what versions without sub-channels come to
     READY: {v.CREATE_SUB_CHANNELS: READY, v.RESET_LUN: READY, v.RESET_ADAPTER: READY, v.RESET_BUS: READY},
 }
+
+RESETS = v.RESET_LUN, v.RESET_ADAPTER, v.RESET_BUS
 
 _HEAD = v.PACKET.only("operation", "flags", "status")
 _ASKED, _NUMBER = v.VERSION.only("version"), v.SUBCHANNELS.only("subchannels")
 
 
-class SubChannel(BusDevice):
-    """Another channel of a controller."""
-
-    class_id = SCSI_CLASS
-
-    def __init__(self, controller):
-        super().__init__(controller.host, controller.guest, controller.instance_id)
-        self.controller = controller
-        self.batch, self.queue_depth = controller.batch, controller.queue_depth
-
-    def packet(self, request, packet):
-        """Begin one request at the controller."""
-        self.controller.packet(request, packet)
-
-    def failed(self, error):
-        """Count it, and have the bus close the channel."""
-        self.controller.corrupt += 1
-        super().failed(error)
-
-
 class StorVsp(BusDevice):
     """A SCSI controller of `guest`, and its primary channel; `disks` is {LUN: (ScsiTarget, backend)}.
 
-    `max_transfer` in bytes a request; `max_subchannels` the guest may create;
-    `batch` and `queue_depth` as in `RingWorker` and `QUEUE_DEPTH`.
+    `monitor_latency` as in `BusDevice`, for its sub-channels, too; `max_transfer` in bytes a request; `max_subchannels` the guest may create (None: one for each
+    vCPU but the first); `batch` and `queue_depth`, of each channel, as in `RingWorker` and `QUEUE_DEPTH`.
     """
 
     class_id = SCSI_CLASS
+    guest: Guest
 
-    def __init__(self, host, guest, disks, number=1, batch=16, queue_depth=QUEUE_DEPTH, max_transfer=0x40000,
-                 max_subchannels=0, versions=VERSIONS):
+    def __init__(self, host: Root, guest: Guest, disks: dict[int, tuple[ScsiTarget, Backend]], number: int = 1, batch: int = 16,
+                 queue_depth: int = QUEUE_DEPTH, max_transfer: int = 0x40000, max_subchannels: int | None = None,
+                 versions: tuple[int, ...] = VERSIONS, monitor_latency: int | None = None) -> None:
         super().__init__(host, guest, b"vmio-storvsp".ljust(14, b"\0") + number.to_bytes(2, "little"))
         self.disks = disks
         self.batch, self.queue_depth, self.versions = batch, queue_depth, versions
-        self.max_transfer, self.max_subchannels = max_transfer, max_subchannels
-        self.state, self.version = "begin", None
-        self.subchannels = []
+        self.max_transfer, self.monitor_latency = max_transfer, monitor_latency
+        self.max_subchannels = len(guest.vcpus) - 1 if max_subchannels is None else max_subchannels
+        self.state = "begin"
+        self.version = 0               # agreed on; 0 before
+        self.subchannels: list[SubChannel] = []
         self.under_way = InFlight(host.env)     # at the backend, which uses guest memory
         self.requests = self.failures = self.corrupt = self.bounced = 0
-        self.bounce = BouncePages(host.memory, max(MOST_BOUNCED, -(-max_transfer // 4096)))
+        self.bounce = BouncePages(host.memory, max(MAX_BOUNCED, -(-max_transfer // 4096)))
         for target, _ in disks.values():
             target.luns, target.max_transfer = tuple(sorted(disks)), max_transfer
-        guest.on_destroy.insert(0, self._destroyed)
-        guest.on_destroy.append(self.bounce.release)
+        guest.vetoes.insert(0, self._destroyed)
+        guest.releases.append(self.bounce.release)
 
-    def opened(self, end):
+    def opened(self, end: ChannelEnd) -> None:
         """The guest opened the primary channel: everything starts anew."""
         self._begin()
         super().opened(end)
 
-    def _begin(self):
+    def _begin(self) -> None:
         """Back to where the protocol begins, the units' state among it."""
-        self.state, self.version = "begin", None
+        self.state, self.version = "begin", 0
         self.subchannels = []
         for target, _ in self.disks.values():
             target.power_on()
 
-    def failed(self, error):
+    def failed(self, error: Exception) -> None:
         """Count it, and have the bus close the channel."""
         self.corrupt += 1
         super().failed(error)
 
     @property
-    def in_flight(self):
+    def in_flight(self) -> int:
         """Requests at the backend."""
         return len(self.under_way)
 
-    def packet(self, request, packet):
-        """Begin one request; `request.complete` is called now or later.  `RingCorrupt` if it is none."""
+    @property
+    def ready(self) -> bool:
+        """The start-up is over: requests are served, on all channels."""
+        return self.state is READY
+
+    def packet(self, request: Answerable, packet: Packet, primary: bool = True) -> None:
+        """Begin one request; `request.complete` is called now or later.  `RingCorrupt` if it is none.
+
+        `primary`: it came by the primary channel.
+        """
         kind, flags, number, payload, ranges = packet
         if kind != GPA_DIRECT and kind != INBAND or not flags & COMPLETION_REQUESTED or len(payload) < v.OLD_PACKET_SIZE:
             raise RingCorrupt(f"no storage request: record of type {kind}, {len(payload)} bytes")
@@ -118,12 +120,15 @@ class StorVsp(BusDevice):
             return
         if operation not in v.OPERATIONS:
             raise RingCorrupt(f"storage operation {operation:#x}")
-        status, answer = self._protocol(operation, payload)
+        if primary or operation in RESETS:
+            status, answer = self._protocol(operation, payload)
+        else:
+            status, answer = v.INVALID_DEVICE_STATE, bytes(v.PACKET_SIZE)
         request.complete((_HEAD.pack(v.COMPLETE_IO, 0, status) + answer[_HEAD.size:])[:len(payload)], number)
 
     # Start-up.
 
-    def _protocol(self, operation, payload):
+    def _protocol(self, operation: int, payload: bytes) -> tuple[int, bytes]:
         """(NTSTATUS, answer) for everything but SCSI requests; the state changes only on success."""
         following = PROTOCOL[self.state].get(operation)
         if following is None:
@@ -138,27 +143,44 @@ class StorVsp(BusDevice):
                 status = v.REVISION_MISMATCH
         elif operation == v.QUERY_PROPERTIES:
             most = self.max_subchannels if self.version >= v.WIN8 else 0
-            answer = v.PROPERTIES.pack(max_subchannels=most, properties=int(most > 0), max_transfer=self.max_transfer)
+            answer = v.PROPERTIES.pack(max_subchannels=most, properties=v.MULTI_CHANNEL if most else 0, max_transfer=self.max_transfer)
         elif operation == v.CREATE_SUB_CHANNELS:
             status = self._create_subchannels(*_NUMBER.unpack_from(payload))
         if status == v.SUCCESS:
-            self.state = following
+            self._enter(following)
         return status, answer
 
-    def _create_subchannels(self, number):
-        """Offer more channels of the same device, once in an opening: all of them, or none if the bus has too few left."""
+    def _enter(self, state: str) -> None:
+        """Go on to `state`; sub-channels that were opened too early are served from when it is the last."""
+        begins = state is READY and not self.ready
+        self.state = state
+        if state == "end" and self.version < v.WIN8:
+            self.state = "created"
+        if begins:
+            for each in self.subchannels:
+                each.begin()
+
+    def _create_subchannels(self, number: int) -> int:
+        """Offer so many of the device's further channels; those that are offered already count (OpenVMM, enable_subchannels).
+
+        All of them, or none if the bus has too few left.
+        """
         most = self.max_subchannels if self.version >= v.WIN8 else 0
-        if self.server is None or self.subchannels or number > most:
+        if self.server is None or number > most:
             return v.INVALID_PARAMETER
-        if number > self.server.room:
+        missing = number - len(self.subchannels)
+        if missing > self.server.free_channels:
             return v.INSUFFICIENT_RESOURCES
-        for _ in range(number):
-            device = SubChannel(self)
-            device.offer(self.server, primary=self.channel)
-            self.subchannels.append(device)
+        for _ in range(missing):
+            self.further().offer(self.server, primary=self.channel)
         return v.SUCCESS
 
-    def _destroyed(self):
+    def further(self) -> SubChannel:
+        """Make the device of another sub-channel."""
+        self.subchannels.append(SubChannel(self))
+        return self.subchannels[-1]
+
+    def _destroyed(self) -> None:
         """The guest's memory is about to go; a disk that still writes to it would hit whoever gets it next."""
         if self.in_flight:
             raise RuntimeError(f"{self.guest.name}: {self.in_flight} requests still use its memory; "

@@ -9,7 +9,9 @@ Public sources: Linux drivers/scsi/storvsc_drv.c; OpenVMM
 vm/devices/storage/storvsp_protocol and storvsp.
 """
 
-from vmio.machine.layout import Layout, raw, u8, u16, u32, u64
+from typing import Any
+
+from vmio.machine.layout import Field, Layout, raw, u16, u32, u64, u8
 
 # Operations
 COMPLETE_IO, REMOVE_DEVICE, EXECUTE_SRB, RESET_LUN, RESET_ADAPTER, RESET_BUS = range(1, 7)
@@ -21,6 +23,7 @@ OPERATIONS = {1: "COMPLETE_IO", 2: "REMOVE_DEVICE", 3: "EXECUTE_SRB", 4: "RESET_
               14: "EVENT_NOTIFICATION"}
 
 REQUEST_COMPLETION = 1  # the only flag
+MULTI_CHANNEL = 1       # of the properties
 
 # NTSTATUS, as answers carry it
 SUCCESS = 0
@@ -58,7 +61,7 @@ PACKET_SIZE, OLD_PACKET_SIZE = 64, 48    # bytes; from version 5.1 on, and befor
 SENSE_SIZE = 20                          # bytes of the CDB/sense field
 
 
-def _packet(name, *fields):
+def _packet(name: str, *fields: Field) -> Layout:
     """A vstor packet: the head, `fields`, and what is left up to 64 bytes."""
     head = (u32("operation", names=OPERATIONS), u32("flags", "1 = completion requested"), u32("status", names=STATUSES))
     left = PACKET_SIZE - 12 - sum(field.size for field in fields)
@@ -80,11 +83,11 @@ SRB = _packet(
     u8("queue_tag", default=0xFF), u8("queue_action", default=0x20), u32("srb_flags"), u32("timeout", "s", default=60),
     u32("sort_key"))
 
-_BY_OPERATION = {QUERY_PROTOCOL_VERSION: VERSION, QUERY_PROPERTIES: PROPERTIES, CREATE_SUB_CHANNELS: SUBCHANNELS,
+_BY_OPERATION: dict[int, Layout] = {QUERY_PROTOCOL_VERSION: VERSION, QUERY_PROPERTIES: PROPERTIES, CREATE_SUB_CHANNELS: SUBCHANNELS,
                  EXECUTE_SRB: SRB}
 
 
-def draw(payload, answer_to=None):
-    """A vstor packet as a table; for an answer, `answer_to` is the operation it answers."""
+def draw(payload: bytes, answer_to: Any = None) -> str:
+    """Return a vstor packet as a table; for an answer, `answer_to` is the operation it answers."""
     operation = answer_to or PACKET.parse(payload).operation
     return _BY_OPERATION.get(operation, PACKET).draw(payload[:PACKET_SIZE])

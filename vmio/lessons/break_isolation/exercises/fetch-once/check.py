@@ -1,4 +1,4 @@
-from vmio.lab import Wrong, expect
+from vmio.lab import Wrong, attempted, expect
 
 
 class Shared:
@@ -26,5 +26,7 @@ def check(receive):
             raise NotImplementedError
         if any(n > room for n in shared.copied):
             raise Wrong(given, f"at most {room} bytes copied", f"{max(shared.copied):,} copied")
+        if got is not None:
+            attempted(got, given, (bytes, bytearray, memoryview), "the bytes that were copied, or None")
         expect(len(got) if got is not None else None, wanted, given=given)
     return "Whatever the guest writes, the host uses what it has checked."

@@ -1,16 +1,15 @@
-from random import Random
-
-from vmio import Host, Iommu
-from vmio.lab import expect
+from vmio import Iommu, Machine
+from vmio.lab import expect, seeded, varied
 
 DEVICE = 0x18
 
 
 def check(steal):
-    random = Random(13)
-    for offset in (0x1234, 0x5FF0, 0x7FFA):
-        host = Host(memory_mib=8)
-        attacker, neighbour = host.guest(ram_mib=1), host.guest(ram_mib=1)
+    random = seeded(13)
+    for offset in (*varied("write-an-attack", (0x1234, 0x5FF0), range(0x1000, 0x7FF0)), 0x7FFA):
+        machine = Machine(memory_mib=8)
+        attacker, neighbour = (machine.guest(name, ram_mib=1).make().guest for name in ("attacker", "neighbour"))
+        host = machine.host
         secret = random.randbytes(16)
         neighbour.memory.write(offset, b"SECRET:" + secret)
         iommu = Iommu(host.memory)

@@ -1,3 +1,3 @@
 def break_even(us):
-    """The smallest latency (us) at which splitting saves less than 10 %; `us("split", 75)` runs and returns us a read."""
+    """The smallest latency (us) at which splitting saves less than 10 %; `us("split", 75)` runs and returns us per read."""
     ...

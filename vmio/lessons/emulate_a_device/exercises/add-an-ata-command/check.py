@@ -1,5 +1,5 @@
-from vmio import AtaDisk, Board, Host, ata_commands
-from vmio.lab import Wrong, expect
+from vmio import AtaDisk, Board, ata_commands, one_guest
+from vmio.lab import Wrong, expect, varied
 
 OPCODE = 0xF8
 
@@ -15,9 +15,9 @@ class Size:
 
 def check(read_native_max):
     known = ata_commands.COMMANDS[OPCODE]
-    for sectors in (100, 65_536, 3_000_001, (1 << 28) - 5):
+    for sectors in varied("add-an-ata-command", (100, 65_536, 3_000_001, (1 << 28) - 5), range(2, 1 << 28)):
         for unit in (0, 1):
-            guest = Host(memory_mib=8).guest(ram_mib=1)
+            guest = one_guest(ram_mib=1).guest
             disk = AtaDisk(Size(sectors))
             board = Board(guest, (disk, disk) if unit else (disk,))
             cpu, given = guest.cpu, f"a disk of {sectors:,} sectors as {'slave' if unit else 'master'}"

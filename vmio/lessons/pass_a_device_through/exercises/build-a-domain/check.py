@@ -1,7 +1,5 @@
-from random import Random
-
-from vmio import Host, Iommu, TranslationFault
-from vmio.lab import Wrong
+from vmio import Iommu, TranslationFault, one_guest
+from vmio.lab import Wrong, seeded
 
 REQUESTER = 0x18
 
@@ -20,14 +18,14 @@ def reach(dma, page):
 
 
 def check(build):
-    random = Random(6)
+    random = seeded(6)
     cases = [[(0x3000, 4096, False)], [(0x3FFF, 2, True)], [(0x5000, 100, False), (0x5800, 100, True)]]
     cases += [[(random.randrange(1 << 19), random.randrange(1, 20_000), random.random() < 0.5) for _ in range(5)]
               for _ in range(6)]
     pages = 0
     for buffers in cases:
-        host = Host(memory_mib=8)
-        guest, iommu = host.guest(ram_mib=1), Iommu(host.memory)
+        guest = one_guest(ram_mib=1).guest
+        iommu = Iommu(guest.host.memory)
         iommu.enable()
         if build(iommu, guest, REQUESTER, list(buffers)) is None:
             raise NotImplementedError

@@ -1,9 +1,9 @@
 from vmio import TranslationFault, iotlb
-from vmio.lab import Wrong
+from vmio.lab import Wrong, varied
 
 
 def check(release):
-    for pages in (1, 2, 4):
+    for pages in varied("find-the-missing-invalidation", (1, 2, 4), range(1, 9)):
         guest, iommu, domain, dma = iotlb.machine()
         for page in range(32):
             domain.map(page * 4096, guest.ram_spa(page * 4096), 4096)

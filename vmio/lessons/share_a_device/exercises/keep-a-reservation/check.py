@@ -1,6 +1,4 @@
-from random import Random
-
-from vmio.lab import Wrong
+from vmio.lab import Wrong, one_of, seeded
 
 RATE = 10**9                    # bytes/s that the disk gives
 MB = 10**6
@@ -27,7 +25,7 @@ CASES = (
 def check(Scheduler):
     worst = 0.0
     for number, (name, guests, since) in enumerate(CASES):
-        got, longest = _run(Scheduler, guests, since, Random(number))
+        got, longest = _run(Scheduler, guests, since, seeded(number))
         settings = ", ".join(f"{guest} weighs {weight} and reserves {reservation}"
                              for guest, (weight, reservation, _, _) in guests.items())
         for guest, (_, _, _, wanted) in guests.items():
@@ -49,11 +47,7 @@ def _run(Scheduler, guests, since, random):
     served, longest, now = dict.fromkeys(guests, 0), dict.fromkeys(guests, 0.0), 0.0
     while now < SECONDS:
         waiting = {guest: sizes[guest] for guest in guests if arrives[guest] <= now}
-        guest = scheduler.pick(dict(waiting), now)
-        if guest is None or guest is ...:
-            raise NotImplementedError
-        if guest not in waiting:
-            raise Wrong(f"waiting {sorted(waiting)}", "one of them", guest)
+        guest = one_of(scheduler.pick(dict(waiting), now), sorted(waiting), given="these guests wait")
         longest[guest] = max(longest[guest], now - arrives[guest])
         size = sizes[guest]
         now += size / RATE

@@ -1,5 +1,5 @@
 class Scheduler:
-    """Keeps reservations (bytes a second, or 0), then weights; both {guest: number}."""
+    """Keeps reservations (bytes per second, or 0), then weights; both {guest: number}."""
 
     def __init__(self, weights, reservations):
         self.weights, self.reservations = weights, reservations

@@ -1,11 +1,11 @@
-from random import Random
-
 from vmio import FlatMemory, GpaRange, RingReader, RingWriter, format_ring, packets, ring
-from vmio.lab import expect
+from vmio.lab import Wrong, attempted, expect, seeded
+
+NAMES = "type", "transaction id", "payload", "index after it"
 
 
 def check(read_record):
-    random, memory = Random(3), FlatMemory(2)
+    random, memory = seeded(3), FlatMemory(2)
     format_ring(memory)
     writer, reader = RingWriter(memory), RingReader(memory)
     records = wrapped = 0
@@ -20,7 +20,11 @@ def check(read_record):
         sent = reader.receive()
         reader.commit()
         data = memory.read(ring.DATA, memory.size)
-        expect(tuple(read_record(data, index)), (kind, sent.transaction_id, payload, after),
-               given=f"a record of type {kind:#x} at index {index} of {memory.size}")
+        given = f"a record of type {kind:#x} at index {index} of {memory.size}"
+        answer = attempted(read_record(data, index), given, (tuple, list), "a tuple of four")
+        if len(answer) != 4:
+            raise Wrong(given, "a tuple of four", answer)
+        for name, wanted, got in zip(NAMES, (kind, sent.transaction_id, payload, after), answer):
+            expect(bytes(got) if isinstance(got, bytearray) else got, wanted, f"{given}: {name}")
         records += 1
     return f"{records} records, {wrapped} of them around the end."

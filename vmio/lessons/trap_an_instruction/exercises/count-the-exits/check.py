@@ -1,15 +1,11 @@
-from random import Random
-
-from vmio import Board, Host
-from vmio.lab import expect
+from vmio import attachment, one_guest
+from vmio.lab import a_number, expect, seeded
 
 RAM = 1 << 20
 
 
 def run(program):
-    guest = Host(memory_mib=8).guest(ram_mib=1)
-    Board(guest, serial=lambda byte: None)
-    cpu = guest.cpu
+    cpu = one_guest(attachment("serial", "emulated", sink=lambda byte: None), ram_mib=1).cpu
     for name, *operands in program:
         if name in ("insb", "outsb"):
             getattr(cpu, name)(operands[0], 0x1000, operands[1])
@@ -25,7 +21,7 @@ def run(program):
 
 
 def check(count_exits):
-    random = Random(11)
+    random = seeded(11)
     programs = [[], [("compute", 1000)], [("outb", 0x3F8)], [("outsb", 0x3F8, 200)],
                 [("load", RAM - 4), ("load", RAM)], [("store", RAM - 2), ("store", 0)]]
     kinds = [lambda: ("inb", 0x3FD), lambda: ("outb", random.choice((0x80, 0x3FF))),
@@ -35,5 +31,5 @@ def check(count_exits):
              lambda: ("cpuid",), lambda: ("rdmsr",), lambda: ("hypercall",), lambda: ("compute", 50)]
     programs += [[random.choice(kinds)() for _ in range(random.randrange(5, 30))] for _ in range(12)]
     for program in programs:
-        expect(count_exits(list(program), RAM), run(program), given=program)
+        expect(a_number(count_exits(list(program), RAM), given=program), run(program), given=program)
     return f"{len(programs)} programs, {sum(map(len, programs))} instructions."

@@ -1,12 +1,20 @@
-from vmio import Board, Host
-from vmio.lab import expect, expect_at_most
+from vmio import attachment, one_guest
+from vmio.lab import counted, expect, expect_at_most, meter, varied
 
 
 def check(send):
-    for data in (b"x", b"\x00\xff\x00", b"vmio " * 61 + b"end", bytes(i * 37 & 0xFF for i in range(4000))):
-        guest = Host(memory_mib=8).guest(ram_mib=1)
-        board = Board(guest)
-        send(guest.cpu, data)
-        expect(bytes(board.uart.sent), data, given=f"{len(data)} bytes")
-        expect_at_most(guest.cpu.exits.total, 1, "exit", given=f"{len(data)} bytes")
+    step, = varied("send-in-one-exit", (37,), range(1, 255, 2))
+    for data in (b"x", b"\x00\xff\x00", b"vmio " * 61 + b"end", bytes(i * step & 0xFF for i in range(4000))):
+        machine = one_guest(attachment("serial", "emulated"), ram_mib=1)
+        send(machine.cpu, data)
+        expect(bytes(machine.board.uart.sent), data, given=counted(len(data), "bytes"))
+        expect_at_most(machine.cpu.exits.total, 1, "exits", given=counted(len(data), "bytes"))
     return "One exit for 1 byte and for 4,000."
+
+
+def cost(send, length=300):
+    """{length:,} bytes through the UART"""
+    machine = one_guest(attachment("serial", "emulated"), ram_mib=1)
+    read = meter(machine.cpu)
+    send(machine.cpu, bytes(at & 0xFF for at in range(length)))
+    return {**read(), "bytes sent": len(machine.board.uart.sent)}

@@ -1,0 +1,149 @@
+"""What the lessons' texts count, and how they name it."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("ipywidgets")
+
+from vmio.experiments import instructions, stops
+from vmio.experiments.disk import DiskParams
+from vmio.experiments.ringsteps import SCRIPTS, hangs, play
+from vmio.hypervisor.costs import CostModel
+from vmio.lessons import panels
+from vmio.lessons.fill_a_ring import panel as ring
+from vmio.lessons.pass_a_device_through import panel as passthrough
+from vmio.lessons.run_on_real_hardware import panel as real
+from vmio.lessons.share_a_device import panel as share
+from vmio.lessons.split_a_driver import panel as split
+from vmio.lessons.start_here import panel as start
+from vmio.lessons.trap_an_instruction import panel as trap
+from vmio.processors.kvm import reads, steps
+from vmio.processors.kvm.vcpu import Vcpu
+
+from tests.counting_rig import DiskSeen
+
+
+def test_start_here_what_a_read_costs_in_each_mode():
+    emulated, split, passed = (start.run(mode) for mode in start.MODES)
+    assert [one.exits_total // one.requests for one in (emulated, split, passed)] == [2_089, 2, 1]
+    assert emulated.exits_total // 16 - 2_048 == 41 and emulated.bytes_read == 64 << 10
+    assert 1_000 <= emulated.exit_ns / emulated.exits_total <= 2_000, "each costs a microsecond or so"
+    assert [start.run("split", block).exits_total for block in (512, 16_384)] == [32, 32]
+    assert start.run("split", queue_depth=16).exits_total == 2, "reads in flight share them"
+    assert start.run("split", guests=4).parts["waiting"] > start.run("split").parts["waiting"] * 4, "four guests wait for two cores"
+
+
+def test_trap_what_an_exit_costs_and_where():
+    costs = CostModel.preset("server-2022")
+    assert 3.5 <= costs.access_ns("worker", False) / costs.access_ns("hypervisor", False) <= 4.5, "a factor of about four"
+    assert costs.user_space_ns > costs.hypercall_ns + costs.lookup_ns + costs.emulate_ns, "more than all others together"
+    off = [int(line.split()[-2]) for line in trap.ladder_table().splitlines()[2:]]
+    assert len(off) == 5 and sum(abs(percent) <= 10 for percent in off) == 4
+    nobody, uart = (instructions.run(name, 8) for name in ("OUT to nobody", "OUT to a UART"))
+    assert nobody.virtual_ns == uart.virtual_ns, "no cheaper"
+    string = instructions.run("REP OUTS to a UART", 64)
+    assert (string.exits_total, string.at_uart) == (1, 64) and nobody.at_uart == 0
+    for ticks in (1, 64):
+        halt = instructions.run("HLT", ticks)
+        assert halt.exits_total == 2 * ticks + 5 and halt.device_ns / halt.virtual_ns > 0.97
+
+
+def test_trap_what_stops_a_guest_that_asks_for_nothing():
+    seen = {situation: stops.run(stops.StopParams(situation, "kvm")) for situation in stops.SITUATIONS}
+    touch, _, shared, sleep = seen.values()
+    assert sum(touch.values()) == 64 and {reason for reason, *_ in touch} == {"EPT_VIOLATION"}
+    assert {(whose, n) for (_, whose, _), n in shared.items()} == {("host scheduler", 100), ("host timer", 2)}, "10 ms, slices of 100 us"
+    assert sorted(reason for reason, *_ in sleep) == ["HLT", "WRMSR"]
+    assert "250" in trap.host_properties().splitlines()[-1]
+
+
+def test_emulate_what_linux_does_for_the_same_read():
+    linux = {how: sum(int(part.linux or 0) for part in reads.parts() if part.how == how) for how in ("emulated, PIO", "emulated, DMA")}
+    assert linux == {"emulated, PIO": 1_024 + 19, "emulated, DMA": 26}
+    assert round(10 / 115_200 * 1e6) == 87, "us a byte takes: eight bits, start and stop"
+
+
+def test_ring_what_the_text_counts():
+    depths = [line.split() for line in ring.depth_table().splitlines()[2:]]
+    assert (depths[0][3], depths[3][:2], depths[3][3]) == ("2.00", ["8", "1"], "0.15")
+    assert 200 <= hangs(SCRIPTS["no second look"]) <= 300, "three tests of four are passed"
+    frames = play(SCRIPTS["no second look"]).frames
+    assert frames[12]["actor"] == "producer" and frames[12]["text"] == "does not signal: masked"
+    alone = ring.real_disk(1)
+    assert round(alone.virtual_ns / 64 / 1000, 1) == 87.4 and max(used for _, used in alone.rings["to the host"]) == 112
+    assert round(CostModel.preset("server-2022").hypercall_ns / 1000, 1) == 0.3
+    assert ring.real_disk(64, signals="always", doorbell="monitor").signals == 1, "64 bits set between two looks are one"
+
+
+def test_ring_who_sends_the_interrupts_between_processors():
+    seen = DiskSeen(DiskParams(mode="split", bytes=64 * 4096, vcpus=4, channels=1, host_cores=8))
+    sent = [sum(exit.reason.value == "WRMSR" for exit in lane.seen.exits) for lane in seen.runs[0].lanes]
+    assert sent == [48, 1, 1, 1]
+    assert set(ring.many_vcpus(4, "one each").exits_by_vcpu.values()) == {2 * 16}
+
+
+def test_pass_through_what_late_writes_reach():
+    landed = {late_by: passthrough.late("lazy", 16, late_by, 64).landed for late_by in range(17)}
+    assert all(landed[late] >= landed[late + 1] for late in range(15)) and (landed[0], landed[15], landed[16]) == (60, 0, 60)
+    lazy = [passthrough.late("lazy", batch, 4, 64) for batch in (1, 2, 4, 8, 16, 32, 64, 128, 256)]
+    assert [one.driver_ns for one in lazy] == sorted((one.driver_ns for one in lazy), reverse=True)
+    assert lazy[0].landed == 0 and lazy[-1].landed == 64, "what the driver pays falls, what the device reaches grows"
+    assert passthrough.late("lazy", 256, 40, 16).landed == 0 and passthrough.late("strict", 1, 4, 64).landed == 0
+
+
+def test_pass_through_what_is_left_to_exit():
+    alone, deep, posted = passthrough.run(), passthrough.run(queue_depth=16), passthrough.run(queue_depth=16, delivery="posted")
+    assert alone.exits_by_instruction == {"HLT": 32} and alone.doorbells == 2 * 32 and alone.interrupts == 32
+    assert deep.exits_by_instruction["EXTERNAL INTERRUPT"] > 0 and "EXTERNAL INTERRUPT" not in posted.exits_by_instruction
+    assert passthrough.run(interrupts=False).exits_total == 0, "a guest that polls needs neither"
+    assert passthrough.run(iommu="strict").guest_ns > passthrough.run(iommu="lazy").guest_ns > alone.guest_ns
+
+
+def test_split_what_one_read_and_many_cost():
+    one = split.crossing(2, 8)
+    assert sum(one.exits.values()) == 2 and set(one.exits) == {"VMCALL", "HLT"}
+    words = [split.run(queue_depth=depth).exits_total / split.REQUESTS for depth in (1, 32)]
+    assert words[0] == 2 and words[1] < 1, "two become a fraction of one"
+    assert split._by_words(4096).exits_total / split.REQUESTS > 2_000
+
+
+def test_share_what_fairness_costs_and_what_many_guests_get():
+    rows = {line.split()[0]: line.split() for line in share.noisy_table().splitlines()[3:]}
+    assert {row[1] for row in rows.values()} == {"75.1"}
+    noisy = {policy: float(row[5].replace(",", "")) for policy, row in rows.items()}
+    assert all(rate > 0.99 * noisy["fifo"] for rate in noisy.values()), "nothing worth mentioning"
+    scale = [line.split() for line in share.scale_table().splitlines()[2:]]
+    assert len({row[1] for row in scale[1:]}) == 1 and all(float(row[3]) >= 0.99 for row in scale)
+    assert len({line.split()[-1] for line in share.cost_table().splitlines()[2:]}) == 1, "a guest's own work does not grow"
+
+
+def test_real_hardware_what_kvm_makes_of_strings_and_of_the_loop():
+    assert real.counts("REP OUTSB", 64) == (64, 0) and real.counts("REP INSB", 512)[0] == 1
+    assert steps.RING_WRITES == 169
+    assert len(inspect.getsource(Vcpu.run).splitlines()) < 50
+
+
+def test_one_control_has_one_name_in_all_lessons():
+    names = {}
+    for module, maker in panels.PANELS:
+        panel = panels.make(module, maker)
+        for name, control in panel.controls.items():
+            names.setdefault(name, set()).add(control.label)
+        panel.close()
+    # in Compare the modes size and transfer are those of one workload, in Share a device shares are one guest's
+    own = {"block": {"Bytes per read", "Mix: bytes"}, "transfer": {"Transfer", "Emulated by"}, "weight": {"Steady weighs", "a weighs"},
+           "reservation": {"Reservation", "c reserves"}, "cap": {"Noisy's cap", "b's cap"}, "interrupts": {"Interrupts on"}}
+    assert {name: labels for name, labels in names.items() if labels != own.get(name, labels) or name not in own and len(labels) > 1} == {}
+
+
+@pytest.mark.parametrize("name", ("start_here", "trap_an_instruction", "emulate_a_device", "split_a_driver", "fill_a_ring", "pass_a_device_through",
+                                  "compare_modes", "break_isolation", "share_a_device", "run_on_real_hardware",
+                                  "check_the_model"))
+def test_rates_are_per_something(name):
+    """"Exits per read" is English; "exits a read", as the panels once had it, is not what people write."""
+    for path in Path(panels.__file__).parent.joinpath(name).rglob("*"):
+        if path.suffix in (".py", ".md"):
+            assert not re.search(r"(exits|us|signals|interrupts|bytes|count\",) \"?a (read|byte|sector|request|second)\b", path.read_text(encoding="utf-8")), path

@@ -1,0 +1,75 @@
+"""The machine that a kernel is booted on: a PC's board, disks as `vmio.modes` attaches them, firmware's part, the kernel in RAM."""
+
+from collections.abc import Callable
+from typing import Any
+
+from vmio.boot import network
+from vmio.boot.params import DMA, VPCI, BootParams
+from vmio.firmware import acpi, command_line, loader, pci_setup
+from vmio.firmware.bzimage import BzImage
+from vmio.hypervisor import cpuid
+from vmio.hypervisor.hyperv import tlfs
+from vmio.machine.contracts import Buffer
+from vmio.machine.media.medium import Medium
+from vmio.machine.overlay import Overlay
+from vmio.modes import GuestMachine, Machine, attachment
+from vmio.modes.platform import MMIO, MMIO_BYTES
+from vmio.processors.unicorn.start import enter
+from vmio.processors.unicorn.vcpu import MachineCodeCpu
+
+HYPER_V = "hyper-v"
+
+
+def machine(params: BootParams, kernel: BzImage, initrd: Buffer, medium: Medium | None, serial: Callable[[int], None]) -> GuestMachine:
+    """Return a guest that is switched on, its processor at the kernel's first instruction.  ValueError, one sentence."""
+    guest = planned(params, medium, serial)
+    pci_setup.set_up(guest.board)
+    memory = guest.guest.memory
+    rsdp = acpi.write(memory, mmio=[(MMIO, MMIO_BYTES)] if VPCI in params.modes else []) if params.platform == HYPER_V else 0
+    entry = loader.load(memory, guest.guest.ram, kernel, line(params), initrd, rsdp)
+    cpu: Any = guest.cpu                 # a `MachineCodeCpu`
+    cpu.power_on()
+    enter(cpu, **entry._asdict())
+    return guest
+
+
+def planned(params: BootParams, medium: Medium | None, serial: Callable[[int], None]) -> GuestMachine:
+    """Return a guest with its devices, in whose memory nothing is yet, and whose processor isn't powered on."""
+    whole = Machine()
+    guest = whole.guest("linux", attachment("serial", "emulated", sink=serial), ram_mib=params.memory, processor=MachineCodeCpu)
+    for mode in params.modes:
+        if medium is None:
+            raise ValueError(f"mode {mode}: no effect without a disk")
+        guest.attach(_attachment(mode, params), Overlay(medium))
+    if params.net is not None:
+        guest.attach(attachment("net", params.net, address=network.GUEST), backend=network.port(whole.host.env))
+    if params.services:
+        guest.attach(attachment("services", "split"))
+    guest.make()
+    enlightened = params.platform == HYPER_V
+    if enlightened:
+        guest.platform.enlighten(tlfs.PRIVILEGES if params.clock_page else tlfs.PRIVILEGES & ~tlfs.REFERENCE_TSC_BIT)
+        guest.platform.plan_board("local APIC", local_apic=True)
+    else:
+        guest.guest.cpuid_leaves.update({leaf: (0, 0, 0, 0) for leaf in range(0x4000_0000, 0x4000_0007)})
+    cpuid.be_processor(guest.guest, local_apic=enlightened)
+    whole.power_on()
+    return guest
+
+
+def line(params: BootParams) -> str:
+    """Return the kernel's command line."""
+    words = command_line
+    platform = words.HYPER_V if params.platform == HYPER_V else (*words.ONE_PROCESSOR, *words.BARE_PC)
+    return words.text(*words.CONSOLE, *words.REPRODUCIBLE, *words.SHORT, *words.TIME, *platform, *(words.NO_MESSAGES if params.pins else ()),
+                      *(words.QUIET if params.quiet else ()), params.append)
+
+
+def _attachment(mode: str, params: BootParams) -> Any:
+    if mode == "emulated":
+        return attachment("disk", "emulated", transfer=params.transfer, offers_dma=params.transfer == DMA)
+    if mode == "split":
+        return attachment("disk", "split")
+    if mode == VPCI:
+        return attachment("disk", "passthrough")
+    return attachment("nvme", "emulated" if mode == "nvme" else "passthrough")

@@ -1,0 +1,1 @@
+"""Network cards by full emulation, one a room."""

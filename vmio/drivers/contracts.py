@@ -1,0 +1,52 @@
+"""What the drivers of all modes have in common, for who drives a disk or a network card without knowing how it is attached."""
+
+from typing import Any, Protocol
+
+from vmio.hypervisor.contracts import Steps
+from vmio.machine.clock import NEVER
+
+
+class DiskDriver(Protocol):
+    """A disk as a guest's program drives it: requests go in with a tag and come out with it, in any order.
+
+    `polled`: nobody interrupts, so the driver looks by itself.
+    """
+
+    polled: bool
+
+    @property
+    def discards(self) -> bool:
+        """Whether the disk takes "discard"."""
+
+    def submit(self, op: str, lba: int, sectors: int, gpa: int, tag: Any) -> None:
+        """Accept a "read", "write", "flush" or "discard" of sectors; the data is at `gpa`, contiguous."""
+
+    def flush_ring(self) -> None:
+        """Let the other side see what was submitted."""
+
+    def wait(self, until: int = NEVER) -> Steps[None]:
+        """Wait until there is something to reap, or until the time is `until` (ns)."""
+
+    def reap(self) -> list[tuple[Any, Exception | None]]:
+        """Return what has completed since the last call: [(tag, error or None), ...]."""
+
+
+class NetDriver(Protocol):
+    """A network card as a guest's program drives it: frames are plain bytes, without FCS."""
+
+    @property
+    def address(self) -> bytes:
+        """The card's own."""
+
+    @property
+    def pending(self) -> int:
+        """Frames that were accepted and are not known to have left."""
+
+    def send(self, frame: bytes, more: bool = False) -> bool:
+        """Send a frame; False if there is no room for it now.  `more`: another one follows at once, so this one may wait for it."""
+
+    def wait(self, until: int = NEVER) -> Steps[None]:
+        """Wait until frames have come, until what was sent has left, or until the time is `until` (ns)."""
+
+    def reap(self) -> list[bytes]:
+        """Return the frames that have come since the last call."""

@@ -1,0 +1,115 @@
+"""A captured conversation, said once more between a guest and the rest of the network, and what that cost.
+
+Who sent the first frame is the guest; all its frames are sent by the guest's driver, the others come from outside.  Each side
+waits until the other has said what comes before in the capture, so frames are received in its order.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+from vmio.drivers.contracts import NetDriver
+from vmio.experiments.net_params import MODES, NetParams
+from vmio.experiments.net_peer import Peer
+from vmio.experiments.net_result import NetResult, Since
+from vmio.hypervisor.contracts import Steps
+from vmio.hypervisor.vcpu import VCpu
+from vmio.machine.clock import NEVER
+from vmio.machine.net.cable import Cable
+from vmio.machine.net.frames import ADDRESS, station_address
+from vmio.machine.net.pcap import Captured
+from vmio.modes import GuestMachine, Machine, attachment
+from vmio.modes.net_split import SplitNet
+
+__all__ = ["MODES", "NetParams", "NetResult", "run"]
+GRACE_NS = 1_000_000          # so long after the last frame of a run that has not come, it is lost
+
+
+class Heard:
+    """What was received, by either side, in order."""
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self.times: list[int] = []       # ns since power-on
+        self.digest = hashlib.sha256()
+        self.bytes = 0
+
+    def take(self, frame: bytes, ns: int) -> None:
+        """One more."""
+        self.frames.append(frame)
+        self.times.append(ns)
+        self.digest.update(frame)
+        self.bytes += len(frame)
+
+
+class _Run:
+    """The guest's program, and what it counts."""
+
+    def __init__(self, guest: GuestMachine, cable: Cable, frames: Sequence[bytes], address: bytes) -> None:
+        self.guest, self.frames, self.address = guest, frames, address
+        self.heard, clock = Heard(), guest.guest.clock
+        self.peer = Peer(clock, cable.ends[1], lambda frame: self.heard.take(frame, clock.now))
+        self.by_guest = 0
+        self.counts: Any = None
+
+    def runs(self) -> Iterator[tuple[bool, list[bytes]]]:
+        """(are they the guest's?, frames) of one side at a time, in the capture's order."""
+        for own, frames in groupby(self.frames, lambda frame: frame[ADDRESS:2 * ADDRESS] == self.address):
+            yield own, list(frames)
+
+    def program(self, cpu: VCpu, driver: NetDriver) -> Steps[None]:
+        """All of it."""
+        attachment, = self.guest.attachments
+        vsp = attachment.vsp if isinstance(attachment, SplitNet) else None
+        self.counts = Since(cpu, None if vsp is None else vsp.channel)
+        for own, frames in self.runs():
+            yield from (self._say if own else self._hear)(cpu, driver, frames)
+
+    def _say(self, cpu: VCpu, driver: NetDriver, frames: Sequence[bytes]) -> Steps[None]:
+        """Frames of the guest's: as many as the card takes, then wait until some have left."""
+        for left, frame in zip(range(len(frames) - 1, -1, -1), frames):
+            while not driver.send(frame, more=left > 0):
+                yield from self._wait(cpu, driver)
+        while driver.pending:
+            yield from self._wait(cpu, driver)
+        self.by_guest += len(frames)
+
+    def _hear(self, cpu: VCpu, driver: NetDriver, frames: Sequence[bytes]) -> Steps[None]:
+        """Frames from outside, until all have come, or the rest won't."""
+        yield from cpu.pay()
+        self.peer.say(frames)
+        expected, last = len(self.heard.frames) + len(frames), self.peer.done_at + GRACE_NS
+        while len(self.heard.frames) < expected and cpu.now < last:
+            yield from self._wait(cpu, driver, last)
+
+    def _wait(self, cpu: VCpu, driver: NetDriver, until: int = NEVER) -> Steps[None]:
+        """Sleep until something has happened, and take what has come."""
+        yield from driver.wait(until)
+        for frame in driver.reap():
+            self.heard.take(frame, cpu.now)
+
+
+def _options(params: NetParams) -> dict[str, Any]:
+    """What else the guest's card is told in this mode."""
+    return {"pace": params.pace} if params.mode == "emulated" else {"batch": params.batch}
+
+
+def run(params: NetParams, captured: Sequence[Captured], name: str = "capture") -> NetResult:
+    """Let a guest have its part of a captured conversation; returns a `NetResult`.
+
+    ValueError for parameters that can't be, and for a capture whose first frame is nobody's.
+    """
+    params.check()
+    if not captured:
+        raise ValueError(f"{name}: it holds no frames")
+    try:
+        address = station_address(captured[0].frame[ADDRESS:2 * ADDRESS])
+    except ValueError as error:
+        raise ValueError(f"{name}, frame 1: its source, which the guest's card is to have: {error}") from None
+    machine, cable = Machine(params.costs, kind=params.host), Cable()
+    guest = machine.guest().attach(attachment("net", params.mode, address=address, **_options(params)), backend=cable.ends[0])
+    machine.power_on()
+    one = _Run(guest, cable, [each.frame for each in captured], address)
+    guest.run(one.program)
+    return one.counts.result(params, one)

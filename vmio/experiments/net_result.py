@@ -1,0 +1,100 @@
+"""What a run of network frames counted: frames and bytes that were received, exits, time."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from vmio.experiments.net_params import NetParams
+from vmio.hypervisor.vcpu import VCpu
+from vmio.machine.net.pcap import Captured
+from vmio.table import table
+
+SCHEMA = "vmio.net/1"     # the number goes up when a name's meaning changes
+
+
+@dataclass(frozen=True)
+class NetResult:
+    """Counts of the frames alone, set-up left out.  Times in ns of virtual time.
+
+    `packets` and `bytes` are what was received, by the guest (`received_by_guest`) and from it, `sha256` that of all these
+    frames in the order in which they came; `drops` were sent and not received.
+    """
+
+    params: NetParams
+    packets: int
+    bytes: int
+    sha256: str
+    drops: int
+    received_by_guest: int
+    sent_by_guest: int
+    exits: dict
+    exits_by_device: dict
+    exits_by_instruction: dict
+    interrupts: int
+    setup_exits: int
+    virtual_ns: int
+    exit_ns: int
+    signals: int = 0
+    frames: list = field(default_factory=list, repr=False, compare=False)
+    times_ns: list = field(default_factory=list, repr=False, compare=False)     # when each was received, since power-on
+
+    @property
+    def exits_total(self) -> int:
+        """Return all exits of the frames."""
+        return sum(self.exits.values())
+
+    def captured(self) -> list[Captured]:
+        """Return what was received as a capture."""
+        return [Captured(ns, frame) for ns, frame in zip(self.times_ns, self.frames)]
+
+    def table(self) -> str:
+        """Return the same as fixed-width text."""
+        each = max(self.packets, 1)
+        rows = [(kind, name, count, count / each) for kind, counts in (
+            ("reason", self.exits), ("device", self.exits_by_device), ("instruction", self.exits_by_instruction))
+            for name, count in counts.items()]
+        rows.append(("all", "", self.exits_total, self.exits_total / each))
+        title = (f"{self.params.mode} network card: {self.packets:,} frames ({self.sent_by_guest:,} of the guest's), {self.bytes:,} bytes, "
+                 f"{self.drops:,} lost, sha256 {self.sha256[:16]}")
+        more = [("interrupts of the guest", self.interrupts, self.interrupts / each), ("signals to the host", self.signals, self.signals / each),
+                ("us of virtual time", self.virtual_ns // 1000, self.virtual_ns // 10 / each / 100),
+                ("us of it in exits", self.exit_ns // 1000, self.exit_ns // 10 / each / 100),
+                ("exits of the set-up", self.setup_exits, None)]
+        return "\n\n".join([table(rows, ("exits by", "", "count", "per frame"), title=title), table(more, ("", "count", "per frame"))])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON; the frames themselves stay here."""
+        plain = {name: value for name, value in self.__dict__.items() if name not in ("params", "frames", "times_ns")}
+        return {"schema": SCHEMA, **plain, "exits_total": self.exits_total, "params": asdict(self.params)}
+
+
+class Since:
+    """What a vCPU, and the `channel` to its host if there is one, count from now on."""
+
+    def __init__(self, cpu: VCpu, channel: Any = None) -> None:
+        self.channel, self._signals = channel, 0 if channel is None else channel.signals
+        self.cpu, self.started, self.setup_exits = cpu, cpu.now, cpu.exits.total
+        self._rows = {id(row): (row.count, row.total_ns) for row in cpu.exits.rows}
+        self._interrupts = cpu.interrupts
+
+    def by(self, key: Callable[[Any], str]) -> dict[str, int]:
+        """Return exits by `key(row)`, the most first."""
+        counts: dict[str, int] = {}
+        for row in self.cpu.exits.rows:
+            count = row.count - self._rows.get(id(row), (0, 0))[0]
+            if count:
+                counts[key(row)] = counts.get(key(row), 0) + count
+        return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+    def result(self, params: NetParams, run: Any) -> NetResult:
+        """Return the result of a run that is over; `run` has `heard`, `frames` and `by_guest`."""
+        heard = run.heard
+        return NetResult(
+            params, packets=len(heard.frames), bytes=heard.bytes, sha256=heard.digest.hexdigest(), drops=len(run.frames) - len(heard.frames),
+            received_by_guest=sum(frame[6:12] != run.address for frame in heard.frames), sent_by_guest=run.by_guest,
+            exits=self.by(lambda row: row.reason.value), exits_by_device=self.by(lambda row: row.device),
+            exits_by_instruction=self.by(lambda row: row.instruction), interrupts=self.cpu.interrupts - self._interrupts,
+            signals=0 if self.channel is None else self.channel.signals - self._signals,
+            setup_exits=self.setup_exits, virtual_ns=self.cpu.now - self.started,
+            exit_ns=sum(row.total_ns - self._rows.get(id(row), (0, 0))[1] for row in self.cpu.exits.rows), frames=heard.frames,
+            times_ns=heard.times)

@@ -1,0 +1,31 @@
+"""What the block layer needs of a device's driver, and what policies need of a request."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeAlias
+
+Done: TypeAlias = Callable[[int], None]                    # (status): 0 for success
+Service: TypeAlias = Callable[[str, int, Callable[[], None]], None]     # (kind, sectors, done): a medium's time
+
+
+class Queued(Protocol):
+    """A request that waits: whose it is, and how large."""
+
+    guest: str
+    sectors: int
+
+
+class BlockDriver(Protocol):
+    """What has a queue and does requests: the host's NVMe driver, or a disk that takes its time and nothing else."""
+
+    @property
+    def pairs(self) -> Sequence[Any]:
+        """Its queues; `entries` is how much one takes."""
+
+    def submit(self, op: str, lba: int, sectors: int, pages: Sequence[int], tag: Any, pair: int = 0) -> bool:
+        """Put a request into the queue; False if it is full."""
+
+    def ring_doorbell(self, pair: int = 0) -> None:
+        """Let the device see what was submitted."""
+
+    def reap(self, pair: int = 0) -> list[tuple[Any, int]]:
+        """Return (tag, status) of what has ended."""

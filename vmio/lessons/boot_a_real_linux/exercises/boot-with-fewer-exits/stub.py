@@ -1,0 +1,3 @@
+def choose():
+    """(mode, quiet, clock_page) of the boot with the fewest exits."""
+    ...

@@ -1,0 +1,3 @@
+def polled(accesses):
+    """The port that was read most often in a row."""
+    ...

@@ -1,0 +1,3 @@
+def leaf(number):
+    """EAX, EBX, ECX and EDX of one of the hypervisor's CPUID leaves."""
+    ...

@@ -1,0 +1,176 @@
+"""A whole machine as plain data, between any two steps of a run, and back into a machine that has just been made.
+
+    machine = Machine(checkpoints=True)         planned and switched on as ever
+    run = machine.start((guest, program))
+    while run.step():
+        state = machine.save()
+
+    other = Machine(checkpoints=True)           planned in the same way
+    other.power_on()
+    run = other.restore(state, (guest, program))
+    run.to_the_end()
+
+Guests that run machine code have no program to be told anything: they are saved while they stand still between two
+instructions (`save_still`), and who has made them lets them go on.
+
+All that a machine has is in it: host and guest memory, page tables, vCPUs, counts of exits, devices, requests on
+their way, what is to come and in which order.  Three things are not, and must be the same where it is restored: the
+plan, the programs, and the sectors of a shared image under an `Overlay`.  Whoever looks on (probes, traces) is no
+part of the machine.  docs/checkpoint.md says how the parts do it and what is refused.
+"""
+
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+from vmio.hypervisor.runs import Run
+from vmio.host import checkpoint as disk
+from vmio.host import nvme_checkpoint as assignable
+from vmio.host.nvme import AssignableNvme
+from vmio.host.physical import Slice
+from vmio.hypervisor.contracts import Partition
+from vmio.hypervisor.pending import Restoring, Saving
+from vmio.machine.checkpoint import CheckpointRefused, Form, State, plain, same
+from vmio.machine.clock import Timers
+from vmio.machine.memory import MemoryFault
+from vmio.modes.attachments import ATTACHMENTS
+from vmio.modes.disk_assigned import Assignable
+from vmio.vmbus.bus.packets import RingCorrupt
+
+MACHINE = Form("machine", 1, "plan", "now", "host", "guests", "disks", "run", "rest")
+MEMBER = Form("guest and its devices", 1, "guest", "platform", "attachments", "media")
+TimersOf: TypeAlias = Callable[[Partition], Timers]     # what the programs of a guest have on its clock
+NAMES = {kind: " ".join(name) for name, kind in ATTACHMENTS.items()}
+
+
+def save(machine: Any) -> State:
+    """Return the machine's state; `CheckpointRefused` says which part can't be saved now, and why."""
+    if machine.current is None:
+        raise CheckpointRefused("checkpoint: no program has been started; until then a machine is its plan")
+    saving, run = Saving(machine.host.env), machine.current
+    return _save(machine, saving, run.save(saving), run.timers)
+
+
+def save_still(machine: Any) -> State:
+    """Return the state of a machine whose guests' processors stand still, their registers left to who has stopped them.
+
+    `CheckpointRefused` says which part can't be saved now, and why; little time is lost for that, as memory comes last.
+    """
+    return _save(machine, Saving(machine.host.env), None, _no_timers)
+
+
+def _save(machine: Any, saving: Saving, run: State | None, timers: TimersOf) -> State:
+    guests = [_save_guest(guest, timers, saving) for guest in machine.guests]
+    disks = [_form(each).save(each, saving) for each in _disks(machine)]
+    rest = saving.rest()
+    return plain(MACHINE.state(plan=_plan(machine), now=saving.now, host=machine.host.save(saving), guests=guests, run=run, disks=disks, rest=rest))
+
+
+def restore(machine: Any, state: State, programs: Sequence[tuple], limit_ns: int | None) -> Run:
+    """Make a machine that was planned alike, and has run nothing, the saved one; returns its run.
+
+    `programs` are the (guest, program) pairs and `limit_ns` the limit that it was started with.  `CheckpointRefused` names
+    the first entry that is unknown, missing, or not as it is here; after that the machine can't be used.
+    """
+    if machine.host is None or machine.current is not None:
+        raise CheckpointRefused("checkpoint: only a machine that was just switched on can be restored")
+    if not machine.checkpoints:
+        raise CheckpointRefused("checkpoint: programs are told again what they were told; Machine(checkpoints=True) does that")
+    saved = MACHINE.take(state)
+    same("plan", saved["plan"], _plan(machine))
+    run = machine.start(*programs, limit_ns=limit_ns)
+    with damage_refused():
+        _restore(machine, saved, run, run.timers)
+    return run
+
+
+def restore_still(machine: Any, state: State) -> None:
+    """Make a machine that was planned alike, and has run nothing, the one that `save_still` saved; as `restore` otherwise."""
+    saved = MACHINE.take(state)
+    same("plan", saved["plan"], _plan(machine))
+    with damage_refused():
+        _restore(machine, saved, None, _no_timers)
+
+
+@contextmanager
+def damage_refused() -> Iterator[None]:
+    """Whatever goes wrong in the block, because a state is none that was ever saved, is `CheckpointRefused`."""
+    try:
+        yield
+    except CheckpointRefused:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError, MemoryFault, RingCorrupt, struct.error) as error:
+        raise CheckpointRefused(f"checkpoint: damaged, {type(error).__name__}: {error}") from error
+
+
+def _no_timers(guest: Partition) -> Timers:
+    """Machine code has none of its own on its guest's clock."""
+    return []
+
+
+def _plan(machine: Any) -> State:
+    """What must be the same, before anything else is looked at."""
+    return {"cores": machine.host.cores.count, "guests": [
+        {"name": guest.name, "ram_mib": guest.ram_mib, "devices": [
+            [NAMES[type(attachment)], medium and medium.sectors] for attachment, medium in zip(guest.attachments, guest.media)]}
+        for guest in machine.guests]}
+
+
+def _disks(machine: Any) -> list:
+    """The host's physical disks, in the order of the guests that have parts of them."""
+    found: list = []
+    for backend in (backend for guest in machine.guests for backend in guest.backends):
+        whole = backend.disk if isinstance(backend, Slice) else backend.machine if isinstance(backend, Assignable) else None
+        if whole is not None and whole not in found:
+            found.append(whole)
+    return found
+
+
+def _form(whole: Any) -> Any:
+    """Who saves and restores this disk."""
+    return assignable if isinstance(whole, AssignableNvme) else disk
+
+
+def _timers(guest: Any, of_program: TimersOf) -> list:
+    """All that may be on the guest's clock, as (name, timer) pairs."""
+    found = list(guest.platform.timers())
+    for number, attachment in enumerate(guest.attachments):
+        found += [(f"device {number} {name}", timer) for name, timer in attachment.timers()]
+    return found + list(of_program(guest.guest))
+
+
+def _save_guest(guest: Any, timers: TimersOf, saving: Saving) -> State:
+    state = MEMBER.state(guest=guest.guest.save(saving, _timers(guest, timers)), platform=guest.platform.save(saving),
+                         attachments=[each.save(saving) for each in guest.attachments],
+                         media=[medium and medium.saved_sectors() for medium in guest.media])
+    for name in guest.guest.pins:
+        if (guest.name, name) not in saving.assigned:
+            raise CheckpointRefused(f"checkpoint at {saving.now} ns: {name} was given to guest {guest.name} by hand; only a device that "
+                                    "the machine has attached can be saved")
+    return state
+
+
+def _restore(machine: Any, saved: State, run: Run | None, timers: TimersOf) -> None:
+    """Memory first, then what is plugged in, then the vCPUs, which hear what devices say, then the programs."""
+    host = machine.host
+    restoring = Restoring(host.env, saved["now"])
+    host.restore(saved["host"], restoring)
+    members = [(guest, MEMBER.take(each)) for guest, each in zip(machine.guests, saved["guests"], strict=True)]
+    memories = [guest.guest.restore_memory(each["guest"]) for guest, each in members]
+    for guest, each in members:
+        for medium, state in zip(guest.media, each["media"], strict=True):
+            if medium is not None:
+                medium.take_back(state)
+        guest.platform.restore(each["platform"], restoring)
+        for attachment, state in zip(guest.attachments, each["attachments"], strict=True):
+            attachment.restore(state, restoring, guest.platform)
+    for physical, state in zip(_disks(machine), saved["disks"], strict=True):
+        _form(physical).restore(physical, state, restoring)
+    if run is not None:
+        run.restore(saved["run"], restoring)
+    for (guest, _), memory in zip(members, memories):
+        guest.guest.restore(memory, restoring, _timers(guest, timers))
+    for at in saved["rest"]:
+        restoring.event(at)
+    restoring.finish()

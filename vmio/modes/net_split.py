@@ -1,0 +1,73 @@
+"""A network card by split drivers: NetVSC in the guest, NetVSP on the host, a port of the host's network behind it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from vmio.drivers.netvsc import NetVsc
+from vmio.drivers.pages import GuestPages
+from vmio.hypervisor.contracts import Span, Steps
+from vmio.hypervisor.host import Host
+from vmio.hypervisor.pending import Restoring, Saving
+from vmio.hypervisor.vcpu import VCpu
+from vmio.machine.checkpoint import Form, State, same
+from vmio.machine.clock import Timers
+from vmio.machine.contracts import SectorStore
+from vmio.machine.net.contracts import NetPort
+from vmio.modes.platform import Platform
+from vmio.vmbus.net import checkpoint as net
+from vmio.vmbus.net.netvsp import NetVsp
+
+SPLIT = Form("split network card", 1, "options", "vsp")
+
+
+class SplitNet:
+    """`address` is the card's; `ring_kib` and `batch` are the guest driver's options (`NetVsc`), `options` the host's (`NetVsp`).
+
+    Its backend is the `NetPort` that it is plugged into.
+    """
+
+    driver_memory = 8 << 20
+    in_memory = True
+    for_each_vcpu = True
+
+    def __init__(self, address: bytes, ring_kib: int = 128, batch: int | None = None, **options: Any) -> None:
+        self.address, self.ring_kib, self.batch, self.options = address, ring_kib, batch, options
+
+    @staticmethod
+    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[Any]:
+        """Return the media themselves; a network card has no use for them."""
+        return media
+
+    def plug(self, platform: Platform, backend: NetPort) -> None:
+        """Offer a card on the guest's bus."""
+        self.platform = platform
+        self.vsp = NetVsp(platform.host, platform.guest, backend, self.address, number=platform.number(), **self.options)
+        self.vsp.offer(platform.bus)
+
+    def watch(self, served: Span, copied: Span) -> None:
+        """See `Attachment`: a card has no requests."""
+
+    def timers(self) -> Timers:
+        """See `Attachment`."""
+        return []
+
+    def save(self, saving: Saving) -> State:
+        """See `Attachment`; what is behind the port saves itself."""
+        return SPLIT.state(options=self._options, vsp=net.save(self.vsp))
+
+    def restore(self, state: State, restoring: Restoring, platform: Platform) -> None:
+        """See `Attachment`."""
+        saved = SPLIT.take(state)
+        same("split network card, options", saved["options"], self._options)
+        net.restore(self.vsp, saved["vsp"])
+
+    @property
+    def _options(self) -> list:
+        return [self.address, self.ring_kib, self.batch, self.options]
+
+    def boot(self, cpu: VCpu, pages: GuestPages) -> Steps[NetVsc]:
+        """Bring up the bus and the card; a generator that returns a `NetVsc`."""
+        client, channel = yield from self.platform.channel(cpu, pages, self.vsp)
+        card = NetVsc(client, channel, self.ring_kib, batch=self.batch)
+        yield from card.init()
+        return card
