@@ -1,6 +1,7 @@
 """A guest driver for the Tulip, access by access as Linux's: one register write a frame out, an interrupt and a poll for frames in.
 
-The interrupt's handler masks receive interrupts and leaves the frames to a poll, which goes on while more come (NAPI).
+The interrupt's handler masks receive interrupts and leaves the frames to a poll, which goes on while more come (NAPI); after
+`budget` frames the guest has its turn, and the next poll goes on, interrupts still masked.
 What was sent is seen when an interrupt comes: each time that the chip finds nothing more to send.
 Source: Linux, drivers/net/ethernet/dec/tulip/tulip_core.c (tulip_start_xmit), interrupt.c (tulip_interrupt, tulip_poll).
 """
@@ -8,7 +9,9 @@ Source: Linux, drivers/net/ethernet/dec/tulip/tulip_core.c (tulip_start_xmit), i
 import struct
 
 from vmio.devices.net.tulip import bits as b
+from vmio.drivers.dim import Dim
 from vmio.drivers.errors import DriverError
+from vmio.drivers.tulip_moderation import MAX_FRAMES, NONE, Moderation
 from vmio.drivers.tulip_serial import SerialPins
 from vmio.drivers.tulip_start import ENABLED, MII_MODE, Start
 from vmio.hypervisor.contracts import Cpu, Steps
@@ -28,17 +31,26 @@ TX_EVENTS = b.TU | b.TPS | b.TI | b.GTE
 AGAIN = TX_EVENTS | b.RPS | b.UNF | b.TJT | b.LNF | b.FBE
 MOST_ROUNDS = 25                     # of the handler in one interrupt
 BAD = b.R_TL | b.R_ES | b.R_DE | b.R_FS | b.R_LS
+BUDGET = 64                          # frames of one poll
 WATCH_NS = 100_000_000               # without an interrupt for so long the driver looks by itself
 
 
 class TulipDriver(Start):
     """A card whose registers are at port `base`; `memory` is where `MEMORY` bytes are for rings and buffers.
 
-    `address` is the card's own.  `missed` counts frames that found no buffer, `errors` frames that came broken.
+    `address` is the card's own.  `missed` counts frames that found no buffer, `errors` frames that came broken, `polls` how often
+    it looked for frames.  `moderation` is what a 21143 is asked to hold back; `DriverError` for a `chip` that can't.
     """
 
-    def __init__(self, cpu: Cpu, base: int, memory: int) -> None:
-        self.cpu, self.base = cpu, base
+    def __init__(self, cpu: Cpu, base: int, memory: int, chip: str = "21140A", moderation: Moderation = NONE, budget: int = BUDGET) -> None:
+        if chip not in ENABLED:
+            raise DriverError(f"chip {chip}: the driver knows {' and '.join(ENABLED)}")
+        if moderation != NONE and chip != "21143":
+            raise DriverError(f"Tulip: a {chip} can't hold interrupts back; a 21143 can")
+        self.cpu, self.base, self.chip, self.moderation, self.budget = cpu, base, chip, moderation, budget
+        self._dim = Dim() if moderation.adaptive else None
+        self._held = 0                       # CSR11, as last written
+        self.polls = self.frames = self.bytes = 0      # so many frames and bytes were received
         self.pins = SerialPins(cpu, base)
         self.rx_ring, self.tx_ring = memory, memory + RX_ENTRIES * DESCRIPTOR.size
         self._rx_buffers = memory + RINGS_BYTES
@@ -64,6 +76,7 @@ class TulipDriver(Start):
             self._give(n)
         self._filter(setup_only=True)
         self._open(self.rx_ring, self.tx_ring)
+        self._hold()
         yield from self.cpu.pay()
         if multicast:
             self._mode |= b.PM
@@ -149,7 +162,7 @@ class TulipDriver(Start):
         for _ in range(MOST_ROUNDS):
             if not polls and status & (b.RI | b.RU):
                 polls = self._poll_wanted = True
-                self.csr(7, ENABLED & ~RX_EVENTS)
+                self.csr(7, ENABLED[self.chip] & ~RX_EVENTS)
             # (Linux would leave here if there were nothing else, but the states in the upper bits are never all zeros.)
             self.csr(5, status & ACKNOWLEDGED)
             if status & TX_EVENTS:
@@ -179,17 +192,30 @@ class TulipDriver(Start):
             self.csr(6, self._mode | b.ST | b.SR)
         self.csr(5, ERRORS)
 
+    def _hold(self) -> None:
+        """Tell a 21143 what to hold back from now on, if it is something else than so far."""
+        moderation = self.moderation if self._dim is None else Moderation(MAX_FRAMES, self._dim.us)
+        if moderation.register != self._held:
+            self._held = moderation.register
+            self.csr(11, self._held)
+
     def _poll(self) -> None:
-        """Take what has come, until nothing more does; then interrupts may come again."""
-        self._poll_wanted = False
+        """Take what has come, until nothing more does; then interrupts may come again.  What is beyond the budget the next poll takes."""
+        left = self.budget
+        self.polls += 1
         while True:
             self.csr(5)
             self.csr(5, b.RI | b.RU)
             while self._take():
-                pass
+                left -= 1
+                if not left:
+                    return
             if not self.csr(5) & b.RI:
                 break
-        self.csr(7, ENABLED)
+        self._poll_wanted = False
+        self.csr(7, ENABLED[self.chip])
+        if self._dim is not None and self._dim.interrupt(self.cpu.now, self.frames, self.bytes):
+            self._hold()
 
     def _take(self) -> bool:
         """Take the frame of the next descriptor, if the chip has put one there, and give the descriptor back."""
@@ -200,6 +226,8 @@ class TulipDriver(Start):
         length = (status >> b.R_LENGTH_SHIFT & b.R_LENGTH_MASK) - FCS
         if status & BAD & ~b.R_TL == b.R_FS | b.R_LS and 0 <= length <= SIZE - FCS:
             self._received.append(self.cpu.read(self._rx_buffers + at * BUFFER, length))
+            self.frames += 1
+            self.bytes += length
         else:
             self.errors += 1
         self._give(at)

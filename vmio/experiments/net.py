@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from vmio.drivers.contracts import NetDriver
+from vmio.drivers.tulip_moderation import Moderation
 from vmio.experiments.net_params import MODES, NetParams
 from vmio.experiments.net_peer import Peer
 from vmio.experiments.net_result import NetResult, Since
@@ -34,6 +35,7 @@ class Heard:
         self.times: list[int] = []       # ns since power-on
         self.digest = hashlib.sha256()
         self.bytes = 0
+        self.waited: list[int] = []      # ns from a frame's arrival at the guest's card to its receipt
 
     def take(self, frame: bytes, ns: int) -> None:
         """One more."""
@@ -46,10 +48,11 @@ class Heard:
 class _Run:
     """The guest's program, and what it counts."""
 
-    def __init__(self, guest: GuestMachine, cable: Cable, frames: Sequence[bytes], address: bytes) -> None:
+    def __init__(self, guest: GuestMachine, cable: Cable, frames: Sequence[bytes], address: bytes, params: NetParams) -> None:
         self.guest, self.frames, self.address = guest, frames, address
         self.heard, clock = Heard(), guest.guest.clock
-        self.peer = Peer(clock, cable.ends[1], lambda frame: self.heard.take(frame, clock.now))
+        self.peer = Peer(clock, cable.ends[1], lambda frame: self.heard.take(frame, clock.now), params.gap_us * 1000)
+        self.grace_ns = GRACE_NS + params.hold_us * 1000
         self.by_guest = 0
         self.counts: Any = None
 
@@ -79,7 +82,7 @@ class _Run:
         """Frames from outside, until all have come, or the rest won't."""
         yield from cpu.pay()
         self.peer.say(frames)
-        expected, last = len(self.heard.frames) + len(frames), self.peer.done_at + GRACE_NS
+        expected, last = len(self.heard.frames) + len(frames), self.peer.done_at + self.grace_ns
         while len(self.heard.frames) < expected and cpu.now < last:
             yield from self._wait(cpu, driver, last)
 
@@ -88,11 +91,15 @@ class _Run:
         yield from driver.wait(until)
         for frame in driver.reap():
             self.heard.take(frame, cpu.now)
+            self.heard.waited.append(self.peer.waited(frame, cpu.now))
 
 
 def _options(params: NetParams) -> dict[str, Any]:
     """What else the guest's card is told in this mode."""
-    return {"pace": params.pace} if params.mode == "emulated" else {"batch": params.batch}
+    if params.mode == "split":
+        return {"batch": params.batch}
+    moderation = Moderation(adaptive=True) if params.adaptive else Moderation(params.hold_frames, params.hold_us)
+    return {"pace": params.pace, "chip": params.chip, "moderation": moderation, "budget": params.budget}
 
 
 def run(params: NetParams, captured: Sequence[Captured], name: str = "capture") -> NetResult:
@@ -110,6 +117,6 @@ def run(params: NetParams, captured: Sequence[Captured], name: str = "capture") 
     machine, cable = Machine(params.costs, kind=params.host), Cable()
     guest = machine.guest().attach(attachment("net", params.mode, address=address, **_options(params)), backend=cable.ends[0])
     machine.power_on()
-    one = _Run(guest, cable, [each.frame for each in captured], address)
+    one = _Run(guest, cable, [each.frame for each in captured], address, params)
     guest.run(one.program)
     return one.counts.result(params, one)

@@ -17,7 +17,8 @@ class NetResult:
     """Counts of the frames alone, set-up left out.  Times in ns of virtual time.
 
     `packets` and `bytes` are what was received, by the guest (`received_by_guest`) and from it, `sha256` that of all these
-    frames in the order in which they came; `drops` were sent and not received.
+    frames in the order in which they came; `drops` were sent and not received.  A latency is the time from a frame's arrival at the
+    guest's card until the guest's program has it, of 50 and of 99 percent of those that it received at most so long.
     """
 
     params: NetParams
@@ -35,13 +36,21 @@ class NetResult:
     virtual_ns: int
     exit_ns: int
     signals: int = 0
+    latency_p50_ns: int = 0
+    latency_p99_ns: int = 0
     frames: list = field(default_factory=list, repr=False, compare=False)
     times_ns: list = field(default_factory=list, repr=False, compare=False)     # when each was received, since power-on
+    latencies_ns: list = field(default_factory=list, repr=False, compare=False)     # of each that the guest received
 
     @property
     def exits_total(self) -> int:
         """Return all exits of the frames."""
         return sum(self.exits.values())
+
+    @property
+    def interrupts_per_packet(self) -> float:
+        """Return how many interrupts of the guest there were for each frame."""
+        return self.interrupts / max(self.packets, 1)
 
     def captured(self) -> list[Captured]:
         """Return what was received as a capture."""
@@ -56,16 +65,24 @@ class NetResult:
         rows.append(("all", "", self.exits_total, self.exits_total / each))
         title = (f"{self.params.mode} network card: {self.packets:,} frames ({self.sent_by_guest:,} of the guest's), {self.bytes:,} bytes, "
                  f"{self.drops:,} lost, sha256 {self.sha256[:16]}")
+        late = [("half of the guest's frames", self.latency_p50_ns / 1000), ("99 percent", self.latency_p99_ns / 1000)]
         more = [("interrupts of the guest", self.interrupts, self.interrupts / each), ("signals to the host", self.signals, self.signals / each),
                 ("us of virtual time", self.virtual_ns // 1000, self.virtual_ns // 10 / each / 100),
                 ("us of it in exits", self.exit_ns // 1000, self.exit_ns // 10 / each / 100),
                 ("exits of the set-up", self.setup_exits, None)]
-        return "\n\n".join([table(rows, ("exits by", "", "count", "per frame"), title=title), table(more, ("", "count", "per frame"))])
+        return "\n\n".join([table(rows, ("exits by", "", "count", "per frame"), title=title), table(more, ("", "count", "per frame")),
+                            table(late, ("from arrival to receipt", "us at most"))])
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON; the frames themselves stay here."""
-        plain = {name: value for name, value in self.__dict__.items() if name not in ("params", "frames", "times_ns")}
-        return {"schema": SCHEMA, **plain, "exits_total": self.exits_total, "params": asdict(self.params)}
+        plain = {name: value for name, value in self.__dict__.items() if name not in ("params", "frames", "times_ns", "latencies_ns")}
+        return {"schema": SCHEMA, **plain, "exits_total": self.exits_total, "interrupts_per_packet": self.interrupts_per_packet,
+                "params": asdict(self.params)}
+
+
+def percentile(values: list[int], percent: int) -> int:
+    """Return the least value that `percent` of all don't exceed; 0 of none."""
+    return sorted(values)[-(-len(values) * percent // 100) - 1] if values else 0
 
 
 class Since:
@@ -97,4 +114,5 @@ class Since:
             signals=0 if self.channel is None else self.channel.signals - self._signals,
             setup_exits=self.setup_exits, virtual_ns=self.cpu.now - self.started,
             exit_ns=sum(row.total_ns - self._rows.get(id(row), (0, 0))[1] for row in self.cpu.exits.rows), frames=heard.frames,
-            times_ns=heard.times)
+            times_ns=heard.times, latency_p50_ns=percentile(heard.waited, 50), latency_p99_ns=percentile(heard.waited, 99),
+            latencies_ns=heard.waited)

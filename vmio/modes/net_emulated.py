@@ -9,9 +9,9 @@ from vmio.devices.net.tulip.tulip import Tulip
 from vmio.devices.pci import header as h
 from vmio.devices.pci.piix import PIRQ_ROUTE, pirq_of
 from vmio.drivers import pic
-from vmio.drivers.errors import DriverError
 from vmio.drivers.pages import GuestPages
-from vmio.drivers.tulip import MEMORY, TulipDriver
+from vmio.drivers.tulip import BUDGET, MEMORY, TulipDriver
+from vmio.drivers.tulip_moderation import NONE, Moderation
 from vmio.hypervisor.contracts import Span, Steps
 from vmio.hypervisor.host import Host
 from vmio.hypervisor.pending import Restoring, Saving
@@ -31,8 +31,9 @@ LEVEL_REGISTER = 0x4D1        # edge or level, of IRQ 8 to 15
 
 
 class EmulatedNet:
-    """`address` is the card's; `chip` "21140A" (Hyper-V's legacy adapter) or "21143", for real operating systems; `pace` "wire", or "instant".
+    """`address` is the card's; `chip` "21140A" (Hyper-V's legacy adapter) or "21143"; `pace` "wire", or "instant".
 
+    `moderation` and `budget` are what the guest's driver does about interrupts (`TulipDriver`).
     Its backend is the `NetPort` that it is plugged into.
     """
 
@@ -40,7 +41,9 @@ class EmulatedNet:
     in_memory = True
     for_each_vcpu = False
 
-    def __init__(self, address: bytes, chip: str = "21140A", pace: str = "wire") -> None:
+    def __init__(self, address: bytes, chip: str = "21140A", pace: str = "wire", moderation: Moderation = NONE,
+                 budget: int = BUDGET) -> None:
+        self.moderation, self.budget = moderation, budget
         self.options: dict[str, Any] = {"address": address, "chip": chip, "pace": pace}
         self.card: Any = None        # the `Tulip`, from `power_on` on
         self.slot = 0
@@ -78,12 +81,7 @@ class EmulatedNet:
         self.card.restore(saved["card"])
 
     def boot(self, cpu: VCpu, pages: GuestPages) -> Steps[TulipDriver]:
-        """Firmware's part, the interrupt controller, the driver; a generator that returns the `TulipDriver`.
-
-        `DriverError` for a 21143, which this driver doesn't know.
-        """
-        if self.options["chip"] != "21140A":
-            raise DriverError(f"chip {self.options['chip']}: a generator's driver knows the 21140A alone")
+        """Firmware's part, the interrupt controller, the driver; a generator that returns the `TulipDriver`."""
         for register, value in ((h.BAR0, PORTS), (h.COMMAND, h.COMMAND_IO | h.COMMAND_MASTER)):
             self._configure(cpu, self.slot << 11 | register, value)
         route = PIRQ_ROUTE + pirq_of(self.slot, 0)
@@ -91,7 +89,7 @@ class EmulatedNet:
         cpu.outb(0xCFC + route % 4, IRQ)
         cpu.outb(LEVEL_REGISTER, cpu.inb(LEVEL_REGISTER) | 1 << IRQ - 8)
         pic.init(cpu)
-        driver = TulipDriver(cpu, PORTS, pages.take(MEMORY // PAGE))
+        driver = TulipDriver(cpu, PORTS, pages.take(MEMORY // PAGE), self.options["chip"], self.moderation, self.budget)
         pic.connect(cpu, IRQ, driver.interrupt)
         yield from driver.init()
         return driver

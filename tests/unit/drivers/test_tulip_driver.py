@@ -8,6 +8,7 @@ from vmio.devices.net.tulip.chips import CHIPS
 from vmio.devices.net.tulip.srom_image import image
 from vmio.drivers.errors import DriverError
 from vmio.drivers.tulip import RX_ENTRIES, TX_ENTRIES
+from vmio.drivers.tulip_moderation import Moderation
 from vmio.drivers.tulip_start import Leaf
 
 def registers(rig):
@@ -178,8 +179,10 @@ def test_what_it_refuses():
         yield from cpu.pay()
     with pytest.raises(DriverError, match="Tulip: a frame of 1515 bytes; at most 1514"):
         rig.run(program)
-    with pytest.raises(DriverError, match="chip 21143: a generator's driver knows the 21140A alone"):
-        NetRig(chip="21143").run(lambda cpu, driver: None)
+    with pytest.raises(DriverError, match="a 21140A can't hold interrupts back; a 21143 can"):
+        NetRig(moderation=Moderation(frames=2)).run(lambda cpu, driver: None)
+    with pytest.raises(ValueError, match="moderation 8 frames, 0 us: at most 7 and 1,228"):
+        Moderation(frames=8)
 
 
 @pytest.mark.parametrize(("change", "said"), [
@@ -228,3 +231,75 @@ def test_a_run_goes_on_from_a_checkpoint_at_any_step():
         other = NetRig(checkpoints=True)
         assert other.machine.restore(state, (other.guest, program)).to_the_end() == told
         assert other.station.heard == out[heard:]
+
+
+def test_a_21143_is_brought_up_by_its_own_registers():
+    rig = NetRig(chip="21143")
+    seen = registers(rig)
+
+    def program(cpu, driver):
+        assert driver.send(frame(PEER, US))
+        rig.station.say(frame())
+        while not (got := driver.reap()) or driver.pending:
+            yield from driver.wait()
+        return driver.address, driver.phy, got
+    assert rig.run(program) == (US, 1, [frame()]) and rig.station.heard == [frame(PEER, US)]
+    others = [(op, number) for op, number, _ in seen if number != 9]
+    assert ("W", 12) not in others and {("W", 13), ("W", 14), ("R", 15)} <= set(others) and ("W", 11) not in others
+    assert ("W", 7, 0x0801FBFF) in seen
+    leaf = Leaf(image(CHIPS["21143"], US), "21143")
+    assert (leaf.setup, leaf.reset, leaf.advertised, leaf.phy) == ([], [], 0x1E1, 0)
+
+
+def test_what_a_21143_is_told_to_hold_back():
+    for us, units, unit in ((0, 0, 0), (1, 1, 1), (76, 15, 1), (77, 1, 0), (82, 2, 0), (1228, 15, 0)):
+        value = Moderation(5, us).register
+        assert (value >> b.RX_TIME & 15, value >> 31, value >> b.RX_FRAMES & 7) == (units, unit, 5)
+    rig = NetRig(chip="21143", moderation=Moderation(4, 500))
+    seen = registers(rig)
+
+    def program(cpu, driver):
+        before = cpu.interrupts
+        rig.station.say(*[frame(seed=n) for n in range(8)])
+        got = []
+        while len(got) < 8:
+            yield from driver.wait()
+            got += driver.reap()
+        return cpu.interrupts - before, driver.polls, got
+    assert rig.run(program) == (2, 2, [frame(seed=n) for n in range(8)])
+    assert [value for op, number, value in seen if (op, number) == ("W", 11)] == [Moderation(4, 500).register]
+
+
+def test_a_driver_that_adapts():
+    rig = NetRig(chip="21143", moderation=Moderation(adaptive=True))
+    seen = registers(rig)
+
+    def program(cpu, driver):
+        rig.station.say(*[frame(seed=n, length=60) for n in range(300)], gap=30_000)
+        got = 0
+        while got < 300:
+            yield from driver.wait()
+            got += len(driver.reap())
+        return driver._dim.level
+    level = rig.run(program)
+    told = [value for op, number, value in seen if (op, number) == ("W", 11)]
+    assert told[0] == Moderation(7, 8).register and len(told) >= 2 and told[-1] == Moderation(7, (1, 8, 64, 128, 256)[level]).register
+
+
+def test_a_budget_gives_the_guest_its_turn_with_interrupts_masked():
+    rig = NetRig(budget=5)
+
+    def program(cpu, driver):
+        yield from cpu.pay()
+        cpu.cli()
+        rig.station.say(*[frame(seed=n) for n in range(12)], gap=1)
+        yield from cpu.hlt(watchdog_ns=100_000)
+        cpu.sti()
+        turns, masked = [], []
+        while sum(turns) < 12:
+            yield from driver.wait()
+            turns.append(len(driver.reap()))
+            masked.append(not rig.card.status.enabled & b.RI)
+        return turns, masked, cpu.interrupts
+    turns, masked, _ = rig.run(program)
+    assert turns == [5, 5, 2] and masked == [True, True, False]

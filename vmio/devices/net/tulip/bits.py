@@ -63,8 +63,11 @@ MISSED_MASK, MISSED_OVERFLOW = 0xFFFF, 1 << 16
 SROM_CS, SROM_CLOCK, SROM_IN, SROM_OUT, SROM_SELECT = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 11
 MDC, MDO, MII_INPUT, MDI = 1 << 16, 1 << 17, 1 << 18, 1 << 19
 
-# CSR11, general-purpose timer.
+# CSR11, general-purpose timer; above it, in the 21143, interrupt moderation: where fields begin, of 3 bits (frames) and 4 (time).
 TIMER_MASK, TIMER_CONTINUOUS = 0xFFFF, 1 << 16
+TIMER_BITS = TIMER_MASK | TIMER_CONTINUOUS
+RX_FRAMES, RX_TIME, TX_FRAMES, TX_TIME = 17, 20, 24, 27       # NRP, RT, NTP, TT
+CYCLE_SHORT = 1 << 31     # CS
 # CSR12 of the 21140A, general-purpose port.
 PORT_CONTROL = 1 << 8
 

@@ -18,7 +18,8 @@ class Chip:
 
     `general_port`: CSR12 is eight pins, and not the state of a serial interface.  `media_block` is the kind of MII block in
     its ROM.  `tells_type`: RDES0's frame type bit is set for frames with a type in place of a length.  `mdio_idle` is what
-    the MII's data line reads while nobody drives it: a board has a pull-up (IEEE 802.3, 22.2.4.5.2).
+    the MII's data line reads while nobody drives it: a board has a pull-up (IEEE 802.3, 22.2.4.5.2).  `moderates`: CSR11 can
+    hold interrupts back.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Chip:
     media_block: int
     tells_type: bool
     mdio_idle: int
+    moderates: bool = False
 
     @property
     def acknowledged(self) -> int:
@@ -44,7 +46,7 @@ CHIPS = {chip.name: chip for chip in (
     # As QEMU has it: RDES0's frame type stays 0, and a PHY that isn't there reads as zeros.
     Chip("21143", Identity(0x1011, 0x0019, ETHERNET, subsystem=(0x103C, 0x104F)),
          (0xFE00_0000, 0xFFFF_FFFF, 0xFFFF_FFFF, 0, 0, 0xF000_0000, 0x3200_0040, 0xF3FE_0000, 0xE000_0000, 0xFFF4_83FF, 0,
-          0xFFFE_0000, 0x0000_5000, 0xFFFF_0000, 0xFFFF_FFFF, 0x8FF0_0000), b.ABNORMAL_21143, False, 3, False, 0),
+          0xFFFE_0000, 0x0000_5000, 0xFFFF_0000, 0xFFFF_FFFF, 0x8FF0_0000), b.ABNORMAL_21143, False, 3, False, 0, moderates=True),
 )}
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from vmio.devices.net.tulip import bits as b
 from vmio.devices.net.tulip.descriptors import BusError, Descriptor, Dma, List
 from vmio.devices.net.tulip.filter import Filter
+from vmio.devices.net.tulip.moderation import Held
 from vmio.devices.net.tulip.status import Status
 from vmio.machine.checkpoint import Form, State
 from vmio.machine.net import frames
@@ -21,10 +22,10 @@ TYPES_FROM = 0x600         # a number from here on is a type, a smaller one the 
 
 
 class Receiver:
-    """`fatal()` is called when memory doesn't answer."""
+    """`interrupt` is told of each frame that is in memory; `fatal()` is called when memory doesn't answer."""
 
-    def __init__(self, csr: list[int], status: Status, wanted: Filter, dma: Dma, fatal: Callable[[], None]) -> None:
-        self.csr, self.status, self.filter, self.dma, self.fatal = csr, status, wanted, dma, fatal
+    def __init__(self, csr: list[int], status: Status, wanted: Filter, dma: Dma, interrupt: Held, fatal: Callable[[], None]) -> None:
+        self.csr, self.status, self.filter, self.dma, self.interrupt, self.fatal = csr, status, wanted, dma, interrupt, fatal
         self.list = List(dma, csr, 3)
         self.reset()
 
@@ -93,12 +94,12 @@ class Receiver:
             data = self._copy(descriptor, data)
             if not data:
                 self.list.close(descriptor, first | last)
-                self.status.happened(b.RI)
+                self.interrupt.frame()
                 return True
             following = self.list.after(descriptor)
             if not following.owned or following.at == descriptor.at or n == MOST_BUFFERS - 1:
                 self.list.close(descriptor, first | last | b.R_ES | b.R_DE)     # what is left of the frame is cut off
-                self.status.happened(b.RI)
+                self.interrupt.frame()
                 self._suspend()
                 return False
             self.list.close(descriptor, first)

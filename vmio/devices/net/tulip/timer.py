@@ -11,7 +11,13 @@ from vmio.machine.checkpoint import Form, State
 from vmio.machine.contracts import Pending, Timers
 
 TIMER = Form("Tulip timer", 1, "value", "tick", "due")
-TICK_10_SERIAL, TICK_10, TICK_100 = 204_800, 819_200, 81_920      # ns: 2,048 cycles of 10, 2.5 and 25 MHz
+CYCLES = 2048              # in one of its counts
+CYCLE_10_SERIAL, CYCLE_10, CYCLE_100 = 100, 400, 40        # ns: of 10, 2.5 and 25 MHz
+
+
+def cycle_ns(mode: int) -> int:
+    """Return how long a cycle of the wire's clock is, as CSR6 says which wire it is."""
+    return (CYCLE_10 if mode & b.TTM else CYCLE_100) if mode & b.PS else CYCLE_10_SERIAL
 
 
 class GeneralTimer:
@@ -25,14 +31,13 @@ class GeneralTimer:
     def reset(self, value: int) -> None:
         """It stands still; CSR11 reads `value`."""
         self._stop()
-        self.value, self._tick = value, TICK_100
+        self.value, self._tick = value, CYCLES * CYCLE_100
 
     def write(self, value: int) -> None:
         """Begin anew; a count of 0 stops it."""
         self._stop()
         self.value = value
-        mode = self.csr[6]
-        self._tick = (TICK_10 if mode & b.TTM else TICK_100) if mode & b.PS else TICK_10_SERIAL
+        self._tick = CYCLES * cycle_ns(self.csr[6])
         self._start(self.clock.now)
 
     def read(self) -> int:

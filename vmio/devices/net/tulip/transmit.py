@@ -14,6 +14,7 @@ from collections.abc import Callable
 from vmio.devices.net.tulip import bits as b
 from vmio.devices.net.tulip.descriptors import BusError, Descriptor, Dma, List
 from vmio.devices.net.tulip.filter import Filter
+from vmio.devices.net.tulip.moderation import Held
 from vmio.devices.net.tulip.status import Status
 from vmio.machine.checkpoint import Form, State
 from vmio.machine.contracts import Pending, Timers
@@ -27,12 +28,15 @@ AT_WORK = 1                # the state while it pauses: running, fetching a desc
 
 
 class Transmitter:
-    """`out(frame)` takes a frame without FCS, as it is on the wire; `fatal()` is called when memory doesn't answer."""
+    """`out(frame)` takes a frame without FCS, as it is on the wire; `fatal()` is called when memory doesn't answer.
 
-    def __init__(self, clock: Timers, csr: list[int], status: Status, wanted: Filter, dma: Dma, pace: str,
+    `interrupt` is told of frames that have left: of those with IC, and of all others too if it holds back.
+    """
+
+    def __init__(self, clock: Timers, csr: list[int], status: Status, wanted: Filter, dma: Dma, interrupt: Held, pace: str,
                  out: Callable[[bytes], None], fatal: Callable[[], None]) -> None:
         self.clock, self.csr, self.status, self.filter, self.dma = clock, csr, status, wanted, dma
-        self.pace, self.out, self.fatal = pace, out, fatal
+        self.interrupt, self.pace, self.out, self.fatal = interrupt, pace, out, fatal
         self.list = List(dma, csr, 4)
         self.spoiled = 0                    # frames that left with a wrong FCS of the driver's own: nobody takes them
         self._timers: dict[str, Pending] = {}
@@ -119,8 +123,9 @@ class Transmitter:
 
     def _done(self, descriptor: Descriptor, status: int) -> None:
         self.list.close(descriptor, status)
-        if descriptor.control & b.T_IC:
-            self.status.happened(b.TI)
+        asked = bool(descriptor.control & b.T_IC)
+        if asked or self.interrupt.limited and not descriptor.control & b.T_SET:
+            self.interrupt.frame(at_once=asked)
 
     def _jabber(self, descriptor: Descriptor) -> None:
         """A frame without an end is cut off, and the process stops."""

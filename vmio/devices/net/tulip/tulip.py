@@ -1,7 +1,7 @@
 """The chip: sixteen registers of 32 bits, eight bytes apart, in front of what they move.
 
 Left out: collisions and the other troubles of a shared wire (TDES0 tells none), early interrupts (a frame is whole when it is
-seen), big-endian data (CSR0 BLE), the boot ROM, sleep, the 21143's serial interface and interrupt mitigation.
+seen), big-endian data (CSR0 BLE), the boot ROM, sleep, the 21143's serial interface.
 Source: 21140A manual, 3.2 "CSR Operation".
 """
 
@@ -13,11 +13,12 @@ from vmio.devices.net.tulip.chips import chip_named
 from vmio.devices.net.tulip.descriptors import Dma
 from vmio.devices.net.tulip.filter import Filter
 from vmio.devices.net.tulip.mii import Mii
+from vmio.devices.net.tulip.moderation import Held, Moderation
 from vmio.devices.net.tulip.receive import Receiver
 from vmio.devices.net.tulip.srom import Srom
 from vmio.devices.net.tulip.srom_image import image
 from vmio.devices.net.tulip.status import Status
-from vmio.devices.net.tulip.timer import GeneralTimer
+from vmio.devices.net.tulip.timer import GeneralTimer, cycle_ns
 from vmio.devices.net.tulip.transmit import PACES, Transmitter
 from vmio.machine.bus import BadAccess
 from vmio.machine.checkpoint import Form, State, same
@@ -25,7 +26,7 @@ from vmio.machine.contracts import Memory, Pending, Timers
 from vmio.machine.net import frames
 from vmio.machine.net.contracts import NetPort
 
-TULIP = Form("Tulip", 1, "chip", "csr", "status", "filter", "transmit", "receive", "timer", "srom", "mii", "pins", "dead")
+TULIP = Form("Tulip", 1, "chip", "csr", "status", "filter", "transmit", "receive", "timer", "moderation", "srom", "mii", "pins", "dead")
 BYTES, STEP = 128, 8
 
 
@@ -50,11 +51,16 @@ class Tulip:
         self.dma = Dma()
         self.status = Status(self.chip, lambda level: self.interrupt(level))
         self.filter = Filter()
-        self.transmitter = Transmitter(clock, self.csr, self.status, self.filter, self.dma, pace, self._out, self._fatal)
-        self.receiver = Receiver(self.csr, self.status, self.filter, self.dma, self._fatal)
+        self.moderation = Moderation(*[self._held(clock, event) for event in (b.RI, b.TI)])
+        self.transmitter = Transmitter(clock, self.csr, self.status, self.filter, self.dma, self.moderation.transmit, pace, self._out,
+                                       self._fatal)
+        self.receiver = Receiver(self.csr, self.status, self.filter, self.dma, self.moderation.receive, self._fatal)
         self.timer = GeneralTimer(clock, self.csr, lambda: self.status.happened(b.GTE))
         self.srom, self.mii = Srom(image(self.chip, self.address)), Mii(self.chip.mdio_idle)
         self.reset()
+
+    def _held(self, clock: Timers, event: int) -> Held:
+        return Held(clock, lambda: self.status.happened(event), lambda: bool(self.status.value & event))
 
     @property
     def memory(self) -> Memory:
@@ -74,6 +80,7 @@ class Tulip:
         self.transmitter.reset()
         self.receiver.reset()
         self.timer.reset(self.chip.reset[11])
+        self.moderation.reset(self.chip.reset[11])
         self.status.reset()
 
     # The wire.
@@ -137,7 +144,7 @@ class Tulip:
             value = self.csr[9] & ~b.MDI | b.MDI * self.mii.out
             return value & ~b.SROM_OUT | b.SROM_OUT * self.srom.out if value & b.SROM_SELECT else value
         if number == 11:
-            return self.timer.read()
+            return self.timer.read() & b.TIMER_BITS | self.moderation.read() if self.chip.moderates else self.timer.read()
         if number == 12 and self.chip.general_port:
             return self.chip.reset[12] | self._outputs & self._direction
         return self.csr[number]
@@ -167,6 +174,8 @@ class Tulip:
             self.mii.pins(value)
         elif number == 11:
             self.timer.write(value)
+            if self.chip.moderates:
+                self.moderation.write(value, cycle_ns(self.csr[6]))
         elif number == 12:
             self._general_port(value)
         elif number != 8:       # which only counts
@@ -201,12 +210,12 @@ class Tulip:
 
     def timers(self) -> list[tuple[str, Pending | None]]:
         """Return what the chip has on the clock."""
-        return [*self.transmitter.timers(), ("timer", self.timer.timer)]
+        return [*self.transmitter.timers(), ("timer", self.timer.timer), *self.moderation.timers()]
 
     def _parts(self) -> dict[str, Any]:
         """{name: part} in the order in which they are taken back: the interrupt line last."""
-        return {"filter": self.filter, "transmit": self.transmitter, "receive": self.receiver, "timer": self.timer, "srom": self.srom,
-                "mii": self.mii, "status": self.status}
+        return {"filter": self.filter, "transmit": self.transmitter, "receive": self.receiver, "timer": self.timer,
+                "moderation": self.moderation, "srom": self.srom, "mii": self.mii, "status": self.status}
 
     def save(self) -> State:
         """Return the state of all parts."""
