@@ -39,6 +39,7 @@ TERMS = tuple(Term(*row) for row in (
     ("CPUID", "", "The instruction that asks the processor what it can do. For a guest the hypervisor answers; it always exits.",
      "trap_an_instruction"),
     ("CPU", "central processing unit", "The processor.", "compare_modes"),
+    ("CSR", "control and status register", "What a network chip of DEC's calls its registers: the Tulip has 16, CSR0 to CSR15.", "move_packets"),
     ("DDA", "discrete device assignment", "Hyper-V's name for passthrough: a whole PCI device is given to one guest.",
      "pass_a_device_through"),
     ("DMA", "direct memory access", "A device reads and writes memory by itself, while the processor does something else.",
@@ -72,6 +73,7 @@ TERMS = tuple(Term(*row) for row in (
     ("KVM", "kernel-based virtual machine", "The hypervisor in Linux. A program opens `/dev/kvm` and runs guests with it.",
      "run_on_real_hardware"),
     ("LBA", "logical block address", "The number of a disk's block, counted from 0.", "emulate_a_device"),
+    ("MAC", "medium access control", "The layer that puts frames on a wire. Its addresses, six bytes, belong to network cards.", "move_packets"),
     ("MMIO", "memory-mapped I/O", "A device's registers at addresses of memory: an ordinary load or store reaches them.",
      "trap_an_instruction"),
     ("MSR", "model-specific register", "A register of the processor that RDMSR and WRMSR read and write. Hyper-V adds some of its own, "
@@ -80,6 +82,8 @@ TERMS = tuple(Term(*row) for row in (
      "without an exit; the host looks at the page now and then.", "fill_a_ring"),
     ("MSI", "message-signalled interrupt", "An interrupt that a device raises by a store to an address; MSI-X has up to 2,048 of them.",
      "pass_a_device_through"),
+    ("NetVSC", "network virtualization service client", "The guest's half of Hyper-V's network driver.", "move_packets"),
+    ("NetVSP", "network virtualization service provider", "The host's half of Hyper-V's network driver.", "move_packets"),
     ("NPT", "nested page tables", "AMD's name for the second-level page table (Intel: EPT).", "trap_an_instruction"),
     ("NVMe", "non-volatile memory express", "The interface of today's solid-state disks: queues in memory, and a doorbell to ring.",
      "pass_a_device_through"),
@@ -88,6 +92,8 @@ TERMS = tuple(Term(*row) for row in (
      "pass_a_device_through"),
     ("PCIe", "PCI express", "PCI over fast serial links; for software it is PCI with more.", "pass_a_device_through"),
     ("PF", "physical function", "The whole device of an SR-IOV card, which its owner configures.", "pass_a_device_through"),
+    ("PHY", "physical layer", "The chip of a network card that drives the cable; the card asks it over two wires whether there is a link.",
+     "move_packets"),
     ("PIC", "programmable interrupt controller", "The PC's first interrupt controller, two chips of type 8259A.", "trap_an_instruction"),
     ("PIO", "programmed input and output", "The processor itself moves each word between memory and a device's data port.",
      "emulate_a_device"),
@@ -97,6 +103,7 @@ TERMS = tuple(Term(*row) for row in (
      "emulate_a_device"),
     ("QoS", "quality of service", "Promises about speed: at least so much, at most so much.", "share_a_device"),
     ("RAM", "random-access memory", "The computer's memory.", "trap_an_instruction"),
+    ("ROM", "read-only memory", "A memory that keeps what was written into it once, such as a network card's address.", "move_packets"),
     ("RTC", "real-time clock", "The chip that keeps the date while a PC is off.", "trap_an_instruction"),
     ("SCSI", "small computer system interface", "A language of commands for disks, spoken over many kinds of wire; Hyper-V's virtual disks "
      "speak it over VMBus.", "split_a_driver"),
@@ -123,6 +130,8 @@ TERMS = tuple(Term(*row) for row in (
      "pass_a_device_through"),
     ("VFIO", "virtual function I/O", "Linux's way to give a device to a guest or to a program.", "pass_a_device_through"),
     ("VHDX", "virtual hard disk, version 2", "Hyper-V's file format for disks.", "split_a_driver"),
+    ("VLAN", "virtual local area network", "A network of its own over shared cables and switches: a number in each frame says which.",
+     "move_packets"),
     ("VM", "virtual machine", "A guest's computer, made by a hypervisor.", "start_here"),
     ("VM exit", "", "The moment when the processor stops running the guest and starts running the hypervisor. Hyper-V calls it an "
      "intercept, teachers call it a trap.", "trap_an_instruction"),
@@ -142,7 +151,7 @@ TERMS = tuple(Term(*row) for row in (
 NAMES = frozenset("""
     ADDRESS AMD ANSWER EAX EBX ECX EDX AT ATAPI-6 BFQ CACHE COM1 DEVICE EXTERNAL FAIL FLUSH GB GET IDENTIFY IN INBAND INS INTERRUPT KiB MAX MiB MODE MOV MULTIPLE
     NATIVE OSDI OUT OUTS OUTSB PASS PC PIIX4 PUT READ REJECT REP REQUEST SECRET SECTORS SET SQLite SYNCHRONIZE USER VMware WEDGED WRITE
-    XSA-155 GHz MHz MSI-X RDMSR WRMSR RDTSC LSR LCR""".split())
+    XSA-155 GHz MHz MSI-X RDMSR WRMSR RDTSC LSR LCR DEC CSR0 CSR1 CSR5 CSR7 CSR8 CSR15""".split())
 _BY_WORD = {term.word: term for term in TERMS}
 _WORDS = "|".join(re.escape(word) for word in sorted(_BY_WORD, key=len, reverse=True))
 _FIRST = re.compile(rf"(?<![\w/\[-])({_WORDS})(s?)(?![\w-]|\.\w)")

@@ -12,6 +12,7 @@ from vmio.experiments.disk import DiskParams
 from vmio.experiments.instructions import InstructionParams
 from vmio.experiments.iotlb import IotlbParams
 from vmio.experiments.late_writes import LateWritesParams
+from vmio.experiments.net_params import NetParams
 from vmio.experiments.params import default, param, specs
 from vmio.experiments.ringload import LoadParams
 from vmio.experiments.serial import SerialParams
@@ -42,6 +43,8 @@ PANELS = {
     "share_a_device.panel": (SharedGuest, {"policy", "quiet"}),
     "share_a_device.live_panel": (SharedGuest, {"policy"}),
     "boot_a_real_linux.panel": (None, {"boot", "step"}),                                # a recorded boot: nothing to declare
+    "move_packets.panel": (NetParams, {"traffic"}),
+    "move_packets.bursts_panel": (NetParams, {"burst"}),
     "check_the_model.ratio_panel": (None, {"fitted"}),                                    # papers: figures that others published
     "run_on_real_hardware.panel": (InstructionParams, {"kind", "count", "costs"}),    # what was recorded on a real host
 }

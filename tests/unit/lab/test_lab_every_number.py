@@ -4,6 +4,8 @@ Settings: all values of a choice, both ends, default and a middle of a slider, e
 What a panel must show is in tests/*_truths.py; no count there comes from the panel's code.
 """
 
+from dataclasses import replace
+
 import pytest
 
 pytest.importorskip("ipywidgets")
@@ -13,12 +15,13 @@ from vmio.lessons import panels
 from vmio.lessons.break_isolation import panel as isolation
 from vmio.lessons.compare_modes import panel as compare
 from vmio.lessons.emulate_a_device import panel as emulate
+from vmio.lessons.move_packets import panel as packets
 from vmio.lessons.pass_a_device_through import panel as passthrough
 from vmio.lessons.share_a_device import panel as share
 from vmio.lessons.split_a_driver import panel as split
 from vmio.lessons.start_here import panel as start
 
-from tests import comparison_truths, disk_truths, other_truths
+from tests import comparison_truths, disk_truths, net_truths, other_truths
 from tests.panel_rig import faults, settings
 
 TRUTHS = {
@@ -43,6 +46,8 @@ TRUTHS = {
     ("share_a_device.panel", "live_panel"): comparison_truths.live,
     ("run_on_real_hardware.panel", "panel"): other_truths.kvm,
     ("boot_a_real_linux.panel", "panel"): other_truths.linux,
+    ("move_packets.panel", "panel"): net_truths.capture,
+    ("move_packets.panel", "bursts_panel"): net_truths.bursts,
 }
 # Controls that meet only the defaults of the others: a sweep of three runs a step, attacks of half a second each.
 ALONE = {"break_even_panel": ("against", "transfer", "queue_depth", "iommu", "delivery", "costs"), "fetches_panel": ()}
@@ -143,7 +148,13 @@ def _map(change):
 START, EMULATED, SPLIT, RING, PASSED, SHARED, ATTACKED = (
     ("start_here.panel", "panel"), ("emulate_a_device.panel", "disk_panel"), ("split_a_driver.panel", "panel"),
     ("fill_a_ring.panel", "disk_panel"), ("pass_a_device_through.panel", "modes_panel"), ("share_a_device.panel", "panel"), ("break_isolation.panel", "panel"))
+CAPTURE, BURSTS = ("move_packets.panel", "panel"), ("move_packets.panel", "bursts_panel")
 MUTANTS = {
+    "signals are the frames": (CAPTURE, _result(packets, "run", lambda one: {"signals": one.packets})),
+    "one frame too few came in": (CAPTURE, _result(packets, "run", lambda one: {"received_by_guest": one.received_by_guest - 1})),
+    "frames out and in change places": (CAPTURE, _swapped(packets, ("host", "device"), ("device", "host"))),
+    "a burst has another's exits": (BURSTS, lambda monkeypatch: monkeypatch.setattr(
+        packets, "bursts", lambda *args, whole=packets.bursts: tuple(replace(one, exits=whole(*args)[0].exits) for one in whole(*args)))),
     "doorbells are the reads": (START, _result(start, "run", lambda one: {"doorbells": one.requests})),
     "interrupts are the reads": (START, _result(start, "run", lambda one: {"interrupts": one.requests})),
     "one command too few": (START, _result(start, "run", lambda one: {"commands": one.commands - 1})),

@@ -96,7 +96,8 @@ USUAL = {
     "one-split-read": dict(reads=1), "one-direct-read": dict(reads=1), "thousand-bytes": dict(length=1000), "record-bytes": dict(length=11),
     "string-on-kvm": dict(length=64), "four-kilobytes": dict(sectors=8), "first-guess": dict(block=4096), "twelve-instructions": None,
     "lost-wakeups": dict(orders=1000), "splitting-saves": dict(sectors=8), "noisy-neighbour": dict(quiet=3, noise=64),
-    "attacks-without-iommu": dict(first=1, last=14), "attacks-noticed": dict(count=52), "linux-boot-exits": dict(step=120), "linux-reads-vmbus": dict(reads=16), "monitor-depth-1": dict(depth=1), "one-channel-four-vcpus": dict(vcpus=4, reads=16),
+    "attacks-without-iommu": dict(first=1, last=14), "attacks-noticed": dict(count=52), "linux-boot-exits": dict(step=120), "linux-reads-vmbus": dict(reads=16), "monitor-depth-1": dict(depth=1),
+    "one-ping": dict(pings=1), "before-the-first-packet": dict(pings=0), "one-channel-four-vcpus": dict(vcpus=4, reads=16),
 }
 STORED = "".join(path.read_text(encoding="utf-8") for path in sorted(data.NOTEBOOKS.glob("*.ipynb")))
 
@@ -118,6 +119,8 @@ def test_other_numbers_have_other_answers():
     assert [counts["record-bytes"](length=length) for length in (16, 17)] == [40, 48]
     assert [counts["first-guess"](block=block) for block in (1024, 1536)] == [529, 789]
     assert [counts["attacks-without-iommu"](first=first, last=last) for first, last in ((1, 8), (3, 8), (5, 9))] == [5, 4, 2]
+    assert [counts["one-ping"](pings=pings) for pings in (3, 7)] == [30, 70]
+    assert [counts["before-the-first-packet"](pings=pings) for pings in (1, 4)] == [25_558, 25_597]
     assert [counts["linux-reads-vmbus"](reads=reads) for reads in (5, 40)] == [10, 80]
     assert [counts["linux-boot-exits"](step=step) for step in (0, 1, 120)] == [1, 51, 5471]
     assert [counts["attacks-noticed"](count=count) for count in (5, 6, 18)] == [0, 1, 10]

@@ -1,0 +1,3 @@
+def transmit(cpu, at, entry, buffer, frame):
+    """Put `frame` where the card finds it, fill descriptor number `entry` (0 to 31) at `at`, and tell the card."""
+    ...

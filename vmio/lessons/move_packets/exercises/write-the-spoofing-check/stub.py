@@ -1,0 +1,3 @@
+def may_send(frame, own, any_address):
+    """May a guest whose address is `own` (6 bytes) send `frame`? With `any_address` it may use others."""
+    ...

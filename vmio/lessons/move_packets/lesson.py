@@ -1,0 +1,137 @@
+raise ImportError("a lesson is no module: python -m vmio.lessons.build makes its notebook")
+# %% [markdown]
+# # {title}
+#
+# **What you'll do.** Give a guest a network card, first one of 1996 in software, then one that is split between guest and host. Count what one
+# ping costs, send a recorded download through each, and then watch the switch that all guests of a host are plugged into.
+#
+# **What you'll learn**
+# 1. Why an emulated network card works with every operating system, and why nobody wants to keep it.
+# 2. What decides how many exits a packet costs.
+# 3. Who sees which frame on the host's virtual switch, and what keeps one guest from taking another's frames.
+#
+# **What you'll need.** {lesson:pass_a_device_through}. About {minutes} minutes.
+# %%
+from vmio.lab import exercise, predict
+from vmio.lessons.move_packets import panel as lesson
+# %% [markdown]
+# ## Two cards
+#
+#     emulated   Linux's own driver ── OUT to a register ─ exit ──> DEC 21140A in software ──> switch
+#     split      NetVSC ── frames in a ring, VMCALL ─── exit ─────> NetVSP ────────────────> switch
+#
+# A network packet is called a *frame* on its wire: the receiver's address, the sender's address, a type, and up to 1,500 bytes. The addresses
+# are six bytes each and belong to the card; they are called MAC addresses (medium access control).
+#
+# **Emulated.** Hyper-V calls it the legacy network adapter. It is a DEC 21140A, a chip of the 1990s that everybody calls the *Tulip*. The driver
+# puts a *descriptor* into memory for each frame - where it is, how long it is, who owns it now - and writes to a register of the card, so that
+# it looks. The chip's registers are CSRs (control and status registers), with the numbers 0 to 15.
+#
+# **Split.** *NetVSC*, the network virtualization service client, is the half that runs in the guest. *NetVSP*, the network virtualization
+# service provider, runs in the host. Between them are the two rings of {lesson:split_a_driver}.
+# %% [markdown]
+# ## Predict
+#
+# A *ping* is one small frame out and one back: are you there? - I am.
+# %%
+ask = predict("one-ping", "The Tulip's driver sends a ping and takes the answer: how many accesses of the card's registers?", "accesses")
+ask
+# %%
+before = predict("before-the-first-packet", "And before that: how many exits until the Tulip is ready for its first packet?", "exits")
+before
+# %% [markdown]
+# ## Run
+# %%
+ask.compare(lesson.accesses())
+print()
+print(lesson.registers_table())
+# %% [markdown]
+# The first line is all that sending takes: *look at your list* (CSR1). The other nine are the answer's. An interrupt comes; the driver reads why
+# (CSR5), turns off further interrupts for frames (CSR7), says that it has understood (CSR5), looks whether something else has happened
+# (CSR5), and how many frames were lost (CSR8). It then takes the frame out of memory, and looks again before it turns interrupts on.
+# An unmodified Linux makes the same ten accesses for a ping: you can count them with `python -m vmio boot --net emulated`.
+# %%
+before.compare(lesson.ping().setup_exits)
+print()
+print(lesson.setup_table())
+# %% [markdown]
+# Nearly all of it is wires moved one bit at a time. The card's address is in a ROM (read-only memory) with a serial line: to read 16 bits, the
+# driver sets a clock pin and a data pin by hand, 140 accesses a word, 8,970 for the whole ROM. The chip that drives the cable, the *PHY* (physical layer), hangs on
+# two more pins, and the driver asks for it at 32 addresses. Real pins don't mind. An emulated pin is an exit, and it is why a machine that
+# boots over an emulated network takes its time.
+# %% [markdown]
+# ## Compare: one ping, one download
+# %%
+print(lesson.ping_table())
+# %% [markdown]
+# The split card has no registers. Its two VMCALLs are signals: one says that there is a frame in the ring, the other that the guest is
+# done with the memory in which the answer came. Both are needed only because the host had gone to sleep in between.
+#
+# Now 224 frames that a Linux guest sent and received: pings, and a download of 256,000 bytes. *sha256* is a checksum over all frames as they were
+# received, in their order. If it is the same in each mode, the same packets were moved.
+# %%
+print(lesson.modes_table())
+# %% [markdown]
+# ## Explore: the same frames, another card
+#
+# *upload* is the same conversation from the other side: now the guest is the server, and sends most of the frames.
+# %%
+panel = lesson.panel()
+for settings in (dict(), dict(mode="split"), dict(traffic="upload"), dict(mode="emulated")):
+    panel.set(**settings)
+    print(panel.text + "\n")
+# %%
+panel.set(mode="emulated", traffic="download")
+panel
+# %% [markdown]
+# The upload costs a third of the download's exits per frame, or less. Why? A frame that comes in *interrupts*, and the driver asks the card why. For frames
+# that go out in a row the driver needs to hear of the last one only.
+#
+# ## How many at once?
+#
+# The next panel sends 32 frames in bursts, and lets everything fall asleep between them. *Frames in a record* is what NetVSC may pack into one
+# record of the ring.
+# %%
+panel = lesson.bursts_panel()
+for settings in (dict(), dict(burst=8), dict(burst=32), dict(batch=1)):
+    panel.set(**settings)
+    print(panel.text + "\n")
+# %%
+panel.set(burst=1, batch=8)
+panel
+# %% [markdown]
+# Drag *Frames in a burst* to the right. The Tulip comes down to a little more than one exit per frame and stays there, for each frame still has its own write to CSR1. The split
+# card goes on falling: a signal is needed when the host may sleep, and during a burst it doesn't. Then drag *Frames in a record*. The second
+# figure moves, the first hardly does. Fewer records are less for the host to read; the exits were gone already.
+#
+# ## Explain
+#
+# **An exit buys attention.** What a frame costs is decided by how often somebody must be told, not by how long the frame is. The Tulip's driver tells
+# the card of each frame, because on a real bus a write costs next to nothing (`vmio/drivers/tulip.py`, method `send`). NetVSC asks first whether the
+# host is awake (`vmio/drivers/netvsc_queue.py`).
+#
+# %% [markdown]
+# ## Exercises
+# %% [exercise] finish-the-transmit-path
+# %% [stub] finish-the-transmit-path
+# %%
+ex = exercise("finish-the-transmit-path")
+ex.check(transmit)
+# %% [exercise] write-the-spoofing-check
+# %% [stub] write-the-spoofing-check
+# %%
+ex = exercise("write-the-spoofing-check")
+ex.check(may_send)
+# %% [quiz]
+# %% [markdown]
+# ## In practice
+#
+# - **Hyper-V**: the legacy network adapter is what a generation 1 machine boots from over the network; after that the guest should have the
+#   synthetic one. Azure adds *accelerated networking*: a VF (virtual function) of the host's card is put beside the synthetic card, frames go through it without an exit, and
+#   when the machine moves to another host, the synthetic card carries on alone.
+# - **KVM** (kernel-based virtual machine): *virtio-net* is a split driver with rings of another form. Its host half may be in QEMU or, as *vhost*, in the host's
+#   kernel, which saves the way to user space for each signal.
+# - **Xen**: `netfront` and `netback` were there first; the names say what they are.
+# - Everywhere: the emulated card is kept for what must boot anywhere, and replaced as soon as a driver for the other is loaded.
+#
+# {neighbours}

@@ -1,0 +1,155 @@
+"""Tables and panels of *Move packets*: one network card in several modes, and the switch between guests."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from vmio import data
+from vmio.experiments import net, net_bursts, net_ping
+from vmio.experiments.net import NetParams, NetResult
+from vmio.lab import axes, charts
+from vmio.lab.controls import choice, log2_slider
+from vmio.lab.declared import declared
+from vmio.lab.machine_view import MachineView, edge
+from vmio.lab.panel import Panel
+from vmio.machine.net import headers, pcap
+from vmio.machine.net.pcap import Captured
+from vmio.table import table
+
+MODES = net.MODES
+TRAFFIC = ("pings", "download", "upload")
+CARDS = {"emulated": "tulip", "split": "NetVSC", "passthrough": "VF"}
+
+
+# One ping.
+
+@lru_cache
+def ping(mode: str = "emulated") -> net_ping.PingResult:
+    """One ping in a mode."""
+    return net_ping.run(mode)
+
+
+def ping_table() -> str:
+    """One ping in each mode: what the guest executed, and who answered."""
+    rows = [(mode, what, who, count) for mode in MODES for (what, who), count in sorted(ping(mode).counts().items(), key=lambda row: (-row[1], row))]
+    return table(rows, ("mode", "instruction", "answered by", "exits"), "<<<>", title="one ping: a frame out, a frame in")
+
+
+def accesses(mode: str = "emulated") -> int:
+    """Return how often one ping touches the card's registers."""
+    return sum(count for (_, device), count in ping(mode).counts().items() if device == CARDS[mode])
+
+
+def registers_table() -> str:
+    """Every access of the Tulip's registers in one ping, in order."""
+    tulip = [one for one in ping().seen if one.device == "tulip"]
+    return table([(at, net_ping.executed(one), f"CSR{(one.address - net_ping.PORTS) // 8}", f"{one.value:08X}h")
+                  for at, one in enumerate(tulip, 1)], ("", "instruction", "register", "value"), "><<<")
+
+
+def setup_table() -> str:
+    """What it takes to bring the cards up, before the first frame."""
+    rows = [(mode, name, count) for mode in MODES for name, count in net_ping.setup(mode).items()]
+    rows += [(mode, "all", ping(mode).setup_exits) for mode in MODES]
+    return table(rows, ("mode", "exits for", "count"), "<<>")
+
+
+# One capture.
+
+@lru_cache
+def captured(traffic: str) -> tuple[Captured, ...]:
+    """The frames of one kind of traffic, out of data/http.pcap; who sends the first one is the guest."""
+    whole = pcap.load(data.path("http.pcap"))
+    if traffic == "pings":
+        return tuple(one for one in whole if headers.parse(one.frame).protocol == headers.IS_ICMP)
+    return tuple(whole if traffic == "download" else whole[1:])     # the second frame is the server's
+
+
+@lru_cache(maxsize=256)
+def run(mode: str = "emulated", traffic: str = "download") -> NetResult:
+    """One capture through a card in one mode."""
+    return net.run(NetParams(mode=mode), captured(traffic), f"http.pcap, {traffic}")
+
+
+def modes_table(traffic: str = "download") -> str:
+    """The same frames through each mode: equal hashes, other prices."""
+    rows = []
+    for mode in MODES:
+        one = run(mode, traffic)
+        rows.append((mode, one.packets, one.drops, one.sha256[:12], one.exits_total, one.exits_total / one.packets,
+                     one.interrupts, one.virtual_ns / 1000, one.exit_ns / 1000))
+    return table(rows, ("mode", "frames", "lost", "sha256", "exits", "per frame", "interrupts", "us", "us in exits"), "<>><>>>>>",
+                 title=f"http.pcap, {traffic}")
+
+
+def _edges(result: NetResult) -> list[dict[str, Any]]:
+    """Who touched whom."""
+    mode, out, back = result.params.mode, result.sent_by_guest, result.received_by_guest
+    edges = [edge("guest", "hypervisor", "exits", result.exits_total)]
+    if mode == "passthrough":
+        return [*edges, edge("guest", "device", "frames out, no exit", out, kind="direct"), edge("device", "guest", "frames in", back, kind="direct"),
+                edge("hypervisor", "guest", "interrupts", result.interrupts, kind="interrupt")]
+    if mode == "split":
+        edges += [edge("guest", "host", "frames by the ring", out, kind="ring"), edge("hypervisor", "host", "signals", result.signals)]
+    else:
+        edges += [edge("hypervisor", "host", "registers", result.exits_by_device.get("tulip", 0))]
+    return [*edges, edge("host", "device", "frames out", out, kind="data"), edge("device", "host", "frames in", back, kind="data"),
+            edge("host", "guest", "interrupts", result.interrupts, kind="interrupt")]
+
+
+def _view(result: NetResult) -> Any:
+    each = max(result.packets, 1)
+    text = "\n".join([
+        f"{result.packets} frames, {result.bytes:,} bytes",
+        f"{result.sent_by_guest} out, {result.received_by_guest} in, {result.drops} lost",
+        f"sha256 {result.sha256[:12]}...",
+        f"exits {result.exits_total:,}, {result.exits_total / each:.2f} per frame",
+        f"interrupts {result.interrupts}, {result.interrupts / each:.2f} per frame",
+        f"signals to the host {result.signals}",
+        f"exits of the set-up {result.setup_exits:,}",
+        f"virtual time {result.virtual_ns / 1000:,.0f} us"])
+    names = ("OUT", "IN", "VMCALL", "HLT")
+    shown = {name: result.exits_by_instruction.get(name, 0) for name in names}
+    times = {"time": {"exit": result.exit_ns / 1000, "waiting": (result.virtual_ns - result.exit_ns) / 1000}}
+    return text, [charts.bars("Exits by instruction", shown, "exits"), charts.stack("Virtual time: exits, and all else", times, "us")], {
+        "edges": _edges(result), "title": f"Network card, {result.params.mode}"}
+
+
+def panel() -> Panel:
+    """One capture, several modes."""
+    return Panel(run, [declared(NetParams, "mode", "Mode"), choice("traffic", TRAFFIC, "download", "Traffic")], _view,
+                 name="move_packets capture", live=MachineView(title="Network card", notes={"device": "network"}))
+
+
+# Bursts.
+
+@lru_cache(maxsize=64)
+def bursts(mode: str, batch: int) -> tuple[net_bursts.Burst, ...]:
+    """Frames in bursts of each size."""
+    return tuple(net_bursts.run(mode, batch))
+
+
+def _bursts(burst: int, batch: int) -> dict[str, Any]:
+    """All modes; only the split card has records with several frames."""
+    return {"burst": burst, "batch": batch, "modes": {mode: bursts(mode, batch if mode == "split" else net_bursts.MOST_FRAMES) for mode in MODES}}
+
+
+def _bursts_view(answer: dict[str, Any]) -> Any:
+    modes: dict[str, Sequence[net_bursts.Burst]] = answer["modes"]
+    here = {mode: next(one for one in found if one.size == answer["burst"]) for mode, found in modes.items()}
+    frames = net_bursts.FRAMES
+    rows = [("frames arrived", *(one.arrived for one in here.values())), ("exits", *(one.exits_total for one in here.values())),
+            ("per frame", *(one.exits_total / frames for one in here.values())), ("interrupts", *(one.interrupts for one in here.values())),
+            ("handed over", *(one.records for one in here.values()))]
+    text = "\n".join([f"bursts of {answer['burst']}, up to {answer['batch']} in a record", "", table(rows, ("", *here))])
+    curves = {mode: ([one.size for one in found], [one.exits_total / frames for one in found]) for mode, found in modes.items()}
+    y = axes.linear("exits per frame", [value for _, values in curves.values() for value in values])
+    x = axes.log("frames in a burst", (), net_bursts.SIZES)
+    return text, [charts.lines("Exits of a frame that the guest sends", curves, x, y, at=answer["burst"]),
+                  charts.bars("Descriptors, or records in the ring", {mode: one.records for mode, one in here.items()}, "handed over")]
+
+
+def bursts_panel() -> Panel:
+    """How many exits a frame costs when others follow it at once."""
+    return Panel(_bursts, [log2_slider("burst", 1, net_bursts.SIZES[-1], 1, "Frames in a burst"),
+                           declared(NetParams, "batch", "Frames in a record")], _bursts_view, name="move_packets bursts")
