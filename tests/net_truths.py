@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from vmio import data
 from vmio.experiments.net import MODES, _Run
+from vmio.experiments.net_params import NetParams
 from vmio.machine.net import pcap
 from vmio.machine.net.cable import Cable
 from vmio.machine.probes import watch
@@ -66,7 +67,7 @@ def _captured(mode, traffic):
         frames = frames[1:]
     address = frames[0][6:12]
     seen = Seen(mode, address)
-    one = _Run(seen.guest, seen.cable, frames, address)
+    one = _Run(seen.guest, seen.cable, frames, address, NetParams(mode))
     seen.run(one.program)
     assert hashlib.sha256(b"".join(frame for _, frame, _ in seen.passed)).digest() == hashlib.sha256(b"".join(frames)).digest()
     return seen
