@@ -98,6 +98,8 @@ def _options(params: NetParams) -> dict[str, Any]:
     """What else the guest's card is told in this mode."""
     if params.mode == "split":
         return {"batch": params.batch}
+    if params.mode == "passthrough":
+        return {"delivery": params.delivery}
     moderation = Moderation(adaptive=True) if params.adaptive else Moderation(params.hold_frames, params.hold_us)
     return {"pace": params.pace, "chip": params.chip, "moderation": moderation, "budget": params.budget}
 

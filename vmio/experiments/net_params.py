@@ -11,7 +11,8 @@ from vmio.experiments.params import param
 from vmio.hypervisor.costs import CostModel
 from vmio.hypervisor.kinds import KINDS
 
-MODES = ("emulated", "split")
+MODES = ("emulated", "split", "passthrough")
+DELIVERY = ("injected", "posted")
 MOST_GAP_US = 1_000_000
 MOST_FRAMES = 8            # in one record, as many as the card allows
 
@@ -32,6 +33,8 @@ class NetParams:
     adaptive: bool = param(False, "21143: the driver chooses how long interrupts are held back, as Linux's DIM does", modes=("emulated",),
                            flag=True)
     budget: int = param(BUDGET, "frames that the driver takes in one poll at most", low=1, high=BUDGET, modes=("emulated",))
+    delivery: str = param("injected", "who delivers the card's interrupts, the host or the hardware", choices=DELIVERY,
+                          modes=("passthrough",))
     gap_us: int = param(0, "time between two frames from outside, beside the wire's own", unit="us", low=0, high=MOST_GAP_US)
     costs: str | CostModel = param("server-2022", "cost preset")
     host: str = param("hyper-v", "kind of host that is modelled: an ordinary Hyper-V guest's, that of Hyper-V's containers, or KVM",

@@ -18,6 +18,7 @@ from vmio.machine.contracts import SectorStore
 from vmio.modes.disk_assigned import AssignedDisk
 from vmio.modes.disk_emulated import EmulatedDisk
 from vmio.modes.disk_split import SplitDisk
+from vmio.modes.net_assigned import AssignedNet
 from vmio.modes.net_emulated import EmulatedNet
 from vmio.modes.net_split import SplitNet
 from vmio.modes.nvme_on_pci import AssignedNvme, EmulatedNvme
@@ -77,6 +78,7 @@ ATTACHMENTS: dict[tuple[str, str], type[Attachment]] = {
     ("nvme", "passthrough"): AssignedNvme,
     ("net", "emulated"): EmulatedNet,
     ("net", "split"): SplitNet,
+    ("net", "passthrough"): AssignedNet,
     ("serial", "emulated"): EmulatedSerial,
     ("services", "split"): SplitServices,
 }

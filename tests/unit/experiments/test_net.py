@@ -20,8 +20,9 @@ def captured(*frames):
     return [pcap.Captured(1000 * n, each) for n, each in enumerate(frames)]
 
 
-@pytest.mark.parametrize("told", [NetParams(), NetParams(pace="instant"), NetParams("split"), NetParams("split", batch=1)],
-                         ids=["emulated", "without a pace", "split", "a record each"])
+@pytest.mark.parametrize("told", [NetParams(), NetParams(pace="instant"), NetParams("split"), NetParams("split", batch=1), NetParams("passthrough"),
+                                    NetParams("passthrough", delivery="posted")],
+                         ids=["emulated", "without a pace", "split", "a record each", "passthrough", "posted"])
 def test_a_download(told):
     result = net.run(told, pcap.load(DOWNLOAD))
     assert (result.packets, result.bytes, result.sha256, result.drops) == (224, 277_224, WHOLE, 0)
@@ -30,7 +31,7 @@ def test_a_download(told):
     assert result.exits_total == sum(result.exits_by_device.values()) == sum(result.exits_by_instruction.values())
     emulated = told.mode == "emulated"
     assert set(result.exits_by_device) == ({"tulip", "pic", "hypervisor"} if emulated else {"hypervisor"})
-    assert result.signals == result.exits_by_instruction.get("VMCALL", 0) and bool(result.signals) != emulated
+    assert result.signals == result.exits_by_instruction.get("VMCALL", 0) and bool(result.signals) == (told.mode == "split")
     assert result == net.run(told, pcap.load(DOWNLOAD))
 
 
@@ -40,6 +41,14 @@ def test_what_one_frame_costs():
     two = net.run(NetParams(), captured(frame(PEER, US), frame()))
     assert two.exits_by_device["tulip"] == 5 + 9 and two.interrupts == 2
     assert two.setup_exits == one.setup_exits > 25_000
+
+
+def test_frames_of_a_card_of_its_own_are_no_exits():
+    out = captured(*[frame(PEER, US, 60, n) for n in range(64)])
+    for delivery, reasons in (("injected", {"HLT", "EXTERNAL_INTERRUPT"}), ("posted", {"HLT"})):
+        result = net.run(NetParams("passthrough", delivery=delivery), out)
+        assert set(result.exits) <= reasons and result.exits_total < 8 and result.packets == 64
+        assert 0 < result.setup_exits < 200
 
 
 def test_more_frames_in_a_record_are_fewer_exits():
@@ -122,7 +131,7 @@ def test_what_can_not_be_run():
         net.run(NetParams(chip="21143", hold_frames=3), captured(frame()))
     with pytest.raises(ValueError, match="hold_us 1229: 0 to 1,228"):
         net.run(NetParams(chip="21143", hold_us=1229), captured(frame()))
-    with pytest.raises(ValueError, match="mode 'assigned': choose one of emulated, split"):
+    with pytest.raises(ValueError, match="mode 'assigned': choose one of emulated, split, passthrough"):
         net.run(NetParams("assigned"), captured(frame()))
 
 

@@ -1,0 +1,86 @@
+"""A network card passed through: the guest's own driver on a virtual function of the host's 82576, behind an IOMMU domain."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from vmio.drivers.igbvf import MEMORY, IgbVf
+from vmio.drivers.pages import GuestPages
+from vmio.drivers.vpci import VpciBus
+from vmio.host.net.nic import HostNic, NicPlace
+from vmio.hypervisor.contracts import Span, Steps
+from vmio.hypervisor.host import Host
+from vmio.hypervisor.pending import Restoring, Saving
+from vmio.hypervisor.vcpu import VCpu
+from vmio.machine.checkpoint import CheckpointRefused, State
+from vmio.machine.clock import Timers
+from vmio.machine.contracts import SectorStore
+from vmio.machine.memory import PAGE
+from vmio.machine.net.contracts import NetPort
+from vmio.modes.platform import Platform
+from vmio.passthrough.assignment import assign
+
+FIRST_VECTOR, DEVICES = 0x60, 16       # a guest's n-th device has n-th of the transmit, of the receive and of the other vectors
+
+
+class AssignedNet:
+    """`address` is the card's, or, where the host has given it none, the one that its driver asks for; `delivery` "injected" or "posted".
+
+    Its backend is a place on a `HostNic`, or a `NetPort`, for which the host gets a card with one virtual function.
+    """
+
+    driver_memory = 8 << 20
+    in_memory = True
+    for_each_vcpu = False
+
+    def __init__(self, address: bytes, delivery: str = "injected") -> None:
+        self.address, self.delivery = address, delivery
+
+    @staticmethod
+    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[Any]:
+        """Return the media themselves; a network card has no use for them."""
+        return media
+
+    def plug(self, platform: Platform, backend: NetPort | NicPlace) -> None:
+        """Assign the function to the guest, in a domain of the guest's own, with all of its RAM."""
+        self.platform, guest = platform, platform.guest
+        place = backend if isinstance(backend, NicPlace) else HostNic(platform.host, backend, [self.address]).places[0]
+        self.nic, bus, self.number = place.nic, platform.bus, platform.number()
+        domain = self.nic.iommu.domain(allowed=[(spa, length) for _, spa, length in guest.backing.runs()])
+        domain.map_guest(guest)
+        self.lent = assign(place.function, guest, bus, self.nic.router, domain, self.delivery, self.number)
+        self.nic.iommu.enable()
+
+    @property
+    def card(self) -> Any:
+        """The virtual function's registers, a `VirtualNic`."""
+        return self.lent.function.device
+
+    def watch(self, served: Span, copied: Span) -> None:
+        """See `Attachment`: a card has no requests."""
+
+    def timers(self) -> Timers:
+        """See `Attachment`."""
+        return []
+
+    def save(self, saving: Saving) -> State:
+        """Always `CheckpointRefused`: the driver of the physical function, which the host has, can't be saved."""
+        raise CheckpointRefused(f"checkpoint at {saving.now} ns: guest {self.platform.guest.name} has {self.lent.function.name}, and the "
+                                "driver of its physical function is the host's own, which can't be saved")
+
+    def restore(self, state: State, restoring: Restoring, platform: Platform) -> None:
+        """See `save`."""
+        raise CheckpointRefused("checkpoint: a network card that was assigned is in no state that could be saved")
+
+    def boot(self, cpu: VCpu, pages: GuestPages) -> Steps[IgbVf]:
+        """Bus, function, BAR, interrupts, queues, where nearly all exits of this mode are; returns an `IgbVf`."""
+        client, channel = yield from self.platform.channel(cpu, pages, self.lent.vsp)
+        bus = VpciBus(client, channel, self.platform.mmio)
+        yield from bus.init()
+        function, = bus.functions
+        function.enable()
+        driver = IgbVf(cpu, function.bar(0), pages.take(MEMORY // PAGE), self.address)
+        first = FIRST_VECTOR + self.number - 1
+        for entry, handler in enumerate((driver.tx_interrupt, driver.rx_interrupt, driver.other_interrupt)):
+            yield from function.connect(entry, first + DEVICES * entry, handler)
+        yield from driver.init()
+        return driver
