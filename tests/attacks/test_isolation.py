@@ -9,9 +9,12 @@ from vmio.attacks.assigned import AssignedWorld
 from vmio.attacks.catalogue import DOORS, OF_THE_IOMMU
 from vmio.attacks.emulated import EmulatedWorld
 from vmio.attacks.fetches import WatchedWorld, watched
+from vmio.attacks.net import NetWorld
+from vmio.attacks.net_client import NEIGHBOURS_FRAMES
 from vmio.attacks.places import PLACES, Touch, place, touches
 from vmio.attacks.series import series
 from vmio.attacks.split import SplitWorld
+from vmio.attacks.tulip import TulipWorld
 from vmio.attacks.verdict import FAIL, PASS, REJECT, WEDGED
 from vmio.attacks.world import AFTER, CANARY, HOST, ROUNDS, World
 
@@ -38,7 +41,10 @@ def harmed(kind, harm):
     (EmulatedWorld, lambda w: w.machine.guests[1].board.ata[0].write_control(8), "neighbour registers changed"),
     (AssignedWorld, lambda w: w.theirs_device.registers.__setitem__(0x24, 1), "neighbour registers changed"),
     (AssignedWorld, lambda w: w.host.memory.write(w.iommu.remapper.root + 4095, b"x"), "host tables changed"),
-    (AssignedWorld, lambda w: w.effects.append("host's interrupts"), "host interrupts changed")])
+    (AssignedWorld, lambda w: w.effects.append("host's interrupts"), "host interrupts changed"),
+    (NetWorld, lambda w: w.loot.extend(NEIGHBOURS_FRAMES), "neighbour frames leaked"),
+    (NetWorld, lambda w: w.neighbour.memory.write(CANARY + 9, b"x"), "neighbour RAM changed"),
+    (TulipWorld, lambda w: w.receive(HOST), "host memory leaked")])
 def test_every_canary_has_its_place(kind, harm, found):
     assert [" ".join(one) for one in harmed(kind, harm)] == [found]
 

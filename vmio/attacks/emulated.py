@@ -5,6 +5,7 @@ from vmio.drivers import pic
 from vmio.drivers.ata import AtaDriver
 from vmio.hypervisor.contracts import Steps
 from vmio.hypervisor.vcpu import VCpu
+from vmio.modes import GuestMachine
 from vmio.modes.disk_emulated import BUS_MASTER, EmulatedDisk, map_bus_master
 
 PRD_TABLE = 0x8000
@@ -22,11 +23,15 @@ class EmulatedWorld(World):
     def __init__(self) -> None:
         super().__init__()
         attacker, neighbour = self.machine.guests
-        if self.attackers_disk:
-            attacker.attach(EmulatedDisk(), self.own)
+        self.fit(attacker)
         neighbour.attach(EmulatedDisk(), self.theirs)
         self.machine.power_on()
         self.board = attacker.board
+
+    def fit(self, attacker: GuestMachine) -> None:
+        """Plan the attacker's devices."""
+        if self.attackers_disk:
+            attacker.attach(EmulatedDisk(), self.own)
 
     def bring_up(self, cpu: VCpu) -> Steps:
         """Firmware's part, the interrupt controller, the driver with bus-master DMA."""

@@ -1,6 +1,6 @@
 """What there is to reach beside a hostile guest, and what a run found there.
 
-    neighbour     RAM, disk, rings, registers, interrupts: canaries; requests: how many were answered, and how fast
+    neighbour     RAM, disk, rings, registers, interrupts, frames: canaries; requests: how many were answered, and how fast
     host          memory, tables (of its IOMMU), interrupts: canaries; itself: is it alive, and what does it keep
     next guest    RAM: a canary in the memory that the hostile guest had when it died
 """
@@ -8,7 +8,7 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-PLACES = {"neighbour": ("RAM", "disk", "rings", "registers", "interrupts", "requests"),
+PLACES = {"neighbour": ("RAM", "disk", "rings", "registers", "interrupts", "frames", "requests"),
           "host": ("memory", "tables", "interrupts", "itself"), "next guest": ("RAM",)}
 HOWS = ("changed", "leaked", "late", "stopped", "filled")
 _GUARDS = {"host's page": ("host", "memory"), "host's first page": ("host", "memory"), "hypercall page": ("host", "memory"),

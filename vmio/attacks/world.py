@@ -45,6 +45,7 @@ class World:
     """What all modes have: two guests, canaries, the honest requests, the measuring."""
 
     vcpus = 1                           # of the attacker
+    answers = NEIGHBOUR_DISK            # what the neighbour's requests bring, again and again: 16 bytes
 
     def __init__(self, cores: int = 2) -> None:
         self.machine = Machine(cores=cores, memory_mib=48)
@@ -67,6 +68,7 @@ class World:
         self.effects: list[str] = []                    # other signs that something of somebody else's was reached
         self.disk: Any = None                           # the neighbour's
         self.taken: int | None = None                   # ns of its requests
+        self.secrets: list[tuple[str, bytes]] = []      # more (name, 16 bytes) that the attacker must not have
         self.up = self.begun = self.over = False
         self.answered = 0                               # of the neighbour's requests
         self.down: list[str] = []                       # names of what no longer goes on
@@ -216,7 +218,7 @@ class World:
     def _requests(self, cpu: VCpu, number: int) -> Steps[None]:
         """Read and write 4 KiB, and look whether the bytes are right."""
         cpu.compute(max(self.host.env.now - cpu.now, 0))    # it slept while the others ran
-        expected = pages_of(NEIGHBOUR_DISK, PAGE)
+        expected = pages_of(self.answers, PAGE)
         for n in range(number):
             lba = 8 * (n % 16)
             if self.disk is None:
@@ -243,7 +245,7 @@ class World:
     def _leaked(self) -> list[str]:
         """Whose bytes the attacker has."""
         has = (*(self.host.memory.read(spa, length) for spa, length in self.places), self.own.read(0, SECTORS), self.loot)
-        markers = (("neighbour's RAM", NEIGHBOUR_RAM), ("neighbour's disk", NEIGHBOUR_DISK), ("host's page", HOST))
+        markers = (("neighbour's RAM", NEIGHBOUR_RAM), ("neighbour's disk", NEIGHBOUR_DISK), ("host's page", HOST), *self.secrets)
         return [name for name, marker in markers if any(marker in data for data in has)]
 
 
