@@ -5,7 +5,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const FONT = "Arial, 'Liberation Sans', 'DejaVu Sans Condensed', 'DejaVu Sans', sans-serif";
 const WIDTH = 880, HEIGHT = 292, SIZE = 16;
 const LEFT = { x: 4, wide: 180, top: 32, row: 31 };                       // the hostile guest and its doors
-const RIGHT = { x: 548, wide: 328, chip: 226, row: 21.5, gap: 4 };         // who lies behind the wall
+const RIGHT = { x: 548, wide: 328, chip: 226, row: 21, gap: 4 };         // who lies behind the wall
 const WALL = { x: 368, wide: 18, top: 32, bottom: 252 };
 const INK = "#222", PALE = "#767676", HARM = "#9E1B32", ARROW = "#D55E00";  // of the scheme in palette.py: vermillion; harm is darker still
 

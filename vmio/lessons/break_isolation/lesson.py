@@ -25,9 +25,12 @@ from vmio.lessons.break_isolation import tables
 #
 # In each run an honest neighbour does its own I/O. What happens to the others is *measured*. A *canary* is a pattern of bytes that
 # nobody has a reason to change or to own: there is one in the neighbour's RAM (random-access memory), on its disk, in the
-# unused part of its rings, in
-# the host's pages and in the IOMMU's tables. Device registers and interrupts are compared with what they were, and the neighbour's
-# requests are counted and timed. That gives the verdict: **PASS** (no effect), **REJECT** (no effect, and somebody said no: a
+# unused part of its rings, in the host's pages and in the IOMMU's tables. Device registers and interrupts are compared with what they
+# were, and the neighbour's requests are counted and timed. In some runs the guests have network cards. There the neighbour's I/O goes
+# to a server in *frames*, the packets that a network card sends: each names the address it is for and the address it comes from.
+# Their contents are a canary, too.
+#
+# That gives the verdict: **PASS** (no effect), **REJECT** (no effect, and somebody said no: a
 # status, a fault, a closed channel), **FAIL** (something leaked or was changed), **WEDGED** (the host or the neighbour stopped, or
 # hardly gets on).
 # %% [markdown]
@@ -109,7 +112,7 @@ print(tables.refusals_table())
 # %% [markdown]
 # A *PASS* leaves no trace: the guest read zeros, or wrote into a copy. A *REJECT* is counted, and the count has an owner: it is on
 # this guest's channel, or it names this device's requester id. Look at the *FAIL*, too: nothing was refused there, so nobody
-# knows. Of the 52 attacks, each without its wall, 49 do their damage without a single refusal. What raises an alarm are the
+# knows. Of the 66 attacks, each without its wall, 62 do their damage without a single refusal. What raises an alarm are the
 # attempts that did *not* work.
 # %%
 ask = predict("attacks-noticed", "With every defence on, how many of all attacks does somebody refuse?", "attacks")
@@ -141,6 +144,11 @@ print(tables.series_table())
 # **What is shared is shared by turns.** A core is given away after a slice (`vmio/hypervisor/cores.py`), the host's disk
 # serves its guests in turn, and so does the disk's own controller, where no host is on the way
 # (`vmio/hardware/nvme/arbiter.py`).
+#
+# **A network is shared by addresses.** The host joins its guests' network cards by a *virtual switch*, which hands each frame to the
+# one it is for. Nobody may send from another's address, so nobody can speak in its name; a guest sees its own part of the network
+# and no other (a VLAN, a virtual local area network); and the switch's table, where it keeps who lives at which port, has a share for
+# each port, so one guest can't fill it (`vmio/host/net/`). Try `frame-hops-the-vlan` and `frame-floods-the-table`.
 #
 # **Hardware needs the same care.** A device obeys its driver. The IOMMU confines its reads and writes, interrupt remapping its
 # interrupts, and a reset with scrubbing ends one owner's time before the next one's begins (`vmio/passthrough/`).
