@@ -97,6 +97,18 @@ BUGS = (
     ("tulip", "vmio.devices.net.tulip.timer:GeneralTimer.write", "self._stop()", "pass"),
     ("tulip", "vmio.devices.net.tulip.srom:Srom._tick", "self._ticks < COMMAND_BITS + WORD_BITS", "True"),
     ("tulip", "vmio.devices.net.tulip.mii:Mii._hear", "min(self._ones + 1, PREAMBLE)", "self._ones + 1"),
+    # The 82576: what a virtual function's rings, registers and messages may do to the card, the neighbour and the wire.
+    ("nic", "vmio.hardware.nic.transmit:Transmitter._run", "except FAULTS", "except ZeroDivisionError"),
+    ("nic", "vmio.hardware.nic.transmit:Transmitter._gather", "len(self._frame) + length <= MOST", "True"),
+    ("nic", "vmio.hardware.nic.transmit:Transmitter._finished", "len(frame) < frames.HEADER", "False"),
+    ("nic", "vmio.hardware.nic.receive:Receiver.take", "except FAULTS", "except ZeroDivisionError"),
+    ("nic", "vmio.hardware.nic.queue:Ring.write", "value &= MASKS[register]", "pass"),
+    ("nic", "vmio.hardware.nic.pools:Pools.spoofs", "if guard >> pool & 1 and", "if False and"),
+    ("nic", "vmio.hardware.nic.adapter:Adapter82576.virtual_reset", "self._values[r.VFRE] &= ~bit", "self._values[r.VFRE] = 0"),
+    ("nic", "vmio.hardware.nic.virtual:VirtualNic._power_on", "self.mailbox.empty()", "pass"),
+    ("nic", "vmio.hardware.nic.interrupts:Interrupts.write", "bits = value & self.all", "bits = value"),
+    ("nic", "vmio.host.net.igb:Igb._longest", "words[1] > MOST_BYTES", "False"),
+    ("nic", "vmio.host.net.igb:Igb._join", "or mine >= len(places) // max(len(self.vfs), 1)", ""),
     # The IOMMU: who may reach what, and what the caches have forgotten.
     ("iommu", "vmio.passthrough.iommu.remapper:Remapper._walk", "entry & access != access", "not entry & 3"),
     ("iommu", "vmio.passthrough.iommu.remapper:Remapper._walk", "address >> min(self.width, 12 + 9 * context.levels)", "False"),

@@ -16,7 +16,8 @@ BURST = 8
 TICK_NS = 100_000
 SUBJECTS: tuple[tuple[str, str, bool], ...] = (
     ("Tulip, frames out", "emulated", False), ("Tulip, frames in", "emulated", True),
-    ("NetVSC, frames out", "split", False), ("NetVSC, frames in", "split", True))
+    ("NetVSC, frames out", "split", False), ("NetVSC, frames in", "split", True),
+    ("82576 VF, frames out", "passthrough", False), ("82576 VF, frames in", "passthrough", True))
 
 
 class Traffic:

@@ -175,13 +175,13 @@ class Adapter82576:
     def transmit(self, pool: int, frame: bytes) -> None:
         """A pool sends: is it allowed, and is the frame for a neighbour, for the wire, or for both?"""
         values = self._values
+        rule = values.get(r.VMVIR + 4 * pool, 0)
+        if rule & r.ALWAYS_INSERT:
+            frame = headers.tag(frame, rule & 0xFFF, rule >> 13 & 7)
         if self.pools.spoofs(pool, frame):
             self._spoofed |= 1 << pool
             self.dropped["spoofed"] += 1
             return
-        rule = values.get(r.VMVIR + 4 * pool, 0)
-        if rule & r.ALWAYS_INSERT:
-            frame = headers.tag(frame, rule & 0xFFF, rule >> 13 & 7)
         inside = self.pools.wanted(frame, wire=False) & ~(1 << pool) if values.get(r.DTXSWC, 0) & r.LOOPBACK else 0
         outside = frames.is_group(frame) or not inside
         if inside:
