@@ -3,7 +3,7 @@
 from tests.fuzz.engine import number
 from tests.fuzz.fuzz_tulip import CANARY, RAM, Fenced
 from tests.net_rig import BROADCAST, GROUP, PEER
-from tests.nic_rig import COMMAND, ENTRIES, RX, RX_DATA, TX, TX_DATA, Vf, frame
+from tests.nic_rig import COMMAND, ENTRIES, RX, RX_DATA, TX, Vf, frame
 
 from vmio.hardware.nic import descriptors as d
 from vmio.hardware.nic import registers as r

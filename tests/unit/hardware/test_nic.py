@@ -44,6 +44,8 @@ def test_a_frame_of_several_descriptors_and_one_in_several_buffers():
     first, second = vf.written(0), vf.written(1)
     assert (first.length, first.status & 3, second.length, second.status & 3) == (1024, d.DONE, 490, d.DONE | d.END)
     assert b"".join(vf.heard()) == frame(US, length=1514)
+    vf.write(r.RX + r.TAIL, 3)                   # one buffer is too few for two
+    assert not rig.say(frame(US, length=1514)) and rig.say(frame(US, length=1000))
 
 
 def test_the_ring_goes_round_and_stops_when_it_is_full():
