@@ -2,7 +2,7 @@
 
 import pytest
 
-import lab_server  # beside this file
+import panel_moves  # beside this file
 from vmio.lab import axes, charts
 from vmio.lab.card import _STATIC
 from vmio.table import number
@@ -37,9 +37,8 @@ DRAW = """([charts, room, em]) => {
 
 
 @pytest.fixture(scope="module")
-def page():
-    lab_server.needed()
-    with lab_server.chromium(1280, 720) as page:
+def page(chromium):
+    with chromium(1280, 720) as page:
         page.set_content("<body></body>")
         page.add_script_tag(content=(_STATIC / "charts.js").read_text(encoding="utf-8"))
         yield page
@@ -62,7 +61,7 @@ def test_no_text_lies_on_another_whatever_is_drawn(page, room, em):
     drawn = [{**chart, "words": charts.sentence(chart)} for chart in CHARTS]
     heights = page.evaluate(DRAW, [drawn, room, em])
     assert all(60 < height < 600 for height in heights)
-    faults = page.locator(".vmio-panel").evaluate(lab_server.FAULTS)
+    faults = page.locator(".vmio-panel").evaluate(panel_moves.FAULTS)
     assert not faults, "\n".join(faults)
     assert page.locator("svg").first.get_attribute("aria-label").startswith("Exits by reason: IO_INSTRUCTION 33,408;")
 

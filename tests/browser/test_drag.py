@@ -58,11 +58,9 @@ DRAG = """async ([handle, moves]) => {
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    lab_server.needed()
-    folder = tmp_path_factory.mktemp("drag")
-    lab_server.store(SOURCE, folder / "source" / "99_drag.ipynb")
-    with lab_server.jupyterlab(folder / "server", folder / "source") as server, lab_server.chromium() as page:
+def page(server, chromium):
+    lab_server.store(SOURCE, server.work / "99_drag.ipynb")
+    with chromium() as page:
         lab_server.run_all(page, server, "99_drag.ipynb")
         yield page
 

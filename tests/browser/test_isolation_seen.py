@@ -23,13 +23,9 @@ MAP = """() => {
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    lab_server.needed()
-    folder = tmp_path_factory.mktemp("isolation")
-    lab_server.store(TOY, folder / "source" / "99_isolation.ipynb")
-    with lab_server.jupyterlab(folder / "server", folder / "source") as server, lab_server.chromium(1280, 720) as page:
-        lab_server.run_all(page, server, "99_isolation.ipynb")
-        yield page
+def page(desk):
+    lab_server.store(TOY, desk.server.work / "99_isolation.ipynb")
+    return desk.run("99_isolation.ipynb", 1280, 720)
 
 
 def drawn(page, id, without):

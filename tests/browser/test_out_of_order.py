@@ -1,6 +1,6 @@
 """A panel whose kernel is gone, a cell before those above it, a second window: each says in one sentence what to run."""
 
-import json
+from contextlib import contextmanager
 
 import pytest
 
@@ -21,13 +21,11 @@ predict("some-size", "How large?")
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    lab_server.needed()
-    folder = tmp_path_factory.mktemp("order")
+def lab(server):
+    """The server, with a notebook for each test."""
     for name in ("95_new_kernel", "96_two_windows", "97_closed", "98_window", "99_restart"):
-        lab_server.store(SOURCE, folder / "source" / f"{name}.ipynb")
-    with lab_server.jupyterlab(folder / "server", folder / "source") as running:
-        yield running
+        lab_server.store(SOURCE, server.work / f"{name}.ipynb")
+    return server
 
 
 def run_cell(page, at):
@@ -36,9 +34,9 @@ def run_cell(page, at):
     page.keyboard.press("Control+Enter")
 
 
-def test_after_a_restart_panel_and_cell_say_what_to_run(server):
-    with lab_server.chromium(1280, 720) as page:
-        lab_server.run_all(page, server, "99_restart.ipynb")
+def test_after_a_restart_panel_and_cell_say_what_to_run(lab, chromium):
+    with chromium(1280, 720) as page:
+        lab_server.run_all(page, lab, "99_restart.ipynb")
         assert page.locator(".vmio-note-to-run").count() == 0
         page.click("#jp-MainMenu >> text=Kernel")
         page.click('li[data-command="kernelmenu:restart"]')
@@ -52,9 +50,9 @@ def test_after_a_restart_panel_and_cell_say_what_to_run(server):
         assert "name 'panel' is not defined" in page.inner_text(".jp-Notebook")
 
 
-def test_a_panel_that_was_made_anew_says_so_where_the_old_one_was(server):
-    with lab_server.chromium(1280, 720) as page:
-        lab_server.run_all(page, server, "97_closed.ipynb")
+def test_a_panel_that_was_made_anew_says_so_where_the_old_one_was(lab, chromium):
+    with chromium(1280, 720) as page:
+        lab_server.run_all(page, lab, "97_closed.ipynb")
         page.locator(".vmio-panel").wait_for()
         run_cell(page, 0)
         said = page.locator(".jp-OutputArea .vmio-note-to-run[role=alert]")
@@ -66,62 +64,49 @@ def test_a_panel_that_was_made_anew_says_so_where_the_old_one_was(server):
         assert page.locator(".vmio-note-to-run").count() == 0
 
 
-def test_a_second_window_shows_the_panel_or_says_what_to_run(server):
-    address, token = server
-    with lab_server.chromium(1280, 720) as page:
-        lab_server.run_all(page, server, "98_window.ipynb")
-        page.keyboard.press("Control+s")
-        page.wait_for_timeout(1500)
-        other = page.context.browser.new_context().new_page()
-        other.goto(f"{address}/lab/tree/98_window.ipynb?token={token}&reset")
-        other.wait_for_selector(".jp-Notebook .jp-CodeCell")
-        lab_server.idle(other)
-        other.wait_for_timeout(3000)
-        shown = other.inner_text(".jp-Notebook")
-        assert other.locator(".vmio-panel .vmio-readout").count() == 1 or "run the cells from the top down to this one" in shown, shown
-
-
-def another(page, server, name):
+@contextmanager
+def another(page, lab, name):
     """A second browser's page on the same notebook; its kernel is the same if it runs."""
     page.keyboard.press("Control+s")
     page.wait_for_function("!document.querySelector('.jp-mod-dirty')")
-    other = page.context.browser.new_context().new_page()
-    other.goto(f"{server[0]}/lab/tree/{name}?token={server[1]}&reset")
-    other.wait_for_selector(".jp-Notebook .jp-CodeCell")
-    lab_server.idle(other)
-    return other
+    with lab_server.pages(page.context.browser) as elsewhere, elsewhere(1280, 720) as other:
+        lab_server.open_notebook(other, lab, name)
+        yield other
 
 
-def test_run_all_in_a_second_window_leaves_the_first_its_questions_and_a_sentence(server):
-    with lab_server.chromium(1280, 720) as page:
-        lab_server.run_all(page, server, "96_two_windows.ipynb")
+def test_a_second_window_shows_the_panel_or_says_what_to_run(lab, chromium):
+    with chromium(1280, 720) as page:
+        lab_server.run_all(page, lab, "98_window.ipynb")
+        with another(page, lab, "98_window.ipynb") as other:
+            other.wait_for_function("() => document.querySelectorAll('.vmio-panel .vmio-readout').length === 1 ||"
+                                    " document.querySelector('.jp-Notebook').innerText.includes('run the cells from the top down to this one')")
+
+
+def test_run_all_in_a_second_window_leaves_the_first_its_questions_and_a_sentence(lab, chromium):
+    with chromium(1280, 720) as page:
+        lab_server.run_all(page, lab, "96_two_windows.ipynb")
         page.locator(".vmio-prediction").wait_for()
-        other = another(page, server, "96_two_windows.ipynb")
-        lab_server.run_all(other, server, "96_two_windows.ipynb")
-        said = page.locator(".jp-OutputArea .vmio-note-to-run[role=alert]")
-        said.wait_for()
-        assert "in another window" in said.text_content()
-        box = page.locator(".vmio-prediction input")
-        box.fill("32")
-        box.press("Enter")
-        page.wait_for_function("document.querySelector('.vmio-stored')?.textContent === 'stored: 32'")
-        run_cell(page, 1)
-        page.locator(".vmio-panel .vmio-readout").wait_for()
-        assert other.locator(".vmio-panel .vmio-readout").count() == 1      # and the second window keeps what it has
+        with another(page, lab, "96_two_windows.ipynb") as other:
+            lab_server.run_all(other, lab, "96_two_windows.ipynb")
+            said = page.locator(".jp-OutputArea .vmio-note-to-run[role=alert]")
+            said.wait_for()
+            assert "in another window" in said.text_content()
+            box = page.locator(".vmio-prediction input")
+            box.fill("32")
+            box.press("Enter")
+            page.wait_for_function("document.querySelector('.vmio-stored')?.textContent === 'stored: 32'")
+            run_cell(page, 1)
+            page.locator(".vmio-panel .vmio-readout").wait_for()
+            assert other.locator(".vmio-panel .vmio-readout").count() == 1      # and the second window keeps what it has
 
 
-def test_a_saved_panel_in_a_new_kernel_says_what_it_showed_and_what_to_run(server):
-    import urllib.request
-    address, token = server
-    with lab_server.chromium(1280, 720) as page:
-        lab_server.run_all(page, server, "95_new_kernel.ipynb")
+def test_a_saved_panel_in_a_new_kernel_says_what_it_showed_and_what_to_run(lab, chromium):
+    with chromium(1280, 720) as page:
+        lab_server.run_all(page, lab, "95_new_kernel.ipynb")
         page.keyboard.press("Control+s")
         page.wait_for_function("!document.querySelector('.jp-mod-dirty')")
-        with urllib.request.urlopen(f"{address}/api/kernels?token={token}") as answer:
-            kernels = [one["id"] for one in json.load(answer)]
-        for kernel in kernels:
-            urllib.request.urlopen(urllib.request.Request(f"{address}/api/kernels/{kernel}?token={token}", method="DELETE")).close()
-        page.goto(f"{address}/lab/tree/95_new_kernel.ipynb?token={token}&reset")
+        lab.end_kernels()
+        page.goto(lab.page("95_new_kernel.ipynb"))
         said = page.locator(".vmio-stored-panel")
         said.first.wait_for()
         page.wait_for_function("document.querySelectorAll('.vmio-stored-panel').length === 2")

@@ -5,7 +5,6 @@ from math import prod
 
 import pytest
 
-import lab_server  # beside this file
 from vmio.lessons import pages
 from vmio.lessons.panels import make
 
@@ -43,15 +42,14 @@ def shown(panel):
 
 
 @pytest.mark.parametrize("which", PANELS, ids=lambda one: "-".join(one).replace(".panel", ""))
-def test_a_move_shows_the_same_figures(which, tmp_path):
-    lab_server.needed()
+def test_a_move_shows_the_same_figures(which, chromium, tmp_path):
     panel = make(*which)
     kept = pages.kept(list(panel.controls.values()), 64)
     path = tmp_path / "page.html"
     path.write_text(pages.page(panel, "A panel", 64), encoding="utf-8")
     panel.close()
     panel = make(*which)
-    with lab_server.chromium(1280, 720) as page:
+    with chromium(1280, 720) as page:
         asked, broken = [], []
         page.on("request", lambda one: asked.append(one.url))
         page.on("pageerror", lambda error: broken.append(str(error)))
@@ -68,13 +66,12 @@ def test_a_move_shows_the_same_figures(which, tmp_path):
     panel.close()
 
 
-def test_an_old_browser_is_told(tmp_path):
-    lab_server.needed()
+def test_an_old_browser_is_told(chromium, tmp_path):
     panel = make("fill_a_ring.panel", "ring_panel")
     path = tmp_path / "page.html"
     path.write_text(pages.page(panel, "A panel"), encoding="utf-8")
     panel.close()
-    with lab_server.chromium() as page:
+    with chromium() as page:
         page.add_init_script("delete globalThis.DecompressionStream")
         page.goto(path.as_uri())
         assert "too old to unpack" in page.locator(".vmio-panel").text_content()

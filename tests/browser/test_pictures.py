@@ -24,12 +24,8 @@ TAKE = """svg => {
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    lab_server.needed()
-    with lab_server.jupyterlab(tmp_path_factory.mktemp("pictures"), lab_server.ROOT / "notebooks") as server, \
-            lab_server.chromium() as page:
-        lab_server.run_all(page, server, COURSE.notebook("start_here"))
-        yield page
+def page(desk):
+    return desk.run(COURSE.notebook("start_here"), 1600, 900)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -12,23 +12,21 @@ from vmio.processors.unicorn import library
 
 pytestmark = pytest.mark.browser
 
-SOURCE = "# %%\nfrom vmio.lessons.boot_a_real_linux import panel as lesson\nprint(lesson.power_on())\n"
+SOURCE = f"# %%\nimport os\nos.environ.pop({live.VARIABLE!r}, None)\nfrom vmio.lessons.boot_a_real_linux import panel as lesson\nprint(lesson.power_on())\n"
 WATCH = """() => { window.seen = []; setInterval(() => {
     const text = document.querySelector('.vmio-readout')?.innerText, bars = document.querySelectorAll('.vmio-figures svg rect').length;
     if (text && text !== seen.at(-1)?.[0]) seen.push([text, bars]);
 }, 20); }"""
 
 
-def test_console_and_exits_rise_while_linux_boots(tmp_path, monkeypatch):
-    lab_server.needed()
+def test_console_and_exits_rise_while_linux_boots(server, chromium):
     if library.missing():
         pytest.skip(f"NOT RUN: {library.missing()}")
     kernel()
-    monkeypatch.delenv(live.VARIABLE, raising=False)
-    lab_server.store(SOURCE, tmp_path / "source" / "boot.ipynb")
-    with lab_server.jupyterlab(tmp_path / "server", tmp_path / "source") as server, lab_server.chromium(1280, 720) as page:
+    lab_server.store(SOURCE, server.work / "99_boot.ipynb")
+    with chromium(1280, 720) as page:
         page.add_init_script(f"addEventListener('load', {WATCH})")
-        lab_server.run_all(page, server, "boot.ipynb")
+        lab_server.run_all(page, server, "99_boot.ipynb")
         seen, shown = page.evaluate("seen"), page.locator(".jp-OutputArea").inner_text()
     wanted = recorded.of(CONSOLE)
     assert f"power off, {wanted.exits:,} exits, {wanted.virtual_ns:,} ns" in shown

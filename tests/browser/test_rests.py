@@ -36,19 +36,14 @@ TOP = "() => document.querySelector('.jp-WindowedPanel-outer').scrollTop"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def lab(server):
     """JupyterLab as students have it: its page leaves out of its layout what is out of sight."""
-    lab_server.needed()
-    folder, before = tmp_path_factory.mktemp("rests"), lab_server.SETTINGS
     for name in ("all", "single", "hand"):
-        lab_server.store(SOURCE, folder / "source" / f"{name}.ipynb")
-    (folder / "source" / "first.ipynb").write_bytes((lab_server.ROOT / "notebooks" / COURSE.notebook("start_here")).read_bytes())
-    lab_server.SETTINGS = {**before, "notebook-extension/tracker": {"windowingMode": "contentVisibility"}}
-    try:
-        with lab_server.jupyterlab(folder / "server", folder / "source") as running:
-            yield running
-    finally:
-        lab_server.SETTINGS = before
+        lab_server.store(SOURCE, server.work / f"{name}.ipynb")
+    name = "notebook-extension/tracker"
+    server.setting(name, {"windowingMode": "contentVisibility"})
+    yield server
+    server.setting(name, lab_server.SETTINGS[name])
 
 
 def rest(page):
@@ -57,28 +52,22 @@ def rest(page):
     return page.evaluate(INSIDE)
 
 
-@pytest.mark.parametrize("name", ["all", "first"])
-def test_after_run_all_the_first_panel_is_in_sight(server, name):
-    with lab_server.chromium(1280, 720) as page:
-        lab_server.run_all(page, server, f"{name}.ipynb")
+@pytest.mark.parametrize("name", ["all.ipynb", COURSE.notebook("start_here")], ids=["all", "first"])
+def test_after_run_all_the_first_panel_is_in_sight(lab, chromium, name):
+    with chromium(1280, 720) as page:
+        lab_server.run_all(page, lab, name)
         above, below = rest(page)
         assert above >= 0 and below >= 0, (above, below)
-        if name == "all":                   # and again: all are run once more, and the page was elsewhere
+        if name == "all.ipynb":               # and again: all are run once more, and the page was elsewhere
             page.evaluate("() => { document.querySelector('.jp-WindowedPanel-outer').scrollTop = 0; }")
-            page.click("#jp-MainMenu >> text=Run")
-            page.click('li[data-command="runmenu:run-all"]')
-            page.wait_for_timeout(3000)
-            lab_server.idle(page)
+            lab_server.run_cells(page)
             above, below = rest(page)
             assert above >= 0 and below >= 0, (above, below)
 
 
-def test_single_cells_move_the_page_as_ever(server):
-    address, token = server
-    with lab_server.chromium(1280, 720) as page:
-        page.goto(f"{address}/lab/tree/single.ipynb?token={token}&reset")
-        page.wait_for_selector(".jp-Notebook .jp-CodeCell")
-        lab_server.idle(page)
+def test_single_cells_move_the_page_as_ever(lab, chromium):
+    with chromium(1280, 720) as page:
+        lab_server.open_notebook(page, lab, "single.ipynb")
         page.locator(".jp-Notebook .jp-CodeCell").first.locator(".cm-content").click()
         page.keyboard.press("Shift+Enter")
         page.keyboard.press("Shift+Enter")
@@ -88,12 +77,9 @@ def test_single_cells_move_the_page_as_ever(server):
         assert min(rest(page)) < 0 and page.evaluate(TOP) == 0
 
 
-def test_who_has_moved_the_page_stays_there(server):
-    address, token = server
-    with lab_server.chromium(1280, 720) as page:
-        page.goto(f"{address}/lab/tree/hand.ipynb?token={token}&reset")
-        page.wait_for_selector(".jp-Notebook .jp-CodeCell")
-        lab_server.idle(page)
+def test_who_has_moved_the_page_stays_there(lab, chromium):
+    with chromium(1280, 720) as page:
+        lab_server.open_notebook(page, lab, "hand.ipynb")
         page.click("#jp-MainMenu >> text=Run")
         page.click('li[data-command="runmenu:run-all"]')
         page.locator(".vmio-panel").wait_for(state="attached")
@@ -101,6 +87,5 @@ def test_who_has_moved_the_page_stays_there(server):
         page.mouse.wheel(0, -60)
         page.wait_for_timeout(300)
         before = page.evaluate(TOP)
-        page.wait_for_timeout(2500)
-        lab_server.idle(page)
+        lab_server.settled(page)
         assert min(rest(page)) < 0 and page.evaluate(TOP) == before, "it has gone to the panel"

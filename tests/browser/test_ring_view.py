@@ -32,14 +32,11 @@ WATCH = """async ([button, cursor]) => {
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    lab_server.needed()
-    folder = tmp_path_factory.mktemp("ring")
-    lab_server.store(TOY, folder / "source" / "99_ring.ipynb")
-    with lab_server.jupyterlab(folder / "server", folder / "source") as server, lab_server.chromium() as page:
-        lab_server.run_all(page, server, "99_ring.ipynb")
-        page.wait_for_selector(".vmio-ring[data-frame='1']")    # the kernel set it
-        yield page
+def page(desk):
+    lab_server.store(TOY, desk.server.work / "99_ring.ipynb")
+    page = desk.run("99_ring.ipynb", 1600, 900)
+    page.wait_for_selector(".vmio-ring[data-frame='1']")    # the kernel set it
+    return page
 
 
 def step_to(page, frame):

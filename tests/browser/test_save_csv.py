@@ -25,19 +25,16 @@ def saved(page, panel, folder):
         return list(csv.DictReader(file))
 
 
-def test_the_button_saves_what_is_drawn(tmp_path_factory):
-    lab_server.needed()
-    folder = tmp_path_factory.mktemp("csv")
-    with lab_server.jupyterlab(folder, NOTEBOOKS) as server, lab_server.chromium(1280, 720) as page:
-        lab_server.run_all(page, server, NAME)
-        panel, before = page.locator(".vmio-panel").first, None
-        for act in (lambda: None, lambda: panel.locator(".vmio-controls [role=slider]").first.press("End")):
-            act()
-            lab_server.settled(page)
-            rows, drawn = saved(page, panel, folder), panel.element_handle().evaluate(DRAWN)
-            assert drawn and rows != before
-            for title, bars in drawn:
-                assert {row["name"]: number(float(row["value"])) for row in rows if row["shown in"] == title} == bars
-            words = [line.strip() for line in panel.locator(".vmio-readout").inner_text().splitlines() if line.strip()]
-            assert [row["name"].strip() for row in rows if row["shown in"] == "readout"] == words
-            before = rows
+def test_the_button_saves_what_is_drawn(desk, tmp_path):
+    page = desk.run(NAME, 1280, 720)
+    panel, before = page.locator(".vmio-panel").first, None
+    for act in (lambda: None, lambda: panel.locator(".vmio-controls [role=slider]").first.press("End")):
+        act()
+        lab_server.settled(page)
+        rows, drawn = saved(page, panel, tmp_path), panel.element_handle().evaluate(DRAWN)
+        assert drawn and rows != before
+        for title, bars in drawn:
+            assert {row["name"]: number(float(row["value"])) for row in rows if row["shown in"] == title} == bars
+        words = [line.strip() for line in panel.locator(".vmio-readout").inner_text().splitlines() if line.strip()]
+        assert [row["name"].strip() for row in rows if row["shown in"] == "readout"] == words
+        before = rows

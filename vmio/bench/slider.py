@@ -43,6 +43,7 @@ def measure() -> list[Row]:
             raise ModuleNotFoundError("JupyterLab is not installed")
         sys.path.insert(0, str(data.checkout("tests/browser")))
         import lab_server
+        import panel_moves
         if lab_server.find_browser() is None:
             raise FileNotFoundError("no Chromium or Chrome here")
     except (FileNotFoundError, ModuleNotFoundError) as missing:
@@ -52,14 +53,14 @@ def measure() -> list[Row]:
         lab_server.store(SOURCE, Path(folder) / "source" / "slider.ipynb")
         with lab_server.jupyterlab(Path(folder) / "server", Path(folder) / "source") as server, lab_server.chromium() as page:
             lab_server.run_all(page, server, "slider.ipynb")
-            times = [[_key(page, lab_server, page.locator(name), at) for name in (".bare", ".vmio-panel")] for at in range(KEYS)]
+            times = [[_key(page, panel_moves, page.locator(name), at) for name in (".bare", ".vmio-panel")] for at in range(KEYS)]
     pairs = [pair for pair in times if all(pair)]
     bare, panel = zip(*pairs)
     return [row("slider key to new pixels, a bare drawing, ms", bare), row("slider key to new pixels, a panel, ms", panel),
             row("a panel over a bare drawing", ratios(panel, bare), "at most 1.3")]
 
 
-def _key(page: Any, lab_server: Any, box: Any, at: int) -> float | None:
+def _key(page: Any, panel_moves: Any, box: Any, at: int) -> float | None:
     """ms until the box shows something else after one key; None if nothing changes."""
     page.wait_for_timeout(PAUSE)
-    return lab_server.press(page, box.locator(lab_server.SLIDER).first, "ArrowRight" if at // 3 % 2 else "ArrowLeft", box)
+    return panel_moves.press(page, box.locator(panel_moves.SLIDER).first, "ArrowRight" if at // 3 % 2 else "ArrowLeft", box)
