@@ -6,6 +6,9 @@ from functools import lru_cache
 from vmio import data
 from vmio.experiments.net import MODES, _Run
 from vmio.experiments.net_params import NetParams
+from vmio.host.net.switch import VirtualSwitch
+from vmio.host.net.vlan import Access
+from vmio.hypervisor.simulation import Simulation
 from vmio.machine.net import pcap
 from vmio.machine.net.cable import Cable
 from vmio.machine.probes import watch
@@ -125,3 +128,40 @@ def bursts(burst, batch):
     return Truth([burst, batch, *(len(one.passed) for one in here), *exits, *(count / FRAMES for count in exits),
                   *(one.counted.interrupts for one in here), *handed], {},
                  [curves, dict(zip(MODES, handed))])
+
+
+class _Counts:
+    """A station that counts what it is given."""
+
+    def __init__(self, port):
+        self.got = 0
+        port.connect(self)
+
+    def receive(self, frame):
+        self.got += 1
+        return True
+
+    def link_changed(self, up):
+        pass
+
+
+SAID = ("A", "all", "A"), ("router", "A", "router"), ("A", "router", "A"), ("A", "B", "A"), ("B", "A", "B"), ("C", "all", "C"), \
+    ("router", "nobody", "router"), ("A", "all", "router"), ("B", "router", "B")
+
+
+def switch(steps, any_address, own_vlan, mirror):
+    at = {"A": "A", "B": "B", "C": "C", "router": "outside"}
+    address = {name: bytes([2, 0, 0, 0, 0, 1 + n]) for n, name in enumerate((*at, "nobody"))} | {"all": b"\xff" * 6}
+    made = VirtualSwitch(Simulation())
+    options = {"A": {"spoofing": any_address, "mirror": "source" if mirror else None}, "B": {},
+               "C": {"mirror": "destination" if mirror else None, **({"vlan": Access(9)} if own_vlan else {})}, "outside": {}}
+    stations = {name: _Counts(made.port(name, address.get(name), **more)) for name, more in options.items()}
+    sent, dropped = dict.fromkeys(stations, 0), dict.fromkeys(stations, 0)
+    for sender, to, source in SAID[:steps]:
+        made.ports[at[sender]].send(address[to] + address[source] + bytes(48))
+        refused = source != sender and not any_address
+        sent[at[sender]] += not refused
+        dropped[at[sender]] += refused
+    got = {name: station.got for name, station in stations.items()}
+    arrows = {(name, "switch"): count for name, count in sent.items()} | {("switch", name): count for name, count in got.items()}
+    return Truth([steps, len(SAID), *(count for name in stations for count in (sent[name], got[name], dropped[name]))], arrows, [got])

@@ -104,11 +104,40 @@ panel
 # card goes on falling: a signal is needed when the host may sleep, and during a burst it doesn't. Then drag *Frames in a record*. The second
 # figure moves, the first hardly does. Fewer records are less for the host to read; the exits were gone already.
 #
+# ## Who sees which frame?
+#
+# Behind all these cards is the host's *virtual switch*: a port for each guest, and one to the outside through the host's real card. For each frame
+# that comes in it decides which ports are given it. A frame for everybody goes to all ports, a frame for one station to that station's
+# port. The switch knows its guests' addresses, and *learns* others: if a frame comes in at a port, its sender must be there.
+#
+# Three guests, A, B and C, and a router outside. Step through nine frames with *Frames sent*.
+# %%
+panel = lesson.switch_panel()
+for steps in (1, 2, 4, 7, 8, 9):
+    panel.set(steps=steps)
+    print(panel.live.end)
+for settings in (dict(), dict(any_address=True), dict(any_address=False, own_vlan=True, mirror=True)):
+    panel.set(**settings)
+    print("\n" + panel.text)
+# %%
+panel.set(steps=1, own_vlan=False, mirror=False)
+panel
+# %% [markdown]
+# 1. At frame 2 the switch learns where the router is. What A and B say to each other (frames 4 and 5) C never sees, and neither does the world outside.
+# 2. Frame 8 is an attack: A sends with the router's address as its source. The port drops it, for A's address is another one.
+# 3. Tick *A may use any address* and step to frame 9. Now the switch has learned that "the router is at A", and B's frame for the router goes to A. That is
+#    why the check is on unless somebody turns it off, for a guest that is a router itself.
+# 4. *C is in a VLAN of its own* (virtual local area network): the switch then treats C as if it were plugged into another switch. Frames for everybody no longer reach it.
+# 5. *C is A's mirror*: C is given a copy of all that A sends and gets. It is how one watches a network, so only the host's administrator may set it.
+# %% [markdown]
 # ## Explain
 #
 # **An exit buys attention.** What a frame costs is decided by how often somebody must be told, not by how long the frame is. The Tulip's driver tells
 # the card of each frame, because on a real bus a write costs next to nothing (`vmio/drivers/tulip.py`, method `send`). NetVSC asks first whether the
 # host is awake (`vmio/drivers/netvsc_queue.py`).
+#
+# **The switch is the wall.** Between guests on one host no cable protects anybody. What a guest sends passes its port first (`vmio/host/net/port.py`, method `send`):
+# link, VLAN, source address, guards, access list, bandwidth; only then does the switch look for whom it is (`vmio/host/net/switch.py`).
 #
 # %% [markdown]
 # ## Exercises

@@ -5,13 +5,15 @@ from functools import lru_cache
 from typing import Any
 
 from vmio import data
-from vmio.experiments import net, net_bursts, net_ping
+from vmio.experiments import net, net_bursts, net_ping, switch_story
 from vmio.experiments.net import NetParams, NetResult
-from vmio.lab import axes, charts
-from vmio.lab.controls import choice, log2_slider
+from vmio.lab import axes, charts, palette
+from vmio.lab.controls import choice, log2_slider, slider, toggle
 from vmio.lab.declared import declared
 from vmio.lab.machine_view import MachineView, edge
+from vmio.lab.idle import unmoved
 from vmio.lab.panel import Panel
+from vmio.lab.switch_view import SwitchView, arrow
 from vmio.machine.net import headers, pcap
 from vmio.machine.net.pcap import Captured
 from vmio.table import table
@@ -153,3 +155,57 @@ def bursts_panel() -> Panel:
     """How many exits a frame costs when others follow it at once."""
     return Panel(_bursts, [log2_slider("burst", 1, net_bursts.SIZES[-1], 1, "Frames in a burst"),
                            declared(NetParams, "batch", "Frames in a record")], _bursts_view, name="move_packets bursts")
+
+
+# The switch.
+
+def _story(**asked: Any) -> tuple[dict[str, Any], switch_story.Story]:
+    """The switch as it is set, and the first frames of the story."""
+    return asked, switch_story.play(**asked)
+
+
+def _who(names: Sequence[str]) -> str:
+    return ", ".join(names) or "nobody"
+
+
+def _story_view(told: tuple[dict[str, Any], switch_story.Story]) -> Any:
+    asked, story = told
+    last = story.steps[-1]
+    send, sender = last.send, switch_story.WHERE[last.send.sender]
+    rows = [(name, story.sent[name], story.got[name], story.refused[name]) for name in switch_story.PORTS]
+    text = "\n".join([
+        f"frame {len(story.steps)} of {len(switch_story.SCRIPT)}: {send.sender} to {send.to}",
+        f"its source: {send.source}{' (forged)' * (send.source != send.sender)}",
+        f"given to: {_who(last.given)}", f"copied to: {_who(last.copied)}", f"dropped: {last.dropped or 'no'}", "",
+        table(rows, ("port", "sent", "given", "dropped"))])
+    edges = []
+    for name in switch_story.PORTS:
+        sends = ("stopped" if last.dropped else "now") if name == sender else "quiet"
+        gets = "now" if name in last.given else "copy" if name in last.copied else "quiet"
+        edges += [arrow(name, True, story.sent[name], sends), arrow(name, False, story.got[name], gets)]
+    learned = {name: f"learned: {', '.join(who for who, where in story.learned.items() if where == name)}"
+               for name in switch_story.PORTS if name in story.learned.values()}
+    notes = {"A": "any address" if asked["any_address"] else "A's address only", "B": "B's address only",
+             "C": f"VLAN {switch_story.VLAN}" if asked["own_vlan"] else "C's address only", "outside": "any address"}
+    came = f"dropped ({last.dropped})" if last.dropped else f"given to {_who(last.given)}" + f", copied to {_who(last.copied)}" * bool(last.copied)
+    forged = f", as {send.source}" * (send.source != send.sender)
+    charts_ = [charts.bars("Frames that each port was given", story.got, "frames", color=palette.OKABE_ITO["blue"])]
+    return text, charts_, {"edges": edges, "notes": notes, "learned": learned, "end": f"{send.sender} to {send.to}{forged}: {came}"}
+
+
+def _story_idle(**asked: Any) -> dict[str, str]:
+    """Which switches change nothing up to this frame."""
+    reasons = {"any_address": "so far A has used no address but its own", "own_vlan": "so far nothing went to C or came from it",
+               "mirror": "so far nothing went to A or came from it"}
+
+    def counted(told: tuple[dict[str, Any], switch_story.Story]) -> Any:
+        text, figures, drawing = _story_view(told)
+        return text, figures, {**drawing, "notes": None}            # which say how the switch is set, and count nothing
+    return {name: why for name, why in reasons.items() if unmoved(_story, counted, asked, name, (False, True))}
+
+
+def switch_panel() -> Panel:
+    """Who sees which frame."""
+    return Panel(_story, [slider("steps", 1, len(switch_story.SCRIPT), 1, 1, "Frames sent"), toggle("any_address", False, "A may use any address"),
+                          toggle("own_vlan", False, "C is in a VLAN of its own"), toggle("mirror", False, "C is A's mirror")], _story_view,
+                 name="move_packets switch", live=SwitchView(stations=list(switch_story.PORTS)), idle=_story_idle)
