@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from vmio import data
 from vmio.experiments.net import MODES, _Run
+from vmio.drivers.tulip_moderation import Moderation
 from vmio.experiments.net_params import NetParams
 from vmio.host.net.switch import VirtualSwitch
 from vmio.host.net.vlan import Access
@@ -62,32 +63,36 @@ class Seen:
 
 
 @lru_cache(maxsize=None)
-def _captured(mode, traffic):
+def _captured(mode, traffic, delivery):
     frames = [one.frame for one in pcap.load(data.path("http.pcap"))]
     if traffic == "pings":
         frames = [frame for frame in frames if frame[12:14] == b"\x08\x00" and frame[23] == 1]
     elif traffic == "upload":
-        frames = frames[1:]
+        frames = [frame for frame in frames[1:] if not frame[0] & 1]
     address = frames[0][6:12]
-    seen = Seen(mode, address)
-    one = _Run(seen.guest, seen.cable, frames, address, NetParams(mode))
+    seen = Seen(mode, address, **({"delivery": delivery} if mode == "passthrough" else {}))
+    one = _Run(seen.guest, seen.cable, frames, address, NetParams(mode, delivery=delivery))
     seen.run(one.program)
     assert hashlib.sha256(b"".join(frame for _, frame, _ in seen.passed)).digest() == hashlib.sha256(b"".join(frames)).digest()
     return seen
 
 
-def capture(mode, traffic):
-    seen = _captured(mode, traffic)
+def capture(mode, traffic, delivery):
+    seen = _captured(mode, traffic, delivery)
     assert all(arrived for _, _, arrived in seen.passed)
     exits, frames, interrupts = len(seen.counted.exits), len(seen.passed), seen.counted.interrupts
     out, back = (sum(end == which for end, _, _ in seen.passed) for which in (0, 1))
     ns, in_exits = seen.counted.ns, seen.counted.parts["exit"]
-    arrows = {(GUEST, HYPERVISOR): exits, (HOST, DEVICE): out, (DEVICE, HOST): back, (HOST, GUEST): interrupts}
-    arrows |= {(GUEST, HOST): out, (HYPERVISOR, HOST): seen.signals} if mode == "split" else {(HYPERVISOR, HOST): seen.at("tulip")}
+    arrows = {(GUEST, HYPERVISOR): exits}
+    if mode == "passthrough":
+        arrows |= {(GUEST, DEVICE): out, (DEVICE, GUEST): back, **({(HYPERVISOR, GUEST): interrupts} if delivery == "injected" else {})}
+    else:
+        arrows |= {(HOST, DEVICE): out, (DEVICE, HOST): back, (HOST, GUEST): interrupts}
+        arrows |= {(GUEST, HOST): out, (HYPERVISOR, HOST): seen.signals} if mode == "split" else {(HYPERVISOR, HOST): seen.at("tulip")}
     return Truth(
         [frames, sum(len(frame) for _, frame, _ in seen.passed), out, back, 0, exits, exits / frames, interrupts, interrupts / frames,
          seen.signals, seen.setup, ns / 1000], arrows,
-        [{name: seen.count(name) for name in ("OUT", "IN", "VMCALL", "HLT")}, stack({"exit": in_exits / 1000, "waiting": (ns - in_exits) / 1000})],
+        [{name: seen.count(name) for name in ("OUT", "IN", "VMCALL", "HLT", "EXTERNAL INTERRUPT")}, stack({"exit": in_exits / 1000, "waiting": (ns - in_exits) / 1000})],
         {0: exits, 1: ns / 1000})
 
 
@@ -100,8 +105,10 @@ def _burst(mode, size, batch):
 
     def program(cpu, driver):
         for _ in range(FRAMES // size):
-            yield from driver.wait(cpu.now + 30_000_000)        # the sleep before a burst is no part of it
-            seen.counted.exits[:] = [*seen.counted.exits[:-1]] if executed(seen.counted.exits[-1]) == "HLT" else seen.counted.exits
+            before, until = len(seen.counted.exits), cpu.now + 30_000_000
+            while cpu.now < until:
+                yield from driver.wait(until)
+            del seen.counted.exits[before:]                     # the sleep before a burst is no part of it
             for number in range(size):
                 while not driver.send((other + guest + b"\x88\xb5").ljust(BYTES, b"\0"), more=number + 1 < size):
                     yield from driver.wait()
@@ -128,6 +135,48 @@ def bursts(burst, batch):
     return Truth([burst, batch, *(len(one.passed) for one in here), *exits, *(count / FRAMES for count in exits),
                   *(one.counted.interrupts for one in here), *handed], {},
                  [curves, dict(zip(MODES, handed))])
+
+
+class _Timed:
+    """A driver whose frames are noted, with the time, as its program takes them."""
+
+    def __init__(self, driver, cpu, taken):
+        self._driver, self._cpu, self._taken = driver, cpu, taken
+
+    def __getattr__(self, name):
+        return getattr(self._driver, name)
+
+    def reap(self):
+        found = self._driver.reap()
+        self._taken += [self._cpu.now] * len(found)
+        return found
+
+
+@lru_cache(maxsize=None)
+def _held(hold_us, hold_frames, gap_us, adaptive=False):
+    frames = [one.frame for one in pcap.load(data.path("http.pcap"))]
+    if not hold_us:
+        hold_frames = 0
+    how = Moderation(adaptive=True) if adaptive else Moderation(hold_frames, hold_us)
+    seen, came, taken = Seen("emulated", frames[0][6:12], chip="21143", moderation=how), [], []
+    clock = seen.guest.guest.clock
+    one = _Run(seen.guest, seen.cable, frames, frames[0][6:12], NetParams(chip="21143", gap_us=gap_us, hold_us=hold_us))
+
+    def program(cpu, driver):
+        watch(seen.cable, "passed", lambda end, frame, arrived: came.append(clock.now) if end else None)
+        yield from one.program(cpu, _Timed(driver, cpu, taken))
+    seen.run(program)
+    waits = sorted(now - then for then, now in zip(came, taken, strict=True))
+    return len(seen.passed), seen.counted.interrupts, len(seen.counted.exits), seen.counted.ns, *(
+        waits[-(-len(waits) * percent // 100) - 1] / 1000 for percent in (50, 99))
+
+
+def moderation(hold_us, hold_frames, gap_us):
+    found = _held(0, 0, gap_us), _held(hold_us, hold_frames, gap_us), _held(0, 0, gap_us, True)
+    frames, interrupts, exits, ns, half, most = zip(*found)
+    names = "not held back", "as set", "adaptive"
+    return Truth([frames[1], 0, ns[1] / 1000, *interrupts, *exits, *half, 99, *most], {},
+                 [dict(zip(names, (count / frames[0] for count in interrupts))), dict(zip(names, most))])
 
 
 class _Counts:

@@ -12,7 +12,7 @@ from typing import Any
 from vmio.drivers.contracts import NetDriver
 from vmio.drivers.netvsc_queue import NetQueue
 from vmio.experiments.net_params import MOST_FRAMES
-from vmio.experiments.net_ping import GUEST, PAUSE_NS, STATION
+from vmio.experiments.net_ping import GUEST, STATION, rest
 from vmio.hypervisor.contracts import Steps
 from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.net.cable import Cable
@@ -72,7 +72,7 @@ def run(mode: str = "emulated", batch: int = MOST_FRAMES, sizes: Sequence[int] =
         for size in sizes:
             exits, interrupts, heard, records = Counter[str](), 0, listener.heard, _records(driver)
             for _ in range(FRAMES // size):
-                yield from driver.wait(cpu.now + PAUSE_NS)
+                yield from rest(cpu, driver)
                 before, answered = cpu.exits.by_instruction(), cpu.interrupts
                 yield from _send(driver, size)
                 exits += cpu.exits.by_instruction() - before

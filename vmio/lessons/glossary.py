@@ -39,9 +39,11 @@ TERMS = tuple(Term(*row) for row in (
     ("CPUID", "", "The instruction that asks the processor what it can do. For a guest the hypervisor answers; it always exits.",
      "trap_an_instruction"),
     ("CPU", "central processing unit", "The processor.", "compare_modes"),
-    ("CSR", "control and status register", "What a network chip of DEC's calls its registers: the Tulip has 16, CSR0 to CSR15.", "move_packets"),
+    ("CSR", "control and status register", "What a network chip of DEC's calls its registers: the Tulip has 16 of them, numbered from 0.", "move_packets"),
     ("DDA", "discrete device assignment", "Hyper-V's name for passthrough: a whole PCI device is given to one guest.",
      "pass_a_device_through"),
+    ("DIM", "dynamic interrupt moderation", "Linux's way to choose how long a network card holds interrupts back: try, measure, keep or undo.",
+     "move_packets"),
     ("DMA", "direct memory access", "A device reads and writes memory by itself, while the processor does something else.",
      "emulate_a_device"),
     ("DRQ", "data request", "The bit in an ATA disk's status that says: data may be moved now.", "emulate_a_device"),
@@ -151,7 +153,7 @@ TERMS = tuple(Term(*row) for row in (
 NAMES = frozenset("""
     ADDRESS AMD ANSWER EAX EBX ECX EDX AT ATAPI-6 BFQ CACHE COM1 DEVICE EXTERNAL FAIL FLUSH GB GET IDENTIFY IN INBAND INS INTERRUPT KiB MAX MiB MODE MOV MULTIPLE
     NATIVE OSDI OUT OUTS OUTSB PASS PC PIIX4 PUT READ REJECT REP REQUEST SECRET SECTORS SET SQLite SYNCHRONIZE USER VMware WEDGED WRITE
-    XSA-155 GHz MHz MSI-X RDMSR WRMSR RDTSC LSR LCR DEC CSR0 CSR1 CSR5 CSR7 CSR8 CSR15""".split())
+    XSA-155 GHz MHz MSI-X RDMSR WRMSR RDTSC LSR LCR DEC CSR0 CSR1 CSR5 CSR7 CSR8 CSR11""".split())
 _BY_WORD = {term.word: term for term in TERMS}
 _WORDS = "|".join(re.escape(word) for word in sorted(_BY_WORD, key=len, reverse=True))
 _FIRST = re.compile(rf"(?<![\w/\[-])({_WORDS})(s?)(?![\w-]|\.\w)")

@@ -13,7 +13,8 @@ PANELS = (
     ("break_isolation.panel", "panel"),
     ("break_isolation.panel", "fetches_panel"), ("share_a_device.panel", "panel"),
     ("share_a_device.panel", "live_panel"), ("run_on_real_hardware.panel", "panel"), ("boot_a_real_linux.panel", "panel"),
-    ("move_packets.panel", "panel"), ("move_packets.panel", "bursts_panel"), ("move_packets.panel", "switch_panel"),
+    ("move_packets.panel", "panel"), ("move_packets.panel", "bursts_panel"), ("move_packets.panel", "moderation_panel"),
+    ("move_packets.panel", "switch_panel"),
     ("check_the_model.panel", "ratio_panel"))
 
 

@@ -41,6 +41,10 @@ def test_ten_accesses_on_a_tulip_two_signals_on_a_ring():
     assert dict(net_ping.run("split").counts()) == {("VMCALL", "hypervisor"): 2, ("HLT", "hypervisor"): 1}
 
 
+def test_a_function_of_ones_own_is_touched_without_an_exit():
+    assert dict(net_ping.run("passthrough").counts()) == {("EXTERNAL_INTERRUPT", "hypervisor"): 1}
+
+
 def test_what_the_set_up_was_for():
     tulip = net_ping.setup()
     assert sum(tulip.values()) == net_ping.run().setup_exits == 25_545

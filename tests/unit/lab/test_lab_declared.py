@@ -45,6 +45,7 @@ PANELS = {
     "boot_a_real_linux.panel": (None, {"boot", "step"}),                                # a recorded boot: nothing to declare
     "move_packets.panel": (NetParams, {"traffic"}),
     "move_packets.bursts_panel": (NetParams, {"burst"}),
+    "move_packets.moderation_panel": (NetParams, set()),
     "move_packets.switch_panel": (None, {"steps", "any_address", "own_vlan", "mirror"}),        # a story that is told
     "check_the_model.ratio_panel": (None, {"fitted"}),                                    # papers: figures that others published
     "run_on_real_hardware.panel": (InstructionParams, {"kind", "count", "costs"}),    # what was recorded on a real host

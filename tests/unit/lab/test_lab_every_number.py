@@ -48,6 +48,7 @@ TRUTHS = {
     ("boot_a_real_linux.panel", "panel"): other_truths.linux,
     ("move_packets.panel", "panel"): net_truths.capture,
     ("move_packets.panel", "bursts_panel"): net_truths.bursts,
+    ("move_packets.panel", "moderation_panel"): net_truths.moderation,
     ("move_packets.panel", "switch_panel"): net_truths.switch,
 }
 # Controls that meet only the defaults of the others: a sweep of three runs a step, attacks of half a second each.

@@ -14,6 +14,7 @@ from vmio.experiments.ringsteps import SCRIPTS, hangs, play
 from vmio.hypervisor.costs import CostModel
 from vmio.lessons import panels
 from vmio.lessons.fill_a_ring import panel as ring
+from vmio.lessons.move_packets import panel as packets
 from vmio.lessons.pass_a_device_through import panel as passthrough
 from vmio.lessons.run_on_real_hardware import panel as real
 from vmio.lessons.share_a_device import panel as share
@@ -34,6 +35,32 @@ def test_start_here_what_a_read_costs_in_each_mode():
     assert [start.run("split", block).exits_total for block in (512, 16_384)] == [32, 32]
     assert start.run("split", queue_depth=16).exits_total == 2, "reads in flight share them"
     assert start.run("split", guests=4).parts["waiting"] > start.run("split").parts["waiting"] * 4, "four guests wait for two cores"
+
+
+def test_packets_what_the_text_says_of_pings_bursts_and_waits():
+    assert [packets.accesses(mode) for mode in packets.MODES] == [10, 0, 0]
+    hashes = {packets.run(mode, traffic).sha256 for traffic in packets.TRAFFIC for mode in packets.MODES}
+    assert len(hashes) == len(packets.TRAFFIC), "equal in each mode"
+    for mode in packets.MODES:
+        down, up = (one.exits_total / one.packets for one in (packets.run(mode), packets.run(mode, "upload")))
+        assert 3 * up < down, "a third or less"
+        assert [one.exits_total for one in packets.bursts(mode, 8)][-1] < 2 * 32
+    assert packets.bursts("split", 1)[-1].exits_total - packets.bursts("split", 8)[-1].exits_total == 1, "the first figure hardly moves"
+    assert [packets.held(us).interrupts > 200 for us in (0, 40, 80, 160)] == [True, True, True, False]
+    within = packets.held(120, 3)
+    assert within.interrupts < packets.held().interrupts / 2 and within.latency_p99_ns < 350_000
+    assert packets.held(adaptive=True).interrupts > 200, "it hardly gets going"
+
+
+def test_packets_what_the_text_says_of_the_switch():
+    plain, open_door = packets.switch_story.play(), packets.switch_story.play(any_address=True)
+    assert [step.dropped for step in plain.steps] == ["", "", "", "", "", "", "", "spoofed", ""]
+    assert plain.steps[8].given == ["outside"] and open_door.steps[8].given == ["A"] and open_door.learned == {"router": "A"}
+    assert packets.switch_story.play(1).learned == {} and packets.switch_story.play(2).learned == {"router": "outside"}
+    assert [step.given for step in plain.steps[3:5]] == [["B"], ["A"]], "C never sees them"
+    apart, mirrored = packets.switch_story.play(own_vlan=True), packets.switch_story.play(mirror=True)
+    assert not any("C" in step.given for step in apart.steps)
+    assert all("C" in (*step.given, *step.copied) for step in mirrored.steps[:5])
 
 
 def test_trap_what_an_exit_costs_and_where():

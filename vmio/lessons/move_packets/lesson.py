@@ -2,8 +2,8 @@ raise ImportError("a lesson is no module: python -m vmio.lessons.build makes its
 # %% [markdown]
 # # {title}
 #
-# **What you'll do.** Give a guest a network card, first one of 1996 in software, then one that is split between guest and host. Count what one
-# ping costs, send a recorded download through each, and then watch the switch that all guests of a host are plugged into.
+# **What you'll do.** Give a guest a network card: one of 1996 in software, one that is split between guest and host, and a piece of a real one. Count what
+# one ping costs, send a recorded download through each, and then watch the switch that all guests of a host are plugged into.
 #
 # **What you'll learn**
 # 1. Why an emulated network card works with every operating system, and why nobody wants to keep it.
@@ -15,10 +15,11 @@ raise ImportError("a lesson is no module: python -m vmio.lessons.build makes its
 from vmio.lab import exercise, predict
 from vmio.lessons.move_packets import panel as lesson
 # %% [markdown]
-# ## Two cards
+# ## Three cards
 #
-#     emulated   Linux's own driver ── OUT to a register ─ exit ──> DEC 21140A in software ──> switch
-#     split      NetVSC ── frames in a ring, VMCALL ─── exit ─────> NetVSP ────────────────> switch
+#     emulated      the old driver ── OUT to a register ─ exit ──> DEC 21140A in software ──> virtual switch
+#     split         NetVSC ────────── a ring, VMCALL ──── exit ──> NetVSP ────────────────> virtual switch
+#     passthrough   the new driver ── a store, no exit ──────────> a function of the card ──> the card's own switch
 #
 # A network packet is called a *frame* on its wire: the receiver's address, the sender's address, a type, and up to 1,500 bytes. The addresses
 # are six bytes each and belong to the card; they are called MAC addresses (medium access control).
@@ -29,6 +30,9 @@ from vmio.lessons.move_packets import panel as lesson
 #
 # **Split.** *NetVSC*, the network virtualization service client, is the half that runs in the guest. *NetVSP*, the network virtualization
 # service provider, runs in the host. Between them are the two rings of {lesson:split_a_driver}.
+#
+# **Passthrough.** The host's card, an Intel 82576, has SR-IOV (single-root I/O virtualization): it shows itself as several. The guest gets one VF (virtual
+# function) with registers, rings and interrupts of its own, as it got a disk in {lesson:pass_a_device_through}.
 # %% [markdown]
 # ## Predict
 #
@@ -67,6 +71,9 @@ print(lesson.ping_table())
 # The split card has no registers. Its two VMCALLs are signals: one says that there is a frame in the ring, the other that the guest is
 # done with the memory in which the answer came. Both are needed only because the host had gone to sleep in between.
 #
+# The VF is touched all the time, too, but its registers are mapped into the guest, and no touch exits. The one exit that is left is the
+# interrupt, which stops the guest so that the host can hand it over.
+#
 # Now 224 frames that a Linux guest sent and received: pings, and a download of 256,000 bytes. *sha256* is a checksum over all frames as they were
 # received, in their order. If it is the same in each mode, the same packets were moved.
 # %%
@@ -77,11 +84,12 @@ print(lesson.modes_table())
 # *upload* is the same conversation from the other side: now the guest is the server, and sends most of the frames.
 # %%
 panel = lesson.panel()
-for settings in (dict(), dict(mode="split"), dict(traffic="upload"), dict(mode="emulated")):
+for settings in (dict(), dict(mode="split"), dict(mode="passthrough"), dict(delivery="posted"),
+                 dict(traffic="upload"), dict(mode="split"), dict(mode="emulated")):
     panel.set(**settings)
     print(panel.text + "\n")
 # %%
-panel.set(mode="emulated", traffic="download")
+panel.set(mode="emulated", traffic="download", delivery="injected")
 panel
 # %% [markdown]
 # The upload costs a third of the download's exits per frame, or less. Why? A frame that comes in *interrupts*, and the driver asks the card why. For frames
@@ -100,9 +108,31 @@ for settings in (dict(), dict(burst=8), dict(burst=32), dict(batch=1)):
 panel.set(burst=1, batch=8)
 panel
 # %% [markdown]
-# Drag *Frames in a burst* to the right. The Tulip comes down to a little more than one exit per frame and stays there, for each frame still has its own write to CSR1. The split
-# card goes on falling: a signal is needed when the host may sleep, and during a burst it doesn't. Then drag *Frames in a record*. The second
+# Drag *Frames in a burst* to the right. The Tulip comes down to less than two exits per frame and stays there, for each frame still has its own write to CSR1. The other
+# two go on falling. The VF's driver writes a register for each frame as well, but that is no exit. On the split card a signal is needed when the host may sleep, and during a burst it doesn't. Then drag *Frames in a record*. The second
 # figure moves, the first hardly does. Fewer records are less for the host to read; the exits were gone already.
+#
+# ## Fewer interrupts, longer waits
+#
+# Frames that come in are the guest's dear ones: each may interrupt it. So let the card wait a moment - perhaps another frame follows - and interrupt once for all of them. This is
+# *interrupt moderation*. The Tulip's successor, the 21143, can do it: CSR11 holds a time and a number of frames, whichever is reached first.
+# %%
+print(lesson.held_table())
+# %% [markdown]
+# Nothing changes in the number of interrupts until the time is longer than it takes the next frame to arrive, 123 microseconds for a long one at 100 megabits a second: until then the card waits
+# in vain, and all you get is a longer wait. (The card counts such times in steps of 82 microseconds.) From then on there are few interrupts, and a frame may wait long for them. (In this card each frame begins
+# the time anew, so a stream without a gap would wait for ever: that is what the number of frames is for.)
+# %%
+panel = lesson.moderation_panel()
+for settings in (dict(), dict(hold_frames=4), dict(hold_us=0)):
+    panel.set(**settings)
+    print(panel.text + "\n")
+# %%
+panel.set(hold_us=160, hold_frames=0)
+panel
+# %% [markdown]
+# Try to halve the interrupts while 99 of 100 frames wait less than 350 microseconds: move *Hold, us* and *Hold, frames*. *adaptive* is Linux's own way (DIM, dynamic interrupt moderation): the driver measures how many
+# frames and interrupts come, tries a longer time, and goes back if that was no gain. In a download as short as this one it hardly gets going.
 #
 # ## Who sees which frame?
 #
@@ -156,7 +186,7 @@ ex.check(may_send)
 # ## In practice
 #
 # - **Hyper-V**: the legacy network adapter is what a generation 1 machine boots from over the network; after that the guest should have the
-#   synthetic one. Azure adds *accelerated networking*: a VF (virtual function) of the host's card is put beside the synthetic card, frames go through it without an exit, and
+#   synthetic one. Azure adds *accelerated networking*: a VF of the host's card is put beside the synthetic card, frames go through it without an exit, and
 #   when the machine moves to another host, the synthetic card carries on alone.
 # - **KVM** (kernel-based virtual machine): *virtio-net* is a split driver with rings of another form. Its host half may be in QEMU or, as *vhost*, in the host's
 #   kernel, which saves the way to user space for each signal.

@@ -14,7 +14,7 @@ from vmio.lab.machine_view import MachineView, edge
 from vmio.lab.idle import unmoved
 from vmio.lab.panel import Panel
 from vmio.lab.switch_view import SwitchView, arrow
-from vmio.machine.net import headers, pcap
+from vmio.machine.net import frames, headers, pcap
 from vmio.machine.net.pcap import Captured
 from vmio.table import table
 
@@ -64,13 +64,15 @@ def captured(traffic: str) -> tuple[Captured, ...]:
     whole = pcap.load(data.path("http.pcap"))
     if traffic == "pings":
         return tuple(one for one in whole if headers.parse(one.frame).protocol == headers.IS_ICMP)
-    return tuple(whole if traffic == "download" else whole[1:])     # the second frame is the server's
+    if traffic == "download":
+        return tuple(whole)
+    return tuple(one for one in whole[1:] if not frames.is_group(one.frame))      # the second frame is the server's
 
 
 @lru_cache(maxsize=256)
-def run(mode: str = "emulated", traffic: str = "download") -> NetResult:
+def run(mode: str = "emulated", traffic: str = "download", delivery: str = "injected") -> NetResult:
     """One capture through a card in one mode."""
-    return net.run(NetParams(mode=mode), captured(traffic), f"http.pcap, {traffic}")
+    return net.run(NetParams(mode=mode, delivery=delivery), captured(traffic), f"http.pcap, {traffic}")
 
 
 def modes_table(traffic: str = "download") -> str:
@@ -89,8 +91,8 @@ def _edges(result: NetResult) -> list[dict[str, Any]]:
     mode, out, back = result.params.mode, result.sent_by_guest, result.received_by_guest
     edges = [edge("guest", "hypervisor", "exits", result.exits_total)]
     if mode == "passthrough":
-        return [*edges, edge("guest", "device", "frames out, no exit", out, kind="direct"), edge("device", "guest", "frames in", back, kind="direct"),
-                edge("hypervisor", "guest", "interrupts", result.interrupts, kind="interrupt")]
+        edges += [edge("guest", "device", "frames out, no exit", out, kind="direct"), edge("device", "guest", "frames in", back, kind="direct")]
+        return edges + [edge("hypervisor", "guest", "interrupts", result.interrupts, kind="interrupt")] * (result.params.delivery == "injected")
     if mode == "split":
         edges += [edge("guest", "host", "frames by the ring", out, kind="ring"), edge("hypervisor", "host", "signals", result.signals)]
     else:
@@ -110,17 +112,23 @@ def _view(result: NetResult) -> Any:
         f"signals to the host {result.signals}",
         f"exits of the set-up {result.setup_exits:,}",
         f"virtual time {result.virtual_ns / 1000:,.0f} us"])
-    names = ("OUT", "IN", "VMCALL", "HLT")
+    names = ("OUT", "IN", "VMCALL", "HLT", "EXTERNAL INTERRUPT")
     shown = {name: result.exits_by_instruction.get(name, 0) for name in names}
     times = {"time": {"exit": result.exit_ns / 1000, "waiting": (result.virtual_ns - result.exit_ns) / 1000}}
     return text, [charts.bars("Exits by instruction", shown, "exits"), charts.stack("Virtual time: exits, and all else", times, "us")], {
         "edges": _edges(result), "title": f"Network card, {result.params.mode}"}
 
 
+def _idle(**params: Any) -> dict[str, str]:
+    """Which control changes nothing, and why."""
+    return {} if params["mode"] == "passthrough" else {"delivery": "only passthrough heeds it"}
+
+
 def panel() -> Panel:
     """One capture, several modes."""
-    return Panel(run, [declared(NetParams, "mode", "Mode"), choice("traffic", TRAFFIC, "download", "Traffic")], _view,
-                 name="move_packets capture", live=MachineView(title="Network card", notes={"device": "network"}))
+    return Panel(run, [declared(NetParams, "mode", "Mode"), choice("traffic", TRAFFIC, "download", "Traffic"),
+                       declared(NetParams, "delivery", "Interrupts are")], _view,
+                 name="move_packets capture", live=MachineView(title="Network card", notes={"device": "network"}), idle=_idle)
 
 
 # Bursts.
@@ -139,22 +147,73 @@ def _bursts(burst: int, batch: int) -> dict[str, Any]:
 def _bursts_view(answer: dict[str, Any]) -> Any:
     modes: dict[str, Sequence[net_bursts.Burst]] = answer["modes"]
     here = {mode: next(one for one in found if one.size == answer["burst"]) for mode, found in modes.items()}
-    frames = net_bursts.FRAMES
+    all_of_them = net_bursts.FRAMES
     rows = [("frames arrived", *(one.arrived for one in here.values())), ("exits", *(one.exits_total for one in here.values())),
-            ("per frame", *(one.exits_total / frames for one in here.values())), ("interrupts", *(one.interrupts for one in here.values())),
+            ("per frame", *(one.exits_total / all_of_them for one in here.values())), ("interrupts", *(one.interrupts for one in here.values())),
             ("handed over", *(one.records for one in here.values()))]
     text = "\n".join([f"bursts of {answer['burst']}, up to {answer['batch']} in a record", "", table(rows, ("", *here))])
-    curves = {mode: ([one.size for one in found], [one.exits_total / frames for one in found]) for mode, found in modes.items()}
+    curves = {mode: ([one.size for one in found], [one.exits_total / all_of_them for one in found]) for mode, found in modes.items()}
     y = axes.linear("exits per frame", [value for _, values in curves.values() for value in values])
     x = axes.log("frames in a burst", (), net_bursts.SIZES)
     return text, [charts.lines("Exits of a frame that the guest sends", curves, x, y, at=answer["burst"]),
-                  charts.bars("Descriptors, or records in the ring", {mode: one.records for mode, one in here.items()}, "handed over")]
+                  charts.bars("Descriptors, or records in the ring", {mode: one.records for mode, one in here.items()}, "handed over",
+                              color=palette.OTHERS[1])]
 
 
 def bursts_panel() -> Panel:
     """How many exits a frame costs when others follow it at once."""
     return Panel(_bursts, [log2_slider("burst", 1, net_bursts.SIZES[-1], 1, "Frames in a burst"),
                            declared(NetParams, "batch", "Frames in a record")], _bursts_view, name="move_packets bursts")
+
+
+# Moderation.
+
+@lru_cache(maxsize=512)
+def held(hold_us: int = 0, hold_frames: int = 0, gap_us: int = 0, adaptive: bool = False) -> NetResult:
+    """The download through a 21143 that holds interrupts back; without a time it holds none, for the last frame would wait for ever."""
+    params = NetParams(chip="21143", hold_us=hold_us, hold_frames=hold_frames if hold_us else 0, gap_us=gap_us, adaptive=adaptive)
+    return net.run(params, captured("download"))
+
+
+def held_table() -> str:
+    """The same download, with interrupts held back for longer and longer."""
+    rows = [(us, one.interrupts, one.interrupts_per_packet, one.exits_total, one.latency_p50_ns / 1000, one.latency_p99_ns / 1000)
+            for us in (0, 40, 80, 160, 320) for one in [held(us)]]
+    return table(rows, ("held back for us", "interrupts", "per frame", "exits", "half wait us", "99 % wait us"))
+
+
+def _held(**asked: int) -> dict[str, NetResult]:
+    """Not held back, as it is set, and as the driver chooses."""
+    gap = asked["gap_us"]
+    return {"not held back": held(gap_us=gap), "as set": held(**asked), "adaptive": held(gap_us=gap, adaptive=True)}
+
+
+def _held_view(found: dict[str, NetResult]) -> Any:
+    one = found["as set"]
+    rows = [("interrupts", *(each.interrupts for each in found.values())), ("exits", *(each.exits_total for each in found.values())),
+            ("half wait us", *(each.latency_p50_ns / 1000 for each in found.values())),
+            ("99 % wait us", *(each.latency_p99_ns / 1000 for each in found.values()))]
+    text = "\n".join([f"{one.packets} frames, {one.drops} lost", f"virtual time {one.virtual_ns / 1000:,.0f} us", "",
+                      table(rows, ("", "none", "set", "adaptive"))])
+    return text, [charts.bars("Interrupts of a frame", {name: each.interrupts_per_packet for name, each in found.items()}, "interrupts per frame",
+                              color=palette.OTHERS[0]),
+                  charts.bars("From arrival to receipt, 99 percent at most", {name: each.latency_p99_ns / 1000 for name, each in found.items()}, "us",
+                              color=palette.OTHERS[2])]
+
+
+def _held_idle(**asked: int) -> dict[str, str]:
+    """Which controls change nothing, and why."""
+    if not asked["hold_us"]:
+        return {"hold_frames": "without a time nothing is held back"}
+    return {"hold_us": "each frame interrupts at once"} if asked["hold_frames"] == 1 else {}
+
+
+def moderation_panel() -> Panel:
+    """Fewer interrupts, longer waits."""
+    return Panel(_held, [declared(NetParams, "hold_us", "Hold, us", 160, high=480, step=40),
+                         declared(NetParams, "hold_frames", "Hold, frames"),
+                         declared(NetParams, "gap_us", "Gap, us", high=200, step=40)],
+                 _held_view, name="move_packets moderation", idle=_held_idle)
 
 
 # The switch.
@@ -174,9 +233,8 @@ def _story_view(told: tuple[dict[str, Any], switch_story.Story]) -> Any:
     send, sender = last.send, switch_story.WHERE[last.send.sender]
     rows = [(name, story.sent[name], story.got[name], story.refused[name]) for name in switch_story.PORTS]
     text = "\n".join([
-        f"frame {len(story.steps)} of {len(switch_story.SCRIPT)}: {send.sender} to {send.to}",
-        f"its source: {send.source}{' (forged)' * (send.source != send.sender)}",
-        f"given to: {_who(last.given)}", f"copied to: {_who(last.copied)}", f"dropped: {last.dropped or 'no'}", "",
+        f"frame {len(story.steps)} of {len(switch_story.SCRIPT)}: {send.sender} to {send.to}{f', as {send.source}' * (send.source != send.sender)}",
+        f"dropped: {last.dropped}" if last.dropped else f"given to: {_who(last.given)}", f"copied to: {_who(last.copied)}", "",
         table(rows, ("port", "sent", "given", "dropped"))])
     edges = []
     for name in switch_story.PORTS:
@@ -189,14 +247,13 @@ def _story_view(told: tuple[dict[str, Any], switch_story.Story]) -> Any:
              "C": f"VLAN {switch_story.VLAN}" if asked["own_vlan"] else "C's address only", "outside": "any address"}
     came = f"dropped ({last.dropped})" if last.dropped else f"given to {_who(last.given)}" + f", copied to {_who(last.copied)}" * bool(last.copied)
     forged = f", as {send.source}" * (send.source != send.sender)
-    charts_ = [charts.bars("Frames that each port was given", story.got, "frames", color=palette.OKABE_ITO["blue"])]
+    charts_ = [charts.bars("Frames that each port was given", story.got, "frames", color=palette.OTHERS[0])]
     return text, charts_, {"edges": edges, "notes": notes, "learned": learned, "end": f"{send.sender} to {send.to}{forged}: {came}"}
 
 
 def _story_idle(**asked: Any) -> dict[str, str]:
     """Which switches change nothing up to this frame."""
-    reasons = {"any_address": "so far A has used no address but its own", "own_vlan": "so far nothing went to C or came from it",
-               "mirror": "so far nothing went to A or came from it"}
+    reasons = {"any_address": "so far A has used no address but its own", "mirror": "C was given each of A's frames anyway"}
 
     def counted(told: tuple[dict[str, Any], switch_story.Story]) -> Any:
         text, figures, drawing = _story_view(told)
