@@ -37,7 +37,7 @@ from vmio.lessons.break_isolation import tables
 # ## Predict
 #
 # Take a machine without an IOMMU. Everything else stays as it is: page tables, ring checks, quotas, the disk's own limits. A
-# guest that has a virtual function of the disk for itself now tries all attacks of mode passthrough.
+# guest that has virtual functions of the host's disk and of its network card for itself now tries all attacks of mode passthrough.
 # %%
 ids = tables.ids("passthrough")
 print(*ids, sep="\n")
@@ -53,7 +53,8 @@ print(tables.without_iommu_table())
 # ## Compare
 #
 # Fewer than half. The IOMMU is the wall for what a device *sends*: addresses and interrupts. It knows nothing about how often a
-# device asks, whose registers a guest may touch, what lies on a disk that changes hands, or whether a list of descriptors ends.
+# device asks, whose registers a guest may touch, what lies on a disk that changes hands, in whose name a frame is sent, or whether
+# a list of descriptors ends.
 # For each of these there is another wall, and a machine needs all of them.
 #
 # Three of the four forged interrupts reach nobody here: they name an entry of a remapping table, and there is no table. The fourth
@@ -112,7 +113,7 @@ print(tables.refusals_table())
 # %% [markdown]
 # A *PASS* leaves no trace: the guest read zeros, or wrote into a copy. A *REJECT* is counted, and the count has an owner: it is on
 # this guest's channel, or it names this device's requester id. Look at the *FAIL*, too: nothing was refused there, so nobody
-# knows. Of the 66 attacks, each without its wall, 62 do their damage without a single refusal. What raises an alarm are the
+# knows. Of the 69 attacks, each without its wall, 65 do their damage without a single refusal. What raises an alarm are the
 # attempts that did *not* work.
 # %%
 ask = predict("attacks-noticed", "With every defence on, how many of all attacks does somebody refuse?", "attacks")
