@@ -109,8 +109,8 @@ class IgbVf(Start):
             pass
         self.write(r.EIMS, 1 << RX_VECTOR)
 
-    def _take_some(self) -> int:
-        """Take at most `BUDGET` frames, and give their buffers back; returns how many."""
+    def _take_some(self, give: bool = True) -> int:
+        """Take at most `BUDGET` frames, and, if told so, `give` their buffers back; returns how many."""
         taken = 0
         while taken < BUDGET:
             at = self.rx_ring + self._next_rx * d.BYTES
@@ -125,9 +125,9 @@ class IgbVf(Start):
             self._next_rx = (self._next_rx + 1) % ENTRIES
             taken += 1
             self._to_give += 1
-            if self._to_give == GIVE:
+            if give and self._to_give == GIVE:
                 self._give()
-        if self._to_give:
+        if give and self._to_give:
             self._give()
         return taken
 
@@ -136,17 +136,39 @@ class IgbVf(Start):
         self._to_give = 0
         self.write(r.RX + r.TAIL, (self._next_rx - 2) % ENTRIES)
 
-    def wait(self, until: int = NEVER) -> Steps[None]:
-        """Sleep until frames have come, what was sent has left, or the time is `until` (ns): then poll."""
-        if not self._poll_wanted and not self._received:
-            left = min(until - self.cpu.now, WATCH_NS)
-            if left > 0:
-                yield from self.cpu.hlt(watchdog_ns=left)
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something to reap, or to poll for."""
+        return self._poll_wanted or bool(self._received)
+
+    def work(self) -> None:
+        """Do what interrupts have asked for: a look at the link, a poll."""
         if self._link_wanted:
             self._link_wanted = False
             self._look_at_link()
         if self._poll_wanted:
             self._poll()
+
+    def stop(self) -> None:
+        """No more frames and interrupts; what has come by now is taken."""
+        for ring in (r.RX, r.TX):
+            self.write(ring + r.CONTROL, self.read(ring + r.CONTROL) & ~r.ENABLE)
+        self.write(r.EIMC, 0xFFFF_FFFF)
+        self.write(r.EIAC, 0)
+        self.take_last()
+
+    def take_last(self) -> None:
+        """The function has gone, its registers too; what it had written into memory is taken."""
+        while self._take_some(give=False):
+            pass
+
+    def wait(self, until: int = NEVER) -> Steps[None]:
+        """Sleep until frames have come, what was sent has left, or the time is `until` (ns): then poll."""
+        if not self.waiting:
+            left = min(until - self.cpu.now, WATCH_NS)
+            if left > 0:
+                yield from self.cpu.hlt(watchdog_ns=left)
+        self.work()
         yield from self.cpu.pay()
 
     def reap(self) -> list[bytes]:

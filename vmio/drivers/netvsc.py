@@ -32,15 +32,17 @@ class NetVsc(NetQueue):
     """The card behind an offered NIC `channel` of `client`; rings of `ring_kib` each, buffers of `receive_kib` and `send_kib`.
 
     `address`, `mtu`, `up`, `speed` (bit/s) are the card's, from `init` on.  `batch`: frames in a record at most (None: as the card
-    allows).  `further` are the queues of its sub-channels, one for each vCPU that is online on the bus but its own.
+    allows).  `accelerated`: it says that it takes a virtual function besides.  `further` are the queues of its sub-channels, one for each vCPU that is online on the bus but its own.
     """
 
     def __init__(self, client: VmBusClient, channel: GuestChannel, ring_kib: int = 128, receive_kib: int = 2048, send_kib: int = 1024,
-                 versions: tuple[int, ...] = n.VERSIONS, batch: int | None = None) -> None:
+                 versions: tuple[int, ...] = n.VERSIONS, batch: int | None = None, accelerated: bool = False) -> None:
         for name, value, low in (("ring_kib", ring_kib, 8), ("receive_kib", receive_kib, 64), ("send_kib", send_kib, 16)):
             if value % 4 or not low <= value <= 16_384:
                 raise ValueError(f"{name} {value}: {low} to 16,384, a multiple of 4")
         super().__init__(self, channel, client.cpu)
+        self.accelerated = accelerated
+        self.serial: int | None = None       # of the virtual function that the host has given besides
         self.client, self.ring_kib, self.versions, self.batch = client, ring_kib, versions, batch
         self.receive_bytes, self.send_bytes = receive_kib << 10, send_kib << 10
         pages = client.pages

@@ -199,8 +199,15 @@ class NetQueue:
             self.unknown += 1
 
     def _told(self, payload: bytes) -> None:
-        """A message of the host's own accord: by which channel to send what."""
-        if n.HEAD.parse(payload).type == n.Nvsp.SEND_INDIRECTION_TABLE and len(payload) >= n.INDIRECTION_TABLE.size:
+        """A message of the host's own accord: by which channel to send what, or that there is a virtual function, or none any more."""
+        kind = n.HEAD.parse(payload).type if len(payload) >= n.HEAD.size else 0
+        if kind == n.Nvsp.SEND_VF_ASSOCIATION and len(payload) >= n.VF_ASSOCIATION.size:
+            told = n.VF_ASSOCIATION.parse(payload)
+            self.card.serial = told.serial if told.allocated else None
+            return
+        if kind == n.Nvsp.SWITCH_DATA_PATH:
+            return                           # the function goes: its bus says so, too
+        if kind == n.Nvsp.SEND_INDIRECTION_TABLE and len(payload) >= n.INDIRECTION_TABLE.size:
             asked = n.INDIRECTION_TABLE.parse(payload)
             entries = payload[asked.offset:asked.offset + 4 * n.SEND_TABLE]
             if asked.entries == n.SEND_TABLE and len(entries) == 4 * n.SEND_TABLE:
@@ -224,6 +231,11 @@ class NetQueue:
             self.card.replies[r.SET_COMPLETE.parse(message).id] = message
         else:
             self.unknown += 1
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something to reap."""
+        return bool(self._received)
 
     def wait(self, until: int = NEVER) -> Steps[None]:
         """Sleep until frames have come, what was sent has left, or the time is `until` (ns)."""

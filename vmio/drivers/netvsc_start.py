@@ -14,7 +14,7 @@ from vmio.vmbus.net import nvsp as n
 from vmio.vmbus.net import rndis as r
 from vmio.vmbus.net.rndis import Oid
 
-LINUX_CAPABILITIES = n.CAPABILITIES.number(vlan=1)       # of every version; teaming from 5 on; no VF and no RSC here
+LINUX_CAPABILITIES = n.CAPABILITIES.number(vlan=1)       # of every version; teaming and, on request, a VF from 5 on; no RSC here
 LEAST_SECTION = 68 + frames.HEADER                       # bytes; Linux refuses smaller receive sections
 OLD_OFFLOADS = 22                                        # bytes of OFFLOAD_PARAMETERS up to version 4
 
@@ -30,6 +30,7 @@ def negotiate(card: Any, versions: tuple[int, ...]) -> Steps[None]:
         raise DriverError("NetVSC: no protocol version in common with the host")
     if card.version >= n.V2:
         capabilities = LINUX_CAPABILITIES | (n.CAPABILITIES.mask("teaming") if card.version >= n.V5 else 0)
+        capabilities |= n.CAPABILITIES.mask("sriov") if card.version >= n.V5 and card.accelerated else 0
         card.tell(n.NDIS_CONFIG.pack(mtu=frames.MAX, capabilities=capabilities))
     card.tell(n.NDIS_VER.pack(major=6, minor=30 if card.version >= n.V5 else 1))
 

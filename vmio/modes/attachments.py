@@ -18,6 +18,7 @@ from vmio.machine.contracts import SectorStore
 from vmio.modes.disk_assigned import AssignedDisk
 from vmio.modes.disk_emulated import EmulatedDisk
 from vmio.modes.disk_split import SplitDisk
+from vmio.modes.net_accelerated import AcceleratedNet
 from vmio.modes.net_assigned import AssignedNet
 from vmio.modes.net_emulated import EmulatedNet
 from vmio.modes.net_split import SplitNet
@@ -79,6 +80,7 @@ ATTACHMENTS: dict[tuple[str, str], type[Attachment]] = {
     ("net", "emulated"): EmulatedNet,
     ("net", "split"): SplitNet,
     ("net", "passthrough"): AssignedNet,
+    ("net", "accelerated"): AcceleratedNet,
     ("serial", "emulated"): EmulatedSerial,
     ("services", "split"): SplitServices,
 }

@@ -172,8 +172,8 @@ class Adapter82576:
 
     # Frames.
 
-    def transmit(self, pool: int, frame: bytes) -> None:
-        """A pool sends: is it allowed, and is the frame for a neighbour, for the wire, or for both?"""
+    def transmit(self, pool: int, frame: bytes) -> bool:
+        """A pool sends: is it allowed, and is the frame for a neighbour, for the wire, or for both?  False: nobody has taken it."""
         values = self._values
         rule = values.get(r.VMVIR + 4 * pool, 0)
         if rule & r.ALWAYS_INSERT:
@@ -181,21 +181,25 @@ class Adapter82576:
         if self.pools.spoofs(pool, frame):
             self._spoofed |= 1 << pool
             self.dropped["spoofed"] += 1
-            return
+            return False
         inside = self.pools.wanted(frame, wire=False) & ~(1 << pool) if values.get(r.DTXSWC, 0) & r.LOOPBACK else 0
         outside = frames.is_group(frame) or not inside
+        taken = False
         if inside:
-            self._deliver(frame, inside, looped=True)
+            taken = self._deliver(frame, inside, looped=True)
             if pool < len(self.functions):
                 self.functions[pool].looped(frame)
         if outside and len(frame) <= frames.longest(frame):
-            self.dropped["no wire"] += not self.wire.send(frame)
+            sent = self.wire.send(frame)
+            self.dropped["no wire"] += not sent
+            taken |= sent
         if self.switched is not None:
             self.switched(pool, frame, inside, outside)
+        return taken
 
-    def send_for_host(self, frame: bytes) -> None:
-        """The host sends a frame: as its physical function would."""
-        self.transmit(self.pools.default, frame)
+    def send_for_host(self, frame: bytes) -> bool:
+        """Return whether anybody has taken a frame of the host's, which its physical function would have sent."""
+        return self.transmit(self.pools.default, frame)
 
     def receive(self, frame: bytes) -> bool:
         """See `Station`: a frame from the wire."""
@@ -222,4 +226,6 @@ class Adapter82576:
 
     def link_changed(self, up: bool) -> None:
         """See `Station`."""
+        if self.host is not None:
+            self.host.link_changed(up)
         self._raise(r.LINK_CHANGED)

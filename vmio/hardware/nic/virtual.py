@@ -44,8 +44,8 @@ class Adapter(Protocol):
     def may_send(self, pool: int) -> bool:
         """Return whether the physical function lets this one send."""
 
-    def transmit(self, pool: int, frame: bytes) -> None:
-        """Send a frame, to the wire or to a neighbour."""
+    def transmit(self, pool: int, frame: bytes) -> bool:
+        """Send a frame, to the wire or to a neighbour; False: nobody has taken it."""
 
     def mail(self, pool: int, asked: int) -> None:
         """There is something in this one's mailbox: MBVFICR's bits for VF 0."""

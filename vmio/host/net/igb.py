@@ -36,7 +36,7 @@ class Vf:
 
     def __init__(self, address: bytes | None, vlan: int) -> None:
         self.given, self.address, self.vlan = address, address, vlan
-        self.clear_to_send = False
+        self.clear_to_send = self.parked = False
         self.hashes: list[int] = []
         self.refused_at = -QUIET_NS
 
@@ -115,6 +115,19 @@ class Igb:
                 self._say(n, NACK)
         self.write(r.EIMS, 1 << OTHER_VECTOR)
 
+    def park(self, n: int, parked: bool) -> None:
+        """Let frames for VF n come to the physical function (a guest whose split card has them), or to the VF itself."""
+        vf = self.vfs[n]
+        vf.parked = parked
+        self._set_address(n, vf, vf.address)
+        self._set_rules(n, vf, self.read(r.VMOLR + 4 * n))
+
+    def _set_rules(self, n: int, vf: Vf, rules: int) -> None:
+        """Which groups' frames a function gets; none while it is parked."""
+        rules &= ~(r.BROADCASTS | r.GROUPS_BY_HASH)
+        wanted = 0 if vf.parked else r.BROADCASTS | (r.GROUPS_BY_HASH if vf.hashes else 0)
+        self.write(r.VMOLR + 4 * n, rules | wanted)
+
     # Messages.
 
     def ping(self) -> None:
@@ -186,7 +199,7 @@ class Igb:
             if entry >> r.VLVF_POOL_SHIFT >> n & 1:
                 self._set_pools(at, entry & ~(1 << n + r.VLVF_POOL_SHIFT))
         self.write(r.VMVIR + 4 * n, vf.vlan | r.ALWAYS_INSERT if vf.vlan else 0)
-        self.write(r.VMOLR + 4 * n, r.BROADCASTS | (r.STRIP if vf.vlan else r.UNTAGGED))
+        self._set_rules(n, vf, r.STRIP if vf.vlan else r.UNTAGGED)
         if vf.vlan:
             self._join(n, vf.vlan)
 
@@ -194,7 +207,7 @@ class Igb:
         vf.address = address
         low, high = (int.from_bytes(part, "little") for part in ((address or bytes(6))[:4], (address or bytes(6))[4:]))
         self.write(r.ADDRESSES[-1 - n], low)
-        self.write(r.ADDRESSES[-1 - n] + 4, high | r.ADDRESS_VALID | 1 << r.POOL_SHIFT + n if address else 0)
+        self.write(r.ADDRESSES[-1 - n] + 4, high | r.ADDRESS_VALID | 1 << r.POOL_SHIFT + (len(self.vfs) if vf.parked else n) if address else 0)
 
     def _set_groups(self) -> None:
         """The table of hashes is all functions' together."""
@@ -218,7 +231,7 @@ class Igb:
         halves = [half for word in words[1:] for half in (word & 0xFFFF, word >> 16)]
         vf.hashes = [half & 0xFFF for half in halves[:min(info, MOST_HASHES)]]
         self._set_groups()
-        self.write(r.VMOLR + 4 * n, self.read(r.VMOLR + 4 * n) | r.GROUPS_BY_HASH)
+        self._set_rules(n, vf, self.read(r.VMOLR + 4 * n))
         return True
 
     def _vlan(self, n: int, vf: Vf, info: int, words: list[int]) -> bool:

@@ -15,7 +15,8 @@ from vmio.host.net.igb import OTHER_VECTOR, Igb
 from vmio.hypervisor.contracts import Root
 from vmio.hypervisor.hostcpu import HostCpu
 from vmio.machine.bus import Bus
-from vmio.machine.net.contracts import NetPort
+from vmio.machine.net import frames
+from vmio.machine.net.contracts import NetPort, Station
 from vmio.machine.net.frames import all_different, station_address
 from vmio.passthrough import virtual
 from vmio.passthrough.delivery import InterruptRouter
@@ -34,6 +35,29 @@ class NicPlace(NamedTuple):
     nic: "HostNic"
 
 
+class HostPort:
+    """The physical function's own place on the card's switch, as a `NetPort`: for the host's virtual switch, or one split card."""
+
+    def __init__(self, card: Adapter82576) -> None:
+        self.card = card
+
+    @property
+    def up(self) -> bool:
+        """Whether the card has a link."""
+        return self.card.wire.up
+
+    def connect(self, station: Station | None) -> None:
+        """See `NetPort`."""
+        if station is not None and self.card.host is not None and station is not self.card.host:
+            raise ValueError(f"network card's own port: {type(self.card.host).__name__} is plugged in; only one station is there")
+        self.card.host = station
+
+    def send(self, frame: bytes) -> bool:
+        """See `NetPort`."""
+        frames.check(frame)
+        return self.card.send_for_host(frame)
+
+
 class HostNic:
     """A card of `host` at `wire`, with a virtual function for each of `addresses` (None: the function chooses one itself).
 
@@ -50,6 +74,7 @@ class HostNic:
         self.host, self.iommu = host, Iommu(host.memory)
         self.router = InterruptRouter(host, self.iommu)
         self.card = Adapter82576(wire, lambda: HostClock(host.env))
+        self.port = HostPort(self.card)
         pci = PhysicalFunction(self.card)
         bus = Bus("host MMIO", 1 << 48)
         bus.attach(BAR, adapter.BAR_BYTES, self.card, "82576", width=4)

@@ -36,6 +36,7 @@ from vmio.vmbus.net.nvsp import Nvsp
 from vmio.vmbus.net.receive import ROOM, message
 from vmio.vmbus.net.subchannel import SubChannel
 from vmio.vmbus.net.transmit import messages, to_frames
+from vmio.vmbus.net.vf import VfAssociation
 
 QUEUE_DEPTH = 1024         # packets in flight a channel, as OpenVMM has it
 MAX_WAITING = 64           # answers that wait for a section; a guest that has more of them takes none
@@ -66,13 +67,14 @@ class NetVsp(BusDevice):
         self.sent, self.received = [0, 0], [0, 0]
         self.dropped: Counter[str] = Counter()
         self.corrupt = 0
+        self.vf = VfAssociation(self)
         self._begin()
         port.connect(self)
         guest.releases.append(lambda: port.connect(None))
 
     def _begin(self) -> None:
         """Back to where the protocol begins."""
-        self.state, self.version, self.mtu, self.path = INIT, 0, frames.MAX, n.SYNTHETIC
+        self.state, self.version, self.mtu = INIT, 0, frames.MAX
         self.capabilities = 0
         self.receive_buffer: ReceiveBuffer | None = None
         self.send_buffer: SharedBuffer | None = None
@@ -81,6 +83,7 @@ class NetVsp(BusDevice):
         self.waiting: deque[bytes] = deque()                       # control messages that wait for a section
         self._next_id = 1
         self.control.begin()
+        self.vf.begin()
 
     # The bus.
 
@@ -184,8 +187,9 @@ class NetVsp(BusDevice):
     def _revoke_send(self, _asked: Record) -> None:
         self.send_buffer = None
 
-    def _data_path(self, _asked: Record) -> None:
-        """There is no VF to switch to: its answer is an empty completion, and frames go on here."""
+    def _data_path(self, asked: Record) -> None:
+        """Its answer is an empty completion, whatever becomes of it."""
+        self.vf.switch(asked.path)
 
     def _subchannels(self, asked: Record) -> bytes:
         """Offer so many of the card's further channels, all or none."""
@@ -267,6 +271,8 @@ class NetVsp(BusDevice):
                 raise RingCorrupt(f"{MAX_WAITING} answers wait for a section of the receive buffer")
             self.waiting.append(answer)
             self._send_waiting()
+        if self.control.filter:
+            self.vf.running()
 
     def _given_back(self, channel: int, number: int, payload: bytes) -> None:
         """The guest is done with the sections of a record."""
@@ -287,7 +293,7 @@ class NetVsp(BusDevice):
         """See `Station`: False if the guest has given no place for it."""
         if not self.control.initialized or self.receive_buffer is None or self.worker is None:
             return self._drop("not running")
-        if not self.control.wants(frame):
+        if not self.control.wants(frame) or self.vf.path == n.VF:       # the function hears it itself
             return True
         value = self.control.scaling.hash(frame) if self.control.scaling.kinds else None
         vlan = bool(n.CAPABILITIES.take(self.capabilities).vlan)

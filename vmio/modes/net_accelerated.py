@@ -1,0 +1,78 @@
+"""Accelerated networking: a split network card, and beside it, when the host wants so, a virtual function with the same address."""
+
+from typing import Any
+
+from vmio.drivers.accelerated import Accelerated
+from vmio.drivers.igbvf import MEMORY
+from vmio.drivers.netvsc import NetVsc
+from vmio.drivers.pages import GuestPages
+from vmio.host.net.nic import HostNic
+from vmio.hypervisor.contracts import Steps
+from vmio.hypervisor.pending import Restoring, Saving
+from vmio.hypervisor.vcpu import VCpu
+from vmio.machine.checkpoint import CheckpointRefused, State
+from vmio.machine.net.contracts import NetPort
+from vmio.modes.net_assigned import DEVICES, FIRST_VECTOR
+from vmio.modes.net_split import SplitNet
+from vmio.modes.platform import Platform
+from vmio.passthrough.assignment import Assignment, assign
+from vmio.vmbus.net import nvsp as n
+
+CARD_MEMORY = 8 << 20
+
+
+class AcceleratedNet(SplitNet):
+    """`address` is that of both; the rest as `SplitNet`.  `give`, `ask_back` and `take` are the host's, while the guest runs.
+
+    Its backend is the `NetPort` that the host's 82576 is plugged into.
+    """
+
+    driver_memory = CARD_MEMORY + (MEMORY + (1 << 20) & -(1 << 20))
+    for_each_vcpu = False
+
+    def plug(self, platform: Platform, backend: NetPort) -> None:
+        """Make a card of the host's with one virtual function, which stays the host's, and offer a split card on it."""
+        self.nic = HostNic(platform.host, backend, [self.address])
+        self.lent: Assignment | None = None
+        self.nic.driver.park(0, True)
+        super().plug(platform, self.nic.port)
+        self.vsp.vf.on_path = lambda path: self.nic.driver.park(0, path != n.VF)
+        self.number = platform.number()
+        self.nic.iommu.enable()
+
+    def give(self) -> None:
+        """Give the guest the function; its frames come by it once the guest says so.  ValueError if it has it."""
+        function = self.nic.places[0].function
+        if self.lent is not None and not self.lent.ended:
+            raise ValueError(f"guest {self.platform.guest.name}: it has {function.name} already")
+        self.vsp.vf.associate(function.requester)
+        self.lent = assign(function, self.platform.guest, self.platform.bus, self.nic.router, number=self.number)
+
+    def ask_back(self) -> None:
+        """Ask the guest for the function; it is taken in a minute at the latest.  Nothing happens without one."""
+        if self.lent is not None and not self.lent.ended:
+            self.lent.eject(self.vsp.vf.dissociate)
+
+    def take(self) -> None:
+        """Take the function away, whatever the guest does with it."""
+        self.vsp.vf.dissociate()
+        if self.lent is not None:
+            self.lent.take_back()
+
+    def save(self, saving: Saving) -> State:
+        """Always `CheckpointRefused`, as for a network card that was assigned."""
+        raise CheckpointRefused(f"checkpoint at {saving.now} ns: guest {self.platform.guest.name} has a network card beside which there is "
+                                f"{self.nic.places[0].function.name}, and the driver of its physical function is the host's own, which "
+                                "can't be saved")
+
+    def restore(self, state: State, restoring: Restoring, platform: Platform) -> None:
+        """See `save`."""
+        raise CheckpointRefused("checkpoint: a network card with a function beside it is in no state that could be saved")
+
+    def boot(self, cpu: VCpu, pages: GuestPages) -> Steps[Any]:
+        """Bring up the bus and the split card; a generator that returns an `Accelerated`."""
+        client, channel = yield from self.platform.channel(cpu, pages, self.vsp)
+        card = NetVsc(client, channel, self.ring_kib, batch=self.batch, accelerated=True)
+        yield from card.init()
+        first = FIRST_VECTOR + self.number - 1
+        return Accelerated(cpu, card, self.platform.mmio, pages, (first, first + DEVICES, first + 2 * DEVICES))
