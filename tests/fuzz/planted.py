@@ -95,6 +95,8 @@ BUGS = (
     ("tulip", "vmio.devices.net.tulip.filter:Filter.load", "len(frame) != SETUP_BYTES", "False"),
     ("tulip", "vmio.devices.net.tulip.status:Status._sum_up", "self.value & self.enabled & (b.NIS", "self.value & (b.NIS"),
     ("tulip", "vmio.devices.net.tulip.timer:GeneralTimer.write", "self._stop()", "pass"),
+    ("tulip", "vmio.devices.net.tulip.moderation:Held.frame", "self._stop()", "pass"),
+    ("tulip", "vmio.devices.net.tulip.moderation:Held.reset", "self._stop()", "pass"),
     ("tulip", "vmio.devices.net.tulip.srom:Srom._tick", "self._ticks < COMMAND_BITS + WORD_BITS", "True"),
     ("tulip", "vmio.devices.net.tulip.mii:Mii._hear", "min(self._ones + 1, PREAMBLE)", "self._ones + 1"),
     # The 82576: what a virtual function's rings, registers and messages may do to the card, the neighbour and the wire.
