@@ -91,7 +91,7 @@ def other_controls(panel):
         other = values[values.index(now) - 1]
         yield other, (lambda: box.select_option(other), lambda: box.select_option(now))
     for box in panel.get_by_role("checkbox").all():
-        yield "tick box", (lambda: box.press("Space"), lambda: box.press("Space"))
+        yield box.evaluate("box => box.closest('label').textContent.trim()"), (lambda: box.press("Space"), lambda: box.press("Space"))
 
 
 # A slider goes up to a place at once, faster than the kernel: what lies between is left out, as in a hand's drag.

@@ -50,7 +50,7 @@ class SwitchView(anywidget.AnyWidget):
     def rows(self) -> list[Row]:
         """Return a row for each arrow, with its count, and one for what a port says."""
         arrows = [Row("drawing", one["kind"], f"{one['source']} to {one['target']}", value=one["count"], unit=one["label"]) for one in self.edges]
-        return arrows + [Row("drawing", "port", name, value=words) for said in (self.notes, self.learned) for name, words in said.items()]
+        return arrows + [Row("drawing", "port", name, value=words, unit="words of its port") for said in (self.notes, self.learned) for name, words in said.items()]
 
     def __repr__(self) -> str:
         return f"SwitchView({list(self.stations)!r})"

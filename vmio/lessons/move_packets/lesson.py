@@ -176,6 +176,11 @@ panel
 # %%
 ex = exercise("finish-the-transmit-path")
 ex.check(transmit)
+# %% [exercise] choose-a-moderation
+# %% [stub] choose-a-moderation
+# %%
+ex = exercise("choose-a-moderation")
+ex.check(choose)
 # %% [exercise] write-the-spoofing-check
 # %% [stub] write-the-spoofing-check
 # %%

@@ -1,0 +1,3 @@
+def choose(trial, limit_us):
+    """Return (frames, us) with the fewest interrupts of which `trial` says that 99 of 100 frames wait at most `limit_us`."""
+    ...
