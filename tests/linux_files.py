@@ -38,28 +38,32 @@ def memtest(folder):
 GENERIC = Package("linux-image-6.1.0-56-amd64", "6.1.192-2", "a86e2049672f52354c4536a089203b6c82639420424d31c91cf31a181fd4d8f1", "GPL-2.0-only")
 
 
+MODULES = {"tulip": "net/ethernet/dec/tulip", "igbvf": "net/ethernet/intel/igbvf", "hv_vmbus": "hv", "pci-hyperv": "pci/controller",
+           "pci-hyperv-intf": "pci/controller"}
+
+
 class Generic:
-    """Debian's ordinary kernel and its module `tulip`, which the one for clouds has not; as `initramfs.build` reads what is kept."""
+    """Debian's ordinary kernel with drivers that the one for clouds has not (`MODULES`); as `initramfs.build` reads what is kept."""
 
     def __init__(self, folder):
         package = apt.download(GENERIC, folder)
         assert hashlib.sha256(package).hexdigest() == GENERIC.sha256
         release = GENERIC.name.removeprefix("linux-image-")
-        self._image, self._tulip = f"boot/vmlinuz-{release}", f"lib/modules/{release}/kernel/drivers/net/ethernet/dec/tulip/tulip.ko"
-        self._found = deb.contents(package, [self._image, self._tulip])
+        self._image = f"boot/vmlinuz-{release}"
+        self._paths = {name: f"lib/modules/{release}/kernel/drivers/{folder}/{name}.ko" for name, folder in MODULES.items()}
+        self._found = deb.contents(package, [self._image, *self._paths.values()])
 
     def read(self, name):
         return self._found[self._image] if name == "vmlinuz" else kernel().read(name)
 
     def module(self, name):
-        assert name == "tulip"
-        return self._found[self._tulip]
+        return self._found[self._paths[name]]
 
 
 def generic(folder):
     """That kernel: in CI taken from Debian by way of `folder`, elsewhere the test is skipped aloud."""
     if not os.environ.get("CI"):
-        pytest.skip(f"NOT RUN: with CI=1 {GENERIC.name} is taken from Debian, and its tulip drives our card")
+        pytest.skip(f"NOT RUN: with CI=1 {GENERIC.name} is taken from Debian, and its drivers drive our network cards")
     return Generic(folder)
 
 

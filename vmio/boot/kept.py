@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from vmio.boot.params import EMULATED, SPLIT, VPCI, BootParams, checked
+from vmio.boot.params import EMULATED, PASSED, SPLIT, VPCI, BootParams, checked
 from vmio.linux import initramfs, kept
 
 
@@ -23,8 +23,9 @@ def kernel(params: BootParams, commands: Sequence[str] = (), cache: Path | None 
     `cache` is where they are kept (None: in the checkout).  ValueError if nothing is kept there, or what is was changed, and
     for a device that this kernel has no driver for.
     """
-    if params.net == EMULATED:
-        raise ValueError(f"net {EMULATED}: the kept kernel is Debian's for clouds, which has no driver for that card (tulip); "
+    if params.net in (EMULATED, PASSED):
+        driver = "tulip" if params.net == EMULATED else "igbvf"
+        raise ValueError(f"net {params.net}: the kept kernel is Debian's for clouds, which has no driver for that card ({driver}); "
                          "name one that has, --kernel FILE --initrd FILE: linux-image-6.1.0-56-amd64's, with its module in the initramfs")
     found = kept.find(cache)
     return found.read("vmlinuz"), initramfs.build(found, commands, modules(params))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from vmio.boot import network
-from vmio.boot.params import DMA, VPCI, BootParams
+from vmio.boot.params import DMA, PASSED, VPCI, BootParams
 from vmio.firmware import acpi, command_line, loader, pci_setup
 from vmio.firmware.bzimage import BzImage
 from vmio.hypervisor import cpuid
@@ -25,7 +25,7 @@ def machine(params: BootParams, kernel: BzImage, initrd: Buffer, medium: Medium 
     guest = planned(params, medium, serial)
     pci_setup.set_up(guest.board)
     memory = guest.guest.memory
-    rsdp = acpi.write(memory, mmio=[(MMIO, MMIO_BYTES)] if VPCI in params.modes else []) if params.platform == HYPER_V else 0
+    rsdp = acpi.write(memory, mmio=[(MMIO, MMIO_BYTES)] if VPCI in params.modes or params.net == PASSED else []) if params.platform == HYPER_V else 0
     entry = loader.load(memory, guest.guest.ram, kernel, line(params), initrd, rsdp)
     cpu: Any = guest.cpu                 # a `MachineCodeCpu`
     cpu.power_on()

@@ -12,7 +12,7 @@ MODES = ("emulated", SPLIT, "nvme", PASSED)
 VPCI = "vpci"                # a further one: not of "all", which any PC's kernel can drive
 ALL = "all"
 EMULATED = "emulated"
-NETS = (EMULATED, SPLIT)
+NETS = (EMULATED, SPLIT, PASSED)
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class BootParams:
     clock_page: bool = param(True, "leave out Hyper-V's reference TSC page: each look at the clock is an exit", option="no-clock-page",
                              flag=False)
     transfer: str = param(DMA, "let the emulated disk be one without DMA: its data move by PIO", choices=(DMA, "pio"), option="pio", flag="pio")
-    net: str | None = param(None, "a network card, by this mode: Hyper-V's legacy adapter, or one on VMBus; whom its cable leads to is 10.0.0.1, and answers ARP and ping", choices=NETS,
+    net: str | None = param(None, "a network card, by this mode: Hyper-V's legacy adapter, one on VMBus, or a virtual function of the host's; whom its cable leads to is 10.0.0.1, and answers ARP and ping", choices=NETS,
                             optional=True)
     services: bool = param(False, "offer Hyper-V's integration services: shutdown, heartbeat, time, keys and values", flag=True)
     shutdown: int | None = param(None, "ask the guest to shut down after so much virtual time; with --services", unit="ms", low=1, high=86_400_000,
@@ -59,8 +59,8 @@ def checked(params: BootParams) -> BootParams:
         raise ValueError(f"services: need platform hyper-v, whose bus they are on; not {params.platform}")
     if params.shutdown is not None and not params.services:
         raise ValueError(f"shutdown {params.shutdown}: no effect without services, one of which asks the guest")
-    if params.net == SPLIT and params.platform != "hyper-v":
-        raise ValueError(f"net {SPLIT}: needs platform hyper-v, whose bus it is on; not {params.platform}")
+    if params.net in (SPLIT, PASSED) and params.platform != "hyper-v":
+        raise ValueError(f"net {params.net}: needs platform hyper-v, whose bus it is on; not {params.platform}")
     return check(BootParams(**{**vars(params), "modes": modes}))
 
 

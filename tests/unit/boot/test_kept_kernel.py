@@ -35,6 +35,7 @@ def test_which_modules(params, wanted):
     (["--initrd", "/nowhere"], "--initrd /nowhere: No such file"),
     (["--kernel", "x", "--cache", "y"], "--cache y: no effect with --kernel"), (["--cache", "/nowhere"], "there is no kernel in /nowhere"),
     (["--net", "emulated"], "net emulated: the kept kernel is Debian's for clouds, which has no driver for that card (tulip)"),
+    (["--net", "passthrough"], "net passthrough: the kept kernel is Debian's for clouds, which has no driver for that card (igbvf)"),
     (["--cache", ""], "--cache: the name is empty"), (["--run", "a\nb"], "command 'a\\nb': one line"),
     (["--kernel", "/dev/null"], "kernel /dev/null: 0 bytes are no kernel"), (["--kernel", "README.md"], "no kernel: a bzImage has 'HdrS'")])
 def test_the_command_refuses(arguments, why):
