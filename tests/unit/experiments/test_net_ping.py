@@ -2,7 +2,7 @@
 
 import pytest
 
-from vmio.experiments import net, net_bursts, net_ping
+from vmio.experiments import net, net_bursts, net_handover, net_ping
 from vmio.host.net.echo import Echo
 from vmio.machine.net import checksums, headers
 
@@ -65,3 +65,14 @@ def test_a_tulip_is_told_of_each_frame_and_a_ring_only_of_the_first():
     assert emulated.exits["OUT"] >= net_bursts.FRAMES == emulated.records
     assert split.exits == {"VMCALL": 1, "HLT": 1}
     assert [net_bursts.run("split", batch, (32,))[0].records for batch in (1, 2, 8)] == [32, 16, 4]
+
+
+def test_a_function_comes_and_goes_and_no_frame_is_lost():
+    found = net_handover.run()
+    assert [one.ms for one in found] == [0, 10, 20, 30, 40, 50]
+    assert all(one.arrived == one.by_card + one.by_function == 50 for one in found)
+    first, comes, *there, goes, last = found
+    assert first.by_function == last.by_function == 0 and all(one.by_card == 0 and "VMCALL" not in one.exits for one in there)
+    assert 0 < comes.by_card < 50 > goes.by_function > 0
+    assert sum(comes.exits.get(f"MOV {way} memory", 0) for way in ("to", "from")) > 0
+    assert not any(name.startswith("MOV") for one in (first, *there, last) for name in one.exits)

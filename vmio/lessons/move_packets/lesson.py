@@ -160,6 +160,17 @@ panel
 # 4. *C is in a VLAN of its own* (virtual local area network): the switch then treats C as if it were plugged into another switch. Frames for everybody no longer reach it.
 # 5. *C is A's mirror*: C is given a copy of all that A sends and gets. It is how one watches a network, so only the host's administrator may set it.
 # %% [markdown]
+# ## The VF that comes and goes
+#
+# A guest with a VF can't be moved to another host, for that host's card is another one. So a VF is never given alone: the guest keeps its split card, with
+# the same address, and its driver sends by the VF while there is one. Here a guest sends a frame every 200 microseconds. After 10 milliseconds the host gives it a VF, after 40 it asks
+# for it back.
+# %%
+print(lesson.handover_table())
+# %% [markdown]
+# No frame is lost on either change. The MOVs in the second line are the VF's configuration space, which the host watches; once it is set up, the VMCALLs are gone. (One HLT (halt)
+# a frame is the guest's pause.) The program that sent the frames saw one card all the time (`vmio/drivers/accelerated.py`).
+#
 # ## Explain
 #
 # **An exit buys attention.** What a frame costs is decided by how often somebody must be told, not by how long the frame is. The Tulip's driver tells
@@ -191,8 +202,8 @@ ex.check(may_send)
 # ## In practice
 #
 # - **Hyper-V**: the legacy network adapter is what a generation 1 machine boots from over the network; after that the guest should have the
-#   synthetic one. Azure adds *accelerated networking*: a VF of the host's card is put beside the synthetic card, frames go through it without an exit, and
-#   when the machine moves to another host, the synthetic card carries on alone.
+#   synthetic one. Azure's *accelerated networking* is the VF that
+#   comes and goes: when the machine moves to another host, or the host's card gets new firmware, the synthetic card carries on alone.
 # - **KVM** (kernel-based virtual machine): *virtio-net* is a split driver with rings of another form. Its host half may be in QEMU or, as *vhost*, in the host's
 #   kernel, which saves the way to user space for each signal.
 # - **Xen**: `netfront` and `netback` were there first; the names say what they are.

@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 from vmio import data
-from vmio.experiments import net, net_bursts, net_ping, switch_story
+from vmio.experiments import net, net_bursts, net_handover, net_ping, switch_story
 from vmio.experiments.net import NetParams, NetResult
 from vmio.lab import axes, charts, palette
 from vmio.lab.controls import choice, log2_slider, slider, toggle
@@ -129,6 +129,15 @@ def panel() -> Panel:
     return Panel(run, [declared(NetParams, "mode", "Mode"), choice("traffic", TRAFFIC, "download", "Traffic"),
                        declared(NetParams, "delivery", "Interrupts are")], _view,
                  name="move_packets capture", live=MachineView(title="Network card", notes={"device": "network"}), idle=_idle)
+
+
+def handover_table() -> str:
+    """A virtual function comes and goes while the guest sends: frames by each way, and exits, in slices of 10 ms."""
+    moves = ("MOV to memory", "MOV from memory")
+    rows = [(f"{one.ms} to {one.ms + net_handover.SLICE_NS // net_handover.MS}", one.by_card, one.by_function, one.arrived, one.exits.get("VMCALL", 0),
+             sum(one.exits.get(name, 0) for name in moves), one.exits.get("EXTERNAL INTERRUPT", 0), one.exits.get("HLT", 0))
+            for one in net_handover.run()]
+    return table(rows, ("ms", "by the split card", "by the VF", "arrived", "VMCALL", "MOV", "EXT. INTERRUPT", "HLT"), "<>>>>>>>")
 
 
 # Bursts.
