@@ -60,6 +60,7 @@ class Machine:
 
     def __init__(self, dice):
         self.rig = rig = Rig(max_subchannels=0)
+        rig.vsp.vf.associate(0x84)
         self.neighbour = rig.host.guest("neighbour", 1)
         self.neighbour.memory.write(0, b"n" * self.neighbour.ram)
         for page in KEPT:
@@ -156,7 +157,7 @@ class Machine:
             rig.end.send_completion(payload, which)
             return kind, self.answers()
         if kind == "nvsp":
-            words = dice.choice(((1, V6_1, V6_1), (125, 1514, 0, 8), (100, 6, 30), (101, 7, 0xCAFE), (101, 9, 0xCAFE), (101, 8, 0xCAFE), (104, 8, 0),
+            words = dice.choice(((1, V6_1, V6_1), (125, 1514, 0, 8), (125, 1514, 0, 12), (129, 0), (129, 1), (100, 6, 30), (101, 7, 0xCAFE), (101, 9, 0xCAFE), (101, 8, 0xCAFE), (104, 8, 0),
                                  (104, 7, 0), (103, 0xCAFE), (106, 0), (129, 1), (133, 1, 1), (number(dice, 32), 1)))
             return kind, self.send(bruised(dice, struct.pack(f"<{len(words)}I", *words).ljust(40, b"\0"), 0.1), (), dice.random() < 0.8)
         if kind == "teardown":
@@ -200,6 +201,7 @@ class Machine:
         if self.lost is not None:
             assert rig.guest.memory.read(RECEIVE * PAGE, 32 * PAGE) == self.lost, "written into a buffer that is the guest's again"
         assert len(vsp.waiting) <= 64 and all(entry < vsp.control.channels for entry in vsp.control.scaling.table)
+        assert vsp.vf.path in (0, 1) and (vsp.vf.path == 0 or vsp.vf._told), "a path to a function that the guest was never told of"
         buffer = vsp.receive_buffer
         if buffer is not None:
             assert buffer.gpadl.relid == rig.relid

@@ -146,6 +146,7 @@ BUGS = (
     ("qtest", "vmio.oracle.qtest:Door._clock_set", "when < clock.now", "False"),
     ("qtest", "vmio.oracle.qtest:Door._write", "raw[:count]", "raw"),
     # All at once: what stays when a guest is reset or ends, and what one surface does to another.
+    ("netvsp", "vmio.vmbus.net.vf:VfAssociation.switch", "path == n.VF and self._told", "True"),
     ("netvsp", "vmio.vmbus.net.buffers:lent", "spa != ram_spa(number << 12)", "False"),
     ("netvsp", "vmio.vmbus.net.buffers:lent", "TranslationFault", "ZeroDivisionError"),
     ("netvsp", "vmio.vmbus.net.buffers:SharedBuffer.read", "section < self.sections and", ""),
