@@ -5,6 +5,7 @@ from tests.fuzz.fuzz_tulip import CANARY, RAM, Fenced
 from tests.net_rig import BROADCAST, GROUP, PEER
 from tests.nic_rig import COMMAND, ENTRIES, RX, RX_DATA, TX, Vf, frame
 
+from vmio import modes
 from vmio.hardware.nic import descriptors as d
 from vmio.hardware.nic import registers as r
 from vmio.hardware.nic.transmit import BURST, MOST
@@ -12,7 +13,6 @@ from vmio.host.net.igb import CTS, MOST_BYTES, SET_MAC, VLAN
 from vmio.host.net.nic import HostNic
 from vmio.machine.net import headers
 from vmio.machine.net.cable import Cable
-from vmio.modes import Machine as Host
 
 KINDS = (("descriptor",) * 6 + ("context",) * 2 + ("bell",) * 5 + ("write",) * 3 + ("mail",) * 4 + ("start", "start", "frame", "frame", "neighbour",
          "time", "time", "buffer", "read", "reset", "table", "flood", "endless"))
@@ -32,7 +32,7 @@ class Machine:
 
     def __init__(self, dice):
         self.cable, self.got = Cable(), []
-        self.host = Host(memory_mib=16).host
+        self.host = modes.Machine(memory_mib=16).host
         self.nic = HostNic(self.host, self.cable.ends[0], [US, THEM])
         self.cable.ends[1].connect(self)
         for function in self.nic.card.functions:
