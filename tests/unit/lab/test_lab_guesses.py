@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import pytest
 pytest.importorskip("ipywidgets")
 
 from vmio.lab import guess
+from vmio.lab import panel as panel_module
 from vmio.lab.guesses import NAME, WORK, Guesses, parse
 
 
@@ -114,3 +116,10 @@ def test_a_question_in_two_windows_is_one_question():
     predict("two-windows", "How many?")
     assert first.comm is None and second.comm is not None
     guess("two-windows", None)
+
+
+def test_what_is_wrong_with_a_guess_stands_beside_it_and_not_where_a_panel_has_its_errors():
+    """Once a panel is in the page its style sheet holds for all of the page."""
+    sheet = (Path(panel_module.__file__).parent / "static" / "panel.css").read_text(encoding="utf-8")
+    rules = [line.strip() for line in sheet.splitlines() if ".vmio-error" in line]
+    assert rules and all(rule.startswith(".vmio-body .vmio-error {") for rule in rules)
