@@ -40,7 +40,7 @@ PLANS = {
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_saved_at_every_step_and_restored_a_run_ends_as_if_undisturbed(name):
+def test_saved_and_restored_a_run_ends_as_if_undisturbed(name):
     saved_and_restored(PLANS[name])
 
 
