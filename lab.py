@@ -160,8 +160,9 @@ def lab_command(python, passed, folder, venv=VENV):
 
 
 def test_command(python, passed):
-    """Return pytest's command: everything, the notebooks under strict nbval with a limit on each cell."""
-    return [python, "-m", "pytest", "--nbval", "--nbval-current-env", "--nbval-cell-timeout=120"] + passed
+    """Return pytest's command: the notebooks under strict nbval with a limit on each cell, and everything in a process for each core."""
+    side_by_side = [] if passed else ["-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder"]
+    return [python, "-m", "pytest", "--nbval", "--nbval-current-env", "--nbval-cell-timeout=600"] + (passed or side_by_side)
 
 
 def start(wish, student):

@@ -51,9 +51,11 @@ TRUTHS = {
     ("move_packets.panel", "moderation_panel"): net_truths.moderation,
     ("move_packets.panel", "switch_panel"): net_truths.switch,
 }
-# Controls that meet only the defaults of the others: a sweep of three runs a step, attacks of half a second each.
+# Controls that meet only the defaults of the others: a sweep of three runs a step, attacks of half a second each, prices that change no count.
 ALONE = {"break_even_panel": ("against", "transfer", "queue_depth", "iommu", "delivery", "costs"), "fetches_panel": ()}
-ALONE_IN = {"break_isolation.panel": ("id",), "run_on_real_hardware.panel": ("costs",), "compare_modes.panel": ("costs",)}
+ALONE_IN = {"break_isolation.panel": ("id",), **dict.fromkeys(
+    ("trap_an_instruction.panel", "emulate_a_device.panel", "split_a_driver.panel", "pass_a_device_through.panel", "compare_modes.panel",
+     "run_on_real_hardware.panel"), ("costs",))}
 
 
 def looked_at(module, maker, few=False):

@@ -150,7 +150,9 @@ def test_lab_stays_on_this_machine_and_keeps_its_token(lab):
 
 def test_tests_run_the_notebooks_strictly(lab):
     command = lab.test_command(sys.executable, ["-x"])
-    assert "--nbval" in command and "--nbval-lax" not in command and command[-1] == "-x"
+    assert "--nbval" in command and "--nbval-lax" not in command and command[-1] == "-x" and "-n" not in command
+    whole = lab.test_command(sys.executable, [])
+    assert "--nbval" in whole and whole[-5:] == ["-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder"]
 
 
 @pytest.mark.parametrize("error, status, message", [
