@@ -5,7 +5,6 @@ import pytest
 from vmio.devices.pci.wire import MSIX_ENTRY
 from vmio.experiments.disk import pattern
 from vmio.hardware.nvme.controller import MSIX_TABLE
-from vmio.machine.checkpoint import CheckpointRefused
 from vmio.machine.overlay import Overlay
 from vmio.machine.pagetable import TranslationFault
 from vmio.modes import Machine, attachment, one_guest
@@ -145,13 +144,3 @@ def test_what_is_in_a_slot_stays_there():
         assign_to_slot(lent.lent.function, lent.guest, lent.planned.board, 5, lent.lent.router)
     with pytest.raises(AssignmentRefused, match="take it back first"):
         lent.guest.destroy()
-
-
-@pytest.mark.parametrize("mode", ["emulated", "passthrough"])
-def test_checkpoints_are_refused(mode):
-    guest = Machine(checkpoints=True).guest("g", attachment("nvme", mode), Overlay(pattern(1)))
-    guest.machine.power_on()
-    run = guest.machine.start((guest, lambda cpu, disk: read(disk, 0)))
-    while run.step():
-        with pytest.raises(CheckpointRefused):
-            guest.machine.save()

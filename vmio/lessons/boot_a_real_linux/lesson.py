@@ -158,7 +158,7 @@ panel
 # read takes three, for it has two doorbells. Where an interface leaves room, as IDE's registers do, careful drivers pay for their care.
 #
 # **Enlightenment is an answer in advance.** Where the hypervisor tells the guest what it is - the clock's rate, a page with the time, an interrupt
-# that ends by itself - the guest stops asking. The page with the time alone saves each VMBus read about nineteen of twenty-one exits.
+# that ends by itself - the guest stops asking. The page with the time alone saves each VMBus read about eighteen of twenty exits.
 # %% [markdown]
 # ## Exercises
 # %% [exercise] boot-with-fewer-exits
