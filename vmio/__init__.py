@@ -34,6 +34,8 @@ _PUBLIC = {
     "VmbusServer": "vmio.vmbus.bus.server", "enable_enlightenments": "vmio.hypervisor.hyperv.hypercalls",
     # passthrough
     "AssignableNvme": "vmio.host.nvme", "Iommu": "vmio.passthrough.iommu.iommu", "assign": "vmio.passthrough.assignment",
+    # network
+    "Cable": "vmio.machine.net.cable", "Simulation": "vmio.hypervisor.simulation", "VirtualSwitch": "vmio.host.net.switch",
     # experiments
     "DiskParams": "vmio.experiments.disk_params", "KvDevice": "vmio.experiments.kv",
     "SharedGuest": "vmio.experiments.sharing", "SharingParams": "vmio.experiments.sharing",
@@ -42,7 +44,8 @@ _PUBLIC = {
 _MODULES = {   # for their constants and functions
     "ata_commands": "vmio.devices.ata.commands", "checkpoint": "vmio.machine.checkpoint", "compare": "vmio.experiments.compare",
     "compare_sweep": "vmio.experiments.compare_sweep", "disk": "vmio.experiments.disk", "iotlb": "vmio.experiments.iotlb",
-    "kv": "vmio.experiments.kv", "packets": "vmio.vmbus.bus.packets", "pic": "vmio.drivers.pic",
+    "kv": "vmio.experiments.kv", "net": "vmio.experiments.net", "packets": "vmio.vmbus.bus.packets", "pcap": "vmio.machine.net.pcap",
+    "pic": "vmio.drivers.pic",
     "recorded": "vmio.processors.kvm.recorded", "ring": "vmio.vmbus.bus.ring", "ringsteps": "vmio.experiments.ringsteps",
     "steps": "vmio.processors.kvm.steps", "trace": "vmio.experiments.trace",
 }

@@ -14,6 +14,7 @@ FILES = sorted(path for path in ROOM.rglob("*.py")
                if path.relative_to(ROOM).parts[0] != "attacks" and path.relative_to(ROOM).as_posix() != "lab/inside.py")
 # Attributes that are functions by declaration: what a part's owner is asked to set.
 HOOKS = {"send": "of an MSI-X table, where its messages go; the one that wires the function up sets it",
+         "may_send": "of a switch's port, its rule for sources; who has another sets it",
          "should_signal": "a ring's rule for signals, an argument of it", "room": "a SynIC's, of who posts into it",
          "unraisablehook": "of Python's `sys`, which is there to be set"}
 

@@ -1,7 +1,7 @@
 """A port of the virtual switch: what it lets in, what it lets out, and what it has counted.  See `switch.py` for the order."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from vmio.host.net.pace import Pace
@@ -23,7 +23,7 @@ class SwitchPort:
     """A `NetPort` named `name`.  `sent` and `got` are [frames, bytes] from its station and to it, `dropped` counts by reason.
 
     `address` is the station's own (None: it may have any, as behind the physical port); with `spoofing` it may use others.
-    `limit` in Mbit/s is for what the station sends.  `mirror`: a "source" shows all its frames to each "destination".
+    `may_send` is the rule for that, (frame) -> bool, and can be set.  `limit` in Mbit/s is for what the station sends.  `mirror`: a "source" shows all its frames to each "destination".
     """
 
     def __init__(self, switch: Any, name: str, address: bytes | None = None, vlan: Access | Trunk | None = None,
@@ -35,6 +35,7 @@ class SwitchPort:
         self.address = None if address is None else frames.station_address(address)
         self.vlan, self.rules, self.mirror = vlan or Access(), list(rules), mirror
         self.spoofing = spoofing or address is None
+        self.may_send: Callable[[bytes], bool] = self._may_send
         self.dhcp_guard, self.router_guard = dhcp_guard, router_guard
         self.pace = None if limit is None else Pace(switch.env, limit, self._enter, queue)
         self.up = True
@@ -69,7 +70,7 @@ class SwitchPort:
         if entered is None:
             return self._drop(VLAN)
         vlan, priority, frame = entered
-        if not self._may_send(frame):
+        if not self.may_send(frame):
             return self._drop(SPOOFED)
         if self.dhcp_guard and is_server(frame) or self.router_guard and is_router(frame):
             return self._drop(GUARD)

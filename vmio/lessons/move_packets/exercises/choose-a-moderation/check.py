@@ -1,9 +1,7 @@
 from functools import cache
 
-from vmio import data
-from vmio.experiments import net
+from vmio import data, net, pcap
 from vmio.lab import Wrong, attempted, described, varied
-from vmio.machine.net import pcap
 
 FRAMES, TIMES = (0, 2, 3, 4, 6), (80, 160, 240)
 

@@ -1,6 +1,5 @@
-from vmio import Machine, attachment
+from vmio import Cable, Machine, attachment
 from vmio.lab import Wrong, expect_at_most, meter, seeded
-from vmio.machine.net.cable import Cable
 
 ENTRIES, BUFFER, DESCRIPTOR = 32, 2048, 16
 GUEST, STATION = bytes.fromhex("525400123456"), bytes.fromhex("52550a000202")

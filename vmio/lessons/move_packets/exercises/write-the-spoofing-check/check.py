@@ -1,5 +1,4 @@
-from vmio.host.net.switch import VirtualSwitch
-from vmio.hypervisor.simulation import Simulation
+from vmio import Simulation, VirtualSwitch
 from vmio.lab import Wrong, attempted, seeded
 
 OWN, OTHER, ROUTER = (bytes([0x52, 0x54, 0, 0, 0, last]) for last in (0x0A, 0x0B, 0x01))
@@ -40,7 +39,7 @@ def switched(may_send, receiver, sender, any_address):
         Station(switch.port(name, address))
     Station(port)
     said = []
-    port._may_send = lambda frame: said.append(may_send(frame, OWN, any_address)) or said[-1]
+    port.may_send = lambda frame: said.append(may_send(frame, OWN, any_address)) or said[-1]
     port.send(receiver + sender + b"\x88\xb5" + bytes(46))
     return said[0], port.sent[0]
 
