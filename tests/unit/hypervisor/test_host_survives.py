@@ -132,7 +132,7 @@ def test_the_first_error_has_the_others_in_its_notes():
     assert "Picky: <exception str() failed>" in caught.value.__notes__[1]
 
 
-@pytest.mark.parametrize("what", [5, None, "text", [], object(), 1.5], ids=repr)
+@pytest.mark.parametrize("what", [5, None, "text", [], object(), 1.5], ids=lambda what: type(what).__name__)
 def test_a_yield_of_what_nobody_can_wait_for(what):
     def program(cpu):
         yield from cpu.hlt(1000)
