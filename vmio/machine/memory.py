@@ -18,7 +18,7 @@ from vmio.machine.contracts import Buffer
 
 PAGE = 4096
 AT_ONCE = 1 << 20      # bytes that are looked at together for a checkpoint: most are zeros
-UNCOLLECTED = 256 << 20     # bytes of hosts' memory beyond which those that nobody uses any more are looked for
+UNCOLLECTED = 256 << 20     # bytes of new hosts' memory after which those that nobody uses any more are looked for
 MEMORY = Form("host memory", 1, "size", "next", "free", "runs")
 _U64 = struct.Struct("<Q")
 
@@ -32,10 +32,10 @@ class OutOfMemory(MemoryError):
 
 
 class _Held:
-    """How many bytes all hosts' memories have together."""
+    """How many bytes all hosts' memories have together, and with how many the next look is due."""
 
     def __init__(self) -> None:
-        self.bytes = 0
+        self.bytes, self.look_at = 0, UNCOLLECTED
 
     def subtract(self, size: int) -> None:
         """One of `size` bytes is gone."""
@@ -49,10 +49,12 @@ def _room(size: int) -> mmap.mmap:
     """Return `size` zeroed bytes; raises OutOfMemory.
 
     A host, its guests and what runs in them know each other, so a machine of the past goes only when Python looks for such
-    rings; it counts objects, not what they hold, and would come too late.
+    rings; it counts objects, not what they hold, and would come too late.  A look takes long where there are many objects:
+    what it leaves is in use, and the next one waits for as much again on top of that.
     """
-    if _HELD.bytes + size > UNCOLLECTED:
+    if _HELD.bytes + size > _HELD.look_at:
         gc.collect()
+        _HELD.look_at = _HELD.bytes + max(size, UNCOLLECTED)
     try:
         room = mmap.mmap(-1, size)
     except (OverflowError, OSError, MemoryError):

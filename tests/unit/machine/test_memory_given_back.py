@@ -39,6 +39,19 @@ def test_hosts_of_past_runs_are_few(no_luck, mode):
     assert hosts() == before       # a result holds no machine
 
 
+def test_who_keeps_many_machines_does_not_pay_for_them_at_each_new_one(no_luck):
+    kept = [HostMemory(32 * MIB) for _ in range(20)]
+    looks = []
+    gc.callbacks.append(lambda phase, info: looks.append(phase))
+    try:
+        for _ in range(40):
+            one = HostMemory(32 * MIB)
+            one.itself = one
+    finally:
+        gc.callbacks.pop()
+    assert len(kept) == 20 and looks.count("start") <= 40 * 32 // 256 + 1
+
+
 def test_what_is_held_is_counted_and_given_back(no_luck):
     before = memory._HELD.bytes
     one = HostMemory(3 * MIB)
