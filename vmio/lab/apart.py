@@ -39,7 +39,7 @@ class Limits:
     Waiting and memory are limited on Linux only: elsewhere all the time there is limits both.
     """
 
-    compute_s: int = 15
+    compute_s: int = 30
     wait_s: float = 3
     wall_s: float = 120
     memory_mib: int = 1024

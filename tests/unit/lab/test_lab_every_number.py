@@ -62,7 +62,8 @@ def looked_at(module, maker, few=False):
     """[(setting, what is wrong there), ...] of a panel."""
     compare._swept.clear()      # nothing is known from before
     panel, found = panels.make(module, maker), []
-    for at, chosen in enumerate(settings(panel, ALONE.get(maker, ALONE_IN.get(module, ())))):
+    alone = [name for name in ALONE.get(maker, ALONE_IN.get(module, ())) if name in panel.params]
+    for at, chosen in enumerate(settings(panel, alone)):
         if "without" in chosen:
             chosen["without"] = ("nothing", "its defence", "the IOMMU", "its defence")[at % 4]      # without it there is more to see
         panel.set(**chosen)
