@@ -11,6 +11,7 @@ from vmio.hypervisor.vcpu import VCpu
 from vmio.modes import attachment, one_guest
 
 HOW = ("polled", "string", "interrupt")
+PACES = ("instant", "baud")
 BUFFER = 0x1000
 
 
@@ -21,7 +22,7 @@ class SerialParams:
     bytes: int = param(1024, "length of the text", unit="bytes", low=1, high=16_384, scale="log2")
     fifo: bool = param(True, "the transmitter's FIFO of 16 bytes is on")
     how: str = param("polled", "how the driver sends: it asks for room, hands over a string, or waits for interrupts", choices=HOW)
-    pace: str = param("instant", "how fast the transmitter sends: at once, or at 115,200 baud", choices=("instant", "baud"))
+    pace: str = param("instant", "how fast the transmitter sends: at once, or at 115,200 baud", choices=PACES)
     costs: str = param("server-2022", "cost preset")
 
 

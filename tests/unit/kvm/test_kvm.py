@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -257,20 +258,33 @@ def test_every_file_and_mapping_is_given_back():
 
 
 @on_kvm
-def test_everything_at_once_is_given_back_and_so_is_the_alarm():
-    """Slots, doorbells, a ring, interrupts, a run that ended by its deadline; the alarm is again who had it before."""
+def test_everything_at_once_is_given_back_and_so_are_the_signals():
+    """Slots, doorbells, a ring, interrupts, a run that ended by its deadline; the mask of signals is what it was before."""
     import signal
 
     from vmio.processors.kvm import irq, steps
     held = len(os.listdir("/proc/self/fd"))
-    before = signal.getsignal(signal.SIGALRM)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     for _ in range(5):
         with steps.Rig() as rig, pytest.raises(RuntimeError, match="timeout"):
             rig.run(Code().loop_forever(), seconds=0.02)
         with pytest.raises(OSError), Guest() as guest:            # no controller: it fails half-way
             irq.Interrupt(guest, 0x40, DATA)
     assert len(os.listdir("/proc/self/fd")) == held
-    assert signal.getsignal(signal.SIGALRM) is before and signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before and not signal.sigpending()
+
+
+@on_kvm
+def test_an_endless_guest_is_stopped_in_any_thread():
+    """A widget's messages may be handled in another thread than the main one."""
+    from vmio.processors.kvm import steps
+
+    def endless():
+        with steps.Rig() as rig, pytest.raises(RuntimeError, match="timeout"):
+            rig.run(Code().loop_forever(), seconds=0.02)
+        return "stopped"
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(lambda _: endless(), range(4))) == ["stopped"] * 4
 
 
 @on_kvm

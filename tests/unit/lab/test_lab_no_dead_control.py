@@ -11,12 +11,15 @@ import pytest
 
 pytest.importorskip("ipywidgets")
 
+from vmio.hypervisor import costs
+from vmio.hypervisor.costs import CostModel
 from vmio.lab.controls import slider
 from vmio.lab.idle import sentences, unmoved
 from vmio.lab.panel import Panel
 from vmio.lessons import panels
 from vmio.lessons.compare_modes import panel as compare
 from vmio.lessons.emulate_a_device import panel as emulate
+from vmio.processors.kvm import recorded
 
 from tests.panel_rig import numbers, of_control, settings
 
@@ -25,6 +28,21 @@ STARS = {("compare_modes.panel", "panel"), ("compare_modes.panel", "break_even_p
 ONCE = {("break_isolation.panel", "panel")}
 SENTENCE = re.compile(r'((?:"[^"]+"(?:, | and )?)+) changes? nothing here: [^.]+\.')
 TRAITS = ("edges", "frames", "lanes", "drawn", "code", "lines")
+
+
+DEAR = {"CPUID": 3_000, "doorbell (ioeventfd), port": 20_000, "doorbell (ioeventfd), memory": 20_000, "MMIO write": 130_000}
+
+
+@pytest.fixture(autouse=True)
+def the_same_prices_everywhere(monkeypatch):
+    """No preset that was measured on this host, and none that a test leaves behind."""
+    monkeypatch.setattr(recorded, "offer_this_host", lambda: None)
+    monkeypatch.setattr(costs, "_offered", {})
+    before = dict(costs.PRESETS)
+    costs.PRESETS.pop("this-host", None)
+    yield
+    costs.PRESETS.clear()
+    costs.PRESETS.update(before)
 
 
 def bases(panel, key):
@@ -104,6 +122,16 @@ def test_a_control_that_changes_nothing_says_why(key):
     found = faults(panel, key)
     panel.close()
     assert not found, f"{len(found)} faults: {found[:3]}"
+
+
+def test_a_line_that_is_done_before_a_dear_exit_is_over():
+    CostModel.measured(DEAR, "dear").offer("a slow host")
+    panel = emulate.uart_panel()
+    panel.set(how="string", fifo=False, bytes=64, costs="dear")
+    assert idle(panel.so_far[0])[0] == {"Transmitter"}
+    found = [fault for fault in faults(panel, "dear") if fault[0]["costs"] == "dear"]
+    panel.close()
+    assert not found, found
 
 
 def toy(model=lambda size, depth: 10 * size, idle=None):

@@ -59,6 +59,12 @@ class MsiRoute(Structure):
                                               "address_high", "data")] + [("rest", c_uint32 * 5)]
 
 
+class SignalMask(Structure):
+    """struct kvm_signal_mask: the signals that are blocked while the guest runs, a bit each; `len` is the set's size in bytes."""
+
+    _fields_ = [("len", c_uint32), ("sigset", c_uint8 * 8)]
+
+
 class Capability(Structure):
     """struct kvm_enable_cap: turn a capability on."""
 
@@ -115,6 +121,7 @@ GET_REGS = _ior(0x81, Regs)
 SET_REGS = _iow(0x82, Regs)
 GET_SREGS = _ior(0x83, Sregs)
 SET_SREGS = _iow(0x84, Sregs)
+SET_SIGNAL_MASK = _WRITE << 30 | 4 << 16 | _io(0x8B)      # the size is that of `len`, without the set
 ENABLE_CAP = _iow(0xA3, Capability)
 
 NAMES = {number: "KVM_" + name for name, number in list(globals().items())

@@ -1,46 +1,51 @@
 """A guest may loop for ever without an exit: only a signal gets the host's thread back out of it.
 
-KVM_RUN returns EINTR when a signal is pending.  A signal that arrives between
-our last look and the call would be lost, so the timer repeats, and
-`immediate_exit` turns a guest back that exits all the time (api.rst, 5).
+KVM_RUN returns EINTR when a signal is pending that it lets through.  Ours is
+blocked in the vCPU's thread and let through by KVM_RUN alone (KVM_SET_SIGNAL_MASK),
+so one that arrives between our last look and the call is not lost; and
+`immediate_exit` turns a guest back that exits all the time (api.rst, 4.19 and 5).
+A second thread waits for the time to pass and sends it, since Python would
+handle an alarm in the main thread only, and a widget may run in another.
 """
 
 import mmap
 import signal
 import threading
-import time
-from types import FrameType
+from ctypes import c_uint8
 from typing import Self
 
 from vmio.processors.kvm import api
+from vmio.processors.kvm.vm import call
 
-_AGAIN_S = 0.01
+_BELL = signal.SIGRTMIN
 
 
 class Deadline:
-    """`with Deadline(seconds, run_area) as deadline`: SIGALRM when the time is up, `expired` set."""
+    """`with Deadline(seconds, fd, run_area) as deadline`: KVM_RUN on the vCPU `fd` returns when the time is up, `expired` set."""
 
-    def __init__(self, seconds: float, run_area: mmap.mmap) -> None:
+    def __init__(self, seconds: float, fd: int, run_area: mmap.mmap) -> None:
         if not seconds > 0:
             raise ValueError(f"a deadline of {seconds} s: it must be above 0")
-        self.seconds, self.run_area, self.expired = seconds, run_area, False
+        self.seconds, self.fd, self.run_area, self.expired = seconds, fd, run_area, False
+        self.over = threading.Event()
 
-    def _ring(self, signum: int, frame: FrameType | None) -> None:
-        self.expired = True
-        self.run_area[api.RUN_IMMEDIATE_EXIT] = 1
+    def _wait(self, thread: int) -> None:
+        if not self.over.wait(self.seconds):
+            self.expired = True
+            self.run_area[api.RUN_IMMEDIATE_EXIT] = 1
+            signal.pthread_kill(thread, _BELL)
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is not threading.main_thread():
-            raise RuntimeError("a vCPU runs in the main thread: Python handles signals there and nowhere else")
-        self.handler = signal.signal(signal.SIGALRM, self._ring)
-        self.start = time.monotonic()
-        self.timer = signal.setitimer(signal.ITIMER_REAL, self.seconds, _AGAIN_S)
+        self.mask = signal.pthread_sigmask(signal.SIG_BLOCK, [_BELL])
+        inside = sum(1 << number - 1 for number in self.mask - {_BELL})
+        call(self.fd, api.SET_SIGNAL_MASK, api.SignalMask(8, (c_uint8 * 8)(*inside.to_bytes(8, "little"))))
+        self.bell = threading.Thread(target=self._wait, args=(threading.get_ident(),), daemon=True)
+        self.bell.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, self.handler)
+        self.over.set()
+        self.bell.join()
+        signal.sigtimedwait([_BELL], 0)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
         self.run_area[api.RUN_IMMEDIATE_EXIT] = 0
-        left, interval = self.timer
-        if left:                          # someone else's alarm: what is left of it, but never 0, which is "off"
-            signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - self.start), 0.001), interval)

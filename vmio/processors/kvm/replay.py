@@ -108,7 +108,7 @@ def replay(record: Record, doorbells: Iterable[int] = (), signals: str = "exit",
     """Run a `Record` under KVM, at most `seconds` of wall-clock time a piece: a `Replay`.
 
     `doorbells` and `signals` as in `compile_record`, whose result `pieces` may be given.
-    OSError where KVM can't be used, RuntimeError outside the main thread.
+    OSError where KVM can't be used.
     """
     pieces = compile_record(record, doorbells, signals) if pieces is None else pieces
     guest, devices = build(ReplayCpu, record.machine, record.ram_mib)

@@ -100,12 +100,11 @@ class Vcpu:
         in the same way, and is 0 for reads until `answer` has spoken.  OUT to
         `done_port` ends the run; it is recorded, and not passed to `answer`.
         `Exit.time` is in ns of wall-clock time since the start.  A run that ended
-        by its deadline may be continued by another.  RuntimeError outside the
-        main thread.
+        by its deadline may be continued by another.
         """
         exits: list[Exit] = []
         area, start = self.area, perf_counter_ns()
-        with Deadline(seconds, area) as deadline:
+        with Deadline(seconds, self.fd, area) as deadline:
             while True:
                 if not self.midway and not self._enter():
                     if deadline.expired:
