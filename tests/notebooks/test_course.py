@@ -28,8 +28,19 @@ def words(name, course=COURSE):
 def test_the_index_and_the_folders_name_the_same_lessons():
     assert sorted(NAMES) == list(SOURCE)
     assert all((data.LESSONS / name / "panel.py").exists() for name in NAMES)
-    assert [COURSE.notebook(name)[:3] for name in NAMES] == [*(f"{number:02}_" for number in range(len(COURSE.row))),
-                                                           *(f"A{number}_" for number in range(1, len(NAMES) - len(COURSE.row) + 1))]
+    numbers = [COURSE.notebook(name)[:3] for name in NAMES]
+    assert numbers[:12] == [f"{number:02}_" for number in range(12)]
+    assert numbers[len(COURSE.row):] == [f"A{number}_" for number in range(1, len(NAMES) - len(COURSE.row) + 1)]
+
+
+def test_a_lesson_keeps_the_number_that_it_is_given():
+    def course(number):
+        return Course([Lesson("first", "First", 1, "", ""), Lesson("later", "Later", 1, "", "", needs=("first",), number=number),
+                       Lesson("last", "Last", 1, "", "", needs=("first",)), Lesson("more", "More", 1, "", "", needs=("first",), appendix=True)])
+    assert [course(14).number(name) for name in ("first", "later", "last", "more")] == ["00", "14", "15", "A1"]
+    assert course(-1).number("later") == "01"
+    with pytest.raises(ValueError, match="^lesson 'later' is to be 00; after the lessons before it come 01 and more.$"):
+        course(0)
 
 
 def test_each_leads_back_and_on():

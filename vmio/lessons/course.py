@@ -1,7 +1,9 @@
 """The course: which lessons there are, in which order, and what each needs.
 
-This is the only place that numbers them: a lesson's number is its place in
-`COURSE`, and an appendix, which stands after all lessons, is A1, A2 and so on.
+This is the only place that numbers them: a lesson's number is the next one
+after that of the lesson before it in `COURSE`, or the one it is given, so that
+lessons keep theirs (and teachers their links) while one between them is still
+being written.  An appendix, which stands after all lessons, is A1, A2 and so on.
 Notebooks' file names, links between lessons, the map at the end of the first
 and README's table are made from here (`python -m vmio.lessons.build`).
 """
@@ -24,6 +26,7 @@ class Lesson:
     do: str             # what students do, for who chooses a lesson
     question: str       # what it answers, for who has seen the first
     needs: tuple = ()
+    number: int = -1            # where it is not the next one
     appendix: bool = False      # for who wants to know more of the last lesson that it needs; nobody goes on to it
 
 
@@ -34,7 +37,13 @@ class Course:
         self.lessons = tuple(lessons)
         self.names = [lesson.name for lesson in self.lessons]
         self.row = [lesson.name for lesson in self.lessons if not lesson.appendix]      # those that lead from one to the next
+        self.numbers: dict[str, int] = {}
         for at, lesson in enumerate(self.lessons):
+            if not lesson.appendix:
+                free = max(self.numbers.values(), default=-1) + 1
+                self.numbers[lesson.name] = lesson.number if lesson.number >= 0 else free
+                if self.numbers[lesson.name] < free:
+                    raise ValueError(f"lesson {lesson.name!r} is to be {lesson.number:02}; after the lessons before it come {free:02} and more.")
             if lesson.name in self.names[:at]:
                 raise ValueError(f"lesson {lesson.name!r} is in the course twice.")
             if at and not lesson.needs:
@@ -53,8 +62,7 @@ class Course:
 
     def number(self, name: str) -> str:
         """Return a lesson's number as it is shown, two digits from 00; an appendix's is A1 or more."""
-        at = self.names.index(self[name].name)
-        return f"A{at - len(self.row) + 1}" if self[name].appendix else f"{at:02}"
+        return f"A{self.names.index(name) - len(self.row) + 1}" if self[name].appendix else f"{self.numbers[name]:02}"
 
     def notebook(self, name: str) -> str:
         """Return the file name of a lesson's notebook."""
