@@ -26,7 +26,7 @@ def press(page, slider, key, panel_box, excused=False):
 
 
 # What is wrong with how a panel looks now: texts of its drawings that lie on one another, on an arrow's box or on the readout,
-# that leave the card, or that are smaller than 14 px.
+# that leave the card, or that are smaller than 14 px; and an error in the place of an answer.
 FAULTS = """box => {
     const found = [], panel = box.getBoundingClientRect();
     const crosses = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1;
@@ -53,6 +53,7 @@ FAULTS = """box => {
         if (chart.querySelectorAll('.vmio-tick').length < 2) found.push(`${chart.getAttribute('aria-label')}: an axis without ticks`);
         if (chart.querySelector('[data-whole=false]')) found.push(`${chart.querySelector('[data-whole=false]').textContent}: longer than its axis`);
     }
+    for (const one of box.querySelectorAll('.vmio-error')) found.push(one.textContent);
     if (box.querySelector('.vmio-readout').scrollWidth > box.querySelector('.vmio-readout').clientWidth + 1) found.push('the readout is cut off');
     return found;
 }"""
