@@ -17,14 +17,15 @@ from vmio.boot import machine as pc
 from vmio.boot.console import Console
 from vmio.boot.params import BootParams, checked
 from vmio.boot.result import Row
-from vmio.boot.run import Boot
+from vmio.boot.run import SHUTDOWN, Boot
 from vmio.machine.checkpoint import CheckpointRefused, Form, State, plain, same
+from vmio.machine.clock import Timer
 from vmio.machine.media.medium import Medium
 from vmio.modes import checkpoint as whole
 from vmio.processors.unicorn import checkpoint as processor
 from vmio.processors.unicorn import library
 
-BOOT = Form("booted machine", 1, "params", "kernel", "marks", "console", "disk", "machine", "processor")
+BOOT = Form("booted machine", 2, "params", "kernel", "marks", "console", "disk", "asking", "machine", "processor")
 OWN = ("until", "mark", "timeout", "virtual_timeout")     # of the parameters: what each run is told anew
 KEPT = tuple(each.name for each in fields(BootParams) if each.name not in OWN)
 PARAMS = Form("booted machine, what it was told", 1, *KEPT)
@@ -36,12 +37,12 @@ MOST = 4 << 30              # bytes of memory that a file may speak of
 def saved(boot: Boot) -> State:
     """Return its state; `CheckpointRefused` says which part can't be saved now, and why."""
     guest = boot.guest
-    state = whole.save_still(guest.machine)
+    state = whole.save_still(guest.machine, boot.timers)
     memory = state["host"]["memory"]
     memory["runs"] = [[spa, len(data), zlib.compress(data, LEVEL)] for spa, data in memory["runs"]]
     return plain(BOOT.state(
         params=PARAMS.state(**{name: getattr(boot.params, name) for name in KEPT}), kernel=boot.kernel, console=boot.console.save(), disk=digest(boot.medium),
-        marks=[[name, at, [list(row) for row in rows]] for name, at, rows in boot.marks], machine=state, processor=processor.save(guest.cpu)))
+        asking=boot.asking and boot.asking.when, marks=[[name, at, [list(row) for row in rows]] for name, at, rows in boot.marks], machine=state, processor=processor.save(guest.cpu)))
 
 
 def restored(state: State, medium: Medium | None = None, sink: Callable[[int], None] | None = None,
@@ -63,12 +64,13 @@ def restored(state: State, medium: Medium | None = None, sink: Callable[[int], N
     guest = pc.planned(params, medium, console)
     cpu: Any = guest.cpu
     with whole.damage_refused():
-        whole.restore_still(guest.machine, _unpacked(kept["machine"]))
+        asking = None if kept["asking"] is None else Timer(kept["asking"], None)
+        whole.restore_still(guest.machine, _unpacked(kept["machine"]), [(SHUTDOWN, asking)])
         cpu.power_on()
         processor.restore(cpu, kept["processor"])
         console.restore(kept["console"])
         marks = [(name, at, [Row(*row) for row in rows]) for name, at, rows in kept["marks"]]
-    return Boot.of(params, kept["kernel"], guest, console, medium, marks, keep)
+    return Boot.of(params, kept["kernel"], guest, console, medium, marks, keep, asking)
 
 
 def digest(medium: Medium | None) -> list | None:

@@ -13,6 +13,7 @@ from vmio.host.net.port import SwitchPort
 from vmio.host.net.switch import VirtualSwitch
 from vmio.hypervisor.faults import GuestFault
 from vmio.machine.checkpoint import CheckpointRefused, State
+from vmio.machine.clock import Timer, Timers
 from vmio.machine.contracts import Buffer
 from vmio.machine.media.medium import Medium
 from vmio.machine.probes import watch
@@ -22,6 +23,7 @@ from vmio.processors.unicorn.vcpu import End, Stopped
 Mark: TypeAlias = tuple[str, int, list[Row]]     # the name of a phase, when it began, and the exits until then
 PANIC, VIRTUAL, FAULT = "panic", "virtual timeout", "fault"
 POWER_ON = "power-on"
+SHUTDOWN = "shutdown"
 ASK_AGAIN_NS = 100_000_000      # until a guest has loaded its half of the shutdown service
 
 
@@ -44,13 +46,18 @@ class Boot:
         console = Console(params.until, params.mark, sink)
         self._have(params, image.version, pc.machine(params, image, initrd, medium, console), console, medium, [(POWER_ON, 0, [])], keep)
         console.answer(answers, self.guest.board)
+        if params.shutdown is not None:
+            self._ask(params.shutdown * 1_000_000)
 
     @classmethod
     def of(cls, params: BootParams, kernel: str, guest: Any, console: Console, medium: Medium | None, marks: list[Mark],
-           keep: Callable[["Boot"], State] | None = None) -> "Boot":
-        """Return the boot of a machine that is there already."""
+           keep: Callable[["Boot"], State] | None = None, asking: Timer | None = None) -> "Boot":
+        """Return the boot of a machine that is there already; `asking` is when it will be asked to shut down."""
         boot = cls.__new__(cls)
         boot._have(params, kernel, guest, console, medium, marks, keep)
+        boot.asking = asking
+        if asking is not None:
+            asking.callback = boot.shut_down
         return boot
 
     def _have(self, params: BootParams, kernel: str, guest: Any, console: Console, medium: Medium | None, marks: list[Mark],
@@ -63,6 +70,7 @@ class Boot:
         self.refused = ""
         self._keep = keep
         self._limit: Any = None
+        self.asking: Timer | None = None
         self._ends()
 
     @property
@@ -84,8 +92,6 @@ class Boot:
         watch(self.console, "panicked", lambda text: cpu.end(End(PANIC, text)))
         watch(board.power, "off", lambda: cpu.end(End(POWER_OFF, "the guest has switched itself off")))
         watch(board, "resetting", lambda: cpu.end(self._reset()))
-        if params.shutdown is not None:
-            self.guest.guest.clock.call_later(params.shutdown * 1_000_000, self.shut_down)
         if params.virtual_timeout is not None:
             self._limit = self.guest.guest.clock.call_later(params.virtual_timeout * 1_000_000, self._too_late)
 
@@ -120,8 +126,17 @@ class Boot:
 
     def shut_down(self) -> None:
         """Ask the guest to shut down; again, a moment later, while its half of the service is not up."""
+        self.asking = None
         if not self.services.shutdown.off():
-            self.guest.guest.clock.call_later(ASK_AGAIN_NS, self.shut_down)
+            self._ask(ASK_AGAIN_NS)
+
+    def _ask(self, after_ns: int) -> None:
+        self.asking = self.guest.guest.clock.call_later(after_ns, self.shut_down)
+
+    @property
+    def timers(self) -> Timers:
+        """What it has on the guest's clock and a checkpoint has, as (name, timer) pairs."""
+        return [(SHUTDOWN, self.asking)]
 
     def _reset(self) -> End:
         return End(PANIC, self.console.panic) if self.console.panic else End(RESET, "the guest has reset the machine")

@@ -32,7 +32,7 @@ from vmio.host.physical import Slice
 from vmio.hypervisor.contracts import Partition
 from vmio.hypervisor.pending import Restoring, Saving
 from vmio.machine.checkpoint import CheckpointRefused, Form, State, plain, same
-from vmio.machine.clock import Timers
+from vmio.machine.clock import Timer, Timers
 from vmio.machine.memory import MemoryFault
 from vmio.modes.attachments import ATTACHMENTS
 from vmio.modes.disk_assigned import Assignable
@@ -52,12 +52,14 @@ def save(machine: Any) -> State:
     return _save(machine, saving, run.save(saving), run.timers)
 
 
-def save_still(machine: Any) -> State:
+def save_still(machine: Any, timers: Sequence[tuple[str, Timer | None]] = ()) -> State:
     """Return the state of a machine whose guests' processors stand still, their registers left to who has stopped them.
+
+    `timers` are those that who has stopped them has on each guest's clock.
 
     `CheckpointRefused` says which part can't be saved now, and why; little time is lost for that, as memory comes last.
     """
-    return _save(machine, Saving(machine.host.env), None, _no_timers)
+    return _save(machine, Saving(machine.host.env), None, lambda guest: list(timers))
 
 
 def _save(machine: Any, saving: Saving, run: State | None, timers: TimersOf) -> State:
@@ -85,12 +87,15 @@ def restore(machine: Any, state: State, programs: Sequence[tuple], limit_ns: int
     return run
 
 
-def restore_still(machine: Any, state: State) -> None:
-    """Make a machine that was planned alike, and has run nothing, the one that `save_still` saved; as `restore` otherwise."""
+def restore_still(machine: Any, state: State, timers: Sequence[tuple[str, Timer | None]] = ()) -> None:
+    """Make a machine that was planned alike, and has run nothing, the one that `save_still` saved; as `restore` otherwise.
+
+    `timers` are set again by who calls this, for the times that they had.
+    """
     saved = MACHINE.take(state)
     same("plan", saved["plan"], _plan(machine))
     with damage_refused():
-        _restore(machine, saved, None, _no_timers)
+        _restore(machine, saved, None, lambda guest: list(timers))
 
 
 @contextmanager
@@ -102,11 +107,6 @@ def damage_refused() -> Iterator[None]:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError, MemoryFault, RingCorrupt, struct.error) as error:
         raise CheckpointRefused(f"checkpoint: damaged, {type(error).__name__}: {error}") from error
-
-
-def _no_timers(guest: Partition) -> Timers:
-    """Machine code has none of its own on its guest's clock."""
-    return []
 
 
 def _plan(machine: Any) -> State:

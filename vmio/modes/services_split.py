@@ -9,16 +9,18 @@ from vmio.hypervisor.contracts import Span, Steps
 from vmio.hypervisor.host import Host
 from vmio.hypervisor.pending import Restoring, Saving
 from vmio.hypervisor.vcpu import VCpu
-from vmio.machine.checkpoint import CheckpointRefused, State
+from vmio.machine.checkpoint import Form, State, same
 from vmio.machine.clock import Timers
 from vmio.machine.contracts import SectorStore
 from vmio.modes.platform import Platform
+from vmio.vmbus.integration import checkpoint as service
 from vmio.vmbus.integration.heartbeat import Heartbeat
 from vmio.vmbus.integration.kvp import Kvp
 from vmio.vmbus.integration.shutdown import Shutdown
 from vmio.vmbus.integration.timesync import TimeSync
 
 TODAY = datetime(2026, 1, 1)        # a host's date that is the same in each run
+SERVICES = Form("integration services", 1, "base", "services")
 
 
 class SplitServices:
@@ -41,23 +43,27 @@ class SplitServices:
         bus, host, guest = platform.bus, platform.host, platform.guest
         self.shutdown, self.heartbeat = Shutdown(host, guest), Heartbeat(host, guest)
         self.time, self.kvp = TimeSync(host, guest, self.base), Kvp(host, guest)
-        for service in (self.shutdown, self.heartbeat, self.time, self.kvp):
-            service.offer(bus)
+        self.all = {"shutdown": self.shutdown, "heartbeat": self.heartbeat, "time": self.time, "kvp": self.kvp}
+        for each in self.all.values():
+            each.offer(bus)
 
     def watch(self, served: Span, copied: Span) -> None:
         """See `Attachment`: services have no requests of the guest's."""
 
     def timers(self) -> Timers:
-        """See `Attachment`: a machine with services can't be saved, and nobody asks."""
-        return []
+        """See `Attachment`."""
+        return [(name, each.timer) for name, each in self.all.items()]
 
     def save(self, saving: Saving) -> State:
-        """See `Attachment`: not yet."""
-        raise CheckpointRefused(f"checkpoint at {saving.now} ns: integration services can't be saved yet")
+        """See `Attachment`."""
+        return SERVICES.state(base=self.base.isoformat(), services={name: service.save(each, saving) for name, each in self.all.items()})
 
     def restore(self, state: State, restoring: Restoring, platform: Platform) -> None:
         """See `Attachment`."""
-        raise CheckpointRefused("checkpoint: integration services can't be restored yet")
+        saved = SERVICES.take(state)
+        same("integration services, the host's date", saved["base"], self.base.isoformat())
+        for name, each in self.all.items():
+            service.restore(each, saved["services"][name])
 
     def boot(self, cpu: VCpu, pages: GuestPages) -> Steps[None]:
         """Nothing to bring up; a generator that returns None."""

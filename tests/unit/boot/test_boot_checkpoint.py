@@ -119,7 +119,7 @@ def changed(state, *path, to):
 
 
 @pytest.mark.parametrize("path, to, why", [
-    (("version",), 2, "version 2; version 1 can be read"), (("params", "memory"), 8, "memory 8: 32 to 3,072"),
+    (("version",), 1, "version 1; version 2 can be read"), (("params", "memory"), 8, "memory 8: 32 to 3,072"),
     (("params", "modes"), ["floppy"], "mode 'floppy'"), (("params", "memory"), 512, "plan"), (("params", "platform"), "pc", "board: unknown entry .local APIC."),
     (("processor", "unicorn"), "2.2.0", "version of Unicorn: saved with '2.2.0', here it is '2.1.4'"),
     (("processor", "registers", 0), lambda data: data[:-8], "bytes of registers"),

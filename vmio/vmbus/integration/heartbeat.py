@@ -1,10 +1,9 @@
 """The heartbeat: every two seconds the host asks whether the guest still answers."""
 
-from vmio.machine.clock import Timer
 from vmio.machine.layout import ShortMessage
 from vmio.vmbus.bus.messages import HEARTBEAT_CLASS
 from vmio.vmbus.integration import wire as w
-from vmio.vmbus.integration.service import Service
+from vmio.vmbus.integration.service import Answered, Service
 
 PERIOD_NS = 2_000_000_000       # as the guest's driver says that Hyper-V has it (drivers/hv/hv_util.c)
 
@@ -14,17 +13,18 @@ class Heartbeat(Service):
 
     class_id, kind = HEARTBEAT_CLASS, w.HEARTBEAT
     versions = ((1, 0), (3, 0))
+    counts = ("beats", "missed", "sequence")
     beats = missed = 0
     sequence = 0                # as the guest has sent it back
-    _timer: Timer | None = None
 
     def ready(self) -> None:
         """Begin to ask."""
         self.missed = 0
-        self._beat()
+        self.tick()
 
-    def _beat(self) -> None:
-        self._timer = self.guest.clock.call_later(PERIOD_NS, self._beat)
+    def tick(self) -> None:
+        """Ask whether it still answers."""
+        self.again(PERIOD_NS)
         if self.missed:
             self.missed += 1        # the last one is still without an answer
             return
@@ -43,9 +43,7 @@ class Heartbeat(Service):
         self.sequence, self.missed = sequence, 0
         self.beats += 1
 
-    def closed(self) -> None:
-        """The guest's half has gone: nothing beats."""
-        super().closed()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    @property
+    def answers(self) -> dict[str, Answered]:
+        """See `Service`."""
+        return {**super().answers, "beat": self._answered}

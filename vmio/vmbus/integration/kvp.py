@@ -10,9 +10,10 @@ from typing import TypeAlias
 from vmio.machine.layout import ShortMessage
 from vmio.vmbus.bus.messages import KVP_CLASS
 from vmio.vmbus.integration import wire as w
-from vmio.vmbus.integration.service import Service
+from vmio.vmbus.integration.service import Answered, Service, nobody
 
 Found: TypeAlias = Callable[[str, str], None]
+Told: TypeAlias = Callable[[int], None] | None      # is told a status
 
 
 class Kvp(Service):
@@ -21,14 +22,14 @@ class Kvp(Service):
     class_id, kind = KVP_CLASS, w.KVP
     versions = ((3, 0), (4, 0), (5, 0))
 
-    def set(self, key: str, value: str, pool: int = w.EXTERNAL, answered: Callable[[int], None] = lambda status: None) -> bool:
+    def set(self, key: str, value: str, pool: int = w.EXTERNAL, answered: Told = None) -> bool:
         """Write a value; `answered(status)` when the guest has it.  False if nobody is there to be asked."""
         body = w.KVP_VALUE.pack(type=w.TEXT, **_text("key", key, w.KEY_BYTES), **_text("value", value, w.VALUE_BYTES))
-        return self.ask(_message(w.SET, pool, body), lambda status, body: answered(status))
+        return self.ask(_message(w.SET, pool, body), _told(answered))
 
-    def delete(self, key: str, pool: int = w.EXTERNAL, answered: Callable[[int], None] = lambda status: None) -> bool:
+    def delete(self, key: str, pool: int = w.EXTERNAL, answered: Told = None) -> bool:
         """Take a value away; the rest as in `set`."""
-        return self.ask(_message(w.DELETE, pool, w.KVP_KEY.pack(**_text("key", key, w.KEY_BYTES))), lambda status, body: answered(status))
+        return self.ask(_message(w.DELETE, pool, w.KVP_KEY.pack(**_text("key", key, w.KEY_BYTES))), _told(answered))
 
     def enumerate(self, index: int, found: Found, none: Callable[[int], None] = lambda status: None, pool: int = w.AUTO) -> bool:
         """Ask for the pair number `index`: `found(key, value)`, or `none(status)`, S_CONT behind the last."""
@@ -45,6 +46,10 @@ class Kvp(Service):
                 return
             found(key, value)
         return self.ask(_message(w.ENUMERATE, pool, w.KVP_INDEX.pack(index=index)), answered)
+
+
+def _told(answered: Told) -> Answered:
+    return nobody if answered is None else lambda status, body: answered(status)
 
 
 def _message(operation: int, pool: int, body: bytes) -> bytes:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from vmio.hypervisor.contracts import Root
 from vmio.hypervisor.guest import Guest
+from vmio.machine.clock import Timer
 from vmio.machine.layout import ShortMessage
 from vmio.vmbus.bus.channel import ChannelEnd
 from vmio.vmbus.bus.contracts import Answerable
@@ -37,12 +38,21 @@ class Request(NamedTuple):
     answered: Answered
 
 
+def nobody(status: int, body: bytes) -> None:
+    """For a request whose answer nobody waits for."""
+
+
 class Service(BusDevice):
-    """One service of one guest.  `kind` is the type of its messages, `versions` those that it speaks, the oldest first."""
+    """One service of one guest.  `kind` is the type of its messages, `versions` those that it speaks, the oldest first.
+
+    `counts` names what a service counts or numbers by itself, and `answers` who hears its own requests' answers: a checkpoint has these.
+    """
 
     kind: int
     versions: Sequence[Version]
+    counts: Sequence[str] = ()
     guest: Guest
+    timer: Timer | None = None      # of one that does something from time to time, while it is up
     offer_flags, offer_user = w.OFFER_FLAGS, w.MESSAGE_MODE
 
     def __init__(self, host: Root, guest: Guest, number: int = 1) -> None:
@@ -70,6 +80,9 @@ class Service(BusDevice):
         """The guest's half has gone; nobody hears of what was asked."""
         super().closed()
         self._forget()
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
 
     def _agreed(self, status: int, body: bytes) -> None:
         """The guest has chosen one of each, or none."""
@@ -88,7 +101,19 @@ class Service(BusDevice):
     def ready(self) -> None:
         """The guest answers from now on."""
 
+    def again(self, after_ns: int) -> None:
+        """Call `tick` after so much of the guest's time."""
+        self.timer = self.guest.clock.call_later(after_ns, self.tick)
+
+    def tick(self) -> None:
+        """The time has come that `again` has set."""
+
     # Requests.
+
+    @property
+    def answers(self) -> dict[str, Answered]:
+        """Who hears an answer, by the name that a checkpoint has for it."""
+        return {"versions": self._agreed, "nobody": nobody}
 
     def ask(self, body: bytes, answered: Answered) -> bool:
         """Ask the guest, after what was asked before; False, and nothing is asked, if its half is not `up` or too much waits."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from vmio.vmbus.bus.messages import SHUTDOWN_CLASS
 from vmio.vmbus.integration import wire as w
-from vmio.vmbus.integration.service import Service
+from vmio.vmbus.integration.service import Service, nobody
 
 
 class Shutdown(Service):
@@ -13,7 +13,7 @@ class Shutdown(Service):
     class_id, kind = SHUTDOWN_CLASS, w.SHUTDOWN
     versions = ((1, 0), (3, 0), (3, 1), (3, 2))
 
-    def off(self, answered: Callable[[int], None] = lambda status: None, restart: bool = False) -> bool:
+    def off(self, answered: Callable[[int], None] | None = None, restart: bool = False) -> bool:
         """Ask; `answered(status)` is called when the guest has said whether it will.  False if nobody is there to be asked."""
         body = w.SHUTDOWN_MESSAGE.pack(reason=w.PLANNED, flags=w.RESTART if restart else 0)
-        return self.ask(body, lambda status, body: answered(status))
+        return self.ask(body, nobody if answered is None else lambda status, body: answered(status))

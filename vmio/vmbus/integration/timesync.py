@@ -8,7 +8,6 @@ from datetime import datetime, timedelta, timezone
 
 from vmio.hypervisor.contracts import Root
 from vmio.hypervisor.guest import Guest
-from vmio.machine.clock import Timer
 from vmio.vmbus.bus.messages import TIMESYNC_CLASS
 from vmio.vmbus.integration import wire as w
 from vmio.vmbus.integration.service import Service
@@ -22,20 +21,24 @@ class TimeSync(Service):
 
     class_id, kind = TIMESYNC_CLASS, w.TIME
     versions = ((1, 0), (3, 0), (4, 0))
+    counts = ("told",)
 
     def __init__(self, host: Root, guest: Guest, base: datetime, number: int = 1) -> None:
         super().__init__(host, guest, number)
         since_1970 = (base.replace(tzinfo=timezone.utc) - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(microseconds=1)
         self._base = w.TICKS_1970 + since_1970 * (1000 // TICK_NS)
         self.told = 0
-        self._timer: Timer | None = None
 
     def ready(self) -> None:
         """Let the guest set its clock, and tell it again from time to time."""
         self._tell(w.SYNC)
 
+    def tick(self) -> None:
+        """Tell it again."""
+        self._tell(w.SAMPLE)
+
     def _tell(self, flags: int) -> None:
-        self._timer = self.guest.clock.call_later(PERIOD_NS, lambda: self._tell(w.SAMPLE))
+        self.again(PERIOD_NS)
         ns = self.guest.clock.now
         now, reference = ns // TICK_NS, self.guest.reference_time(ns)
         if self.version >= (4, 0):
@@ -44,10 +47,3 @@ class TimeSync(Service):
             body = w.OLD_TIME_MESSAGE.pack(host=self._base + now, flags=flags)
         self.told += 1
         self.tell(body)
-
-    def closed(self) -> None:
-        """The guest's half has gone: nobody is told."""
-        super().closed()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
