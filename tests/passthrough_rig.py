@@ -70,7 +70,7 @@ def disk_of(cpu, bus, polled=False, entries=16):
         yield from function.connect(1, 0x50, lambda cpu: box[0].interrupt(cpu))
     driver = NvmeDriver(cpu, function.bar(0), 0x20_0000, memory_needed(entries), entries,
                         vectors=None if polled else [1])
-    box.append(NvmeDisk(driver, Static("static"), polled))
+    box.append(NvmeDisk(cpu, driver, Static("static"), polled))
     yield from driver.init()
     return box[0]
 

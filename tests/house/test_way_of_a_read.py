@@ -63,7 +63,7 @@ WHY = {
     "machine/overlay.py": "the guest's own writes over an image",
     "machine/storage.py": "the image",
     # Split: the guest's half, the ring, the host's half.
-    "drivers/storvsc.py": "a SCSI READ in an SRB; its answer meets it again",
+    "drivers/storvsc_queue.py": "a SCSI READ in an SRB; its answer meets it again",
     "drivers/vmbus.py": "the guest's bus: a hypercall to signal; the event that names a channel",
     "drivers/synic.py": "the guest's interrupt handler: event flags, end of interrupt",
     "vmbus/bus/channel.py": "one end of a channel: show, signal, sleep safely",

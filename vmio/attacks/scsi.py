@@ -13,6 +13,7 @@ from vmio.attacks.world import CANARY, SECTORS
 from vmio.host.physical import Slice
 from vmio.hypervisor.contracts import Steps
 from vmio.hypervisor.vcpu import VCpu
+from vmio.machine.window import Window
 from vmio.vmbus.storage import vstor as v
 from vmio.vmbus.storage.scsi import Answer, Media, ScsiTarget
 from vmio.vmbus.storage.srb import Srb
@@ -110,5 +111,6 @@ def from_foreign(world: SplitWorld, cpu: VCpu) -> Steps:
 def into_ring(world: SplitWorld, cpu: VCpu) -> Steps:
     talker = yield from world.talk(cpu)
     ring, _ = world.neighbours_rings
+    assert isinstance(ring, Window)            # a driver's, over pages of its RAM
     page = world.neighbour.ram_spa(ring.pages[0] << 12) - world.attacker.ram_spa(0) >> 12
     yield from talker.srb(read10(0, 8), 4096, pages=(page,))

@@ -1,13 +1,13 @@
 """A guest's driver for a storage channel that says whatever it likes: right by default, wrong where an attack wants."""
 
 from collections.abc import Sequence
-from typing import Any
 
-from vmio.attacks.world import BUFFER
+from vmio.attacks.world import BUFFER, World
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.vmbus import VmBusClient
 from vmio.hypervisor.contracts import Steps
 from vmio.hypervisor.vcpu import VCpu
+from vmio.machine.layout import FieldValue
 from vmio.vmbus.bus.packets import COMPLETION, GpaRange, RingCorrupt
 from vmio.vmbus.bus.ring import WRITE
 from vmio.vmbus.storage import vstor as v
@@ -18,7 +18,7 @@ PATIENCE_NS = 5_000_000
 class Talker:
     """`pages` a ring; `length` of each payload; `deaf`: it doesn't look at what comes back."""
 
-    def __init__(self, world: Any, cpu: VCpu, pages: int = 4, length: int = v.PACKET_SIZE, ready: bool = True) -> None:
+    def __init__(self, world: World, cpu: VCpu, pages: int = 4, length: int = v.PACKET_SIZE, ready: bool = True) -> None:
         self.world, self.cpu, self.pages, self.length, self.ready = world, cpu, pages, length, ready
         self.deaf = False
         self.answers: dict[int, bytes] = {}     # by the number of the request
@@ -62,7 +62,7 @@ class Talker:
         return self.answers.get(number)
 
     def srb(self, cdb: bytes, length: int = 0, direction: int | None = None, pages: Sequence[int] | None = None,
-            count: int | None = None, **fields: Any) -> Steps:
+            count: int | None = None, **fields: FieldValue) -> Steps:
         """A SCSI request with data at `pages` (default: our own buffer), said to be `count` bytes; its answer."""
         return (yield from self.ask(*request(cdb, length, direction, pages, count, **fields)))
 
@@ -86,10 +86,11 @@ class Talker:
             yield from self.cpu.hlt(until - self.cpu.now)
 
     def _look(self, cpu: VCpu) -> None:
-        if self.deaf:
+        end = self.channel.end
+        if self.deaf or end is None:
             return
         try:
-            for packet in self.channel.end.packets():
+            for packet in end.packets():
                 if packet.kind == COMPLETION:
                     self.answers[packet.transaction_id] = packet.payload
         except RingCorrupt:
@@ -97,7 +98,7 @@ class Talker:
 
 
 def request(cdb: bytes, length: int = 0, direction: int | None = None, pages: Sequence[int] | None = None,
-            count: int | None = None, **fields: Any) -> tuple[bytes, Sequence[GpaRange]]:
+            count: int | None = None, **fields: FieldValue) -> tuple[bytes, Sequence[GpaRange]]:
     """(payload, ranges) of a SCSI request."""
     if pages is None:
         pages = tuple(range(BUFFER >> 12, BUFFER + max(length, 1) + 0xFFF >> 12))

@@ -5,7 +5,6 @@ SFF-8038i "Bus Master Programming Interface for IDE".
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from vmio.drivers import pic
 from vmio.drivers.errors import DriverError, DriverTimeout
@@ -29,7 +28,7 @@ DATA_SET_MANAGEMENT = 0x06
 class AtaError(DriverError):
     """The disk ended a command with an error; carries `command`, `status`, `error`, `lba`."""
 
-    def __init__(self, command: int, status: int, error: Any, lba: int) -> None:
+    def __init__(self, command: int, status: int, error: int, lba: int) -> None:
         self.command, self.status, self.error, self.lba = command, status, error, lba
         super().__init__(f"ATA command {command:02X}h at LBA {lba}: status {status:#04x}, error {error:#04x}")
 
@@ -68,7 +67,7 @@ class AtaDriver:
             raise ValueError("transfer 'dma': give the bus master's base port")
         self.cpu, self.base, self.control, self.irq, self.unit = cpu, base, control, irq, unit
         self.transfer, self.string, self.width, self.interrupts = transfer, string, width, interrupts
-        self.bus_master: Any = bus_master      # an int, for DMA
+        self.bus_master = bus_master or 0      # 0: none
         self.prd = prd
         self.block = 1           # sectors in a DRQ block
         self.discards = False    # TRIM is a DMA command
@@ -239,7 +238,7 @@ class AtaDriver:
 
     def _interrupt(self, cpu: Cpu) -> None:
         cpu.inb(self.base + STATUS)           # acknowledges: the disk lowers its line
-        if self.bus_master is not None:
+        if self.bus_master:
             cpu.outb(self.bus_master + 2, 0x04)
         self._interrupted = True
 

@@ -5,11 +5,12 @@ The command block has room for one command, so the depth is 1; `StorVsc` and
 """
 
 from collections import deque
-from typing import Any
 
 from vmio.drivers.ata import AtaDriver, AtaError
+from vmio.drivers.contracts import Reaped
 from vmio.hypervisor.contracts import Steps
 from vmio.machine.clock import NEVER
+from vmio.machine.contracts import Tag
 
 
 class AtaQueue:
@@ -18,10 +19,10 @@ class AtaQueue:
     def __init__(self, driver: AtaDriver) -> None:
         self.driver, self.cpu = driver, driver.cpu
         self.discards = driver.discards
-        self._waiting: deque[tuple[str, int, int, int, Any]] = deque()
-        self._finished: list[tuple[Any, Exception | None]] = []
+        self._waiting: deque[tuple[str, int, int, int, Tag]] = deque()
+        self._finished: list[Reaped] = []
 
-    def submit(self, op: str, lba: int, sectors: int, gpa: int, tag: Any) -> None:
+    def submit(self, op: str, lba: int, sectors: int, gpa: int, tag: Tag) -> None:
         """Accept a "read", "write", "flush" or "discard"; its data is at `gpa`, contiguous (of a discard: room for a sector)."""
         self._waiting.append((op, lba, sectors, gpa, tag))
 
@@ -50,7 +51,7 @@ class AtaQueue:
             error = refused
         self._finished.append((tag, error))
 
-    def reap(self) -> list[tuple[Any, Exception | None]]:
+    def reap(self) -> list[Reaped]:
         """Return what has completed: [(tag, error or None), ...]."""
         done, self._finished = self._finished, []
         return done

@@ -1,9 +1,12 @@
 """What the drivers of all modes have in common, for who drives a disk or a network card without knowing how it is attached."""
 
-from typing import Any, Protocol
+from typing import Protocol, TypeAlias
 
 from vmio.hypervisor.contracts import Steps
 from vmio.machine.clock import NEVER
+from vmio.machine.contracts import Tag
+
+Reaped: TypeAlias = tuple[Tag, Exception | None]     # a request that is over: its tag, and what went wrong, if something did
 
 
 class DiskDriver(Protocol):
@@ -18,7 +21,7 @@ class DiskDriver(Protocol):
     def discards(self) -> bool:
         """Whether the disk takes "discard"."""
 
-    def submit(self, op: str, lba: int, sectors: int, gpa: int, tag: Any) -> None:
+    def submit(self, op: str, lba: int, sectors: int, gpa: int, tag: Tag) -> None:
         """Accept a "read", "write", "flush" or "discard" of sectors; the data is at `gpa`, contiguous."""
 
     def flush_ring(self) -> None:
@@ -27,7 +30,7 @@ class DiskDriver(Protocol):
     def wait(self, until: int = NEVER) -> Steps[None]:
         """Wait until there is something to reap, or until the time is `until` (ns)."""
 
-    def reap(self) -> list[tuple[Any, Exception | None]]:
+    def reap(self) -> list[Reaped]:
         """Return what has completed since the last call: [(tag, error or None), ...]."""
 
 

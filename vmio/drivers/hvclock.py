@@ -10,7 +10,6 @@ hv_read_tsc_page, hv_ce_set_oneshot, hv_ce_set_next_event, hv_ce_shutdown).
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from vmio.drivers import synic
 from vmio.drivers.errors import DriverError
@@ -60,7 +59,8 @@ class HvTimer:
     which `guest_synic` (a `GuestSynic` of this vCPU) listens.  `eoi` is the guest's `EndOfInterrupt`, if it has one.
     """
 
-    def __init__(self, cpu: VCpu, clock: ReferenceClock, guest_synic: Any = None, eoi: Any = None) -> None:
+    def __init__(self, cpu: VCpu, clock: ReferenceClock, guest_synic: synic.GuestSynic | None = None,
+                 eoi: synic.EndOfInterrupt | None = None) -> None:
         privileges, _, _, features = cpu.cpuid(0x4000_0003)
         if not privileges & tlfs.STIMER_BIT:
             raise DriverError(f"privileges {privileges:#x}: no synthetic timers")

@@ -4,7 +4,7 @@ Source: Linux, drivers/net/ethernet/intel/igbvf/netdev.c (igbvf_probe, igbvf_ope
 igbvf_configure_msix, igbvf_watchdog_task), vf.c.
 """
 
-from typing import Any
+from collections.abc import Iterable
 
 from vmio.drivers.errors import DriverError
 from vmio.drivers.igbvf_mailbox import Mailbox
@@ -78,7 +78,7 @@ class Start:
     def _address_words(self) -> list[int]:
         return [int.from_bytes(self.address[:4], "little"), int.from_bytes(self.address[4:], "little")]
 
-    def join(self, groups: Any = ALL_STATIONS) -> Steps[None]:
+    def join(self, groups: Iterable[bytes] = ALL_STATIONS) -> Steps[None]:
         """Take frames to these groups; at most 30.  A generator."""
         hashes = [group_hash(each) for each in groups][:30]
         halves = hashes + [0] * (2 * (MAIL_WORDS - 1) - len(hashes))

@@ -11,15 +11,14 @@
 How frames go and come is in `netvsc_queue.py`; the order of the start-up, which is Linux's, in `netvsc_start.py`.
 """
 
-from typing import Any
-
-from vmio.drivers import netvsc_channels, netvsc_start
+from vmio.drivers import channels, netvsc_channels, netvsc_start
 from vmio.drivers.errors import DriverError
 from vmio.drivers.netvsc_queue import ASK_ID, CONTROL_ID, NetQueue
 from vmio.drivers.pages import PAGE
 from vmio.drivers.vmbus import GuestChannel, VmBusClient
 from vmio.hypervisor.contracts import Steps
 from vmio.hypervisor.vcpu import VCpu
+from vmio.machine.contracts import Record
 from vmio.machine.layout import Layout
 from vmio.vmbus.bus.packets import GpaRange
 from vmio.vmbus.net import nvsp as n
@@ -86,8 +85,8 @@ class NetVsc(NetQueue):
         self.tell(n.REVOKE_RECV_BUF.pack(id=n.RECEIVE_BUFFER))
         self.tell(n.REVOKE_SEND_BUF.pack(id=n.SEND_BUFFER))
         yield from self.cpu.pay()
-        yield from netvsc_channels.close_all(self)
-        self.end, self.further = None, []
+        yield from channels.close_all(self.client, self.channel)
+        self.further, self.error = [], DriverError("NetVSC: closed")
         for handle in (self.receive_gpadl, self.send_gpadl):
             yield from self.client.teardown_gpadl(self.channel, handle)
 
@@ -97,7 +96,7 @@ class NetVsc(NetQueue):
         """Send an NVSP message that has no answer."""
         self.guarded(lambda: self.end.send(message.ljust(40, b"\0")))
 
-    def ask(self, message: bytes, layout: Layout) -> Steps[Any]:
+    def ask(self, message: bytes, layout: Layout) -> Steps[Record]:
         """Send an NVSP message and return its answer as a record of `layout`."""
         self.answer = None
         yield from self.cpu.pay()
@@ -105,7 +104,7 @@ class NetVsc(NetQueue):
         yield from self.until(lambda: self.answer is not None, layout.name)
         return layout.parse((self.answer or b"").ljust(40, b"\0"))
 
-    def request(self, layout: Layout, answer: Layout, data: bytes = b"", **fields: int) -> Steps[tuple[Any, bytes]]:
+    def request(self, layout: Layout, answer: Layout, data: bytes = b"", **fields: int) -> Steps[tuple[Record, bytes]]:
         """Send an RNDIS request, in a page of ours, and return its answer: (record, whole message)."""
         number, self._next_request = self._next_request, self._next_request + 1
         message = layout.pack(length=layout.size + len(data), id=number, **fields) + data

@@ -4,9 +4,9 @@ Linux asks for as many as it has processors online, less one, or as the card all
 and the key: drivers/net/hyperv/rndis_filter.c, rndis_set_subchannel() and rndis_filter_set_rss_param().
 """
 
-from typing import Any
-
 from vmio.drivers import netvsc_start
+from vmio.drivers.channels import further_cpus
+from vmio.drivers.netvsc_card import SplitCard
 from vmio.drivers.netvsc_queue import NetQueue
 from vmio.hypervisor.contracts import Steps
 from vmio.vmbus.net import nvsp as n
@@ -18,14 +18,13 @@ KEY = bytes.fromhex("6d5a56da255b0ec24167253d43a38fb0d0ca2bcbae7b30b477cb2da3803
 KINDS = r.TOEPLITZ | r.HASH_IPV4 | r.HASH_TCP_IPV4 | r.HASH_IPV6 | r.HASH_TCP_IPV6
 
 
-def open_all(card: Any) -> Steps[list[NetQueue]]:
+def open_all(card: SplitCard) -> Steps[list[NetQueue]]:
     """Ask for sub-channels and open what is offered: a queue each.  Fewer, or none, are no error."""
-    further = [cpu for cpu in card.client.cpus if cpu is not card.cpu]
-    number = min(len(further), card.max_channels - 1, MOST - 1)
-    if card.version < n.V5 or number < 1:
+    further = further_cpus(card.client, card.cpu, min(card.max_channels, MOST) - 1)
+    if card.version < n.V5 or not further:
         return []
-    answer = yield from card.ask(n.SUBCHANNEL.pack(operation=n.ALLOCATE, channels=number), n.SUBCHANNEL_COMPLETE)
-    if answer.status != n.SUCCESS or not 0 < answer.channels <= number:
+    answer = yield from card.ask(n.SUBCHANNEL.pack(operation=n.ALLOCATE, channels=len(further)), n.SUBCHANNEL_COMPLETE)
+    if answer.status != n.SUCCESS or not 0 < answer.channels <= len(further):
         return []
     queues = []
     for cpu, channel in zip(further, (yield from card.client.offered(card.channel, answer.channels))):
@@ -36,20 +35,9 @@ def open_all(card: Any) -> Steps[list[NetQueue]]:
     return queues
 
 
-def scale(card: Any, table: list[int], kinds: int = KINDS) -> Steps[None]:
+def scale(card: SplitCard, table: list[int], kinds: int = KINDS) -> Steps[None]:
     """Say which entry of the table is which channel: a flow's hash chooses the entry."""
     head = r.RSS_PARAMETERS.size
     size = 4 * len(table)
     asked = r.RSS_PARAMETERS.pack(size=head, hash=kinds, table_bytes=size, table_offset=head, key_bytes=len(KEY), key_offset=head + size)
     yield from netvsc_start.put(card, r.Oid.RSS_PARAMETERS, asked + b"".join(entry.to_bytes(4, "little") for entry in table) + KEY)
-
-
-def close_all(card: Any) -> Steps[None]:
-    """Close the sub-channels and then the primary; what the host takes back is released, so that its number is free."""
-    client = card.client
-    further = client.subchannels(card.channel)
-    for channel in (*reversed(further), card.channel):
-        yield from client.close(channel)
-    for channel in further:
-        yield from client.taken_back(channel)
-        yield from client.release(channel)

@@ -6,24 +6,25 @@ buffer are given back when a poll has ended.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from vmio.drivers.errors import DriverError, DriverTimeout
+from vmio.drivers.netvsc_card import SplitCard
 from vmio.drivers.pages import PAGE
 from vmio.drivers.vmbus import GuestChannel, Rescinded
 from vmio.hypervisor.contracts import Steps
 from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.clock import NEVER
 from vmio.machine.net import frames
+from vmio.vmbus.bus.channel import ChannelEnd
 from vmio.vmbus.bus.packets import (
     COMPLETION,
     COMPLETION_REQUESTED,
     GPA_DIRECT,
     INBAND,
-    TRANSFER_PAGES,
     GpaRange,
     Packet,
     RingCorrupt,
+    TransferPages,
 )
 from vmio.vmbus.bus.ring import RingFull
 from vmio.vmbus.net import nvsp as n
@@ -39,9 +40,10 @@ _DONE = n.RNDIS_PKT_COMPLETE.pack(status=n.SUCCESS)
 class NetQueue:
     """Frames on `channel` of `card` (a `NetVsc`), whose signals interrupt `cpu`."""
 
-    def __init__(self, card: Any, channel: GuestChannel, cpu: VCpu) -> None:
+    end: ChannelEnd          # while the channel is open
+
+    def __init__(self, card: SplitCard, channel: GuestChannel, cpu: VCpu) -> None:
         self.card, self.channel, self.cpu = card, channel, cpu
-        self.end: Any = None
         self.error: Exception | None = None
         self.sent = self.records = self.polls = self.unknown = self.refused = 0
         self.stopped = False                 # the ring is too full, or no section is free
@@ -53,7 +55,7 @@ class NetQueue:
 
     def open(self) -> Steps[None]:
         """Open the channel."""
-        self.channel.on_rescind = self._rescinded
+        self.error, self.channel.on_rescind = None, self._rescinded
         self.end = yield from self.card.client.open(self.channel, pages=self.card.ring_kib // 4, on_signal=self._look, user=bytes(24),
                                                     cpu=self.cpu)
 
@@ -150,25 +152,28 @@ class NetQueue:
     def _look(self, cpu: VCpu) -> None:
         """In the interrupt: take all that is there, with the host's signals masked, then give back what is done with."""
         self.polls += 1
+        end = self.channel.end
+        if end is None:
+            return
         try:
-            for each in self.channel.end.packets():
+            for each in end.packets():
                 self._take(each)
-            self._return_sections()
+            self._return_sections(end)
             if self.stopped and self.card.free_sections and (self._free_percent() > WAKE_PERCENT or not self._outstanding):
                 self.stopped = False
         except RingCorrupt as error:
             self.error = error
 
-    def _return_sections(self) -> None:
+    def _return_sections(self, end: ChannelEnd) -> None:
         """Say which records of the host's are done with, all at once; what finds no room waits."""
-        outgoing = self.channel.end.outgoing
+        outgoing = end.outgoing
         while self._give_back:
             try:
                 outgoing.write(COMPLETION, _DONE, self._give_back[0])
             except RingFull:
                 break
             del self._give_back[0]
-        self.channel.end.flush()
+        end.flush()
 
     def _take(self, each: Packet) -> None:
         """One record of the host's."""
@@ -176,9 +181,8 @@ class NetQueue:
         card = self.card
         if kind == COMPLETION:
             self._completed(number, payload)
-        elif kind == TRANSFER_PAGES:
-            pages: Any = each.ranges             # a `TransferPages`
-            for length, offset in pages.ranges:
+        elif isinstance(each.ranges, TransferPages):
+            for length, offset in each.ranges.ranges:
                 if offset + length <= card.receive_bytes:
                     self._message(self.cpu.read(card.receive_at + offset, length))
                 else:

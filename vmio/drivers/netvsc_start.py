@@ -4,9 +4,8 @@ The order is Linux's: drivers/net/hyperv/netvsc.c, netvsc_connect_vsp() and netv
 rndis_filter_device_add().
 """
 
-from typing import Any
-
 from vmio.drivers.errors import DriverError
+from vmio.drivers.netvsc_card import SplitCard
 from vmio.drivers.pages import PAGE
 from vmio.hypervisor.contracts import Steps
 from vmio.machine.net import frames
@@ -19,7 +18,7 @@ LEAST_SECTION = 68 + frames.HEADER                       # bytes; Linux refuses 
 OLD_OFFLOADS = 22                                        # bytes of OFFLOAD_PARAMETERS up to version 4
 
 
-def negotiate(card: Any, versions: tuple[int, ...]) -> Steps[None]:
+def negotiate(card: SplitCard, versions: tuple[int, ...]) -> Steps[None]:
     """Agree on a version, newest first, and say what follows it.  `DriverError`."""
     for version in versions:
         answer = yield from card.ask(n.INIT.pack(min_version=version, max_version=version), n.INIT_COMPLETE)
@@ -35,7 +34,7 @@ def negotiate(card: Any, versions: tuple[int, ...]) -> Steps[None]:
     card.tell(n.NDIS_VER.pack(major=6, minor=30 if card.version >= n.V5 else 1))
 
 
-def lend(card: Any) -> Steps[None]:
+def lend(card: SplitCard) -> Steps[None]:
     """Lend the host the receive buffer and the send buffer.  `DriverError` if it takes none, or says what can't be."""
     first, pages = card.receive_at // PAGE, card.receive_bytes // PAGE
     card.receive_gpadl = yield from card.client.create_gpadl(card.channel, tuple(range(first, first + pages)))
@@ -53,7 +52,7 @@ def lend(card: Any) -> Steps[None]:
     card.free_sections = list(range(card.send_bytes // answer.section_bytes - 1, -1, -1))
 
 
-def introduce(card: Any) -> Steps[None]:
+def introduce(card: SplitCard) -> Steps[None]:
     """Ask the card about itself by RNDIS, in Linux's order.  `DriverError` for the answers that it can't do without."""
     answer, _ = yield from card.request(r.INITIALIZE, r.INITIALIZE_COMPLETE)
     card.max_messages, card.alignment = max(1, answer.max_packets), 1 << min(answer.alignment, 3)
@@ -70,7 +69,7 @@ def introduce(card: Any) -> Steps[None]:
             card.max_channels = r.RSS_CAPABILITIES.parse(scaling.ljust(r.RSS_CAPABILITIES.size, b"\0")).queues
 
 
-def offloads(card: Any) -> Steps[None]:
+def offloads(card: SplitCard) -> Steps[None]:
     """See which offloads the card has, and switch on what the driver uses: checksums and large sends; Linux does IPv4's header itself."""
     size = r.OFFLOAD.size if card.version >= n.V5 else r.OFFLOAD.by_name["rsc4"].offset
     asked = r.OBJECT.pack(type=r.IS_OFFLOAD, revision=3 if card.version >= n.V5 else 2, size=size)
@@ -84,7 +83,7 @@ def offloads(card: Any) -> Steps[None]:
     yield from put(card, Oid.OFFLOAD_PARAMETERS, wanted.ljust(size, b"\0")[:size])
 
 
-def query(card: Any, oid: int, data: bytes = b"", needed: bool = False) -> Steps[bytes]:
+def query(card: SplitCard, oid: int, data: bytes = b"", needed: bool = False) -> Steps[bytes]:
     """Return what the card says about `oid`; b"" if it knows nothing of it, or `DriverError` if that is `needed`."""
     answer, message = yield from card.request(r.QUERY, r.QUERY_COMPLETE, data, oid=oid, data_length=len(data))
     start = r.BODY + answer.data_offset
@@ -96,7 +95,7 @@ def query(card: Any, oid: int, data: bytes = b"", needed: bool = False) -> Steps
     return found
 
 
-def put(card: Any, oid: int, data: bytes) -> Steps[None]:
+def put(card: SplitCard, oid: int, data: bytes) -> Steps[None]:
     """Set `oid`; `DriverError` if the card refuses."""
     answer, _ = yield from card.request(r.SET, r.SET_COMPLETE, data, oid=oid, data_length=len(data))
     if answer.status:

@@ -7,11 +7,11 @@ read once the driver runs.  Source: NVMe 1.4, 7.6.1 "Initialization", 4.1, 4.3, 
 
 import struct
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from vmio.drivers.errors import DriverError, DriverTimeout
 from vmio.hardware.nvme.wire import COMPLETION, RANGE, SQE_RW
-from vmio.hypervisor.contracts import Steps
+from vmio.hypervisor.contracts import DriverCpu, Steps
+from vmio.machine.contracts import Tag
 
 CAP, CC, CSTS, AQA, ASQ, ACQ, DOORBELLS = 0x00, 0x14, 0x1C, 0x24, 0x28, 0x30, 0x1000
 ENABLE = 0x0046_0001           # 16-byte answers, 64-byte commands, 4 KiB pages, EN
@@ -44,7 +44,7 @@ class QueuePair:
         self.tail = self.head = self.rung = 0
         self.phase = 1
         self.free = list(range(entries - 2, -1, -1))   # command ids; one entry stays unused
-        self.tags = [None] * entries
+        self.tags: list[Tag] = [None] * entries
         self.sq_doorbell = DOORBELLS + 8 * id
         self.cq_doorbell = self.sq_doorbell + 4
 
@@ -62,7 +62,7 @@ class NvmeDriver:
     MSI-X vectors of the queue pairs, None for no interrupts.  ValueError for what can't be.
     """
 
-    def __init__(self, cpu: Any, bar: int, base: int, size: int, entries: int = 64, pairs: int = 1,
+    def __init__(self, cpu: DriverCpu, bar: int, base: int, size: int, entries: int = 64, pairs: int = 1,
                  vectors: list[int] | None = None, address: Callable[[int], int] | None = None) -> None:
         if not 2 <= entries <= 2048:
             raise ValueError(f"entries {entries}: 2 to 2,048")
@@ -121,7 +121,7 @@ class NvmeDriver:
             flags = 1 | pair.id << 16
             yield from self._admin("CREATE I/O SUBMISSION QUEUE", CREATE_SQ, pair.sq, low=ring | flags << 32)
 
-    def _until(self, ready: Callable[..., Any], what: str) -> Steps:
+    def _until(self, ready: Callable[[int], object], what: str) -> Steps:
         for _ in range(POLLS):
             status = self.cpu.load(self.bar + CSTS, 4)
             if status & FATAL:
@@ -162,7 +162,7 @@ class NvmeDriver:
 
     # -- requests ------------------------------------------------------------------------------
 
-    def submit(self, op: str, lba: int, sectors: int, pages: Sequence[int], tag: Any, pair: int = 0) -> bool:
+    def submit(self, op: str, lba: int, sectors: int, pages: Sequence[int], tag: Tag, pair: int = 0) -> bool:
         """Put a "read", "write", "zero", "discard" or "flush" in the queue; False if the queue is full.
 
         `pages` are physical addresses, the first may start within its page, the
@@ -215,7 +215,7 @@ class NvmeDriver:
         self.doorbells += 1
         self.cpu.store(self.bar + pair.sq_doorbell, 4, pair.tail)
 
-    def reap(self, pair: int = 0) -> list[tuple[Any, int]]:
+    def reap(self, pair: int = 0) -> list[tuple[Tag, int]]:
         """Return the answers that have come: [(tag, status), ...], status 0 for success.  `NvmeError` for an unknown id."""
         queue, answers = self.pairs[pair], []
         head, phase, entries, tags, free = queue.head, queue.phase, queue.entries, queue.tags, queue.free

@@ -1,6 +1,6 @@
 """A guest's NVMe disk with many requests in flight: what lies between its block layer and the `NvmeDriver`.
 
-    disk = NvmeDisk(driver, dma)
+    disk = NvmeDisk(cpu, driver, dma)
     disk.submit("read", lba, sectors, gpa, tag)
     disk.flush_ring()                        one doorbell for all of them: a store, no exit
     yield from disk.wait()
@@ -12,16 +12,19 @@ vmio.passthrough.strategies: where the device finds a buffer of ours.
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol, TypeAlias
 
+from vmio.drivers.contracts import Reaped
 from vmio.drivers.errors import DriverTimeout
 from vmio.drivers.nvme import MAX_DISCARDED, SECTOR, NvmeDriver, NvmeError, page_list
 from vmio.hypervisor.contracts import Cpu, Steps
 from vmio.machine.clock import NEVER
+from vmio.machine.contracts import Tag
 from vmio.machine.pagetable import READ, WRITE
 
 TIMEOUT_NS = 60_000_000_000
 FOR_DEVICE = {"read": WRITE, "write": READ}    # what the device may do to the buffer
+Done: TypeAlias = Callable[[Tag, Exception | None], None]      # (tag, error): is called when a request is over
 
 
 class _Request:
@@ -29,8 +32,9 @@ class _Request:
 
     __slots__ = ("tag", "done", "remaining", "error")
 
-    def __init__(self, tag: Any, done: Callable[..., None] | None, remaining: int) -> None:
-        self.tag, self.done, self.remaining, self.error = tag, done, remaining, None
+    def __init__(self, tag: Tag, done: Done | None, remaining: int) -> None:
+        self.tag, self.done, self.remaining = tag, done, remaining
+        self.error: Exception | None = None
 
 
 class Mapping(Protocol):
@@ -44,20 +48,20 @@ class Mapping(Protocol):
 
 
 class NvmeDisk:
-    """The disk that `driver` (an `NvmeDriver`, initialised) drives.  `polled`: nobody calls `interrupt`."""
+    """The disk that `driver` (an `NvmeDriver`, initialised) drives for the guest whose vCPU is `cpu`.  `polled`: nobody calls `interrupt`."""
 
-    def __init__(self, driver: NvmeDriver, dma: Mapping, polled: bool = False) -> None:
-        self.driver, self.dma, self.polled, self.cpu = driver, dma, polled, driver.cpu
+    def __init__(self, cpu: Cpu, driver: NvmeDriver, dma: Mapping, polled: bool = False) -> None:
+        self.driver, self.dma, self.polled, self.cpu = driver, dma, polled, cpu
         self.in_flight = 0
-        self.finished: deque[tuple[Any, Exception | None]] = deque()   # (tag, error or None)
-        self._waiting: deque[tuple] = deque()   # commands that found the queue full
+        self.finished: deque[Reaped] = deque()   # (tag, error or None)
+        self._waiting: deque[tuple[_Request, str, int, int, int]] = deque()   # commands that found the queue full
 
     @property
     def discards(self) -> bool:
         """Does the disk take discards?"""
         return self.driver.discards
 
-    def submit(self, op: str, lba: int, sectors: int, gpa: int, tag: Any, done: Callable[..., None] | None = None) -> None:
+    def submit(self, op: str, lba: int, sectors: int, gpa: int, tag: Tag, done: Done | None = None) -> None:
         """Start a "read", "write", "flush" or "discard"; data is at `gpa`, contiguous.  `done(tag, error)`, or `reap` tells."""
         most = MAX_DISCARDED if op == "discard" else self.driver.max_sectors
         request = _Request(tag, done, max(-(-sectors // most), 1))
@@ -68,9 +72,9 @@ class NvmeDisk:
             self._put(request, op, lba, part, gpa)
             lba, sectors, gpa = lba + part, sectors - part, gpa + part * SECTOR
 
-    def _put(self, *command: Any) -> None:
-        if self._waiting or not self._start(*command):
-            self._waiting.append(command)
+    def _put(self, request: _Request, op: str, lba: int, sectors: int, gpa: int) -> None:
+        if self._waiting or not self._start(request, op, lba, sectors, gpa):
+            self._waiting.append((request, op, lba, sectors, gpa))
 
     def _start(self, request: _Request, op: str, lba: int, sectors: int, gpa: int) -> bool:
         queue = self.driver.pairs[0]
@@ -106,7 +110,7 @@ class NvmeDisk:
                 else:
                     self.finished.append((request.tag, request.error))
 
-    def reap(self) -> list[tuple[Any, Exception | None]]:
+    def reap(self) -> list[Reaped]:
         """Return what is over: [(tag, error or None), ...]."""
         over = list(self.finished)
         self.finished.clear()

@@ -10,50 +10,24 @@
     yield from disk.wait()
     for tag, error in disk.reap(): ...
 
-An answer that belongs to no request is counted and ignored.  The order is Linux's: drivers/scsi/storvsc_drv.c, scsi_scan.c, sd.c.
+How requests go and come is in `storvsc_queue.py`, the start-up in `storvsc_start.py`, sub-channels in `storvsc_channels.py`.
+The order is Linux's: drivers/scsi/storvsc_drv.c, scsi_scan.c, sd.c.
 """
 
-from collections import deque
-from collections.abc import Callable
-from typing import Any
-
-from vmio.drivers import ipi, storvsc_channels, storvsc_start
-from vmio.drivers.errors import DriverError, DriverTimeout
-from vmio.drivers.scsi_probe import Identity, ScsiError, probe
-from vmio.drivers.vmbus import GuestChannel, Rescinded, VmBusClient
+from vmio.drivers import channels, storvsc_channels, storvsc_start
+from vmio.drivers.errors import DriverError
+from vmio.drivers.scsi_probe import probe
+from vmio.drivers.storvsc_queue import StorQueue
+from vmio.drivers.storvsc_shared import SharedQueue
+from vmio.drivers.vmbus import GuestChannel, VmBusClient
 from vmio.hypervisor.contracts import Steps
 from vmio.hypervisor.vcpu import VCpu
-from vmio.machine.clock import NEVER
-from vmio.vmbus.bus.packets import COMPLETION, COMPLETION_REQUESTED, GPA_DIRECT, INBAND, Packet, RingCorrupt
-from vmio.vmbus.bus.ring import RingFull
-from vmio.vmbus.storage import scsi_wire as wire
-from vmio.vmbus.storage import vstor as v
 
-TIMEOUT_NS = 60_000_000_000    # for any request, as Linux has it
-PAGE, SECTOR = 4096, 512
 QUEUE_DEPTH = 256              # requests in the ring at a time; the others wait here
 SIGNALS = ("always", "each", "batch")
 
-_ANSWER = v.SRB.only("operation", "status", "srb_status", "scsi_status", "sense_length", "transfer_length")
-_SENSE = v.SRB.slice("cdb").start
-_CDB10, _CDB16 = (layout.only("operation", "lba", "blocks", whole=True).pack for layout in (wire.CDB10, wire.CDB16))
-_UNMAP_CDB = _CDB10(wire.UNMAP, 0, wire.UNMAP_LIST.size)
-_LIST = 32                                 # bytes of memory for each such list
-# Linux's SRB flags: no synchronous transfer, queue action, data in, data out
-_FLAGS = {v.NO_DATA: 0x10A, v.TO_GUEST: 0x14A, v.TO_DEVICE: 0x18A}
 
-
-class _Request:
-    """One request of the owner, in one or more parts."""
-
-    __slots__ = ("tag", "done", "remaining", "error")
-
-    def __init__(self, tag: Any, done: Callable[..., None] | None, remaining: int) -> None:
-        self.tag, self.done, self.remaining = tag, done, remaining
-        self.error: Exception | None = None
-
-
-class StorVsc:
+class StorVsc(StorQueue):
     """The disk at `lun` behind an offered SCSI `channel` of `client` (a `VmBusClient`).
 
     `ring_kib` is the size of each ring, its control page included.  `signals`:
@@ -64,33 +38,15 @@ class StorVsc:
     is online when it starts, the disk has a queue of its own, `on(cpu)`, if the host allows.
     """
 
-    identity: Identity
-    version: int      # both from `init` on
-
     def __init__(self, client: VmBusClient, channel: GuestChannel, ring_kib: int = 128, signals: str = "batch", lun: int = 0,
                  queue_depth: int = QUEUE_DEPTH, cpu: VCpu | None = None) -> None:
         if ring_kib % 4 or not 8 <= ring_kib <= 4096:
             raise ValueError(f"ring_kib {ring_kib}: 8 to 4,096, a multiple of 4")
         if signals not in SIGNALS:
             raise ValueError(f"signals {signals!r}: choose one of {', '.join(SIGNALS)}")
-        self.client, self.channel, self.cpu, self.lun = client, channel, cpu or client.cpu, lun
-        self.ring_kib, self.signals, self.queue_depth = ring_kib, signals, queue_depth
-        self.further: list[StorVsc] = []     # queues on sub-channels, one each for the other vCPUs
-        self.sharers: list[Any] = []     # ways of vCPUs without a channel into this one
-        self.end: Any = None             # a `ChannelEnd`;
-        self.error: Exception | None = None
-        self.max_bytes = 0              # a request: what the host allows, and what fits in the ring
-        self.finished: deque[tuple[Any, Exception | None]] = deque()   # (tag, error or None)
-        self.in_flight = 0               # requests in the ring or at the host
-        self.sent = self.unknown = 0     # unknown: answers to nothing
-        self.polled = False              # look into the ring again and again, and keep the host's signals masked
-        self.bus_changed = False         # the host says: look again which units there are
-        self._waiting: deque[tuple] = deque()   # parts that found no room
-        self._sent: dict[int, tuple[_Request, int | None]] = {}   # transaction id -> (request, bytes expected)
-        self._ids = list(range(queue_depth, 0, -1))
-        self.answer: Any = None          # of the start-up protocol
-        self._buffer: Any = None
-        self._lists: Any = None          # a parameter list of UNMAP for each transaction id
+        super().__init__(client, channel, ring_kib, signals, lun, queue_depth, cpu or client.cpu)
+        self.further: list[StorQueue] = []   # queues on sub-channels, one each for the other vCPUs
+        self._buffer = 0                     # a page, from `init` on
 
     def init(self) -> Steps:
         """Open the channel, negotiate, probe.  `DriverError` if any of it fails.  Returns the `Identity`."""
@@ -102,248 +58,11 @@ class StorVsc:
             queue.learn(self.identity)
         return self.identity
 
-    def open(self) -> Steps:
-        """Open the channel and nothing more: what is left to do for a sub-channel."""
-        self.channel.on_rescind = self._rescinded
-        self.end = yield from self.client.open(self.channel, pages=self.ring_kib // 4, on_signal=self._look, user=bytes(24),
-                                               cpu=self.cpu)
-        if self.signals == "always":
-            self.end.outgoing.should_signal = lambda *_: True
-
-    def learn(self, identity: Identity) -> None:
-        """Take over what the disk said of itself."""
-        self.identity = identity
-        if self.discards and self._lists is None:
-            self._lists = self.client.pages.take(-(-(len(self._ids) + 1) * _LIST // PAGE))
-
-    def on(self, cpu: VCpu) -> Any:
+    def on(self, cpu: VCpu) -> StorQueue | SharedQueue:
         """Return the queue for the requests of a vCPU: its channel's, or a `SharedQueue` if it has none."""
-        return storvsc_channels.queue_of(self, cpu)
-
-    # Requests.
-
-    @property
-    def discards(self) -> bool:
-        """Does the disk take discards?"""
-        return self.identity.max_unmapped > 0
-
-    def submit(self, op: str, lba: int, sectors: int, gpa: int, tag: Any, done: Callable[..., None] | None = None) -> None:
-        """Start a "read", "write", "flush" or "discard"; its data is at `gpa`, contiguous, a multiple of 4.
-
-        When it is over, `done(tag, error)` is called in the interrupt, or `reap` tells.
-        """
-        if op == "flush":
-            self._put((_Request(tag, done, 1), _CDB10(wire.SYNCHRONIZE, 0, 0), v.NO_DATA, 0, 0, 0))
-            return
-        if op == "discard":
-            most = self.identity.max_unmapped
-            request = _Request(tag, done, -(-sectors // most))
-            for at in range(lba, lba + sectors, most):
-                self._put((request, _UNMAP_CDB, v.TO_DEVICE, wire.UNMAP_LIST.size, (at, min(most, lba + sectors - at)), None))
-            return
-        direction = v.TO_GUEST if op == "read" else v.TO_DEVICE
-        most = self.max_bytes // SECTOR
-        request = _Request(tag, done, -(-sectors // most))
-        while sectors > 0:
-            part = sectors if sectors < most else most
-            if lba <= 0xFFFFFFFF and part <= 0xFFFF:
-                cdb = _CDB10(wire.READ10 if direction else wire.WRITE10, lba, part)
-            else:
-                cdb = _CDB16(wire.READ16 if direction else wire.WRITE16, lba, part)
-            length = part * SECTOR
-            self._put((request, cdb, direction, length, gpa, length))
-            lba, sectors, gpa = lba + part, sectors - part, gpa + length
-
-    def execute(self, cdb: bytes, direction: int, length: int, gpa: int, tag: Any, done: Callable[..., None]) -> None:
-        """Start any command; how many of its `length` bytes come is the disk's affair."""
-        self._put((_Request(tag, done, 1), cdb, direction, length, gpa, None))
-
-    def flush_ring(self) -> None:
-        """Publish what was submitted, and signal if the host must be woken.  Also sends what found no room before."""
-        if self.error is not None:
-            raise self._failure()
-        while self._waiting and self._write(self._waiting[0]):
-            self._waiting.popleft()
-        if not self._waiting or not self._ids:   # else it was published when the ring was found full
-            self._publish()
-
-    def reap(self) -> list[tuple[Any, Exception | None]]:
-        """Return what is over: [(tag, error or None), ...]."""
-        over = list(self.finished)
-        self.finished.clear()
-        return over
-
-    def wait(self, until: int = NEVER) -> Steps[None]:
-        """Until there is something to reap, or the time is `until` (`yield from disk.wait()`)."""
-        return self.until(lambda: self.finished or self.cpu.now >= until, "request", until)
-
-    def read(self, lba: int, sectors: int, gpa: int) -> Steps[None]:
-        """Read to memory at `gpa`; `ScsiError` if it fails."""
-        yield from self._one("read", lba, sectors, gpa)
-
-    def write(self, lba: int, sectors: int, gpa: int) -> Steps[None]:
-        """Write from memory at `gpa`."""
-        yield from self._one("write", lba, sectors, gpa)
-
-    def flush(self) -> Steps[None]:
-        """All that was written is on the medium when this returns."""
-        yield from self._one("flush", 0, 0, 0)
+        return storvsc_channels.queue_of([self, *self.further], cpu)
 
     def close(self) -> Steps[None]:
         """Close the channels and have the rings' pages back."""
-        yield from storvsc_channels.close_all(self)
-        self.end, self.further, self.sharers = None, [], []
-
-    def _one(self, op: str, lba: int, sectors: int, gpa: int) -> Steps[None]:
-        box = []
-        yield from self.cpu.pay()
-        self.submit(op, lba, sectors, gpa, f"{op} of {sectors} sectors at LBA {lba}", lambda *result: box.append(result))
-        self.flush_ring()
-        yield from self.until(lambda: box, op)
-        if box[0][1] is not None:
-            raise box[0][1]
-
-    def until(self, ready: Callable[..., Any], what: str, alarm: int = NEVER) -> Steps[None]:
-        """Sleep until `ready()`, or `alarm` at the latest if nothing is under way; awake, we send what waits for room."""
-        cpu = self.cpu
-        while not ready():
-            if self._waiting:
-                yield from cpu.pay()
-                self.flush_ring()
-            idle = not self._sent and alarm < NEVER
-            if self.polled and not idle:
-                yield from self._spin(ready, what, alarm)
-            elif not (yield from cpu.hlt(None if alarm == NEVER else alarm - cpu.now,
-                                         watchdog_ns=None if idle else TIMEOUT_NS)) and not ready():
-                raise DriverTimeout(f"StorVSC {what}: no answer")
-            if self.error is not None:
-                raise self._failure()
-
-    def _spin(self, ready: Callable[[], object], what: str, alarm: int) -> Steps[None]:
-        """Look until something has come (or somebody else has taken it for us), or the time is `alarm`."""
-        deadline = self.cpu.now + TIMEOUT_NS
-        while not (self._look(self.cpu) or ready()):
-            if self.error is not None or self.cpu.now >= alarm:
-                return
-            if self.cpu.now >= deadline:
-                raise DriverTimeout(f"StorVSC {what}: no answer")
-            yield from self.cpu.spin()
-
-    # The ring.
-
-    def _put(self, part: tuple) -> None:
-        if self.error is not None:
-            raise self._failure()
-        if self._waiting or not self._write(part):
-            self._waiting.append(part)
-        elif self.signals != "batch":
-            self._publish()
-
-    def _write(self, part: tuple) -> bool:
-        """Write a request into the ring.  False: no room (the host will tell), or no transaction id is free."""
-        if not self._ids:
-            return False
-        request, cdb, direction, length, gpa, expected = part
-        number = self._ids[-1]
-        payload = _pack(v.EXECUTE_SRB, v.REQUEST_COMPLETION, 0, 52, 0, 0, 0, 0, 0, self.lun, len(cdb), v.SENSE_SIZE,
-                        direction, 0, length, cdb, 0, 0xFF, 0x20, _FLAGS[direction], 60, 0)
-        if cdb is _UNMAP_CDB:
-            data, gpa = wire.UNMAP_LIST.pack(lba=gpa[0], blocks=gpa[1]), self._lists + number * _LIST
-            self.cpu.write(gpa, data)
-        record: tuple = (INBAND, payload, number, COMPLETION_REQUESTED)
-        if length:
-            pages = tuple(range(gpa >> 12, gpa + length + 0xFFF >> 12))
-            record = GPA_DIRECT, payload, number, COMPLETION_REQUESTED, ((length, gpa & 0xFFF, pages),)
-        try:
-            self.end.outgoing.write(*record)
-        except RingFull:
-            if not self._ask_for_room(record):
-                return False
-        except RingCorrupt as error:
-            raise self.corrupt(error) from None
-        self._ids.pop()
-        self._sent[number] = request, expected
-        self.in_flight += 1
-        self.sent += 1
-        return True
-
-    def _ask_for_room(self, record: tuple) -> bool:
-        """The ring is full: show the host all of it, try again, and ask to be told of room."""
-        self._publish()
-        try:
-            self.end.outgoing.write(*record, wait=True)
-        except RingFull:
-            return False
-        except RingCorrupt as error:
-            raise self.corrupt(error) from None
-        return True
-
-    def _publish(self) -> None:
-        try:
-            self.end.flush()
-        except RingCorrupt as error:
-            raise self.corrupt(error) from None
-
-    def corrupt(self, error: Exception) -> DriverError:
-        """End this disk, as the host has written nonsense into a ring; returns the error for its user."""
-        self.error = error
-        return self._failure()
-
-    def _look(self, cpu: VCpu) -> int:
-        """In the interrupt, or polled: take every answer that is there; how many there were."""
-        taken = 0
-        try:
-            for packet in self.channel.end.packets(stay_awake=self.polled):
-                self._take(packet)
-                taken += 1
-        except RingCorrupt as error:
-            self.error = error
-        return taken
-
-    def _take(self, packet: Packet) -> None:
-        """One packet of the host's: an answer to something that we asked, or news of the bus."""
-        kind, _, number, payload, _ = packet
-        if kind != COMPLETION or len(payload) < v.OLD_PACKET_SIZE:
-            operation = int.from_bytes(payload[:4], "little")
-            if kind == INBAND and number == 0 and operation in (v.ENUMERATE_BUS, v.REMOVE_DEVICE):
-                self.bus_changed = True
-            else:
-                self.unknown += 1
-            return
-        found = self._sent.pop(number, None)
-        if found is not None:
-            self._ids.append(number)
-            self.in_flight -= 1
-            request, expected = found
-            self._over(request, expected, payload)
-        elif number == v.INIT_ID and self.answer is None:
-            self.answer = payload.ljust(v.PACKET_SIZE, b"\0")
-        else:
-            self.unknown += 1
-
-    def _over(self, request: _Request, expected: Any, payload: bytes) -> None:
-        """A part of a request is over: good, or what went wrong."""
-        operation, status, srb_status, scsi_status, sense_length, moved = _ANSWER.unpack_from(payload)
-        if operation != v.COMPLETE_IO or status or srb_status != v.SRB_SUCCESS or scsi_status:
-            sense = payload[_SENSE:_SENSE + min(sense_length, v.SENSE_SIZE)] if srb_status & v.SENSE_VALID else b""
-            codes = (sense[2] & 0xF, sense[12], sense[13]) if len(sense) >= 14 else None
-            request.error = request.error or ScsiError(request.tag, srb_status, codes)
-        elif expected is not None and moved != expected:
-            request.error = request.error or ScsiError(f"{request.tag}: {moved} of {expected} bytes", srb_status, None)
-        request.remaining -= 1
-        if not request.remaining:
-            if request.done is not None:
-                request.done(request.tag, request.error)
-            else:
-                self.finished.append((request.tag, request.error))
-
-    def _rescinded(self) -> None:
-        self.error = Rescinded("StorVSC: the host has taken the disk away")
-        for each in (self, *self.sharers):
-            ipi.wake(self.client.cpu, each.cpu)      # the message is the client's; who waits here must look
-
-    def _failure(self) -> DriverError:
-        return self.error if isinstance(self.error, DriverError) else DriverError(f"StorVSC: {self.error}")
-
-
-_pack = v.SRB.struct.pack
+        yield from channels.close_all(self.client, self.channel)
+        self.further, self.sharers, self.error = [], [], DriverError("StorVSC: closed")

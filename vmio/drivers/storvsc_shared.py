@@ -9,23 +9,26 @@ on the vCPU that asked (block/blk-mq.c, blk_mq_complete_request_remote).
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from vmio.drivers import ipi
+from vmio.drivers.contracts import Reaped
 from vmio.drivers.errors import DriverTimeout
+from vmio.drivers.storvsc_queue import StorQueue
 from vmio.hypervisor.contracts import Steps
 from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.clock import NEVER
+from vmio.machine.contracts import Tag
+from vmio.vmbus.bus.channel import ChannelEnd
 
 TIMEOUT_NS = 60_000_000_000      # for any request, as the channel's own vCPU has it
 
 
 class SharedQueue:
-    """The surface of `queue`, a `StorVsc`, for `cpu`, which is not the one that its channel is bound to."""
+    """The surface of `queue` for `cpu`, which is not the one that its channel is bound to."""
 
-    def __init__(self, queue: Any, cpu: VCpu) -> None:
+    def __init__(self, queue: StorQueue, cpu: VCpu) -> None:
         self.queue, self.cpu, self.channel = queue, cpu, queue.channel
-        self.finished: deque = deque()      # (tag, error or None)
+        self.finished: deque[Reaped] = deque()
         self.in_flight = 0
         self.asleep = False
         if not queue.sharers:
@@ -33,7 +36,7 @@ class SharedQueue:
         queue.sharers.append(self)
 
     @property
-    def end(self) -> Any:
+    def end(self) -> ChannelEnd:
         """The guest's end of the channel."""
         return self.queue.end
 
@@ -42,7 +45,7 @@ class SharedQueue:
         """Does the disk take discards?"""
         return self.queue.discards
 
-    def submit(self, op: str, lba: int, sectors: int, gpa: int, tag: Any) -> None:
+    def submit(self, op: str, lba: int, sectors: int, gpa: int, tag: Tag) -> None:
         """Start a request, as `StorVsc.submit`; `reap` tells when it is over."""
         self.in_flight += 1
         with self._signalling():
@@ -58,15 +61,15 @@ class SharedQueue:
         deadline = self.cpu.now + TIMEOUT_NS
         while not self.finished and self.cpu.now < until:
             if self.queue.error is not None:
-                raise self.queue._failure()
+                raise self.queue.failure()
             if self.cpu.now >= deadline and self.in_flight:
                 raise DriverTimeout("StorVSC request: no answer")
-            if self.queue._waiting:                    # there was no room; perhaps there is now
+            if self.queue.waiting:                    # there was no room; perhaps there is now
                 yield from self.cpu.pay()
                 self.flush_ring()
             if self.queue.polled:
                 with self._signalling():
-                    self.queue._look(self.cpu)
+                    self.queue.look(self.cpu)
                 if not self.finished:
                     yield from self.cpu.spin()
             else:
@@ -76,13 +79,13 @@ class SharedQueue:
                                         watchdog_ns=deadline - now if self.in_flight else None)
                 self.asleep = False
 
-    def reap(self) -> list:
+    def reap(self) -> list[Reaped]:
         """Return what is over: [(tag, error or None), ...]."""
         over = list(self.finished)
         self.finished.clear()
         return over
 
-    def _over(self, tag: Any, error: Exception | None) -> None:
+    def _over(self, tag: Tag, error: Exception | None) -> None:
         self.in_flight -= 1
         self.finished.append((tag, error))
 
@@ -96,10 +99,10 @@ class SharedQueue:
             self.channel.cpu = bound
 
 
-def _look_for_all(queue: Any, cpu: VCpu) -> None:
+def _look_for_all(queue: StorQueue, cpu: VCpu) -> None:
     """In the channel's interrupt: take the answers, and wake each vCPU that sleeps for one, or for room in the ring."""
-    queue._look(cpu)
+    queue.look(cpu)
     for each in queue.sharers:
-        if each.asleep and (each.finished or queue._waiting or queue.error is not None):
+        if each.asleep and (each.finished or queue.waiting or queue.error is not None):
             each.asleep = False                       # once is enough
             ipi.wake(cpu, each.cpu)

@@ -4,9 +4,10 @@ The order is Linux's: drivers/scsi/storvsc_drv.c, storvsc_channel_init().
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
+from vmio.drivers.contracts import Reaped
 from vmio.drivers.errors import DriverError
+from vmio.drivers.storvsc_queue import StorQueue
 from vmio.hypervisor.contracts import Steps
 from vmio.vmbus.bus.packets import RingCorrupt
 from vmio.vmbus.bus.ring import RingFull
@@ -16,7 +17,7 @@ PAGE = 4096
 RECORD = 112                   # bytes of a request in the ring beside its page numbers
 
 
-def negotiate(disk: Any) -> Steps[int]:
+def negotiate(disk: StorQueue) -> Steps[int]:
     """Run the start-up protocol on an open channel; returns how many sub-channels the host allows.  `DriverError`."""
     yield from ask(disk, v.PACKET.pack(operation=v.BEGIN_INITIALIZATION, flags=v.REQUEST_COMPLETION), "begin")
     for version in v.LINUX_VERSIONS:
@@ -36,7 +37,7 @@ def negotiate(disk: Any) -> Steps[int]:
     return properties.max_subchannels if properties.properties & v.MULTI_CHANNEL else 0
 
 
-def ask(disk: Any, packet: bytes, what: str, refusals: Sequence[int] = ()) -> Steps[bytes | None]:
+def ask(disk: StorQueue, packet: bytes, what: str, refusals: Sequence[int] = ()) -> Steps[bytes | None]:
     """Take one step of the start-up protocol: the host's answer, or None if its status is one of `refusals`."""
     disk.answer = None
     yield from disk.cpu.pay()
@@ -45,16 +46,16 @@ def ask(disk: Any, packet: bytes, what: str, refusals: Sequence[int] = ()) -> St
     except (RingCorrupt, RingFull) as error:
         raise disk.corrupt(error) from None
     yield from disk.until(lambda: disk.answer is not None, what)
-    status = v.PACKET.parse(disk.answer).status
+    status = v.PACKET.parse(disk.answer or b"").status
     if status and status not in refusals:
         raise DriverError(f"StorVSC {what}: status {status:#x}")
     return disk.answer if status == 0 else None
 
 
-def commands(disk: Any, buffer: int) -> Callable[[str, bytes, int], Steps[bytes]]:
+def commands(disk: StorQueue, buffer: int) -> Callable[[str, bytes, int], Steps[bytes]]:
     """Return what asks the disk a SCSI command: `length` bytes by way of the page `buffer`, what did not come as zeros."""
     def command(name: str, cdb: bytes, length: int) -> Steps[bytes]:
-        over: list[tuple[Any, Exception | None]] = []
+        over: list[Reaped] = []
         disk.cpu.write(buffer, bytes(length))
         yield from disk.cpu.pay()
         disk.execute(cdb, v.TO_GUEST if length else v.NO_DATA, length, buffer, name, lambda *result: over.append(result))

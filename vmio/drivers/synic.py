@@ -6,7 +6,6 @@ interrupt drivers/hv/vmbus_drv.c (vmbus_isr).
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from vmio.drivers.errors import DriverError
 from vmio.drivers.pages import GuestPages
@@ -57,12 +56,12 @@ class EndOfInterrupt:
 
     def __init__(self, hints: int, pages: GuestPages | None) -> None:
         self._synthetic = bool(hints & tlfs.APIC_MSRS_HINT)
-        self._pages: Any = pages          # only synthetic ends of interrupt take some
+        self._pages = pages               # only synthetic ends of interrupt take some
         self._assist: dict[int, int] = {}   # vCPU number -> its assist page
 
     def add_cpu(self, cpu: Cpu) -> None:
         """Show a vCPU's assist page, if it is of any use."""
-        if self._synthetic and cpu.index not in self._assist:
+        if self._synthetic and self._pages is not None and cpu.index not in self._assist:
             page = self._assist[cpu.index] = self._pages.take()
             cpu.wrmsr(tlfs.VP_ASSIST_PAGE, page | tlfs.ENABLE)
 
@@ -90,7 +89,7 @@ class GuestSynic:
         self.cpu = cpu
         self._slot, self._flags = messages + tlfs.SLOT * SINT, flags + tlfs.SLOT * SINT
         self._event, self._message, self._eoi = event, message, eoi
-        self.on_timer = None      # function(cpu) for the expiration of this vCPU's synthetic timer
+        self.on_timer: Callable[..., None] | None = None      # function(cpu) for the expiration of this vCPU's synthetic timer
         self.flag_bytes = 8       # how much of the 256 bytes of flags is in use: grows with the highest relid
         self._auto_eoi = not hints & tlfs.NO_AUTO_EOI_HINT
         cpu.on_interrupt(VECTOR, self._interrupt)

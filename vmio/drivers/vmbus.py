@@ -11,7 +11,6 @@ connection.c, channel.c, channel_mgmt.c, vmbus_drv.c.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from vmio.drivers import ipi, synic
 from vmio.drivers.errors import DriverError, DriverTimeout
@@ -45,12 +44,13 @@ class GuestChannel:
     `on_rescind()` when the host has taken the device away.
     """
 
+    cpu: Cpu                # the vCPU that its signals interrupt, from `open` on
+
     def __init__(self, offer: Record) -> None:
         self.offer, self.relid = offer, offer.relid
-        self.end: Any = None          # a `ChannelEnd`, while it is open;
+        self.end: ChannelEnd | None = None    # while it is open;
         self.gpadl: int | None = None # the handle of its rings;
-        self.cpu: Any = None          # the vCPU that its signals interrupt
-        self.on_signal: Callable[..., None] | None = None
+        self.on_signal: Callable[..., object] | None = None
         self.on_rescind: Callable[[], None] | None = None
         self.rescinded = False
         self.lost_signals = 0     # the host no longer listens: closed, failed or rescinded
@@ -86,7 +86,7 @@ class VmBusClient:
         self.ignored = 0            # messages from the host that make no sense
         self._synics: dict[int, synic.GuestSynic] = {}
         self._connection = m.MESSAGE_CONNECTION
-        self._expected: dict[tuple[Message, int], Any] = {}   # what we wait for -> the host's answer
+        self._expected: dict[tuple[Message, int], Record | None] = {}   # what we wait for -> the host's answer
         self._next_gpadl = m.FIRST_GPADL
         self._input = pages.take()
         self._hints = synic.detect(cpu)
@@ -157,7 +157,7 @@ class VmBusClient:
         if not (yield from self._while(lambda: not channel.rescinded)):
             raise DriverTimeout(f"VMBus: channel {channel.relid} is not taken back")
 
-    def _while(self, waits: Callable[[], Any]) -> Steps:
+    def _while(self, waits: Callable[[], object]) -> Steps:
         """Sleep while `waits()`; False if it still does after `TIMEOUT_NS`."""
         deadline = self.cpu.now + TIMEOUT_NS
         while waits() and self.cpu.now < deadline:
@@ -188,7 +188,7 @@ class VmBusClient:
             raise DriverError(f"channel {channel.relid}: GPADL of {len(page_numbers)} pages: status {answer.status:#x}")
         return handle
 
-    def teardown_gpadl(self, channel: GuestChannel, handle: Any) -> Steps[None]:
+    def teardown_gpadl(self, channel: GuestChannel, handle: int) -> Steps[None]:
         """Have the pages back: they are ours again on return."""
         message = m.GPADL_TEARDOWN.pack(relid=channel.relid, gpadl=handle)
         yield from self._ask(message, Message.GPADL_TORNDOWN, handle)
@@ -196,7 +196,7 @@ class VmBusClient:
     # Channels.
 
     def open(self, channel: GuestChannel, pages: int = 16, gpa: int | None = None, host_pages: int | None = None,
-             on_signal: Callable[..., Any] | None = None, user: bytes = b"", cpu: Cpu | None = None) -> Steps[ChannelEnd]:
+             on_signal: Callable[..., object] | None = None, user: bytes = b"", cpu: Cpu | None = None) -> Steps[ChannelEnd]:
         """Open a channel: `pages` for the ring to the host and `host_pages` (as many) for the one back.
 
         Each ring has a control page among them.  `gpa` says where they lie, in a

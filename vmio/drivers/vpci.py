@@ -12,7 +12,6 @@ drivers/pci/controller/pci-hyperv.c (hv_pci_probe).
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from vmio.devices.pci.header import BAR0, CAPABILITIES, COMMAND, COMMAND_MASTER, COMMAND_MEMORY
 from vmio.devices.pci.wire import (
@@ -34,6 +33,7 @@ from vmio.drivers.vmbus import GuestChannel, Rescinded, VmBusClient
 from vmio.hypervisor.contracts import Cpu, Handler, Steps
 from vmio.machine.contracts import Record
 from vmio.machine.layout import Layout, ShortMessage
+from vmio.vmbus.bus.channel import ChannelEnd
 from vmio.vmbus.bus.packets import COMPLETION, INBAND, Packet, RingCorrupt
 from vmio.vmbus.bus.ring import RingFull
 from vmio.vmbus.pci import vpci as v
@@ -51,22 +51,22 @@ class VpciBus:
     the device back; the program then calls `eject()`.
     """
 
-    version: int            # from `init` on
+    version: int            # both from `init` on
+    end: ChannelEnd
 
     def __init__(self, client: VmBusClient, channel: GuestChannel, mmio: GuestPages, versions: Sequence[int] = v.LINUX_VERSIONS,
                  low: GuestPages | None = None) -> None:
         self.client, self.channel, self.versions, self.cpu = client, channel, versions, client.cpu
         self.mmio, self.low = mmio, low or mmio
-        self.end: Any = None                   # a `ChannelEnd`;
-        self.window: Any = None                # an address, from `init` on
+        self.window = 0                        # an address, from `init` on
         self.error: DriverError | None = None
         self.on_eject: Callable[..., None] | None = None
         self.functions: list[Function] = []
         self.page: int | None = None    # input of our hypercall
         self.ejecting = False
         self.unknown = 0                # messages that make no sense
-        self._relations: Any = None     # a list, when it has come
-        self._answers: dict[int, Any] = {}   # transaction id -> payload, or None while we wait
+        self._relations: list[Record] | None = None     # when it has come
+        self._answers: dict[int, bytes | None] = {}   # transaction id -> payload, or None while we wait
         self._next_id = 1
 
     def init(self) -> Steps:
@@ -78,7 +78,8 @@ class VpciBus:
         self._relations = None
         self._put(v.QUERY_BUS_RELATIONS.pack())
         yield from self._until(lambda: self._relations is not None, "bus relations")
-        self.functions = [Function(self, found) for found in self._relations]
+        relations: list[Record] = self._relations or []
+        self.functions = [Function(self, found) for found in relations]
         for function in self.functions:
             function.probed = (yield from self._ask(v.QUERY_RESOURCE_REQUIREMENTS.pack(slot=function.slot),
                                                     "requirements", v.REQUIREMENTS))[1:]
@@ -104,14 +105,12 @@ class VpciBus:
         for slot in slots:
             self._put(v.EJECTION_COMPLETE.pack(slot=slot))
         yield from self._until(lambda: self.channel.rescinded, "rescind")
-        self.end = None
         yield from self.client.release(self.channel)
 
     def close(self) -> Steps[None]:
         """Leave the bus; the device stays the guest's, and may be opened again."""
         yield from self._leave()
         yield from self.client.close(self.channel)
-        self.end = None
 
     def _leave(self) -> Steps[None]:
         for function in reversed(self.functions):
@@ -145,7 +144,7 @@ class VpciBus:
         self._answers[number] = None
         self._put(payload, number)
         yield from self._until(lambda: self._answers[number] is not None, what)
-        answer = self._answers.pop(number)
+        answer = self._answers.pop(number) or b""
         try:
             status = v.STATUS.parse(answer).status
             if status == refusal:
@@ -156,7 +155,7 @@ class VpciBus:
         except ShortMessage as error:
             raise DriverError(f"vPCI {what}: {error}") from None
 
-    def _until(self, ready: Callable[..., Any], what: str) -> Steps[None]:
+    def _until(self, ready: Callable[[], object], what: str) -> Steps[None]:
         deadline = self.cpu.now + TIMEOUT_NS
         while not ready():
             if self.error is not None:
@@ -167,8 +166,11 @@ class VpciBus:
 
     def _look(self, cpu: Cpu) -> None:
         """In the interrupt: take all that the host has sent."""
+        end = self.channel.end
+        if end is None:
+            return
         try:
-            for packet in self.channel.end.packets():
+            for packet in end.packets():
                 self._take(packet)
         except RingCorrupt as error:
             self.error = DriverError(f"vPCI: {error}")

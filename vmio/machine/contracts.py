@@ -9,6 +9,7 @@ Buffer: TypeAlias = bytes | bytearray | memoryview | mmap        # bytes that ar
 Sectors: TypeAlias = bytes | bytearray                           # what a medium answers
 Record: TypeAlias = Any                                          # a named tuple that a layout has made at run time
 State: TypeAlias = dict[str, Any]                                 # what `save` gives: plain data
+Tag: TypeAlias = Any                                             # what who submits a request wants back with its answer
 FileName: TypeAlias = str | bytes | PathLike[str]
 Inputs: TypeAlias = Mapping[str, FileName | None]                # {option: file that is read, or None}
 

@@ -20,9 +20,11 @@ import uuid
 from collections import namedtuple
 from collections.abc import Mapping, Sequence
 from copy import copy
-from typing import Any
+from typing import Any, TypeAlias
 
 from vmio.machine.contracts import Buffer, Record
+
+FieldValue: TypeAlias = int | Buffer | Sequence[int]     # what `pack` takes for a field, or for the tail
 
 
 class ShortMessage(ValueError):
@@ -44,7 +46,7 @@ class Field:
         self.size = struct.calcsize("<" + code)
         self.offset = 0
 
-    def show(self, value: Any) -> str:
+    def show(self, value: bytes | int) -> str:
         """Return `value` for a human."""
         if isinstance(value, bytes):
             return _show_bytes(value)
@@ -90,7 +92,8 @@ class Guid(Field):
 
     __slots__ = ()
 
-    def show(self, value: Any) -> str:
+    def show(self, value: bytes | int) -> str:
+        assert not isinstance(value, int)          # the field's code is "16s"
         return guid_text(value)
 
 

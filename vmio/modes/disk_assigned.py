@@ -118,7 +118,7 @@ class AssignedDisk:
         offset = self.dma.map(base, size) - base
         driver = NvmeDriver(cpu, function.bar(0), base, size, ENTRIES, vectors=None if self.polled else [1],
                             address=lambda at: at + offset)
-        disk = NvmeDisk(driver, self.dma, self.polled)
+        disk = NvmeDisk(cpu, driver, self.dma, self.polled)
         yield from driver.init()
         return disk
 

@@ -76,7 +76,7 @@ class _OnPci:
         cpu.on_interrupt(IO_VECTOR + self.slot, answered)
         size = memory_needed(ENTRIES)
         driver = NvmeDriver(cpu, bar, pages.take(size // PAGE), size, ENTRIES, vectors=[1])
-        disk = NvmeDisk(driver, Static("static"))
+        disk = NvmeDisk(cpu, driver, Static("static"))
         yield from driver.init()
         return disk
 

@@ -186,6 +186,8 @@ def test_closed_and_gone_all_memory_is_the_guests_again():
     def program(cpu, card):
         card.send(frame())
         yield from card.close()
+        with pytest.raises(DriverError, match="NetVSC: closed"):
+            card.send(frame())
         yield from card.init()
         card.send(frame(1))
         yield from sent(card)

@@ -4,6 +4,7 @@ import pytest
 
 from tests.storvsc_rig import DATA, Machine
 from vmio.drivers import storvsc_start
+from vmio.drivers.errors import DriverError
 from vmio.drivers.storvsc import StorVsc
 from vmio.experiments.disk import pattern
 from vmio.vmbus.storage import vstor as v
@@ -123,6 +124,8 @@ def test_close_and_open_again():
         disk.flush_ring()
         yield from disk.close()
         assert machine.vsps[0].in_flight == 0    # TORNDOWN came after the last of them
+        with pytest.raises(DriverError, match="StorVSC: closed"):
+            disk.submit("read", 0, 1, DATA, 0)   # its pages are no ring's any more
         again = StorVsc(disk.client, disk.channel)
         yield from again.init()
         yield from again.read(5, 8, DATA)

@@ -149,12 +149,12 @@ def test_room_in_the_ring_wakes_who_waits_for_nothing_else():
             yield from cpu.hlt(20_000_000 * cpu.index - cpu.now)
         smp.vsp.disks[0][1].hold = True
         at = DATA + 0x1_0000 * cpu.index
-        while not queue.in_flight or cpu.index == 1 and not disk._waiting:
+        while not queue.in_flight or cpu.index == 1 and not disk.waiting:
             queue.submit("read", 7, 1, at, queue.in_flight)
             queue.flush_ring()
             yield from cpu.hlt(100_000)
         if cpu.index == 2:
-            assert len(disk._waiting) == 2
+            assert len(disk.waiting) == 2
             smp.host.at(cpu.now + 1_000_000, release)
             yield from queue.wait()
             return cpu.read(at, 512) == smp.image.read(7, 1)

@@ -4,7 +4,7 @@ import pytest
 
 from tests.storvsc_rig import DATA, LIMIT, Machine, bring_up
 from vmio.drivers.errors import DriverError
-from vmio.drivers.storvsc import ScsiError
+from vmio.drivers.scsi_probe import ScsiError
 from vmio.drivers.vmbus import Rescinded
 from vmio.experiments.disk import pattern
 from vmio.vmbus.bus.host_channel import State

@@ -4,7 +4,8 @@ import pytest
 
 from tests.storvsc_rig import DATA, LIMIT, Machine, bring_up
 from vmio.drivers.pages import GuestPages
-from vmio.drivers.storvsc import ScsiError, StorVsc
+from vmio.drivers.scsi_probe import ScsiError
+from vmio.drivers.storvsc import StorVsc
 from vmio.drivers.vmbus import VmBusClient
 from vmio.host.policies import POLICIES, make
 from vmio.host.scheduler import Share

@@ -101,7 +101,7 @@ print(answer.draw())
 # %% [markdown]
 # ## Explain
 #
-# **The guest writes, the host reads.** A request is 120 bytes of ordinary memory (`vmio/drivers/storvsc.py`, method
+# **The guest writes, the host reads.** A request is 120 bytes of ordinary memory (`vmio/drivers/storvsc_queue.py`, method
 # `submit`). The only exit on the way out is the hypercall that wakes the host's half, and it is left out when the host
 # is awake: the writer looks whether the ring was empty before (`vmio/vmbus/bus/ring.py`).
 #

@@ -10,8 +10,9 @@ followers) and drivers/hv/channel.c; OpenVMM vm/devices/vmbus/vmbus_ring.
 """
 
 import struct
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from vmio.machine.layout import Layout, u8, u16, u32, u64
 
@@ -51,6 +52,9 @@ class GpaRange(NamedTuple):
     byte_count: int
     byte_offset: int
     pages: tuple
+
+
+PageRanges: TypeAlias = Sequence[tuple[int, int, Sequence[int]]]     # of `GpaRange`, or plain tuples like it
 
 
 class TransferPages(NamedTuple):

@@ -18,7 +18,7 @@ Signals, the heart of it:
 - the consumer signals back when it has made the room that a producer waits for.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from vmio.machine.contracts import Buffer
 from vmio.machine.layout import Layout, raw, u32
@@ -31,8 +31,8 @@ from vmio.vmbus.bus.packets import (
     MAX_RECORD,
     TRAILER,
     TRANSFER_PAGES,
-    GpaRange,
     Packet,
+    PageRanges,
     RingCorrupt,
     build_ranges,
     parse_ranges,
@@ -117,7 +117,7 @@ class RingWriter(_End):
         self.sent = self.intr_out_empty = self.out_full_first = self.out_full_total = 0
         memory.store32(FEATURES, 1)
 
-    def send(self, kind: int, payload: Buffer, transaction_id: int = 0, flags: int = 0, ranges: Sequence[GpaRange] = (),
+    def send(self, kind: int, payload: Buffer, transaction_id: int = 0, flags: int = 0, ranges: PageRanges = (),
              wait: bool = False) -> bool:
         """Write one record and publish it.  Returns whether the other side must be signalled.
 
@@ -127,7 +127,7 @@ class RingWriter(_End):
         self.write(kind, payload, transaction_id, flags, ranges, wait)
         return self.publish()
 
-    def write(self, kind: int, payload: Buffer, transaction_id: int = 0, flags: int = 0, ranges: Sequence[GpaRange] = (),
+    def write(self, kind: int, payload: Buffer, transaction_id: int = 0, flags: int = 0, ranges: PageRanges = (),
               wait: bool = False) -> None:
         """Write one record without publishing it: several, and one `publish`, are a batch."""
         extra = build_ranges(kind, ranges) if ranges else b""
