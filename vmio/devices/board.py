@@ -73,13 +73,13 @@ class Board:
         self.uart = Uart(clock, lines[4], sink=serial, pace=uart_pace)
         self.rtc = Rtc(clock, lines[8], base=rtc_base, ram_mib=guest.ram >> 20, disks=[disk.geometry if disk else None for disk in disks[:4]])
         self.ata = (AtaChannel(clock, lines[14], disks[:2], service), AtaChannel(clock, lines[15], disks[2:4], service))
-        self.bus_master = BusMaster(*self.ata, guest.memory)
+        self.bus_master = BusMaster(*self.ata, guest.dma)
         self.pci = PciHost(on_reset=self._ask_for_reset)
         self.port92 = Port92(on_reset=self._ask_for_reset)
         self.power = PowerBlock(clock, lines[9])
         self.local_apic = apic.LocalApicPage(guest.cpu.apic, clock, lambda: guest.write_msr(X2APIC_EOI, 0, guest.cpu),
                                              APIC_HZ) if local_apic else None
-        self.dma = SystemMemory(guest.memory, self._message)
+        self.dma = SystemMemory(guest.dma, self._message)
         self.bridge, ide = IsaBridge(lines), ide_function(self.bus_master)
         for slot, function, chip in ((0, 0, host_bridge(guest.ram >> 20)), (1, 0, self.bridge), (1, 1, ide),
                                      (1, 3, PowerManagement(self.power, io))):

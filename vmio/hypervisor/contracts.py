@@ -179,6 +179,7 @@ class Partition(Protocol):
     mmio: Bus
     direct: Bus
     memory: AddressSpace
+    dma: AddressSpace
     slat: PageTable
     polled_by: Callable[[int], None] | None
 

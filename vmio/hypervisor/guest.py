@@ -37,7 +37,7 @@ class Guest:
     """A guest of `host` with `ram_mib` MiB of RAM at guest-physical address 0.
 
     `io` and `mmio` are its buses, `lines` its 16 ISA interrupt lines, `memory`
-    its RAM by guest-physical address; `cpu` is its first vCPU.  `direct` holds the
+    its RAM by guest-physical address, `dma` the same as emulated devices reach it; `cpu` is its first vCPU.  `direct` holds the
     register pages of devices that were given to it: accesses there don't exit.
     A `processor` other than `VCpu`, a subclass, executes other programs than generators.
     """
@@ -60,6 +60,7 @@ class Guest:
         self.slat = PageTable(host.memory)
         self.backing.attach(self.slat)
         self.memory = AddressSpace(host.memory, self.slat)
+        self.dma = AddressSpace(host.memory, self.slat)
         self.hypercalls: dict[int, Hypercall] = Hypercalls()
         self.msrs: dict[int, Msr] = {TIME_REF_COUNT: (lambda cpu: self.reference_time(cpu.now), None),
                      VP_INDEX: (lambda cpu: cpu.index, None),

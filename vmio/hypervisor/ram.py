@@ -5,6 +5,7 @@ translates to nothing, and its pages are the host's again, scrubbed.
 """
 
 from bisect import bisect_right
+from collections.abc import Iterable
 
 from vmio.machine.checkpoint import Form, State
 from vmio.machine.memory import PAGE, HostMemory, OutOfMemory
@@ -54,6 +55,17 @@ class GuestRam:
             low, high = max(start, gpa), min(start + size, stop)
             if low < high:
                 found.append((low, spa + low - start, high - low))
+        return found
+
+    def pages_at(self, spa: int, length: int) -> Iterable[int]:
+        """Return the number of each guest page that the host keeps in [spa, spa+length), from the first byte to the last."""
+        found: list[int] = []
+        for gpa, start, size in self._runs:
+            low, high = spa - start, spa - start + length
+            if 0 <= low and high <= size:          # as nearly always
+                return range(gpa + low >> 12, (gpa + high - 1 >> 12) + 1)
+            if low < size and high > 0:
+                found += range(gpa + max(low, 0) >> 12, (gpa + min(high, size) - 1 >> 12) + 1)
         return found
 
     def add(self, gpa: int, length: int) -> None:

@@ -212,11 +212,13 @@ class AddressSpace:
     Every access is translated, none can leave the table.  Faults come out as `TranslationFault`, before any byte has moved.
     """
 
-    __slots__ = ("memory", "table", "_bytes")
+    POINTS = {"stored": "(address, bytes) when bytes are stored by this way, also through a `Window` on it"}
+    __slots__ = ("memory", "table", "_bytes", "stored")
 
     def __init__(self, memory: HostMemory, table: PageTable) -> None:
         self.memory, self.table = memory, table
         self._bytes = memory.bytes
+        self.stored: Callable[[int, int], None] | None = None
 
     def read(self, address: int, length: int) -> bytes:
         """Return `length` bytes from `address`."""
@@ -231,9 +233,13 @@ class AddressSpace:
         if (address & 0xFFF) + length <= PAGE:
             spa = self.table.translate(address, WRITE)
             self._bytes[spa:spa + length] = data
+            if self.stored is not None:
+                self.stored(address, length)
             return
         spans = self.table.spans(address, length, WRITE)
         view, at = memoryview(data), 0
         for spa, n in spans:
             self._bytes[spa:spa + n] = view[at:at + n]
             at += n
+        if self.stored is not None:
+            self.stored(address, length)

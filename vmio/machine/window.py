@@ -28,7 +28,7 @@ class Window:
         self.size = len(pages) * PAGE
         self.pages = tuple(pages)
         self._spa = [space.table.translate(page * PAGE, READ | WRITE) for page in pages]
-        self._bytes = space.memory.bytes
+        self._space, self._bytes = space, space.memory.bytes
         self._first = self._spa[0] if pages else 0
 
     def read(self, offset: int, length: int) -> bytes:
@@ -42,6 +42,8 @@ class Window:
     def write(self, offset: int, data: Buffer) -> None:
         """Store bytes."""
         at, length = offset & 0xFFF, len(data)
+        if self._space.stored is not None:
+            self._stored(offset, length)
         if at + length <= PAGE:
             at += self._spa[offset >> 12]
             self._bytes[at:at + length] = data
@@ -50,6 +52,14 @@ class Window:
         for spa, n in self._parts(offset, length):
             self._bytes[spa:spa + n] = data[done:done + n]
             done += n
+
+    def _stored(self, offset: int, length: int) -> None:
+        """Tell who watches the space which pages are written; these need not lie in a row there."""
+        end = offset + length
+        while offset < end:
+            step = min(PAGE - (offset & 0xFFF), end - offset)
+            self._space.stored(self.pages[offset >> 12] * PAGE + (offset & 0xFFF), step)  # type: ignore[misc]  # somebody does
+            offset += step
 
     def _parts(self, offset: int, length: int) -> Iterator[tuple[int, int]]:
         """(SPA, bytes) of each page that [offset, offset+length) touches."""
@@ -65,6 +75,8 @@ class Window:
 
     def store32(self, offset: int, value: int) -> None:
         """Store one aligned 32-bit word."""
+        if self._space.stored is not None:
+            self._stored(offset, 4)
         _U32.pack_into(self._bytes, self._spa[offset >> 12] + (offset & 0xFFF), value)
 
     def indices(self) -> tuple[int, int, int, int]:

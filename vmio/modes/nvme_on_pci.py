@@ -113,7 +113,7 @@ class EmulatedNvme(_OnPci):
 
         def fill(board: Board, slot: int) -> None:
             self.slot = slot
-            self.controller = NvmeController(clock, platform.guest.memory, backend, service=service, serial=f"VMIOEMULATED{slot:02}")
+            self.controller = NvmeController(clock, platform.guest.dma, backend, service=service, serial=f"VMIOEMULATED{slot:02}")
             board.plug(slot, NvmeFunction(self.controller), "nvme")
         self._clock = clock
         platform.plan_slot(fill)
