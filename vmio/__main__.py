@@ -17,7 +17,7 @@ from typing import Any  # noqa: E402
 
 from vmio import __version__, console  # noqa: E402
 from vmio.boot import command as boot_command  # noqa: E402
-from vmio.experiments import disk_params, net_params, params  # noqa: E402
+from vmio.experiments import disk_params, net_params, params, saved_command  # noqa: E402
 
 
 class _Parser(argparse.ArgumentParser):
@@ -37,6 +37,9 @@ def _disk_options(run: argparse.ArgumentParser) -> None:
                           "fio iolog 2 and 3, MSR Cambridge, Alibaba, Tencent CBS, SYSTOR '17, SPC; gzip or not")
     run.add_argument("--volume", metavar="NAME", help="the trace's volume to take, if it has several (without: they are listed)")
     run.add_argument("--image", metavar="FILE", help="disk: raw, gzip, VHD, VHDX, block device; it is not changed")
+
+
+def _disk_outputs(run: argparse.ArgumentParser) -> None:
     run.add_argument("--save", metavar="FILE", help="write the first guest's disk here at the end; the file is replaced when all is written")
     run.add_argument("--csv", metavar="FILE", help="write all counts here as CSV; the file is replaced when all is written")
 
@@ -45,10 +48,13 @@ def _net_options(run: argparse.ArgumentParser) -> None:
     params.add_options(run, net_params.NetParams)
     run.add_argument("--pcap", metavar="FILE", help="the frames: a capture of Ethernet, pcap; who sent the first one is the guest "
                                                     "(default: data/http.pcap, a download)")
+
+
+def _net_outputs(run: argparse.ArgumentParser) -> None:
     run.add_argument("--save", metavar="FILE", help="write the frames as they were received here, pcap; the file is replaced when all is written")
 
 
-_RUNS = {"disk": _disk_options, "net": _net_options}
+_RUNS = {"disk": (_disk_options, _disk_outputs), "net": (_net_options, _net_outputs)}
 
 
 def _device(argv: Sequence[str] | None) -> str:
@@ -84,9 +90,16 @@ def _parser(device: str = "disk") -> "_Parser":
 
     run = commands.add_parser("run", help="run a workload and count")
     run.add_argument("--device", choices=sorted(_RUNS), default="disk", help="(default disk); its options: run --device net --help")
-    _RUNS[device](run)
+    for add in _RUNS[device]:
+        add(run)
     run.add_argument("--schema", action="store_true", help="print the JSON schema of the parameters; run nothing")
     run.add_argument("--json", action="store_true", help="one JSON object on standard output")
+
+    checkpoint = commands.add_parser("checkpoint", help="run a workload to a time, and keep the machine with all guests in a file")
+    checkpoint.add_argument("--device", choices=sorted(_RUNS), default="disk", help="(default disk); its options: checkpoint --device net --help")
+    _RUNS[device][0](checkpoint)
+    saved_command.add_checkpoint(checkpoint)
+    saved_command.add_restore(commands.add_parser("restore", help="run what was kept to its end: the result of a run that nobody disturbed"))
 
     boot = commands.add_parser("boot", help="boot a real operating system, and count (needs Unicorn)")
     boot_command.add_options(boot)
@@ -208,6 +221,14 @@ def _heed_the_trace(args: argparse.Namespace, told: Any) -> None:
             raise ValueError(f"{spec.said(name, getattr(told, name))}: no effect beside --trace, whose requests have sizes of their own")
 
 
+def _checkpoint(args: argparse.Namespace) -> None:
+    saved_command.checkpoint(args, _heed_the_trace)
+
+
+def _restore(args: argparse.Namespace) -> None:
+    saved_command.restore(args)
+
+
 def _attack(args: argparse.Namespace) -> int:
     from vmio.attacks import report
     if args.list:
@@ -298,7 +319,7 @@ def _bench(args: argparse.Namespace) -> None:
 def _files_are_named(args: argparse.Namespace) -> None:
     """Raise ValueError for a file's name that is empty: it is no way to leave the file out."""
     for option in ("drive", "serial", "unix", "trace", "image", "save", "csv", "pcap", "deb", "output", "cache",
-                   "kernel", "initrd", "disk", "console"):
+                   "kernel", "initrd", "disk", "console", "checkpoint", "restore"):
         given = getattr(args, option, None)
         if "" in (given if isinstance(given, list) else [given]):
             raise ValueError(f"--{option}: the name is empty; a file's name is needed")
@@ -308,7 +329,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (`console`), 1 for a defence that doesn't hold."""
     def command() -> int | None:
         _files_are_named(args)
-        return {"qtest": _qtest, "run": _run, "boot": boot_command.run, "attack": _attack, "kvm": _kvm, "linux": _linux, "grade": _grade,
+        return {"qtest": _qtest, "run": _run, "checkpoint": _checkpoint, "restore": _restore, "boot": boot_command.run, "attack": _attack, "kvm": _kvm, "linux": _linux, "grade": _grade,
                 "progress": _progress, "assignment": _assignment, "bench": _bench}[args.command](args)
     args: Any = None
 

@@ -20,5 +20,5 @@ def accept(cpu: VCpu, eoi: Callable[[VCpu], None]) -> None:
 
 def wake(cpu: VCpu, other: VCpu) -> None:
     """`cpu` ends the sleep of `other`: one WRMSR.  Nothing for itself, for it is awake."""
-    if other is not cpu:
+    if other.index != cpu.index:
         cpu.wrmsr(tlfs.ICR, other.index << 56 | VECTOR)

@@ -70,12 +70,7 @@ def cross(lba: int = 2, sectors: int = 8, image: Medium | None = None, costs: st
     machine.host.run((run.cpu, run.program))
     begin = watch.steps[0].ns
     steps = sorted((step._replace(ns=step.ns - begin) for step in watch.steps), key=lambda step: step.ns)
-    setup: dict[str, int] = {}
-    for row in run.cpu.exits.rows:
-        count = run.setup.get(id(row), (0, 0))[0]
-        if count:
-            setup[row.instruction] = setup.get(row.instruction, 0) + count
-    return Crossing(steps, run.counted(lambda row: row.instruction), setup, medium.read(lba, sectors))
+    return Crossing(steps, run.counted(lambda row: row.instruction), run.mark.before(lambda row: row.instruction), medium.read(lba, sectors))
 
 
 class _WatchedRun(DiskRun):

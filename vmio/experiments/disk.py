@@ -1,6 +1,6 @@
 """Run block requests against a guest's disk, in one of the course's modes, and count."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from vmio.drivers.nvme import NvmeDriver
@@ -12,14 +12,20 @@ from vmio.experiments.disk_run import DiskRun, needed
 from vmio.experiments.pattern import pattern
 from vmio.experiments.ring_log import RingLog
 from vmio.experiments.traces.request import Requests
-from vmio.hypervisor.contracts import Steps
+from vmio.hypervisor.contracts import Partition, Steps
+from vmio.hypervisor.pending import Restoring, Saving
+from vmio.hypervisor.recorded import kept
+from vmio.hypervisor.runs import Run
 from vmio.hypervisor.vcpu import VCpu
+from vmio.machine.checkpoint import Form, State
+from vmio.machine.clock import Timers
 from vmio.machine.media.medium import Medium
 from vmio.machine.overlay import Overlay
 from vmio.modes import Machine, attachment
 from vmio.modes.disk_split import SplitDisk
 from vmio.modes.machine import HOST_MIB
 
+MEASURED = Form("disk run", 1, "sleeps", "served", "copies", "rings")
 ROOMY = 16      # guests whose drivers may have more memory than they need
 __all__ = ["DELIVERY", "IOMMU", "MODES", "SIGNALS", "DiskParams", "DiskResult", "pattern", "run", "stepwise"]
 
@@ -36,22 +42,33 @@ def run(params: DiskParams, requests: Requests | None = None, image: Medium | No
     params, requests, host, runs = machine(params, requests, image, name)
     if meanwhile is not None:
         host.env.process(meanwhile(host, runs))
-    host.run(*[(lane.cpu, lane.program) for run in runs for lane in run.lanes])
+    start(runs).to_the_end()
     return result(params, requests, runs)
+
+
+def start(runs: Sequence[Any]) -> Run:
+    """Begin the programs of a `machine`'s runs; returns the `Run` of all of them."""
+    return runs[0].machine.machine.start(*programs(runs))
+
+
+def programs(runs: Sequence[Any]) -> list[tuple]:
+    """Return the (guest, programs) pairs of a `machine`'s runs."""
+    return [(run.machine, [lane.with_disk for lane in run.lanes]) for run in runs]
 
 
 def stepwise(params: DiskParams, events: int = 400) -> Iterator[DiskResult | None]:
     """Yield None after each so many events of the simulation, and at last what `run(params)` returns: for who is asked for more meanwhile."""
     params, requests, host, runs = machine(params)
-    going = host.start(*[(lane.cpu, lane.program) for run in runs for lane in run.lanes])
+    going = start(runs)
     while all(going.step() for _ in range(events)):
         yield None
     going.to_the_end()
     yield result(params, requests, runs)
 
 
-def machine(params: DiskParams, requests: Requests | None = None, image: Medium | None = None, name: str = "trace") -> Any:
-    """Return (params, requests, host, [a `DiskRun` for each guest]) of `run`, switched off."""
+def machine(params: DiskParams, requests: Requests | None = None, image: Medium | None = None, name: str = "trace",
+            checkpoints: bool = False) -> Any:
+    """Return (params, requests, host, [a `DiskRun` for each guest]) of `run`, not begun; `checkpoints` as in `Machine`."""
     params.check()
     if requests is None:
         requests = trace.sequential(params.bytes, params.block)
@@ -63,7 +80,7 @@ def machine(params: DiskParams, requests: Requests | None = None, image: Medium 
     attachments = [_attachment(params) for _ in range(params.guests)]
     room = needed(attachments[0], requests, 1 if params.mode == "emulated" else params.queue_depth, params.processors)
     memory = None if params.guests <= ROOMY else HOST_MIB + params.guests * (room[2] + 2 + room[2] // 64)     # 2: tables, and up to a large page
-    machine = Machine(params.costs, params.host_cores, memory, apic=params.apic, kind=params.host,
+    machine = Machine(params.costs, params.host_cores, memory, checkpoints, apic=params.apic, kind=params.host,
                       backing=params.backing, tick_hz=params.tick_hz)
     guests = [machine.guest(None, each, Overlay(image), room[2], params.processors) for each in attachments]
     machine.power_on()
@@ -74,6 +91,7 @@ def machine(params: DiskParams, requests: Requests | None = None, image: Medium 
     runs[0].logged = True      # a result has the rings of the first guest
     for one in runs:
         one.times_ns = requests.times_ns if params.timed and isinstance(requests, trace.Trace) else None
+        machine.beside.append(one)
     return params, requests, machine.host, runs
 
 
@@ -94,6 +112,7 @@ class _Run(DiskRun):
     """A guest whose signals are counted, by channel, and, if it is `logged`, whose rings are, too, if its disk has any."""
 
     logged = False
+    _logs: Sequence[RingLog] = ()
 
     def serve(self, cpu: VCpu) -> Steps[None]:
         """All requests."""
@@ -101,12 +120,37 @@ class _Run(DiskRun):
             vsps = [self.attachment.vsp, *self.attachment.vsp.subchannels] if isinstance(self.attachment, SplitDisk) else []
             queues = [self.disk, *self.disk.further] if isinstance(self.disk, StorVsc) else []
             self._channels = [vsp.channel for vsp in vsps if vsp.channel is not None]
-            self._before = [channel.signals for channel in self._channels]
+            self._before = kept(cpu, self, "signals_so_far").signals_so_far()
             self._rings = [queue.end.outgoing for queue in queues]
             self._sent = sum(ring.sent for ring in self._rings)
-            self._logs = [RingLog(queue.end, channel.end, queue.cpu, len(self.lanes) > 1)
+            self._logs = [RingLog(queue.end, channel.end, self.guest.vcpus[queue.cpu.index], len(self.lanes) > 1)
                           for queue, channel in zip(queues, self._channels) if channel.end is not None] if self.logged else []
         yield from super().serve(cpu)
+
+    def signals_so_far(self) -> list[int]:
+        """Return the guest's signals since power-on, of each channel."""
+        return [channel.signals for channel in self._channels]
+
+    def timers(self, guest: Partition) -> Timers:
+        """See `Beside`."""
+        return []
+
+    def save(self, saving: Saving) -> State:
+        """See `Beside`: what probes have told; all else the program knows."""
+        return MEASURED.state(sleeps=[lane.sleeps for lane in self.lanes], served=self.served, copies=self.copies,
+                              rings=[log.save() for log in self._logs])
+
+    def restore(self, state: State, restoring: Restoring) -> None:
+        """See `Beside`."""
+        saved = MEASURED.take(state)
+        for spans, each in zip([*(lane.sleeps for lane in self.lanes), self.served, self.copies],
+                               [*saved["sleeps"], saved["served"], saved["copies"]], strict=True):
+            spans[:] = [(begin, end) for begin, end in each]
+
+        def logs() -> None:                # the program has made them by then
+            for log, each in zip(self._logs, saved["rings"], strict=True):
+                log.restore(each)
+        restoring.last(logs)
 
     @property
     def ring_requests(self) -> int:

@@ -7,6 +7,7 @@ from vmio.drivers import ipi
 from vmio.drivers.contracts import DiskDriver
 from vmio.experiments import times, trace
 from vmio.experiments.ledger import Ledger
+from vmio.experiments.mark import Mark
 from vmio.experiments.traces.request import Request, Requests
 from vmio.hypervisor.contracts import Steps
 from vmio.hypervisor.vcpu import VCpu
@@ -67,7 +68,12 @@ class DiskRun:
     def program(self, cpu: VCpu) -> Steps:
         """The guest's program on this vCPU: the disk comes up, then the requests."""
         up = self.machine.boot if self is self.first else self.machine.join
-        self.disk, = yield from up(cpu)
+        disk, = yield from up(cpu)
+        return self.with_disk(cpu, disk)
+
+    def with_disk(self, cpu: VCpu, disk: DiskDriver) -> Steps:
+        """What the program is once the disk is up, for a machine that boots by itself (`Machine.start`)."""
+        self.disk = disk
         self.start(cpu)
         return self.serve(cpu) if len(self.lanes) == 1 else self._serve_and_stay(cpu)      # the program goes on with it
 
@@ -87,11 +93,15 @@ class DiskRun:
 
     def start(self, cpu: VCpu) -> None:
         """Set-up is over: count from here."""
-        self.started, self.setup = cpu.now, {id(row): (row.count, row.total_ns) for row in cpu.exits.rows}
-        self.setup_exits = cpu.exits.total
-        self.setup_compute, self.setup_idle, self.setup_interrupts = cpu.compute_ns, cpu.idle_ns, cpu.interrupts
-        self.setup_copied, self.setup_busy = self._copied_in_exits, self.host.busy_ns
-        watch(cpu, "slept", self.sleeps.append)
+        self.mark = mark = Mark(self.cpu, cpu, copied=lambda: self._copied_in_exits, busy=lambda: self.host.busy_ns)
+        self.started, self.setup_exits, self.setup_compute, self.setup_idle = mark.now, mark.exits, mark.compute_ns, mark.idle_ns
+        self.setup_interrupts, self.setup_copied, self.setup_busy = mark.interrupts, mark.more["copied"], mark.more["busy"]
+        watch(self.cpu, "slept", self.sleeps.append)
+
+    @property
+    def under_way(self) -> int:
+        """How many requests this vCPU has begun and not seen the end of."""
+        return len(self._active)
 
     @property
     def _canary(self) -> bytes:
@@ -104,17 +114,12 @@ class DiskRun:
 
     def counted(self, key: Callable[..., Any]) -> dict[str, int]:
         """Exits since set-up, by `key(row)`."""
-        counts: dict[str, int] = {}
-        for row in self.cpu.exits.rows:
-            count = row.count - self.setup.get(id(row), (0, 0))[0]
-            if count:
-                counts[key(row)] = counts.get(key(row), 0) + count
-        return counts
+        return self.mark.by(key)
 
     @property
     def exit_ns(self) -> int:
         """Time in exits since set-up."""
-        return sum(row.total_ns - self.setup.get(id(row), (0, 0))[1] for row in self.cpu.exits.rows)
+        return self.mark.exit_ns
 
     @property
     def _copied_in_exits(self) -> int:

@@ -14,16 +14,20 @@ from vmio.drivers.tulip_moderation import Moderation
 from vmio.experiments.net_params import MODES, NetParams
 from vmio.experiments.net_peer import Peer
 from vmio.experiments.net_result import NetResult, Since
-from vmio.hypervisor.contracts import Steps
+from vmio.hypervisor.contracts import Partition, Steps
+from vmio.hypervisor.pending import Restoring, Saving
+from vmio.hypervisor.recorded import kept
 from vmio.hypervisor.vcpu import VCpu
-from vmio.machine.clock import NEVER
+from vmio.machine.checkpoint import Form, State
+from vmio.machine.clock import NEVER, Timers
 from vmio.machine.net.cable import Cable
 from vmio.machine.net.frames import ADDRESS, station_address
 from vmio.machine.net.pcap import Captured
 from vmio.modes import GuestMachine, Machine, attachment
 from vmio.modes.net_split import SplitNet
 
-__all__ = ["MODES", "NetParams", "NetResult", "run"]
+__all__ = ["MODES", "NetParams", "NetResult", "planned", "result", "run"]
+NET = Form("conversation", 1, "frames", "times", "waited", "peer", "cable")
 GRACE_NS = 1_000_000          # so long after the last frame of a run that has not come, it is lost
 
 
@@ -46,15 +50,20 @@ class Heard:
 
 
 class _Run:
-    """The guest's program, and what it counts."""
+    """The guest's program, and what it counts.
+
+    What stands outside of the guest - the peer, the list of what was received - the program uses by `told`, whose answers a
+    checkpoint keeps.
+    """
 
     def __init__(self, guest: GuestMachine, cable: Cable, frames: Sequence[bytes], address: bytes, params: NetParams) -> None:
-        self.guest, self.frames, self.address = guest, frames, address
+        self.guest, self.frames, self.address, self.cable = guest, frames, address, cable
         self.heard, clock = Heard(), guest.guest.clock
         self.peer = Peer(clock, cable.ends[1], lambda frame: self.heard.take(frame, clock.now), params.gap_us * 1000)
         self.grace_ns = GRACE_NS + params.hold_us * 1000
-        self.by_guest = 0
+        self.by_guest, self.params = 0, params
         self.counts: Any = None
+        self.told: Any = None
 
     def runs(self) -> Iterator[tuple[bool, list[bytes]]]:
         """(are they the guest's?, frames) of one side at a time, in the capture's order."""
@@ -65,7 +74,8 @@ class _Run:
         """All of it."""
         attachment, = self.guest.attachments
         vsp = attachment.vsp if isinstance(attachment, SplitNet) else None
-        self.counts = Since(cpu, None if vsp is None else vsp.channel)
+        self.counts = Since(self.guest.cpu, cpu, None if vsp is None else vsp.channel)
+        self.told = kept(cpu, self, "say", "received", "number_received")
         for own, frames in self.runs():
             yield from (self._say if own else self._hear)(cpu, driver, frames)
 
@@ -81,17 +91,54 @@ class _Run:
     def _hear(self, cpu: VCpu, driver: NetDriver, frames: Sequence[bytes]) -> Steps[None]:
         """Frames from outside, until all have come, or the rest won't."""
         yield from cpu.pay()
-        self.peer.say(frames)
-        expected, last = len(self.heard.frames) + len(frames), self.peer.done_at + self.grace_ns
-        while len(self.heard.frames) < expected and cpu.now < last:
+        expected, last = self.told.number_received() + len(frames), self.told.say(frames) + self.grace_ns
+        while self.told.number_received() < expected and cpu.now < last:
             yield from self._wait(cpu, driver, last)
 
     def _wait(self, cpu: VCpu, driver: NetDriver, until: int = NEVER) -> Steps[None]:
         """Sleep until something has happened, and take what has come."""
         yield from driver.wait(until)
         for frame in driver.reap():
-            self.heard.take(frame, cpu.now)
-            self.heard.waited.append(self.peer.waited(frame, cpu.now))
+            self.told.received(frame, cpu.now)
+
+    # Outside of the guest.
+
+    @property
+    def under_way(self) -> int:
+        """How many frames the peer still has to say of what it was asked to."""
+        return len(self.peer.timers())
+
+    def say(self, frames: Sequence[bytes]) -> int:
+        """Let the peer send frames from now on, and return when the last will have left (ns)."""
+        self.peer.say(frames)
+        return self.peer.done_at
+
+    def number_received(self) -> int:
+        """Return how many frames both sides have received."""
+        return len(self.heard.frames)
+
+    def received(self, frame: bytes, now: int) -> None:
+        """The guest has received a frame."""
+        self.heard.take(frame, now)
+        self.heard.waited.append(self.peer.waited(frame, now))
+
+    def timers(self, guest: Partition) -> Timers:
+        """See `Beside`."""
+        return self.peer.timers() if guest is self.guest.guest else []
+
+    def save(self, saving: Saving) -> State:
+        """See `Beside`."""
+        heard = self.heard
+        return NET.state(frames=heard.frames, times=heard.times, waited=heard.waited, peer=self.peer.save(), cable=self.cable.save())
+
+    def restore(self, state: State, restoring: Restoring) -> None:
+        """See `Beside`."""
+        saved, heard = NET.take(state), Heard()
+        for frame, ns in zip(saved["frames"], saved["times"], strict=True):
+            heard.take(frame, ns)
+        heard.waited, self.heard = list(saved["waited"]), heard
+        self.peer.restore(saved["peer"])
+        self.cable.restore(saved["cable"])
 
 
 def _options(params: NetParams) -> dict[str, Any]:
@@ -109,6 +156,18 @@ def run(params: NetParams, captured: Sequence[Captured], name: str = "capture") 
 
     ValueError for parameters that can't be, and for a capture whose first frame is nobody's.
     """
+    one = planned(params, captured, name)
+    one.guest.run(one.program)
+    return result(one)
+
+
+def result(one: _Run) -> NetResult:
+    """Return the result of a run that is over."""
+    return one.counts.result(one.params, one)
+
+
+def planned(params: NetParams, captured: Sequence[Captured], name: str = "capture", checkpoints: bool = False) -> _Run:
+    """Return what `run` lets run, in a machine that is switched on; `checkpoints` as in `Machine`."""
     params.check()
     if not captured:
         raise ValueError(f"{name}: it holds no frames")
@@ -116,9 +175,9 @@ def run(params: NetParams, captured: Sequence[Captured], name: str = "capture") 
         address = station_address(captured[0].frame[ADDRESS:2 * ADDRESS])
     except ValueError as error:
         raise ValueError(f"{name}, frame 1: its source, which the guest's card is to have: {error}") from None
-    machine, cable = Machine(params.costs, kind=params.host), Cable()
+    machine, cable = Machine(params.costs, checkpoints=checkpoints, kind=params.host), Cable()
     guest = machine.guest().attach(attachment("net", params.mode, address=address, **_options(params)), backend=cable.ends[0])
     machine.power_on()
     one = _Run(guest, cable, [each.frame for each in captured], address, params)
-    guest.run(one.program)
-    return one.counts.result(params, one)
+    machine.beside.append(one)
+    return one

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from vmio.experiments.mark import Mark
 from vmio.experiments.net_params import NetParams
 from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.net.pcap import Captured
@@ -86,33 +87,25 @@ def percentile(values: list[int], percent: int) -> int:
 
 
 class Since:
-    """What a vCPU, and the `channel` to its host if there is one, count from now on."""
+    """What a vCPU, and the `channel` to its host if there is one, count from now on; `cpu` is what its program has."""
 
-    def __init__(self, cpu: VCpu, channel: Any = None) -> None:
-        self.channel, self._signals = channel, 0 if channel is None else channel.signals
-        self.cpu, self.started, self.setup_exits = cpu, cpu.now, cpu.exits.total
-        self._rows = {id(row): (row.count, row.total_ns) for row in cpu.exits.rows}
-        self._interrupts = cpu.interrupts
+    def __init__(self, vcpu: VCpu, cpu: Any, channel: Any = None) -> None:
+        self.cpu, self.channel = vcpu, channel
+        self.mark = Mark(vcpu, cpu, signals=lambda: 0 if channel is None else channel.signals)
 
     def by(self, key: Callable[[Any], str]) -> dict[str, int]:
         """Return exits by `key(row)`, the most first."""
-        counts: dict[str, int] = {}
-        for row in self.cpu.exits.rows:
-            count = row.count - self._rows.get(id(row), (0, 0))[0]
-            if count:
-                counts[key(row)] = counts.get(key(row), 0) + count
-        return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+        return dict(sorted(self.mark.by(key).items(), key=lambda item: (-item[1], item[0])))
 
     def result(self, params: NetParams, run: Any) -> NetResult:
         """Return the result of a run that is over; `run` has `heard`, `frames` and `by_guest`."""
-        heard = run.heard
+        heard, mark = run.heard, self.mark
         return NetResult(
             params, packets=len(heard.frames), bytes=heard.bytes, sha256=heard.digest.hexdigest(), drops=len(run.frames) - len(heard.frames),
             received_by_guest=sum(frame[6:12] != run.address for frame in heard.frames), sent_by_guest=run.by_guest,
             exits=self.by(lambda row: row.reason.value), exits_by_device=self.by(lambda row: row.device),
-            exits_by_instruction=self.by(lambda row: row.instruction), interrupts=self.cpu.interrupts - self._interrupts,
-            signals=0 if self.channel is None else self.channel.signals - self._signals,
-            setup_exits=self.setup_exits, virtual_ns=self.cpu.now - self.started,
-            exit_ns=sum(row.total_ns - self._rows.get(id(row), (0, 0))[1] for row in self.cpu.exits.rows), frames=heard.frames,
+            exits_by_instruction=self.by(lambda row: row.instruction), interrupts=self.cpu.interrupts - mark.interrupts,
+            signals=0 if self.channel is None else self.channel.signals - mark.more["signals"],
+            setup_exits=mark.exits, virtual_ns=self.cpu.now - mark.now, exit_ns=mark.exit_ns, frames=heard.frames,
             times_ns=heard.times, latency_p50_ns=percentile(heard.waited, 50), latency_p99_ns=percentile(heard.waited, 99),
             latencies_ns=heard.waited)

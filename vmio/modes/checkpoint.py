@@ -22,7 +22,7 @@ part of the machine.  docs/checkpoint.md says how the parts do it and what is re
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from vmio.hypervisor.runs import Run
 from vmio.host import checkpoint as disk
@@ -38,9 +38,25 @@ from vmio.modes.attachments import ATTACHMENTS
 from vmio.modes.disk_assigned import Assignable
 from vmio.vmbus.bus.packets import RingCorrupt
 
-MACHINE = Form("machine", 1, "plan", "now", "host", "guests", "disks", "run", "rest")
+MACHINE = Form("machine", 2, "plan", "now", "host", "guests", "disks", "run", "beside", "rest")
 MEMBER = Form("guest and its devices", 1, "guest", "platform", "attachments", "media")
 TimersOf: TypeAlias = Callable[[Partition], Timers]     # what the programs of a guest have on its clock
+
+
+
+class Beside(Protocol):
+    """What stands beside a machine and is saved with it (`Machine.beside`): who is at a cable's other end, what somebody measures."""
+
+    def timers(self, guest: Partition) -> Timers:
+        """Return what it has on this guest's clock, as (name, timer) pairs."""
+
+    def save(self, saving: Saving) -> State:
+        """Return its state as plain data; `CheckpointRefused` if that can't be had now."""
+
+    def restore(self, state: State, restoring: Restoring) -> None:
+        """Take back what `save` gave: devices are restored, programs are where they were when `restoring.last` calls."""
+
+
 NAMES = {kind: " ".join(name) for name, kind in ATTACHMENTS.items()}
 
 
@@ -63,10 +79,14 @@ def save_still(machine: Any, timers: Sequence[tuple[str, Timer | None]] = ()) ->
 
 
 def _save(machine: Any, saving: Saving, run: State | None, timers: TimersOf) -> State:
-    guests = [_save_guest(guest, timers, saving) for guest in machine.guests]
+    def of_guest(guest: Partition) -> Timers:
+        return [*timers(guest), *(each for part in machine.beside for each in part.timers(guest))]
+    guests = [_save_guest(guest, of_guest, saving) for guest in machine.guests]
     disks = [_form(each).save(each, saving) for each in _disks(machine)]
+    beside = [part.save(saving) for part in machine.beside]
     rest = saving.rest()
-    return plain(MACHINE.state(plan=_plan(machine), now=saving.now, host=machine.host.save(saving), guests=guests, run=run, disks=disks, rest=rest))
+    return plain(MACHINE.state(plan=_plan(machine), now=saving.now, host=machine.host.save(saving), guests=guests, run=run, disks=disks,
+                               beside=beside, rest=rest))
 
 
 def restore(machine: Any, state: State, programs: Sequence[tuple], limit_ns: int | None) -> Run:
@@ -169,8 +189,11 @@ def _restore(machine: Any, saved: State, run: Run | None, timers: TimersOf) -> N
         _form(physical).restore(physical, state, restoring)
     if run is not None:
         run.restore(saved["run"], restoring)
+    for part, state in zip(machine.beside, saved["beside"], strict=True):
+        part.restore(state, restoring)
     for (guest, _), memory in zip(members, memories):
-        guest.guest.restore(memory, restoring, _timers(guest, timers))
+        own = [each for part in machine.beside for each in part.timers(guest.guest)]
+        guest.guest.restore(memory, restoring, [*_timers(guest, timers), *own])
     for at in saved["rest"]:
         restoring.event(at)
     restoring.finish()

@@ -136,6 +136,7 @@ class Machine:
         self.checkpoints = checkpoints
         self.current: Run | None = None     # the last one, from `start` on
         self.guests: list[GuestMachine] = []
+        self.beside: list[checkpoint.Beside] = []   # what is saved with it and is no part of it
         self.on = False
         self._memory_mib = memory_mib
         self._host: Host | None = None
