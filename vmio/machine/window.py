@@ -37,7 +37,7 @@ class Window:
         if at + length <= PAGE:
             at += self._spa[offset >> 12]
             return self._bytes[at:at + length]
-        return b"".join([self._bytes[spa:spa + n] for spa, n in self._parts(offset, length)])
+        return b"".join([self._bytes[spa:spa + n] for spa, n in self.runs(offset, length)])
 
     def write(self, offset: int, data: Buffer) -> None:
         """Store bytes."""
@@ -49,7 +49,7 @@ class Window:
             self._bytes[at:at + length] = data
             return
         done = 0
-        for spa, n in self._parts(offset, length):
+        for spa, n in self.runs(offset, length):
             self._bytes[spa:spa + n] = data[done:done + n]
             done += n
 
@@ -61,8 +61,8 @@ class Window:
             self._space.stored(self.pages[offset >> 12] * PAGE + (offset & 0xFFF), step)  # type: ignore[misc]  # somebody does
             offset += step
 
-    def _parts(self, offset: int, length: int) -> Iterator[tuple[int, int]]:
-        """(SPA, bytes) of each page that [offset, offset+length) touches."""
+    def runs(self, offset: int, length: int) -> Iterator[tuple[int, int]]:
+        """Yield (SPA, bytes) of each page that [offset, offset + length) touches."""
         end = offset + length
         while offset < end:
             step = min(PAGE - (offset & 0xFFF), end - offset)

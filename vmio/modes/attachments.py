@@ -15,6 +15,9 @@ from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.checkpoint import State
 from vmio.machine.clock import Timers
 from vmio.machine.contracts import SectorStore
+from vmio.modes.accelerator_assigned import AssignedAccelerator
+from vmio.modes.accelerator_emulated import EmulatedAccelerator
+from vmio.modes.accelerator_split import SplitAccelerator
 from vmio.modes.disk_assigned import AssignedDisk
 from vmio.modes.disk_emulated import EmulatedDisk
 from vmio.modes.disk_split import SplitDisk
@@ -81,6 +84,9 @@ ATTACHMENTS: dict[tuple[str, str], type[Attachment]] = {
     ("net", "split"): SplitNet,
     ("net", "passthrough"): AssignedNet,
     ("net", "accelerated"): AcceleratedNet,
+    ("accelerator", "emulated"): EmulatedAccelerator,
+    ("accelerator", "split"): SplitAccelerator,
+    ("accelerator", "passthrough"): AssignedAccelerator,
     ("serial", "emulated"): EmulatedSerial,
     ("services", "split"): SplitServices,
 }

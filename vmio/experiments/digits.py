@@ -1,0 +1,79 @@
+"""The digits: a network of 64, 32 and 10 that was trained once, 450 images that it has not seen, and what it says of them.
+
+`sums` is the oracle: numpy alone, and nothing of the device's.  Where the files come from: data/digits/README.md.
+"""
+
+import json
+import random
+import sys
+from array import array
+from dataclasses import dataclass
+
+from vmio import data
+from vmio.drivers.accelerator_plan import Layer, Network
+
+IMAGES = 450
+
+
+@dataclass(frozen=True)
+class Digits:
+    """The `network`; `images`, 64 bytes each, values 0 to 16; their `labels`, a byte each."""
+
+    network: Network
+    images: bytes
+    labels: bytes
+
+
+def network(weights: bytes, biases: bytes, name: str = "digits") -> Network:
+    """Return the network with these weights and biases, layer after layer; ValueError if they are not as many as it has."""
+    shape = json.loads(data.path("digits/network.json").read_text(encoding="utf-8"))["layers"]
+    whole, of_biases = sum(each["inputs"] * each["outputs"] for each in shape), sum(4 * each["outputs"] for each in shape)
+    for what, got, wanted in (("weights", weights, whole), ("biases", biases, of_biases)):
+        if len(got) != wanted:
+            raise ValueError(f"{what} of {len(got):,} bytes; the {name} network has {wanted:,}")
+    layers, at, bias_at = [], 0, 0
+    for each in shape:
+        size, bias_size = each["inputs"] * each["outputs"], 4 * each["outputs"]
+        layers.append(Layer(each["inputs"], each["outputs"], weights[at:at + size], biases[bias_at:bias_at + bias_size],
+                            each.get("factor", 0), each.get("shift", 0)))
+        at, bias_at = at + size, bias_at + bias_size
+    return Network(layers, name)
+
+
+def load() -> Digits:
+    """Return the digits as they are kept."""
+    def read(name: str) -> bytes:
+        return data.path(f"digits/{name}").read_bytes()
+    return Digits(network(read("weights.bin"), read("biases.bin")), read("images.bin"), read("labels.bin"))
+
+
+def sized(hidden: int) -> Network:
+    """Return a network of 64, `hidden` and 10 with weights that mean nothing: for what depends on a network's size alone."""
+    rng = random.Random(hidden)
+
+    def layer(inputs: int, outputs: int, **scale: int) -> Layer:
+        return Layer(inputs, outputs, rng.randbytes(inputs * outputs),
+                     b"".join(rng.randrange(-1000, 1000).to_bytes(4, "little", signed=True) for _ in range(outputs)), **scale)
+    return Network([layer(64, hidden, factor=268_053, shift=24), layer(hidden, 10)], f"network with {hidden} hidden sums")
+
+
+def sums(network: Network, images: bytes) -> bytes:
+    """Return the last layer's sums, images x outputs int32 (little-endian), by numpy's integers alone."""
+    import numpy as np      # only the judge needs it
+
+    values = np.frombuffer(images, np.int8).reshape(-1, network.inputs).astype(np.int64)
+    for number, layer in enumerate(network.layers, 1):
+        weights = np.frombuffer(layer.weights, np.int8).reshape(layer.inputs, layer.outputs).astype(np.int64)
+        values = values @ weights + np.frombuffer(layer.biases, "<i4")
+        if number < len(network.layers):
+            values = np.minimum((np.maximum(values, 0) * layer.factor + 2 ** (layer.shift - 1)) // 2 ** layer.shift, 127)
+    return values.astype("<i4").tobytes()
+
+
+def predictions(sums: bytes, outputs: int = 10) -> bytes:
+    """Return the digit that each image's sums are largest for, a byte each; of equal ones the first."""
+    table = array("i", sums)
+    if sys.byteorder == "big":
+        table.byteswap()
+    rows = [table[at:at + outputs] for at in range(0, len(table), outputs)]
+    return bytes(row.index(max(row)) for row in rows)

@@ -1,0 +1,94 @@
+"""A matrix engine passed through: the guest's own driver on the host's device, or on a virtual function of it, behind an IOMMU domain."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from vmio.drivers.accelerator import MEMORY, RingDriver
+from vmio.drivers.pages import GuestPages
+from vmio.drivers.vpci import VpciBus
+from vmio.hardware.accelerator.engine import Engine
+from vmio.host.accelerator.assignable import AcceleratorPlace, HostAccelerator
+from vmio.hypervisor.contracts import Span, Steps
+from vmio.hypervisor.host import Host
+from vmio.hypervisor.pending import Restoring, Saving
+from vmio.hypervisor.vcpu import VCpu
+from vmio.machine.checkpoint import CheckpointRefused, State
+from vmio.machine.clock import Timers
+from vmio.machine.contracts import SectorStore
+from vmio.machine.memory import PAGE
+from vmio.machine.probes import watch
+from vmio.modes.accelerator_emulated import DRIVER_MEMORY
+from vmio.modes.platform import Platform
+from vmio.passthrough.assignment import assign
+
+FIRST_VECTOR = 0x70        # of a guest's first device, and the next ones
+
+
+class AssignedAccelerator:
+    """The whole device, or a `virtual` function of it; `delivery` of its interrupts "injected" or "posted".
+
+    Its backend is a place on a `HostAccelerator`; without one the host gets a device for this guest.
+    """
+
+    driver_memory = DRIVER_MEMORY
+    in_memory = True
+    for_each_vcpu = False
+
+    def __init__(self, virtual: bool = False, delivery: str = "injected") -> None:
+        self.virtual, self.delivery = virtual, delivery
+
+    @staticmethod
+    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[Any]:
+        """Return the media themselves; a matrix engine has no use for them."""
+        return media
+
+    def plug(self, platform: Platform, backend: AcceleratorPlace | None = None) -> None:
+        """Assign the function to the guest, in a domain of the guest's own, with all of its RAM."""
+        self.platform, guest = platform, platform.guest
+        place = backend or HostAccelerator(platform.host, int(self.virtual)).places[0]
+        self.machine, bus, self.number = place.machine, platform.bus, platform.number()
+        iommu = self.machine.iommu
+        domain = iommu.domain(allowed=[(spa, length) for _, spa, length in guest.backing.runs()])
+        domain.map_guest(guest)
+        self.lent = assign(place.function, guest, bus, self.machine.router, domain, self.delivery, self.number)
+        iommu.enable()
+
+    @property
+    def engine(self) -> Engine:
+        """Who does the products, and counts how long."""
+        return self.machine.engine
+
+    @property
+    def function(self) -> Any:
+        """The registers that the guest has, an `EngineFunction`."""
+        return self.lent.function.device
+
+    def watch(self, served: Span, copied: Span) -> None:
+        """See `Attachment`: each operation of the engine for this guest."""
+        function = self.function
+        watch(self.engine, "served", lambda user, span: served(span) if user is function else None)
+
+    def timers(self) -> Timers:
+        """See `Attachment`."""
+        return []
+
+    def save(self, saving: Saving) -> State:
+        """See `Attachment`: not yet."""
+        raise CheckpointRefused(f"checkpoint at {saving.now} ns: guest {self.platform.guest.name} has {self.lent.function.name}, and a "
+                                "matrix engine can't be saved yet")
+
+    def restore(self, state: State, restoring: Restoring, platform: Platform) -> None:
+        """See `Attachment`."""
+        raise CheckpointRefused("checkpoint: a matrix engine can't be restored yet")
+
+    def boot(self, cpu: VCpu, pages: GuestPages) -> Steps[RingDriver]:
+        """Bus, function, BAR, interrupt, ring, where nearly all exits of this mode are; returns a `RingDriver`."""
+        client, channel = yield from self.platform.channel(cpu, pages, self.lent.vsp)
+        bus = VpciBus(client, channel, self.platform.mmio)
+        yield from bus.init()
+        function, = bus.functions
+        function.enable()
+        driver = RingDriver(cpu, function.bar(0), pages.take(MEMORY // PAGE))
+        yield from function.connect(0, FIRST_VECTOR + self.number - 1, driver.interrupt)
+        yield from driver.init()
+        return driver
