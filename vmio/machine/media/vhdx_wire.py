@@ -31,10 +31,10 @@ VHDX_PARENT = UUID("B04AEFB7-D19E-4A81-B789-25B8E9445913").bytes_le
 # [2.5.1.1], [2.5.1.2]: states of a block, in the low three bits of its table entry
 NOT_PRESENT, UNDEFINED, ZERO, UNMAPPED, FULLY_PRESENT, PARTIALLY_PRESENT = 0, 1, 2, 3, 6, 7
 
-_HEADER = struct.Struct("<4sIQ16s16s16sHHIQ")
-_REGIONS, _REGION = struct.Struct("<4sIII"), struct.Struct("<16sQII")
-_TABLE, _ITEM = struct.Struct("<8sHH20x"), struct.Struct("<16sIIII")
-_LOCATOR, _PAIR = struct.Struct("<16sHH"), struct.Struct("<IIHH")
+HEADER = struct.Struct("<4sIQ16s16s16sHHIQ")
+REGIONS, REGION = struct.Struct("<4sIII"), struct.Struct("<16sQII")
+TABLE, ITEM = struct.Struct("<8sHH20x"), struct.Struct("<16sIIII")
+LOCATOR, PAIR = struct.Struct("<16sHH"), struct.Struct("<IIHH")
 
 
 def _crc_table() -> list[int]:
@@ -76,7 +76,7 @@ class Header(NamedTuple):
     @classmethod
     def parse(cls, raw: bytes) -> "Header | None":
         """Return the header in 4 KiB, or None if it isn't valid."""
-        signature, _, sequence, _, data_guid, log_guid, log_version, version, length, at = _HEADER.unpack_from(raw)
+        signature, _, sequence, _, data_guid, log_guid, log_version, version, length, at = HEADER.unpack_from(raw)
         if signature != b"head" or not sealed(raw):
             return None
         return cls(sequence, data_guid, log_guid, log_version, version, length, at)
@@ -93,10 +93,10 @@ class Region(NamedTuple):
 
 def regions(raw: bytes) -> list[Region] | None:
     """Return the entries of a region table [2.2.3] in 64 KiB, or None if it isn't valid."""
-    signature, _, count, _ = _REGIONS.unpack_from(raw)
+    signature, _, count, _ = REGIONS.unpack_from(raw)
     if signature != b"regi" or count > MAX_ENTRIES or not sealed(raw):
         return None
-    entries = (_REGION.unpack_from(raw, _REGIONS.size + n * _REGION.size) for n in range(count))
+    entries = (REGION.unpack_from(raw, REGIONS.size + n * REGION.size) for n in range(count))
     return [Region(guid, at, length, bool(required & 1)) for guid, at, length, required in entries]
 
 
@@ -112,23 +112,23 @@ class Item(NamedTuple):
 
 def items(raw: bytes) -> list[Item] | None:
     """Return the entries of a metadata table [2.6.1] in 64 KiB, or None if it isn't valid."""
-    signature, _, count = _TABLE.unpack_from(raw)
+    signature, _, count = TABLE.unpack_from(raw)
     if signature != b"metadata" or count > MAX_ENTRIES:
         return None
-    entries = (_ITEM.unpack_from(raw, _TABLE.size + n * _ITEM.size) for n in range(count))
+    entries = (ITEM.unpack_from(raw, TABLE.size + n * ITEM.size) for n in range(count))
     return [Item(guid, at, length, bool(flags & 1), bool(flags & 4)) for guid, at, length, flags, _ in entries]
 
 
 def locator(raw: bytes) -> tuple[bytes, dict[str, str]] | None:
     """Return (type's GUID, {key: value}) of a parent locator [2.6.2.6], or None if it isn't valid."""
-    if len(raw) < _LOCATOR.size:
+    if len(raw) < LOCATOR.size:
         return None
-    guid, _, count = _LOCATOR.unpack_from(raw)
-    if _LOCATOR.size + count * _PAIR.size > len(raw):
+    guid, _, count = LOCATOR.unpack_from(raw)
+    if LOCATOR.size + count * PAIR.size > len(raw):
         return None
     pairs = {}
     for n in range(count):
-        key_at, value_at, key_length, value_length = _PAIR.unpack_from(raw, _LOCATOR.size + n * _PAIR.size)
+        key_at, value_at, key_length, value_length = PAIR.unpack_from(raw, LOCATOR.size + n * PAIR.size)
         if key_at + key_length > len(raw) or value_at + value_length > len(raw):
             return None
         key, value = raw[key_at:key_at + key_length], raw[value_at:value_at + value_length]
