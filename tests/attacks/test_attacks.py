@@ -188,4 +188,6 @@ def test_a_fault_keeps_its_words_on_the_way_out_of_the_simulation(fault):
 
 
 def test_who_reaches_for_a_foreign_disk_has_none_of_its_own():
-    assert Diskless().board is None and EmulatedWorld().board is not None
+    assert EmulatedWorld().board.ata
+    with pytest.raises(ValueError, match="guest attacker: no board"):
+        Diskless().board.ata

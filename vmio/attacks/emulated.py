@@ -1,6 +1,7 @@
 """The world of full emulation: each guest has a board of its own with an ATA disk."""
 
 from vmio.attacks.world import World
+from vmio.devices.board import Board
 from vmio.drivers import pic
 from vmio.drivers.ata import AtaDriver
 from vmio.hypervisor.contracts import Steps
@@ -16,7 +17,7 @@ BUSY, DATA_REQUEST, ERROR = 0x80, 0x08, 0x01
 
 
 class EmulatedWorld(World):
-    """`board` is the attacker's, if it has a disk."""
+    """The attacker's disk, if it has one, and the neighbour's are emulated."""
 
     attackers_disk = True
 
@@ -26,7 +27,11 @@ class EmulatedWorld(World):
         self.fit(attacker)
         neighbour.attach(EmulatedDisk(), self.theirs)
         self.machine.power_on()
-        self.board = attacker.board
+
+    @property
+    def board(self) -> Board:
+        """The attacker's emulated PC."""
+        return self.machine.guests[0].board
 
     def fit(self, attacker: GuestMachine) -> None:
         """Plan the attacker's devices."""

@@ -5,7 +5,6 @@ that every PC operating system's drivers look for.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from vmio.devices.ata.bmide import BusMaster
 from vmio.devices.ata.channel import AtaChannel
@@ -29,7 +28,7 @@ from vmio.hypervisor.apic import APIC_HZ, X2APIC_EOI
 from vmio.hypervisor.guest import Guest
 from vmio.machine.checkpoint import Form, State, same, same_entries
 from vmio.machine.clock import Timer, Timers
-from vmio.machine.contracts import Memory
+from vmio.machine.contracts import Kept, Memory
 from vmio.machine.lines import Line
 
 BOARD = Form("board", 1, "chips", "channels", "sent", "reset", "int_line")
@@ -53,7 +52,7 @@ class Board:
     resetting: Callable[[], None] | None = None
 
     def __init__(self, guest: Guest, disks: Sequence[AtaDisk | None] = (), service: Service | None = None,
-                 uart_pace: str = "instant", serial: Callable[[int], Any] | None = None, rtc_base: str = RTC_BASE,
+                 uart_pace: str = "instant", serial: Callable[[int], object] | None = None, rtc_base: str = RTC_BASE,
                  pit: str = "bcd", local_apic: bool = False) -> None:
         if len(disks) > 4:
             raise ValueError(f"disks: {len(disks)} given; a PC's two channels hold 4")
@@ -137,9 +136,9 @@ class Board:
 
     # Checkpoint.
 
-    def _chips(self) -> dict[str, Any]:
+    def _chips(self) -> dict[str, Kept]:
         """{name: chip} of all that have a state, in the order in which it is taken back: the PIC hears all lines first."""
-        chips: dict[str, Any] = {
+        chips: dict[str, Kept] = {
             "port 61": self.port61, "keyboard": self.kbc, "port 92": self.port92, "pit": self.pit, "uart": self.uart, "rtc": self.rtc,
             "power": self.power, "bus master": self.bus_master, "pci": self.pci, "pic": self.pic}
         if self.local_apic is not None:
@@ -148,9 +147,10 @@ class Board:
 
     def timers(self) -> Timers:
         """Return what the chips have on the clock, as (name, `Timer` or None) pairs."""
-        chips = self._chips()
-        return [(f"{name}, {which}", timer) for name in ("pit", "uart", "rtc", "power", "local APIC") if name in chips
-                for which, timer in chips[name].timers()] + [("reset", self._reset_timer)]
+        found = [("pit", self.pit.timers()), ("uart", self.uart.timers()), ("rtc", self.rtc.timers()), ("power", self.power.timers())]
+        if self.local_apic is not None:
+            found.append(("local APIC", self.local_apic.timers()))
+        return [(f"{name}, {which}", timer) for name, own in found for which, timer in own] + [("reset", self._reset_timer)]
 
     def save(self) -> State:
         """Return the state of all chips; what the disks hold is their media's."""

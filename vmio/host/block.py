@@ -66,7 +66,7 @@ class BlockLayer:
     def __init__(self, host: Root, driver: BlockDriver | None, scheduler: Scheduler | None = None, depth: int | None = None,
                  window: float | None = None) -> None:
         self.host, self.env, self.costs = host, host.env, host.costs
-        self.driver: Any = driver          # a `BlockDriver`, unless the device is away
+        self.driver = driver               # None: the device is away
         self.services: dict[str, Service] = {}   # guest name: Service
         self.queue = DeficitRoundRobin() if scheduler is None else scheduler
         self.depth = 0
@@ -217,6 +217,8 @@ class BlockLayer:
     def _start(self) -> None:
         """Move what may go to the device queue; ring once at the end of this instant."""
         queue, driver, now = self.queue, self.driver, self.env.now
+        if driver is None:
+            return
         moved = False
         at_device = self.at_device
         while len(at_device) < self.depth and self._sectors < self._window:
@@ -251,7 +253,8 @@ class BlockLayer:
 
     def _ring(self, event: Event) -> None:
         self._ringing = False
-        self.driver.ring_doorbell()
+        if self.driver is not None:
+            self.driver.ring_doorbell()
 
     def _later(self, callback: Callable[..., None]) -> None:
         self.env.timeout(0).callbacks.append(callback)
@@ -264,7 +267,7 @@ class BlockLayer:
 
     def _reap(self, event: Event) -> None:
         self._reaping = False
-        finished = self.driver.reap()
+        finished = self.driver.reap() if self.driver is not None else []
         self.at_device.difference_update([request for request, _ in finished])
         now, failed = self.env.now, []
         for request, status in finished:

@@ -3,8 +3,6 @@
 Each request is saved once, in the block layer, by a number; driver, scheduler and waiting flushes refer to it.
 """
 
-from typing import Any
-
 from vmio.drivers.nvme import NvmeDriver, QueuePair
 from vmio.hardware.nvme import checkpoint as nvme
 from vmio.hardware.nvme.controller import NvmeController
@@ -58,7 +56,7 @@ def restore(disk: PhysicalDisk, state: State, restoring: Restoring) -> None:
 def _numbered(disk: PhysicalDisk, saving: Saving) -> tuple[dict[int, int], list[Request]]:
     """(number by id, requests) of all that the block layer has in hand."""
     layer, queue = disk.layer, disk.layer.queue
-    found: list[Any] = []
+    found: list[Request] = []
     found += [tag for pair in disk.driver.pairs for tag in pair.tags if tag is not None]
     found += policy.waiting(queue)
     for service in layer.services.values():
@@ -70,9 +68,9 @@ def _numbered(disk: PhysicalDisk, saving: Saving) -> tuple[dict[int, int], list[
 
 
 def _save_request(request: Request, slices: list, saving: Saving) -> State:
-    part: Any = request.done
+    part = request.done
     name = saving.names.get(id(getattr(part.done, "__self__", None))) if isinstance(part, Part) else None
-    if name is None:
+    if not isinstance(part, Part) or name is None:
         raise CheckpointRefused(f"checkpoint at {saving.now} ns: a {request.op} of {request.guest} is for somebody who can't be saved")
     return REQUEST.state(
         guest=request.guest, op=request.op, lba=request.lba, sectors=request.sectors, pages=request.pages,

@@ -6,9 +6,8 @@ to within 2 * largest request + quantum in any interval.
 """
 
 from collections import deque
-from typing import Any
 
-from vmio.host.scheduler import LEAST_COST, Flow, Scheduler, Share, cost
+from vmio.host.scheduler import LEAST_COST, Flow, Next, Scheduler, Share, cost
 
 QUANTUM = 256 << 10        # bytes at weight 100: the largest request that a StorVSP lets through
 
@@ -27,7 +26,7 @@ class DeficitRoundRobin(Scheduler):
         self.quantum = quantum
         self._active: deque = deque()     # guests with something to do; whose turn it is, is first
 
-    def next(self, now: int) -> tuple[Any, int | None]:
+    def next(self, now: int) -> Next:
         """Return the next request of the guest whose turn it is, if its deficit lasts; else it's the next guest's turn."""
         active, passed = self._active, 0
         if not active:

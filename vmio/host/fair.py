@@ -13,9 +13,8 @@ Utility", SIGMETRICS 2004.
 """
 
 from heapq import heapify, heappop, heappush, heapreplace
-from typing import Any
 
-from vmio.host.scheduler import Flow, Scheduler, Share, cost
+from vmio.host.scheduler import Flow, Next, Scheduler, Share, cost
 
 SCALE = 1 << 20            # virtual time has so many units for one byte at weight 1: integers, no rounding to speak of
 
@@ -28,7 +27,7 @@ class WeightedFair(Scheduler):
         self.virtual = 0
         self._heap: list[tuple[int, int, Flow]] = []   # (start tag, order, flow) of each guest with something to do
 
-    def next(self, now: int) -> tuple[Any, int | None]:
+    def next(self, now: int) -> Next:
         """Return the request with the smallest start tag."""
         heap = self._heap
         if not heap:

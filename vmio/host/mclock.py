@@ -26,10 +26,10 @@ without one get nothing.
 
 from heapq import heappop, heappush, heapreplace
 from operator import attrgetter
-from typing import Any
 
+from vmio.host.contracts import Queued
 from vmio.host.fair import SCALE
-from vmio.host.scheduler import SECOND, Flow, Scheduler, Share, cost
+from vmio.host.scheduler import SECOND, Flow, Next, Scheduler, Share, cost
 
 
 class TagHeap:
@@ -77,7 +77,7 @@ class MClock(Scheduler):
         self.due = 0               # requests that went because of a reservation
         self._rebuild()
 
-    def next(self, now: int) -> tuple[Any, int | None]:
+    def next(self, now: int) -> Next:
         """Return what is due; else by weight what is allowed; else when something will be."""
         while (flow := self._capped.top()) is not None and flow.limit_at <= now:
             self._capped.pop()
@@ -104,7 +104,7 @@ class MClock(Scheduler):
             self._capped.add(flow)
         return flow
 
-    def _pass(self, flow: Flow, now: int) -> Any:
+    def _pass(self, flow: Flow, now: int) -> Queued:
         """Take its next request out; move share and limit tag on."""
         request = flow.waiting.popleft()
         self._waiting -= 1

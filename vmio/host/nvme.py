@@ -2,7 +2,6 @@
 
 import struct
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from simpy.events import Event
 
@@ -50,7 +49,7 @@ class HostNvme:
     """
 
     def __init__(self, host: Root, image: SectorStore, iommu: Iommu, router: InterruptRouter, slot: int = 3, used: bool = True,
-                 entries: int = 256, total: int = 64, parts: Callable[..., Any] | None = None) -> None:
+                 entries: int = 256, total: int = 64, parts: Callable[[SectorStore, int], Sequence[SectorStore]] | None = None) -> None:
         self.host, self.router, self.entries, self.used = host, router, entries, used
         self.layer = BlockLayer(host, None)
         self.layer.close("the host has no driver for it")

@@ -8,6 +8,7 @@ from typing import Any
 
 from vmio.hardware.nvme import checkpoint as nvme
 from vmio.hardware.nvme.arbiter import Arbiter, Begun, Coming, Command, Port
+from vmio.hardware.nvme.controller import NvmeController
 from vmio.host.nvme import AssignableNvme
 from vmio.host.physical import Then
 from vmio.hypervisor.pending import Restoring, Saving
@@ -65,13 +66,13 @@ def restore(disk: AssignableNvme, state: State, restoring: Restoring) -> None:
     iommu.restore(disk.iommu, saved["iommu"])
 
 
-def _controllers(disk: AssignableNvme) -> list[Any]:
+def _controllers(disk: AssignableNvme) -> list[NvmeController]:
     """The physical function's, then the virtual ones'."""
     function = disk.disk.function
     return [each.device for each in (function, *function.children)]
 
 
-def _ports(controllers: list[Any]) -> list[Port]:
+def _ports(controllers: list[NvmeController]) -> list[Port]:
     return [each.service for each in controllers if isinstance(each.service, Port)]
 
 
@@ -122,7 +123,7 @@ class Shared:
                       for each in self._commands])
 
 
-def _restore_command(state: State, controllers: list[Any], found: list[nvme.Found]) -> Command:
+def _restore_command(state: State, controllers: list[NvmeController], found: list[nvme.Found]) -> Command:
     saved = COMMAND.take(state)
     command = Command(0, nvme.go_on(saved["done"], controllers, found))
     command.to_begin, command.to_end = saved["to_begin"], saved["to_end"]
@@ -145,7 +146,7 @@ def _restore_arbiter(arbiter: Arbiter, ports: list[Port], saved: State, commands
         lane.turns.extend(ports[number].waiting[op] for number in kept["turns"])
 
 
-def _restore_end(state: State, arbiter: Arbiter, ports: list[Port], commands: list[Command], controllers: list[Any],
+def _restore_end(state: State, arbiter: Arbiter, ports: list[Port], commands: list[Command], controllers: list[NvmeController],
                  found: list[nvme.Found]) -> tuple[list[int], Any]:
     """(when, what the medium calls then)."""
     if "lane" in state:

@@ -8,10 +8,12 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Any
 
+from vmio.host.contracts import Queued
 from vmio.host.drr import DeficitRoundRobin
+from vmio.host.mclock import TagHeap
 from vmio.host.policies import POLICIES, make
 from vmio.host.scheduler import Flow, Scheduler, Share
-from vmio.host.throttle import Bucket
+from vmio.host.bucket import Bucket
 from vmio.machine.checkpoint import CheckpointRefused, Form, State
 
 QUEUE = Form("policy", 1, "policy", "quantum", "clocks", "flows", "line", "heaps", "inner")
@@ -24,7 +26,7 @@ CLOCKS = ("virtual", "due")                                                     
 HEAPS = ("_heap", "_closed", "_reserved", "_allowed", "_capped")
 
 
-def waiting(queue: Any) -> Iterator[Any]:
+def waiting(queue: Scheduler) -> Iterator[Any]:
     """Yield all requests that wait in it."""
     for flow in queue.flows.values():
         yield from flow.waiting
@@ -33,7 +35,7 @@ def waiting(queue: Any) -> Iterator[Any]:
         yield from waiting(queue.inner)
 
 
-def save(queue: Any, numbers: dict[int, int]) -> State:
+def save(queue: Scheduler, numbers: dict[int, int]) -> State:
     """Return it; `numbers` are those of the requests, by id.  `CheckpointRefused` for a policy that has no name."""
     if type(queue) not in NAMES:
         raise CheckpointRefused(f"checkpoint: the policy {type(queue).__name__} can't be saved; {', '.join(POLICIES)} can")
@@ -46,7 +48,7 @@ def save(queue: Any, numbers: dict[int, int]) -> State:
         inner=save(queue.inner, numbers) if hasattr(queue, "inner") else None)
 
 
-def restore(state: State, requests: Sequence[Any]) -> Scheduler:
+def restore(state: State, requests: Sequence[Queued]) -> Scheduler:
     """Return the policy that was saved, with these requests in it."""
     saved = QUEUE.take(state)
     queue: Any = make(saved["policy"])
@@ -77,7 +79,7 @@ def restore(state: State, requests: Sequence[Any]) -> Scheduler:
     return queue
 
 
-def _entries(heap: Any) -> list[tuple[int, int, Flow]]:
+def _entries(heap: list[tuple[int, int, Flow]] | TagHeap) -> list[tuple[int, int, Flow]]:
     """What is in a heap, or in a `TagHeap`."""
     return heap if isinstance(heap, list) else heap._heap
 
@@ -89,7 +91,7 @@ def _save_flow(flow: Flow, numbers: dict[int, int]) -> State:
                       buckets=[_save_bucket(*each) for each in getattr(flow, "buckets", ())])
 
 
-def _restore_flow(state: State, requests: Sequence[Any]) -> Flow:
+def _restore_flow(state: State, requests: Sequence[Queued]) -> Flow:
     saved = FLOW.take(state)
     flow = Flow(saved["name"], Share(*saved["share"]), saved["order"])
     flow.waiting.extend(requests[number] for number in saved["waiting"])

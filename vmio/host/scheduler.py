@@ -15,11 +15,12 @@ policy; ties between guests go to the one that was added first.
 from collections import deque
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import Any, TypeAlias
 
+from vmio.host.bucket import SECOND, Bucket
 from vmio.host.contracts import Queued
 
-SECOND = 1_000_000_000
+Next: TypeAlias = tuple[Any, int | None]    # (a request, whatever its class, or None; when to ask again, or None)
 LEAST_COST = 4096          # bytes: what a flush, or a request of one sector, is charged
 
 
@@ -72,11 +73,11 @@ class Flow:
     deficit: int                        # `DeficitRoundRobin`
     quantum: int
     in_turn: bool
-    buckets: Any                        # `Throttle`
+    buckets: list[tuple[Bucket, int]]   # `Throttle`
 
     def __init__(self, name: str, share: Share, order: int) -> None:
         self.name, self.share, self.order = name, share, order
-        self.waiting: deque = deque()
+        self.waiting: deque[Queued] = deque()
 
 
 class Scheduler:
@@ -123,7 +124,7 @@ class Scheduler:
         if len(flow.waiting) == 1:
             self._woken(flow, now)
 
-    def next(self, now: int) -> tuple[Any, int | None]:
+    def next(self, now: int) -> Next:
         """Return (request, None), or (None, when to ask again), or (None, None) if nothing waits."""
         raise NotImplementedError
 
@@ -154,7 +155,7 @@ class Fifo(Scheduler):
         """At the end."""
         self._queue.append(request)
 
-    def next(self, now: int) -> tuple[Any, int | None]:
+    def next(self, now: int) -> Next:
         """Return the oldest."""
         return (self._queue.popleft() if self._queue else None), None
 

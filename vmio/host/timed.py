@@ -14,6 +14,7 @@ from typing import Any
 from vmio.host.block import BlockLayer
 from vmio.host.physical import MediumTime
 from vmio.hypervisor.contracts import Root
+from vmio.machine.contracts import Tag
 
 
 class TimedDisk:
@@ -22,12 +23,12 @@ class TimedDisk:
     def __init__(self, host: Root, entries: int = 256, **sharing: Any) -> None:
         self._medium = MediumTime(host)
         self.pairs = [SimpleNamespace(entries=entries)]
-        self._new: list[tuple[str, int, Any]] = []
-        self._finished: list[tuple[Any, int]] = []
+        self._new: list[tuple[str, int, Tag]] = []
+        self._finished: list[tuple[Tag, int]] = []
         self._free = entries - 1
         self.layer = BlockLayer(host, self, **sharing)
 
-    def submit(self, op: str, lba: int, sectors: int, pages: Sequence[int], tag: Any, pair: int = 0) -> bool:
+    def submit(self, op: str, lba: int, sectors: int, pages: Sequence[int], tag: Tag, pair: int = 0) -> bool:
         """Take a request as `NvmeDriver.submit` does: False if the queue is full."""
         if not self._free:
             return False
@@ -41,11 +42,11 @@ class TimedDisk:
         for op, sectors, tag in new:
             self._medium.service("write" if op == "zero" else op, sectors, partial(self._over, tag))
 
-    def _over(self, tag: Any) -> None:
+    def _over(self, tag: Tag) -> None:
         self._finished.append((tag, 0))
         self.layer.interrupt(1)
 
-    def reap(self, pair: int = 0) -> list[tuple[Any, int]]:
+    def reap(self, pair: int = 0) -> list[tuple[Tag, int]]:
         """Return what `NvmeDriver.reap` does; nothing fails here."""
         finished, self._finished = self._finished, []
         self._free += len(finished)

@@ -201,6 +201,10 @@ class Partition(Protocol):
         """Return what its time-stamp counter says at `ns` of the simulation."""
 
     @property
+    def vcpus(self) -> "Sequence[GuestCpu]":
+        """Its processors."""
+
+    @property
     def destroyed(self) -> bool:
         """Whether it has ended for good."""
 
@@ -278,7 +282,7 @@ class InterruptController(Protocol):
 
 
 Msr: TypeAlias = tuple[Callable[[GuestCpu], int] | None, Callable[[GuestCpu, int], None] | None]    # (read, write)
-Hypercall: TypeAlias = Callable[[Any, GuestCpu, int, int, int], int]     # (guest, vCPU, control, input, output) -> status
+Hypercall: TypeAlias = Callable[[Partition, GuestCpu, int, int, int], int]     # (guest, vCPU, control, input, output) -> status
 
 
 class OverlayPages(Protocol):

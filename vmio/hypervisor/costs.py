@@ -22,6 +22,7 @@ from itertools import accumulate
 from typing import Any
 
 from vmio import data
+from vmio.machine.contracts import Json
 
 _ASSUMED_GHZ = 3.0  # for rows in cycles whose source does not name the processor
 
@@ -159,12 +160,12 @@ _offered: dict[str, "CostModel"] = {}                                     # name
 
 
 @cache
-def recorded() -> dict[str, Any]:
+def recorded() -> Json:
     """data/kvm-recorded.json: `host`, `exits` (rows of vmio.processors.kvm.measure), and what else was recorded there."""
     return json.loads(data.path("kvm-recorded.json").read_text(encoding="utf-8"))
 
 
-def _ladder(rungs: Sequence[float], scale: float = 1) -> dict[str, Any]:
+def _ladder(rungs: Sequence[float], scale: float = 1) -> dict[str, int]:
     """The four terms.  Times scatter: a rung that came out below the one before is level with it."""
     rungs = [0, *accumulate(rungs, max)]
     return {name: round((upper - lower) * scale) for name, lower, upper in zip(

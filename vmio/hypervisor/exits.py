@@ -10,7 +10,7 @@ Every table and figure of the course is a sum over these rows.
 from collections import Counter
 from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 from vmio.machine.bus import BadAccess, Region
 
@@ -116,7 +116,7 @@ class ExitCounts:
     def __init__(self, intercepts: Iterable[Intercept]) -> None:
         self.rows = [row for row in intercepts if row.count]
 
-    def by(self, key: Callable[[Intercept], Any]) -> Counter:
+    def by(self, key: Callable[[Intercept], object]) -> Counter:
         """Return a `Counter` of exits by `key(row)`, largest first, ties in order of name."""
         counts: Counter = Counter()
         for row in self.rows:

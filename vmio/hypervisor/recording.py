@@ -44,7 +44,7 @@ class Recording:
         if vcpu != self._vcpu:
             self.begins(vcpu)
 
-    def asked(self, *what: Any) -> None:
+    def asked(self, *what: object) -> None:
         """Add an instruction and its operands to the sum."""
         self.check = crc32(repr(what).encode(), self.check)
 

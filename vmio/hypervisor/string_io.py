@@ -9,9 +9,9 @@ asked unit by unit.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
-from vmio.hypervisor.contracts import GuestCpu
+from vmio.hypervisor.contracts import GuestCpu, Result
+from vmio.machine.contracts import Buffer
 from vmio.hypervisor.direct import check_range
 from vmio.hypervisor.exits import ExitReason, Intercept
 from vmio.hypervisor.register_io import check_port
@@ -71,7 +71,7 @@ def string_write(size: int) -> Callable[[GuestCpu, int, int, int], None]:
     return write
 
 
-def _by_host(cpu: GuestCpu, access: Callable[..., Any], *arguments: Any) -> Any:
+def _by_host(cpu: GuestCpu, access: Callable[..., Result], *arguments: int | Buffer) -> Result:
     """Do a vCPU's `access` to memory as the hypervisor that moves the block: to the guest its pages stay untouched."""
     memory, cpu.memory = cpu.memory, cpu.guest.memory
     try:

@@ -9,6 +9,8 @@ Buffer: TypeAlias = bytes | bytearray | memoryview | mmap        # bytes that ar
 Sectors: TypeAlias = bytes | bytearray                           # what a medium answers
 Record: TypeAlias = Any                                          # a named tuple that a layout has made at run time
 State: TypeAlias = dict[str, Any]                                 # what `save` gives: plain data
+Options: TypeAlias = dict[str, Any]                               # arguments by name, for a call that has types of its own for them
+Json: TypeAlias = dict[str, Any]                                  # a JSON object: what `to_dict` gives
 Tag: TypeAlias = Any                                             # what who submits a request wants back with its answer
 FileName: TypeAlias = str | bytes | PathLike[str]
 Inputs: TypeAlias = Mapping[str, FileName | None]                # {option: file that is read, or None}
@@ -25,6 +27,16 @@ class Device(Protocol):
 
     def write(self, offset: int, size: int, value: int, /) -> None:
         """Store `size` bytes at `offset`."""
+
+
+class Kept(Protocol):
+    """What a checkpoint holds the state of."""
+
+    def save(self) -> State:
+        """Return it, as plain data."""
+
+    def restore(self, state: State) -> None:
+        """Take it back."""
 
 
 class Memory(Protocol):

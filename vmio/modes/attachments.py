@@ -26,7 +26,7 @@ from vmio.modes.net_assigned import AssignedNet
 from vmio.modes.net_emulated import EmulatedNet
 from vmio.modes.net_split import SplitNet
 from vmio.modes.nvme_on_pci import AssignedNvme, EmulatedNvme
-from vmio.modes.platform import Platform
+from vmio.modes.platform import Backend, Platform
 from vmio.modes.serial_emulated import EmulatedSerial
 from vmio.modes.services_split import SplitServices
 
@@ -45,10 +45,10 @@ class Attachment(Protocol):
     for_each_vcpu: bool
 
     @staticmethod
-    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[Any]:
+    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[Backend]:
         """Return one backend on `host` for each of the `media`: what `plug` takes."""
 
-    def plug(self, platform: Platform, backend: Any) -> None:
+    def plug(self, platform: Platform, backend: Backend) -> None:
         """Build the host's half, and what the guest will find, into `platform`; the guest does not run yet."""
 
     def watch(self, served: Span, copied: Span) -> None:

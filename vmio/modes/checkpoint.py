@@ -22,45 +22,31 @@ part of the machine.  docs/checkpoint.md says how the parts do it and what is re
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeAlias
+from types import ModuleType
+from typing import TypeAlias
 
 from vmio.hypervisor.runs import Run
 from vmio.host import checkpoint as disk
 from vmio.host import nvme_checkpoint as assignable
 from vmio.host.nvme import AssignableNvme
-from vmio.host.physical import Slice
+from vmio.host.physical import PhysicalDisk, Slice
 from vmio.hypervisor.contracts import Partition
 from vmio.hypervisor.pending import Restoring, Saving
 from vmio.machine.checkpoint import CheckpointRefused, Form, State, plain, same
 from vmio.machine.clock import Timer, Timers
 from vmio.machine.memory import MemoryFault
 from vmio.modes.attachments import ATTACHMENTS
+from vmio.modes.contracts import Member, Whole
 from vmio.modes.disk_assigned import Assignable
 from vmio.vmbus.bus.packets import RingCorrupt
 
 MACHINE = Form("machine", 2, "plan", "now", "host", "guests", "disks", "run", "beside", "rest")
 MEMBER = Form("guest and its devices", 1, "guest", "platform", "attachments", "media")
 TimersOf: TypeAlias = Callable[[Partition], Timers]     # what the programs of a guest have on its clock
-
-
-
-class Beside(Protocol):
-    """What stands beside a machine and is saved with it (`Machine.beside`): who is at a cable's other end, what somebody measures."""
-
-    def timers(self, guest: Partition) -> Timers:
-        """Return what it has on this guest's clock, as (name, timer) pairs."""
-
-    def save(self, saving: Saving) -> State:
-        """Return its state as plain data; `CheckpointRefused` if that can't be had now."""
-
-    def restore(self, state: State, restoring: Restoring) -> None:
-        """Take back what `save` gave: devices are restored, programs are where they were when `restoring.last` calls."""
-
-
 NAMES = {kind: " ".join(name) for name, kind in ATTACHMENTS.items()}
 
 
-def save(machine: Any) -> State:
+def save(machine: Whole) -> State:
     """Return the machine's state; `CheckpointRefused` says which part can't be saved now, and why."""
     if machine.current is None:
         raise CheckpointRefused("checkpoint: no program has been started; until then a machine is its plan")
@@ -68,7 +54,7 @@ def save(machine: Any) -> State:
     return _save(machine, saving, run.save(saving), run.timers)
 
 
-def save_still(machine: Any, timers: Sequence[tuple[str, Timer | None]] = ()) -> State:
+def save_still(machine: Whole, timers: Sequence[tuple[str, Timer | None]] = ()) -> State:
     """Return the state of a machine whose guests' processors stand still, their registers left to who has stopped them.
 
     `timers` are those that who has stopped them has on each guest's clock.
@@ -78,7 +64,7 @@ def save_still(machine: Any, timers: Sequence[tuple[str, Timer | None]] = ()) ->
     return _save(machine, Saving(machine.host.env), None, lambda guest: list(timers))
 
 
-def _save(machine: Any, saving: Saving, run: State | None, timers: TimersOf) -> State:
+def _save(machine: Whole, saving: Saving, run: State | None, timers: TimersOf) -> State:
     def of_guest(guest: Partition) -> Timers:
         return [*timers(guest), *(each for part in machine.beside for each in part.timers(guest))]
     guests = [_save_guest(guest, of_guest, saving) for guest in machine.guests]
@@ -89,7 +75,7 @@ def _save(machine: Any, saving: Saving, run: State | None, timers: TimersOf) -> 
                                beside=beside, rest=rest))
 
 
-def restore(machine: Any, state: State, programs: Sequence[tuple], limit_ns: int | None) -> Run:
+def restore(machine: Whole, state: State, programs: Sequence[tuple], limit_ns: int | None) -> Run:
     """Make a machine that was planned alike, and has run nothing, the saved one; returns its run.
 
     `programs` are the (guest, program) pairs and `limit_ns` the limit that it was started with.  `CheckpointRefused` names
@@ -107,7 +93,7 @@ def restore(machine: Any, state: State, programs: Sequence[tuple], limit_ns: int
     return run
 
 
-def restore_still(machine: Any, state: State, timers: Sequence[tuple[str, Timer | None]] = ()) -> None:
+def restore_still(machine: Whole, state: State, timers: Sequence[tuple[str, Timer | None]] = ()) -> None:
     """Make a machine that was planned alike, and has run nothing, the one that `save_still` saved; as `restore` otherwise.
 
     `timers` are set again by who calls this, for the times that they had.
@@ -129,7 +115,7 @@ def damage_refused() -> Iterator[None]:
         raise CheckpointRefused(f"checkpoint: damaged, {type(error).__name__}: {error}") from error
 
 
-def _plan(machine: Any) -> State:
+def _plan(machine: Whole) -> State:
     """What must be the same, before anything else is looked at."""
     return {"cores": machine.host.cores.count, "guests": [
         {"name": guest.name, "ram_mib": guest.ram_mib, "devices": [
@@ -137,9 +123,9 @@ def _plan(machine: Any) -> State:
         for guest in machine.guests]}
 
 
-def _disks(machine: Any) -> list:
+def _disks(machine: Whole) -> list[PhysicalDisk | AssignableNvme]:
     """The host's physical disks, in the order of the guests that have parts of them."""
-    found: list = []
+    found: list[PhysicalDisk | AssignableNvme] = []
     for backend in (backend for guest in machine.guests for backend in guest.backends):
         whole = backend.disk if isinstance(backend, Slice) else backend.machine if isinstance(backend, Assignable) else None
         if whole is not None and whole not in found:
@@ -147,12 +133,12 @@ def _disks(machine: Any) -> list:
     return found
 
 
-def _form(whole: Any) -> Any:
+def _form(whole: PhysicalDisk | AssignableNvme) -> ModuleType:
     """Who saves and restores this disk."""
     return assignable if isinstance(whole, AssignableNvme) else disk
 
 
-def _timers(guest: Any, of_program: TimersOf) -> list:
+def _timers(guest: Member, of_program: TimersOf) -> list:
     """All that may be on the guest's clock, as (name, timer) pairs."""
     found = list(guest.platform.timers())
     for number, attachment in enumerate(guest.attachments):
@@ -160,7 +146,7 @@ def _timers(guest: Any, of_program: TimersOf) -> list:
     return found + list(of_program(guest.guest))
 
 
-def _save_guest(guest: Any, timers: TimersOf, saving: Saving) -> State:
+def _save_guest(guest: Member, timers: TimersOf, saving: Saving) -> State:
     state = MEMBER.state(guest=guest.guest.save(saving, _timers(guest, timers)), platform=guest.platform.save(saving),
                          attachments=[each.save(saving) for each in guest.attachments],
                          media=[medium and medium.saved_sectors() for medium in guest.media])
@@ -171,7 +157,7 @@ def _save_guest(guest: Any, timers: TimersOf, saving: Saving) -> State:
     return state
 
 
-def _restore(machine: Any, saved: State, run: Run | None, timers: TimersOf) -> None:
+def _restore(machine: Whole, saved: State, run: Run | None, timers: TimersOf) -> None:
     """Memory first, then what is plugged in, then the vCPUs, which hear what devices say, then the programs."""
     host = machine.host
     restoring = Restoring(host.env, saved["now"])

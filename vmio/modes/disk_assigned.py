@@ -1,10 +1,10 @@
 """A disk passed through: the guest's own NVMe driver on a function of the host's disk, behind an IOMMU domain."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from vmio.drivers.nvme import NvmeDriver, memory_needed
-from vmio.drivers.nvme_disk import NvmeDisk
+from vmio.drivers.nvme_disk import Mapping, NvmeDisk
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.vpci import VpciBus
 from vmio.host.nvme import MAX_FUNCTIONS, AssignableNvme
@@ -52,7 +52,7 @@ class AssignedDisk:
         self.iommu_mode, self.delivery, self.polled = iommu, delivery, polled
 
     @staticmethod
-    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[Any]:
+    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[Assignable]:
         """Return a function for each of the `media`: the physical one if it is alone, else virtual ones.
 
         ValueError for more media than there are virtual functions.
@@ -64,7 +64,7 @@ class AssignedDisk:
         functions = [physical] if len(media) == 1 else virtual.enable(physical, len(media))
         return [Assignable(function, machine) for function in functions]
 
-    def plug(self, platform: Platform, backend: Any) -> None:
+    def plug(self, platform: Platform, backend: Assignable) -> None:
         """Assign the function to the guest, in a domain of the guest's own."""
         self.platform, guest = platform, platform.guest
         self.function, self.iommu = backend.function, backend.machine.iommu
@@ -122,7 +122,7 @@ class AssignedDisk:
         yield from driver.init()
         return disk
 
-    def _strategy(self, cpu: VCpu) -> Any:
+    def _strategy(self, cpu: VCpu) -> Mapping:
         """Return how buffers come into the domain."""
         if self.iommu_mode == "off":
             return guest_iommu.Untranslated(self.platform.guest)

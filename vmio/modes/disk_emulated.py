@@ -1,7 +1,6 @@
 """A disk by full emulation: a PC's board with an ATA disk, and the guest's ATA driver."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from vmio.devices.ata.disk import AtaDisk
 from vmio.drivers import pic
@@ -14,7 +13,7 @@ from vmio.hypervisor.pending import Restoring, Saving
 from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.checkpoint import Form, State, same
 from vmio.machine.clock import Timer, Timers
-from vmio.machine.contracts import SectorStore
+from vmio.machine.contracts import Options, SectorStore
 from vmio.machine.probes import watch
 from vmio.machine.storage import SECTOR
 from vmio.modes.platform import Platform
@@ -38,18 +37,18 @@ class EmulatedDisk:
 
     def __init__(self, transfer: str = "pio", string: bool = True, width: int = 2, polled: bool = False,
                  offers_dma: bool = True) -> None:
-        self.options: dict[str, Any] = {"transfer": transfer, "string": string, "width": width, "interrupts": not polled}
+        self.options: Options = {"transfer": transfer, "string": string, "width": width, "interrupts": not polled}
         if transfer == "dma" and not offers_dma:
             raise ValueError("transfer dma: a disk that offers no DMA moves its data by pio or multiple")
         self.dma, self.offers_dma = transfer == "dma", offers_dma
         self._access: Timer | None = None     # when the medium is done with the access under way
 
     @staticmethod
-    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[Any]:
+    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[SectorStore]:
         """Return the media themselves: an emulated disk has its image to itself."""
         return media
 
-    def plug(self, platform: Platform, backend: Any) -> None:
+    def plug(self, platform: Platform, backend: SectorStore) -> None:
         """Have a board with this disk as primary master.  ValueError for a guest that has one already."""
         clock, costs = platform.guest.clock, platform.host.costs
 
@@ -92,7 +91,7 @@ class EmulatedDisk:
         """See `Attachment`."""
         saved = EMULATED.take(state)
         same("emulated disk, options", saved["options"], self.options)
-        if saved["access"] is not None:
+        if saved["access"] is not None and platform.board is not None:
             self._access = self._clock.call_at(saved["access"], platform.board.ata[0].access())
 
     def boot(self, cpu: VCpu, pages: GuestPages) -> Steps[AtaQueue]:

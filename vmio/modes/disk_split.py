@@ -5,7 +5,7 @@ from typing import Any
 
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.storvsc import StorVsc
-from vmio.host.physical import PhysicalDisk
+from vmio.host.physical import PhysicalDisk, Slice
 from vmio.hypervisor.contracts import Span, Steps
 from vmio.hypervisor.host import Host
 from vmio.hypervisor.pending import Restoring, Saving
@@ -49,11 +49,11 @@ class SplitDisk:
         self.driver_memory = max(16, OTHER_MIB + -(-rings // MIB)) * MIB if roomy else LEAST + rings
 
     @staticmethod
-    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[Any]:
+    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[Slice]:
         """Return the parts of one physical disk that holds all `media`, which must have one size."""
         return PhysicalDisk(host, media).slices
 
-    def plug(self, platform: Platform, backend: Any) -> None:
+    def plug(self, platform: Platform, backend: Slice) -> None:
         """Offer a SCSI controller with one disk on the guest's bus."""
         self.platform, self.backend = platform, backend
         platform.monitored |= self.monitored

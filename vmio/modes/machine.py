@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from vmio.devices.board import Board
 from vmio.drivers import ipi
 from vmio.drivers.pages import GuestPages
 from vmio.hypervisor.contracts import Program, Steps
@@ -18,7 +19,8 @@ from vmio.machine.contracts import SectorStore
 from vmio.machine.memory import PAGE
 from vmio.modes import checkpoint
 from vmio.modes.attachments import Attachment
-from vmio.modes.platform import Platform
+from vmio.modes.contracts import Beside
+from vmio.modes.platform import Backend, Platform
 
 MIB = 1 << 20
 DRIVER_PAGES = 1 << 20     # guest-physical: where the memory of a guest's drivers begins
@@ -36,12 +38,12 @@ class GuestMachine:
         self.machine, self.name, self.vcpus, self._ram_mib, self.processor = machine, name, vcpus, ram_mib, processor
         self.attachments: list[Attachment] = []
         self.media: list[SectorStore | None] = []
-        self.backends: list[Any] = []  # one for each attachment; None until the machine has made it
+        self.backends: list[Backend] = []  # one for each attachment; None until the machine has made it
         self.made = False
         self._joined: list[VCpu] = []
         self.drivers: list | None = None    # of the devices, once the first vCPU has brought them up
 
-    def attach(self, attachment: Attachment, medium: SectorStore | None = None, backend: Any = None) -> "GuestMachine":
+    def attach(self, attachment: Attachment, medium: SectorStore | None = None, backend: Backend = None) -> "GuestMachine":
         """Plan one more device of this guest, before the machine is switched on; returns the guest.
 
         The machine makes a backend for the `medium`, unless the caller has one already.
@@ -69,8 +71,10 @@ class GuestMachine:
         return self.guest.cpu
 
     @property
-    def board(self) -> Any:
-        """The guest's emulated PC, or None."""
+    def board(self) -> Board:
+        """The guest's emulated PC.  ValueError for a guest whose devices need none."""
+        if self.platform.board is None:
+            raise ValueError(f"guest {self.name}: no board; no device of its is on a PC's")
         return self.platform.board
 
     def make(self) -> "GuestMachine":
@@ -136,7 +140,7 @@ class Machine:
         self.checkpoints = checkpoints
         self.current: Run | None = None     # the last one, from `start` on
         self.guests: list[GuestMachine] = []
-        self.beside: list[checkpoint.Beside] = []   # what is saved with it and is no part of it
+        self.beside: list[Beside] = []   # what is saved with it and is no part of it
         self.on = False
         self._memory_mib = memory_mib
         self._host: Host | None = None

@@ -1,7 +1,5 @@
 """Accelerated networking: a split network card, and beside it, when the host wants so, a virtual function with the same address."""
 
-from typing import Any
-
 from vmio.drivers.accelerated import Accelerated
 from vmio.drivers.igbvf import MEMORY
 from vmio.drivers.netvsc import NetVsc
@@ -69,7 +67,7 @@ class AcceleratedNet(SplitNet):
         """See `save`."""
         raise CheckpointRefused("checkpoint: a network card with a function beside it is in no state that could be saved")
 
-    def boot(self, cpu: VCpu, pages: GuestPages) -> Steps[Any]:
+    def boot(self, cpu: VCpu, pages: GuestPages) -> Steps[Accelerated]:
         """Bring up the bus and the split card; a generator that returns an `Accelerated`."""
         client, channel = yield from self.platform.channel(cpu, pages, self.vsp)
         card = NetVsc(client, channel, self.ring_kib, batch=self.batch, accelerated=True)

@@ -1,11 +1,11 @@
 """A network card passed through: the guest's own driver on a virtual function of the host's 82576, behind an IOMMU domain."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from vmio.drivers.igbvf import MEMORY, IgbVf
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.vpci import VpciBus
+from vmio.hardware.nic.virtual import VirtualNic
 from vmio.host.net.nic import HostNic, NicPlace
 from vmio.hypervisor.contracts import Span, Steps
 from vmio.hypervisor.host import Host
@@ -36,7 +36,7 @@ class AssignedNet:
         self.address, self.delivery = address, delivery
 
     @staticmethod
-    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[Any]:
+    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[SectorStore]:
         """Return the media themselves; a network card has no use for them."""
         return media
 
@@ -51,9 +51,10 @@ class AssignedNet:
         self.nic.iommu.enable()
 
     @property
-    def card(self) -> Any:
-        """The virtual function's registers, a `VirtualNic`."""
-        return self.lent.function.device
+    def card(self) -> VirtualNic:
+        """The virtual function's registers."""
+        card: VirtualNic = self.lent.function.device
+        return card
 
     def watch(self, served: Span, copied: Span) -> None:
         """See `Attachment`: a card has no requests."""

@@ -1,7 +1,6 @@
 """A network card by full emulation: a Tulip in a PCI slot of the guest's PC, and the guest's driver for it."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from vmio.devices.board import Board
 from vmio.devices.net.tulip.pci import TulipFunction
@@ -18,7 +17,7 @@ from vmio.hypervisor.pending import Restoring, Saving
 from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.checkpoint import Form, State, same
 from vmio.machine.clock import Timer, Timers
-from vmio.machine.contracts import SectorStore
+from vmio.machine.contracts import Options, SectorStore
 from vmio.machine.memory import PAGE
 from vmio.machine.net.contracts import NetPort
 from vmio.modes.platform import Platform
@@ -41,15 +40,16 @@ class EmulatedNet:
     in_memory = True
     for_each_vcpu = False
 
+    card: Tulip              # from `power_on` on
+
     def __init__(self, address: bytes, chip: str = "21140A", pace: str = "wire", moderation: Moderation = NONE,
                  budget: int = BUDGET) -> None:
         self.moderation, self.budget = moderation, budget
-        self.options: dict[str, Any] = {"address": address, "chip": chip, "pace": pace}
-        self.card: Any = None        # the `Tulip`, from `power_on` on
+        self.options: Options = {"address": address, "chip": chip, "pace": pace}
         self.slot = 0
 
     @staticmethod
-    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[Any]:
+    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[SectorStore]:
         """Return the media themselves; a network card has no use for them."""
         return media
 

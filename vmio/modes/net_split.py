@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from vmio.drivers.contracts import NetDriver
 from vmio.drivers.netvsc import NetVsc
 from vmio.drivers.pages import GuestPages
 from vmio.hypervisor.contracts import Span, Steps
@@ -34,7 +35,7 @@ class SplitNet:
         self.address, self.ring_kib, self.batch, self.options = address, ring_kib, batch, options
 
     @staticmethod
-    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[Any]:
+    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[SectorStore]:
         """Return the media themselves; a network card has no use for them."""
         return media
 
@@ -65,7 +66,7 @@ class SplitNet:
     def _options(self) -> list:
         return [self.address, self.ring_kib, self.batch, self.options]
 
-    def boot(self, cpu: VCpu, pages: GuestPages) -> Steps[NetVsc]:
+    def boot(self, cpu: VCpu, pages: GuestPages) -> Steps[NetDriver]:
         """Bring up the bus and the card; a generator that returns a `NetVsc`."""
         client, channel = yield from self.platform.channel(cpu, pages, self.vsp)
         card = NetVsc(client, channel, self.ring_kib, batch=self.batch)

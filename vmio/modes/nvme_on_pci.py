@@ -4,7 +4,6 @@ No bus of the hypervisor's is needed: an operating system finds it as on bare me
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from vmio.devices.board import Board
 from vmio.devices.pci import header as h
@@ -26,7 +25,7 @@ from vmio.machine.contracts import SectorStore
 from vmio.machine.memory import PAGE
 from vmio.machine.probes import watch
 from vmio.machine.storage import SECTOR
-from vmio.modes.disk_assigned import AssignedDisk
+from vmio.modes.disk_assigned import Assignable, AssignedDisk
 from vmio.modes.platform import Platform
 from vmio.passthrough import checkpoint as passthrough
 from vmio.passthrough import guest_iommu
@@ -93,11 +92,11 @@ class EmulatedNvme(_OnPci):
         self._asked = 0
 
     @staticmethod
-    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[Any]:
+    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[SectorStore]:
         """Return the media themselves: an emulated disk has its image to itself."""
         return media
 
-    def plug(self, platform: Platform, backend: Any) -> None:
+    def plug(self, platform: Platform, backend: SectorStore) -> None:
         """Put the function into a slot of the guest's board."""
         clock, costs = platform.guest.clock, platform.host.costs
 
@@ -157,11 +156,11 @@ class AssignedNvme(_OnPci):
         self.lent: SlotAssignment
 
     @staticmethod
-    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[Any]:
+    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[Assignable]:
         """Return a function for each of the `media`, as `AssignedDisk` does."""
         return AssignedDisk.backends(host, media)
 
-    def plug(self, platform: Platform, backend: Any) -> None:
+    def plug(self, platform: Platform, backend: Assignable) -> None:
         """Assign the function to the guest, in a domain of the guest's own, and put it into a slot of its board."""
         guest, machine = platform.guest, backend.machine
         domain = machine.iommu.domain(allowed=[(spa, length) for _, spa, length in guest.backing.runs()])

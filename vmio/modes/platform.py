@@ -1,7 +1,7 @@
 """What all devices of a guest share: its host, its VMBus, and the guest's driver for that bus."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from vmio.devices.board import Board
 from vmio.drivers.pages import GuestPages
@@ -15,12 +15,15 @@ from vmio.hypervisor.pending import Restoring, Saving
 from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.checkpoint import Form, State, same
 from vmio.machine.clock import Timers
+from vmio.machine.contracts import Options
 from vmio.vmbus.bus import checkpoint as bus
+from vmio.vmbus.bus.contracts import Offered
 from vmio.vmbus.bus.server import VmbusServer
 
 PLATFORM = Form("platform", 1, "devices", "board", "hypervisor", "bus")
 MMIO = 1 << 36           # guest-physical: where the guest has room for windows and BARs
 MMIO_BYTES = 1 << 24
+Backend: TypeAlias = Any  # what an attachment's `backends` gives and its own `plug` takes: a slice of a disk, a function, a port
 FIRST_SLOT = 3           # of PCI, behind the chip set's
 JOIN_NS = 10_000         # between two looks of a further vCPU: has the bus's driver been loaded?
 
@@ -30,8 +33,8 @@ class Platform:
 
     def __init__(self, guest: Guest) -> None:
         self.guest, self.host = guest, guest.host
-        self.board: Any = None       # the emulated PC (`Board`), from `power_on` on, if a device asks for one
-        self._parts: dict[str, Any] | None = None
+        self.board: Board | None = None      # the emulated PC, from `power_on` on, if a device asks for one
+        self._parts: Options | None = None   # arguments of `Board`
         self._slots: list[Callable[[Board, int], None]] = []
         self.mmio = GuestPages(MMIO, MMIO + MMIO_BYTES)
         self.devices = 0             # on the bus so far
@@ -103,7 +106,7 @@ class Platform:
         self.devices += 1
         return self.devices
 
-    def channel(self, cpu: VCpu, pages: GuestPages, device: Any) -> Steps[tuple]:
+    def channel(self, cpu: VCpu, pages: GuestPages, device: Offered) -> Steps[tuple]:
         """Generator: the client of the guest's bus and the channel that `device` was offered as.
 
         The first caller connects, for all.

@@ -1,7 +1,6 @@
 """A serial port by full emulation: COM1 of a PC's board, and the guest's UART driver."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from vmio.drivers import pic
 from vmio.drivers.pages import GuestPages
@@ -30,11 +29,11 @@ class EmulatedSerial:
         self.pace, self.sink, self.fifo, self.interrupts = pace, sink, fifo, interrupts
 
     @staticmethod
-    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[Any]:
+    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[SectorStore]:
         """Return the media themselves; a serial port has no use for them."""
         return media
 
-    def plug(self, platform: Platform, backend: Any = None) -> None:
+    def plug(self, platform: Platform, backend: object = None) -> None:
         """Have a board whose COM1 this is."""
         platform.plan_board("serial port", uart_pace=self.pace, serial=self.sink)
 

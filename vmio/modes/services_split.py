@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from vmio.drivers.pages import GuestPages
 from vmio.hypervisor.contracts import Span, Steps
@@ -34,11 +33,11 @@ class SplitServices:
         self.base = base
 
     @staticmethod
-    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[Any]:
+    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[SectorStore]:
         """Return the media themselves; services have no use for them."""
         return media
 
-    def plug(self, platform: Platform, backend: Any = None) -> None:
+    def plug(self, platform: Platform, backend: object = None) -> None:
         """Offer them on the guest's bus."""
         bus, host, guest = platform.bus, platform.host, platform.guest
         self.shutdown, self.heartbeat = Shutdown(host, guest), Heartbeat(host, guest)

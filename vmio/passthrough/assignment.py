@@ -18,6 +18,7 @@ from typing import Any
 from vmio.devices.pci.msix import MsixCapability
 from vmio.hypervisor.guest import Guest
 from vmio.hypervisor.vcpu import VCpu
+from vmio.machine.contracts import Device
 from vmio.machine.memory import PAGE
 from vmio.passthrough import retarget
 from vmio.passthrough.delivery import InterruptRouter
@@ -25,7 +26,7 @@ from vmio.passthrough.function import HostFunction
 from vmio.passthrough.guest_config import GuestConfig
 from vmio.passthrough.iommu.domain import Domain
 from vmio.passthrough.vpci_vsp import VpciVsp
-from vmio.vmbus.bus.server import NoChannelLeft, VmbusServer
+from vmio.vmbus.bus.server import NoChannelLeft
 from vmio.vmbus.pci.vpci import EJECT_NS, device_id
 
 INTERRUPTS = ("injected", "posted")
@@ -36,7 +37,7 @@ class AssignmentRefused(ValueError):
     """The device can't be given to this guest (or taken), and why."""
 
 
-def assign(function: HostFunction, guest: Guest, server: VmbusServer, router: InterruptRouter, domain: Domain | None = None,
+def assign(function: HostFunction, guest: Guest, server: Any, router: InterruptRouter, domain: Domain | None = None,
            interrupts: str = "injected", number: int = 1, inherit: bool = False) -> "Assignment":
     """Give `function` (a `HostFunction`) to `guest`, and offer it on its bus `server`; the `Assignment`.
 
@@ -75,8 +76,9 @@ def check_free(function: HostFunction, guest: Guest, interrupts: str) -> None:
 
 def check_clean(function: HostFunction, guest: Guest, inherit: bool) -> None:
     """Have the host let go of the function; `AssignmentRefused` if it can't, if the guest can't have it, or if it holds others' data."""
-    if function.leaves_data(guest) and not inherit:
-        raise AssignmentRefused(f"{function.name} holds what {function.last_guest.name} left on it; erase() it, or inherit")
+    last = function.last_guest
+    if last is not None and function.leaves_data(guest) and not inherit:
+        raise AssignmentRefused(f"{function.name} holds what {last.name} left on it; erase() it, or inherit")
     hole = guest.missing_ram()
     if hole is not None:
         raise AssignmentRefused(f"guest {guest.name}: its RAM at {hole:#x} is not there; a device may write to any page "
@@ -247,7 +249,7 @@ class Assignment:
 class Part:
     """A part of a BAR, from `start` on: `registers` answer there."""
 
-    def __init__(self, registers: Any, start: int, function: HostFunction, guest: Guest) -> None:
+    def __init__(self, registers: Device, start: int, function: HostFunction, guest: Guest) -> None:
         self.registers, self.start, self.function, self.guest = registers, start, function, guest
 
     def read(self, offset: int, size: int) -> int:

@@ -6,6 +6,7 @@ What the device itself holds is saved by who knows the device.
 from collections.abc import Sequence
 from typing import Any
 
+from vmio.hypervisor.contracts import Partition
 from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.checkpoint import CheckpointRefused, Form, State, same, same_entries
 from vmio.passthrough.assignment import Assignment
@@ -39,22 +40,18 @@ def restore_function(function: HostFunction, state: State) -> None:
     same_entries("host's function", saved["registers"], function.pci.save())
     function.pci.restore(saved["registers"])
     for each, (messages, blocked, reads, writes) in zip((function, *function.children), saved["traffic"]):
-        pci, space = each.pci, _space(each)
+        pci, space = each.pci, each.space
         pci.messages, pci.blocked, space.reads, space.writes = messages, blocked, reads, writes
 
 
 def _traffic(function: HostFunction) -> list[int]:
-    pci, space = function.pci, _space(function)
+    pci, space = function.pci, function.space
     return [pci.messages, pci.blocked, space.reads, space.writes]
-
-
-def _space(function: HostFunction) -> Any:
-    return function.space
 
 
 # Interrupts.
 
-def save_router(router: InterruptRouter, guests: Sequence[Any]) -> State:
+def save_router(router: InterruptRouter, guests: Sequence[Partition]) -> State:
     """Return the use of the remapping table; `CheckpointRefused` for interrupts of the host's own drivers."""
     for (at, vector), call in router._handlers.items():
         if not isinstance(call, Request):
@@ -70,7 +67,7 @@ def save_router(router: InterruptRouter, guests: Sequence[Any]) -> State:
         spurious=router.spurious)
 
 
-def restore_router(router: InterruptRouter, state: State, guests: Sequence[Any]) -> None:
+def restore_router(router: InterruptRouter, state: State, guests: Sequence[Partition]) -> None:
     """Take it back, when the host's memory is restored, where table and descriptors lie."""
     saved = ROUTER.take(state)
     for table in (router.owners, router._blocks, router._messages, router._guests, router._places, router._handlers,
@@ -97,11 +94,11 @@ def restore_router(router: InterruptRouter, state: State, guests: Sequence[Any])
     router.spurious = saved["spurious"]
 
 
-def _number(guests: Sequence[Any], guest: Any) -> int | None:
+def _number(guests: Sequence[Partition], guest: Partition | None) -> int | None:
     return None if guest is None else next(number for number, each in enumerate(guests) if each is guest)
 
 
-def _vcpu(guests: Sequence[Any], cpu: VCpu) -> list[int | None]:
+def _vcpu(guests: Sequence[Partition], cpu: VCpu) -> list[int | None]:
     return [_number(guests, cpu.guest), cpu.index]
 
 

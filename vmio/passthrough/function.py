@@ -8,12 +8,24 @@ that it does to memory goes through `iommu.space(requester)`, interrupts include
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from vmio.devices.pci.function import PciFunction
 from vmio.hypervisor.guest import Guest
 from vmio.machine.memory import PAGE
 from vmio.passthrough.iommu.iommu import Iommu
+
+
+class Named(Protocol):
+    """A guest, or several."""
+
+    name: str
+
+
+class Lent(Protocol):
+    """See `Assignment`."""
+
+    guest: Guest
 
 
 class HostFunction:
@@ -28,9 +40,9 @@ class HostFunction:
         self.name, self.requester, self.pci, self.iommu, self.owner = name, requester, pci, iommu, owner
         self.arrived = arrived or pci.arrived
         self.space = iommu.space(requester)
-        self.assigned_to: Any = None      # the `Assignment`, while a guest has it
+        self.assigned_to: Lent | None = None    # the `Assignment`, while a guest has it
         self.present = True               # a virtual function goes when its physical one disables it
-        self.last_guest: Any = None       # whose data may be on the device
+        self.last_guest: Named | None = None       # whose data may be on the device
         self.children: list[HostFunction] = []   # its virtual functions (`virtual.enable`)
         pci.reach(self.space)
 

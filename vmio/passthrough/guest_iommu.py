@@ -6,9 +6,7 @@ That is the price of strict and lazy mapping inside a guest.
 Public source: Linux drivers/iommu/hyperv, HVCALL_FLUSH_DEVICE_DOMAIN.
 """
 
-from typing import Any
-
-from vmio.hypervisor.contracts import GuestCpu
+from vmio.hypervisor.contracts import GuestCpu, Partition
 from vmio.hypervisor.guest import Guest
 from vmio.passthrough.iommu.domain import Domain
 from vmio.passthrough.iommu.iommu import Iommu
@@ -25,7 +23,7 @@ def serve(guest: Guest, iommu: Iommu, domain: Domain) -> None:
     Input in registers: the page address and the number of pages, or 0 pages for
     all of the domain (Hyper-V takes a list in memory; ours is one range).
     """
-    def flush(guest: Any, cpu: GuestCpu, control: int, address: int, pages: int) -> int:
+    def flush(guest: Partition, cpu: GuestCpu, control: int, address: int, pages: int) -> int:
         if address % PAGE or address >> 57 or pages > 1 << 45:
             return INVALID_PARAMETER
         if pages:

@@ -6,7 +6,7 @@ drivers/pci/controller/pci-hyperv.c (hv_irq_retarget_interrupt).
 
 from typing import Any
 
-from vmio.hypervisor.contracts import GuestCpu
+from vmio.hypervisor.contracts import GuestCpu, Partition
 from vmio.hypervisor.guest import Guest
 from vmio.hypervisor.hyperv import tlfs
 from vmio.machine.contracts import Record
@@ -23,7 +23,7 @@ class Retargets:
     def __init__(self) -> None:
         self.devices: dict[int, Any] = {}
 
-    def __call__(self, guest: Any, cpu: GuestCpu, control: int, gpa: int, output: int) -> int:
+    def __call__(self, guest: Partition, cpu: GuestCpu, control: int, gpa: int, output: int) -> int:
         """Slow form: the input is in guest memory.  A status, whatever the guest says."""
         banks = control >> 17 & 0x3FF
         size = v.RETARGET.size + 8 * banks
@@ -63,5 +63,6 @@ def of(guest: Guest) -> Retargets:
     """Return the guest's `Retargets`, there from the first device on."""
     if v.RETARGET_INTERRUPT not in guest.hypercalls:
         guest.hypercalls[v.RETARGET_INTERRUPT] = Retargets()
-    found: Any = guest.hypercalls[v.RETARGET_INTERRUPT]
+    found = guest.hypercalls[v.RETARGET_INTERRUPT]
+    assert isinstance(found, Retargets)
     return found

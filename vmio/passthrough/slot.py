@@ -17,6 +17,7 @@ from vmio.devices.pci.piix import pirq_of
 from vmio.devices.pci.slot import connect_pin
 from vmio.devices.pci.wire import MASKED, MSIX_ENTRY
 from vmio.hypervisor.guest import Guest
+from vmio.machine.contracts import Device
 from vmio.passthrough.assignment import Assignment, Part, check_clean, check_free
 from vmio.passthrough.delivery import InterruptRouter
 from vmio.passthrough.function import HostFunction
@@ -66,7 +67,7 @@ class SlotAssignment(Assignment):
 class MsixTrap(Part):
     """A trapped page of a BAR: of what is in `table` the guest reads what it wrote, and the device gets a message of the host's."""
 
-    def __init__(self, registers: Any, start: int, owner: SlotAssignment, table: range) -> None:
+    def __init__(self, registers: Device, start: int, owner: SlotAssignment, table: range) -> None:
         super().__init__(registers, start, owner.function, owner.guest)
         self.owner, self.table = owner, table
         self.entries = bytearray(MSIX_ENTRY.pack(control=MASKED) * (len(table) // ENTRY_BYTES))    # as the guest sees them

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from vmio.hypervisor.guest import Guest
-from vmio.machine.contracts import State, Timers
+from vmio.machine.contracts import Pending, State, Timers
 from vmio.machine.memory import PAGE
 from vmio.machine.pagetable import READ, WRITE
 from vmio.passthrough.iommu.domain import Domain
@@ -29,7 +29,7 @@ BATCH, TIMEOUT_NS = 256, 10_000_000     # Linux: IOVA_DEFAULT_FQ_SIZE, IOVA_DEFA
 class Invalidates(Protocol):
     """Who tells the IOTLB: the host's IOMMU, or a guest that has one by hypercall."""
 
-    def invalidate(self, domain: Domain, iova: int | None = None, length: int = ...) -> Any:
+    def invalidate(self, domain: Domain, iova: int | None = None, length: int = ...) -> object:
         """Forget the translations of a range, or of the domain."""
 
 
@@ -119,7 +119,7 @@ class Lazy(Strict):
         super().__init__(iommu, domain, guest, charge, clock)
         self.batch, self.timeout_ns = batch, timeout_ns
         self._waiting: deque[tuple[int, int, int]] = deque()   # (iova, pages, time of the unmap)
-        self._alarm: Any = None      # a `Timer`, while something waits
+        self._alarm: Pending | None = None    # while something waits
         self._owed = 0               # a flush by the timer is paid for with the driver's next call
 
     def unmap(self, address: int, length: int) -> None:
@@ -137,7 +137,7 @@ class Lazy(Strict):
 
     def flush(self) -> None:
         """One invalidation of the domain for all that wait; their IOVAs are free again."""
-        if not self._waiting:
+        if self._alarm is None or not self._waiting:
             return
         self._alarm.cancel()
         self.iommu.invalidate(self.domain)

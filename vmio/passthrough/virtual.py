@@ -1,12 +1,17 @@
 """The host's use of SR-IOV: switch virtual functions on, and have them as functions that can be assigned."""
 
-from types import SimpleNamespace
-
 from vmio.devices.pci import sriov as s
 from vmio.passthrough.assignment import AssignmentRefused
 from vmio.passthrough.function import HostFunction
 
-SEVERAL = SimpleNamespace(name="several guests")
+
+class Several:
+    """Who was last at a device when more than one guest was."""
+
+    name = "several guests"
+
+
+SEVERAL = Several()
 
 
 def enable(function: HostFunction, count: int) -> list[HostFunction]:

@@ -1,13 +1,12 @@
 """An ATA disk: a task file, the sectors behind it, and what the disk remembers between commands."""
 
 from collections.abc import Callable
-from typing import Any
 
 from vmio.devices.ata.identify import MAX_MULTIPLE, WORDS, identify_words
 from vmio.devices.ata.smart import Smart
 from vmio.devices.ata.taskfile import TaskFile
-from vmio.machine.contracts import Buffer, Sectors, State
-from vmio.machine.media.medium import BeyondEnd, Medium
+from vmio.machine.contracts import Buffer, SectorStore, Sectors, State
+from vmio.machine.media.medium import BeyondEnd
 
 MAX_SECTORS = 1 << 48          # an LBA48 address names no more (ATA/ATAPI-6, 6.2)
 
@@ -34,7 +33,7 @@ class AtaDisk(TaskFile):
     present = True
     signature = 0x00
 
-    def __init__(self, image: Medium, model: str = "VMIO ORACLE DISK", serial: str = "VMIO0001", firmware: str = "1.0",
+    def __init__(self, image: SectorStore, model: str = "VMIO ORACLE DISK", serial: str = "VMIO0001", firmware: str = "1.0",
                  geometry: tuple[int, int, int] | None = None, dma: bool = True) -> None:
         geometry = geometry or guess_geometry(image.sectors)
         if len(geometry) != 3 or not all(1 <= n <= most for n, most in zip(geometry, (65535, 16, 255))):
@@ -98,7 +97,7 @@ class AtaDisk(TaskFile):
         """Make sectors read as zeros; false if the medium fails."""
         return self._change(lba, count, self.image.discard, lba, count)
 
-    def _change(self, lba: int, count: int, method: Callable[..., None], *arguments: Any) -> bool:
+    def _change(self, lba: int, count: int, method: Callable[..., None], *arguments: int | Buffer) -> bool:
         """Without a write cache (SET FEATURES 82h) what was written is on the medium before the command ends."""
         try:
             method(*arguments)

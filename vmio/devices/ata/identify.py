@@ -7,7 +7,7 @@ words in the kept page.  So the values are those of QEMU's `ide-hd`, word for wo
 import struct
 from typing import Protocol
 
-from vmio.machine.media.medium import Medium
+from vmio.machine.contracts import SectorStore
 
 WORDS = struct.Struct("<256H")
 MAX_MULTIPLE = 16  # sectors in one DRQ block of READ MULTIPLE, at most
@@ -28,7 +28,7 @@ def ata_string(text: str, length: int) -> tuple[int, ...]:
 class Identified(Protocol):
     """What a disk says of itself; see `AtaDisk`."""
 
-    image: Medium
+    image: SectorStore
     model: str
     serial: str
     firmware: str

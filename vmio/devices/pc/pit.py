@@ -19,8 +19,6 @@ BCD counting and modes 6 and 7 (aliases of 2 and 3) are the data sheet's; QEMU
 counts in binary whatever the control word says: `decimal=False`.
 """
 
-from typing import Any
-
 from vmio.devices.pc.alarm import Alarm
 from vmio.machine.bus import BadAccess
 from vmio.machine.clock import Clock, Timers
@@ -61,7 +59,7 @@ class Counter:
         self.access = self.reading = self.writing = 0
         self.written_low = 0
         self.count, self.loaded_at = 0x10000, self.clock.now
-        self.latched: Any = None
+        self.latched: int | None = None
         self.status: int | None = None
         self.latch_reading = LATCH
 
@@ -142,7 +140,7 @@ class Counter:
         if self.status is not None:
             status, self.status = self.status, None
             return status
-        if self.latch_reading != LATCH:
+        if self.latch_reading != LATCH and self.latched is not None:
             high = self.latch_reading == HIGH
             self.latch_reading = HIGH if self.latch_reading == WORD else LATCH
             return self.latched >> 8 if high else self.latched & 0xFF

@@ -10,7 +10,6 @@ Source: IBM Personal System/2 Hardware Interface Technical Reference,
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 from vmio.machine.contracts import State
 
@@ -21,7 +20,7 @@ QUEUE_BYTES = 16
 class Ps2Device:
     """What both have: a queue of bytes for the controller, told by `on_data(1 or 0)`."""
 
-    POWER_ON: dict[str, Any] = {}  # the registers and their values when power comes
+    POWER_ON: State = {}  # the registers and their values when power comes
 
     def __init__(self, on_data: Callable[[int], None]) -> None:
         self.on_data = on_data

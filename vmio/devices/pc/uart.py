@@ -15,7 +15,6 @@ What is on the wire: `uart_wire.py`.
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 from vmio.devices.pc.uart_bits import (
     FCR_CLEAR_RX,
@@ -73,7 +72,7 @@ class Uart(UartWire):
 
     __slots__ = ("ier", "iir", "scr", "line", "loopback_deltas", "_open_thr", "_readers", "_writers")
 
-    def __init__(self, clock: Clock, line: Line, sink: Callable[[int], Any] | None = None, pace: str = "instant",
+    def __init__(self, clock: Clock, line: Line, sink: Callable[[int], object] | None = None, pace: str = "instant",
                  base_clock: int = 1_843_200, modem_inputs: int = MSR_DCD | MSR_DSR | MSR_CTS,
                  loopback_deltas: bool = False) -> None:
         super().__init__(clock, sink, pace, base_clock, modem_inputs)
@@ -114,7 +113,7 @@ class Uart(UartWire):
         self.divisor = 12
         self.frame_ns = self._frame_time(halfbits=20)  # 8N1 until the LCR says otherwise
         self._timed_out = self._thre_pending = False
-        self._tsr: Any = None  # the transmitter's shift register; None: idle
+        self._tsr: int | None = None  # the transmitter's shift register; None: idle
         for queue in (self._rx, self._tx, self._wire):  # what is on the wire falls on a deaf chip
             queue.clear()
         for alarm in (self._idle, self._frame_out, self._frame_in):

@@ -6,7 +6,6 @@ section 8; the sections cited below.
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 from vmio.devices.pc.alarm import Alarm
 from vmio.devices.pc.tail import Tail
@@ -45,9 +44,9 @@ class UartWire:
     frame_ns: int
     _timed_out: bool
     _thre_pending: bool
-    _tsr: Any                    # the transmitter's shift register; None: idle
+    _tsr: int | None             # the transmitter's shift register; None: idle
 
-    def __init__(self, clock: Clock, sink: Callable[[int], Any] | None, pace: str, base_clock: int, modem_inputs: int) -> None:
+    def __init__(self, clock: Clock, sink: Callable[[int], object] | None, pace: str, base_clock: int, modem_inputs: int) -> None:
         if pace not in ("instant", "baud"):
             raise ValueError(f"pace is {pace!r}; it must be 'instant' or 'baud'")
         if not base_clock > 0:
@@ -150,6 +149,7 @@ class UartWire:
 
     def _frame_sent(self) -> None:
         byte, self._tsr = self._tsr, None
+        assert byte is not None            # the frame's alarm rings only while one is going out
         if self.mcr & MCR_LOOP:
             self._accept(byte, 0)
         else:

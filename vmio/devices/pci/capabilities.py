@@ -6,12 +6,19 @@ capabilities at 100h (PCI Express Base Specification 2.1, 7.9.3).
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Protocol
 
 from vmio.devices.pci.header import CONFIG_BYTES, DEVICE_SPECIFIC, EXTENDED_BYTES
 from vmio.devices.pci.registers import Fields, RegisterFile
 
 HEADER_BYTES = 2, 4        # id and link: of a capability, of an extended one
+
+
+class Sender(Protocol):
+    """A function as its capabilities see it: what sends the device's messages.  See `PciFunction`."""
+
+    def message(self, address: int, data: int) -> None:
+        """Write a message's data to its address, if the function may."""
 
 
 class Capability(RegisterFile):
@@ -29,7 +36,7 @@ class Capability(RegisterFile):
         super().__init__(length, power_on, writable)
         self.id, self.version = id, version
         self.at: int = at  # type: ignore[assignment]  # `chain` gives it a place
-        self.function: Any = None
+        self.function: Sender | None = None
         self.link(0)
 
     def link(self, following: int) -> None:
@@ -38,7 +45,7 @@ class Capability(RegisterFile):
         size = HEADER_BYTES[self.extended]
         self.power_on[:size] = self.bytes[:size] = value.to_bytes(size, "little")
 
-    def joined(self, function: Any) -> None:
+    def joined(self, function: Sender) -> None:
         """The capability is part of `function` (a `PciFunction`) from now on."""
         self.function = function
 

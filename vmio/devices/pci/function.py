@@ -11,7 +11,7 @@ Source: PCI Local Bus Specification 2.1, chapter 6 (sections cited below).
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from vmio.devices.pci import header as h
 from vmio.devices.pci.bar import Bar, register_fields
@@ -135,18 +135,18 @@ class PciFunction:
                 return capability, at - capability.at
         return (self.header, at) if at < h.CONFIG_BYTES else None
 
-    def _cut(self, offset: int, size: int) -> list[list[Any]]:
+    def _cut(self, offset: int, size: int) -> list[tuple[RegisterFile, int, int, int]]:
         """Cut an access where register files end: (file, offset in it, bytes, bits before it)."""
-        parts: list[list[Any]] = []
+        parts: list[tuple[RegisterFile, int, int, int]] = []
         for n in range(size):
             found = self._file(offset + n)
             if found is None:
                 continue
             file, start = found
             if parts and parts[-1][0] is file and parts[-1][1] + parts[-1][2] == start:
-                parts[-1][2] += 1
+                parts[-1] = (file, parts[-1][1], parts[-1][2] + 1, parts[-1][3])
             else:
-                parts.append([file, start, 1, 8 * n])
+                parts.append((file, start, 1, 8 * n))
         return parts
 
     def reset(self) -> None:

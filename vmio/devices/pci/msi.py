@@ -46,7 +46,7 @@ class Msi(Capability):
         """The device has something to say on `vector`; while that is masked, it is pending."""
         if self._mask is not None and self.get(*self._mask) >> vector & 1:
             self.put(*self._pending, self.get(*self._pending) | 1 << vector)
-        elif self.enabled:
+        elif self.enabled and self.function is not None:
             self.function.message(*self.message(vector))
 
     def obey(self) -> None:

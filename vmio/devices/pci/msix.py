@@ -7,9 +7,9 @@ Table Structures".
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from vmio.devices.pci.capabilities import Capability
+from vmio.devices.pci.capabilities import Sender
 from vmio.devices.pci.wire import MASKED, MSIX, MSIX_ENABLE, MSIX_ENTRY, MSIX_FUNCTION_MASK, MSIX_ID
 from vmio.machine.contracts import State
 
@@ -106,7 +106,7 @@ class MsixCapability(Capability):
                          [(*MSIX.at("control"), MSIX_ENABLE | MSIX_FUNCTION_MASK)], at)
         self.msix, self.vectors = msix, msix.vectors
 
-    def joined(self, function: Any) -> None:
+    def joined(self, function: Sender) -> None:
         """Messages of the table are the function's from now on."""
         super().joined(function)
         self.msix.send = lambda vector: function.message(*self.msix.message(vector))

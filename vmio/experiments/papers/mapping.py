@@ -1,6 +1,5 @@
 """A DMA mapping for each buffer: strict, lazy, merged, none; and many processors at one invalidation queue."""
 
-
 from vmio.experiments.papers.result import Result, Row, figure
 from vmio.hypervisor.contracts import Steps
 from vmio.hypervisor.cores import Cores

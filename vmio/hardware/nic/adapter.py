@@ -6,12 +6,12 @@ Source: Intel 82576EB data sheet, 7.8 "PCI-SIG Single Root IOV", 8.14 "Virtualiz
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from vmio.devices.pci.dma import NoMemory
 from vmio.hardware.nic import registers as r
 from vmio.hardware.nic.interrupts import Interrupts
 from vmio.hardware.nic.mailbox import WORDS
+from vmio.hardware.nic.mailbox import Mailbox
 from vmio.hardware.nic.pools import POOLS, Pools
 from vmio.hardware.nic.virtual import DeviceClock, VirtualNic
 from vmio.machine.contracts import Memory
@@ -127,7 +127,7 @@ class Adapter82576:
             for each in self.functions:
                 each.mailbox.reset(done=True)
 
-    def _mailbox(self, offset: int) -> Any:
+    def _mailbox(self, offset: int) -> tuple[Mailbox, int | None] | None:
         """(mailbox, its word or None for P2V) of a register, or None."""
         if r.MAIL <= offset < r.MAIL + 0x40 * POOLS:
             pool, word = divmod(offset - r.MAIL >> 2, WORDS)

@@ -6,12 +6,11 @@ Left out: write-back of the head (TDWBAL), padding (Linux's physical function sw
 Source: Intel 82576EB data sheet, 7.2 "Transmit Functionality".
 """
 
-from typing import Any
-
 from vmio.hardware.nic import descriptors as d
 from vmio.hardware.nic import registers as r
 from vmio.hardware.nic.queue import FAULTS, Ring
 from vmio.machine.contracts import Pending
+from vmio.machine.contracts import Record
 from vmio.machine.net import checksums, frames, headers
 from vmio.machine.net.headers import IS_TCP, IS_UDP
 
@@ -36,7 +35,7 @@ class Transmitter(Ring):
         """No frame is begun, no context set, nothing to come."""
         self._frame: bytearray | None = None
         self._first = self._first_status = 0
-        self._contexts: list[Any] = [None] * CONTEXTS
+        self._contexts: list[Record | None] = [None] * CONTEXTS
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
@@ -86,7 +85,7 @@ class Transmitter(Ring):
         self.card.memory.write(at + d.STATUS_AT, DONE)
         return True
 
-    def _gather(self, descriptor: Any) -> None:
+    def _gather(self, descriptor: Record) -> None:
         command = descriptor.command
         if self._frame is None:
             self._frame, self._first, self._first_status = bytearray(), command, descriptor.status
@@ -119,7 +118,7 @@ class Transmitter(Ring):
             whole = [headers.tag(each, tag & 0xFFF, tag >> 13) for each in whole]
         return [each for each in whole if len(each) <= frames.longest(each)]
 
-    def _summed(self, frame: bytes, found: headers.Headers, context: Any, transport: int) -> bytes:
+    def _summed(self, frame: bytes, found: headers.Headers, context: Record, transport: int) -> bytes:
         if self._first_status & d.T_IP_CHECKSUM:
             frame = checksums.fill_ip(frame, found)
         if self._first_status & d.T_CHECKSUM:

@@ -1,7 +1,7 @@
 """What the parts of an NVMe controller see of it: its command sets, its features, its logs and its checkpoint."""
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 from vmio.devices.pci.msix import Msix
 from vmio.hardware.nvme.queues import CompletionQueue, Request, SubmissionQueue
@@ -14,7 +14,7 @@ At: TypeAlias = Callable[[int, Callable[[], None]], None]               # (ns, c
 class FeatureValues(Protocol):
     """See `Features`."""
 
-    write_cache: Any
+    write_cache: int
 
     def get(self, request: Request, nsid: int, dword10: int, dword11: int) -> int:
         """Get Features."""
@@ -110,7 +110,7 @@ class Controller(Protocol):
     def medium(self, request: Request, op: str, sectors: int) -> None:
         """Let the medium take its time, then go on with what the command does then."""
 
-    def change(self, method: Callable[..., None], *arguments: Any) -> None:
+    def change(self, method: Callable[..., None], *arguments: int | Buffer) -> None:
         """Change the medium; `Failed` if that fails."""
 
     def set_page(self, page: int) -> None:

@@ -12,7 +12,6 @@ has it.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from vmio.devices.ata.contracts import Service
 from vmio.devices.pci.msix import Msix
@@ -246,7 +245,7 @@ class NvmeController:
         else:
             self.service(op, sectors, partial(self._ready, request))
 
-    def change(self, method: Callable[..., None], *arguments: Any) -> None:
+    def change(self, method: Callable[..., None], *arguments: int | Buffer) -> None:
         """Call a method of the medium that writes; `Failed` if it can't: the medium may be a file of a host that is full."""
         try:
             method(*arguments)

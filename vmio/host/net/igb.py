@@ -11,7 +11,6 @@ Source: Linux, drivers/net/ethernet/intel/igb/igb_main.c (igb_msg_task, igb_rcv_
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from simpy.events import Event
 
@@ -92,8 +91,7 @@ class Igb:
         """The card's message has come: the work is done as soon as the host gets to it."""
         if not self._coming:
             self._coming = True
-            callbacks: Any = self.host.env.timeout(self.host.costs.host_request_ns).callbacks
-            callbacks.append(self._work)
+            self.host.at(self.host.env.now + self.host.costs.host_request_ns, self._work)
 
     def _work(self, _event: Event) -> None:
         self._coming = False

@@ -18,14 +18,14 @@ MAX_MBIT = 400_000
 class Pace:
     """Calls `go_on(*item)` for each item that was put, at most `mbit_per_s`; up to `depth` wait.  An item's last part is its frame."""
 
-    def __init__(self, env: Simulation, mbit_per_s: int, go_on: Callable[..., Any], depth: int = 256) -> None:
+    def __init__(self, env: Simulation, mbit_per_s: int, go_on: Callable[..., object], depth: int = 256) -> None:
         if not 1 <= mbit_per_s <= MAX_MBIT:
             raise ValueError(f"mbit_per_s {mbit_per_s}: 1 to {MAX_MBIT:,}")
         self.env, self.mbit_per_s, self.depth, self._go_on = env, mbit_per_s, depth, go_on
         self.waiting: deque[tuple] = deque()
         self._free_at = 0          # in ns: when the last frame will have gone
 
-    def put(self, *item: Any) -> bool:
+    def put(self, *item: object) -> bool:
         """Go on with it now or later; False: too many wait already."""
         if self.waiting or self.env.now < self._free_at:
             if len(self.waiting) >= self.depth:

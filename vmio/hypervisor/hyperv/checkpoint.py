@@ -4,8 +4,6 @@ Pages are the host's memory; here is where they lie, and over which guest page. 
 to who has opened them.
 """
 
-from typing import Any
-
 from vmio.hypervisor.apic import EoiAssist
 from vmio.hypervisor.hyperv import tlfs
 from vmio.hypervisor.hyperv.hypercalls import Enlightenments
@@ -48,8 +46,7 @@ def restore(state: Enlightenments, saved: State, restoring: Restoring) -> None:
     time, kept = state.reference, REFERENCE.take(saved["reference"])
     time.page, time.sequence, time.page_msr = kept["page"], kept["sequence"], kept["page_msr"]
     if kept["invariant"]:
-        cpu: Any = state.guest.cpu
-        time.write_invariant(cpu, kept["invariant"])
+        time.write_invariant(state.guest.cpu, kept["invariant"])
     for synic, each in zip(state.synics, saved["synics"], strict=True):
         _restore_synic(synic, each, restoring)
         number = synic.cpu.index

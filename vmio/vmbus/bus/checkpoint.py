@@ -8,6 +8,7 @@ from typing import Any
 from simpy.events import Initialize
 
 from vmio.hypervisor.pending import Restoring, Saving
+from vmio.hypervisor.pending import At
 from vmio.machine.checkpoint import CheckpointRefused, Form, State, same
 from vmio.vmbus.bus.gpadl import Gpadl, Range
 from vmio.vmbus.bus.host_channel import HostChannel
@@ -81,7 +82,7 @@ def _channel(server: VmbusServer, saved: State) -> HostChannel:
     return device.channel
 
 
-def _starts(owner: Any, saving: Saving) -> Any:
+def _starts(owner: VmbusServer | RingWorker, saving: Saving) -> At | None:
     """When the process of a server or worker begins, or None if it has begun."""
     if owner.begin is not None:
         return saving.at(owner.begin)

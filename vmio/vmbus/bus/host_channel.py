@@ -58,7 +58,7 @@ class HostChannel:
         self.state = State.OFFERED
         self.connection_id = relid | m.VMBUS_SINT << 12
         self.latency = getattr(device, "monitor_latency", None)
-        self.monitor_id = None      # of its bit in the monitor page, since it was offered with one
+        self.monitor_id: int | None = None    # of its bit in the monitor page, since it was offered with one
         self.announced = False      # the guest has been sent the offer
         self.ring: Gpadl | None = None
         self.end: ChannelEnd | None = None

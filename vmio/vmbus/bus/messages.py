@@ -12,7 +12,6 @@ drivers/hv/connection.c, OpenVMM vm/devices/vmbus/vmbus_core/src/protocol.rs.
 
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Any
 
 from vmio.machine.contracts import Record
 from vmio.machine.layout import Field, Layout, guid, guid_bytes, raw, u16, u32, u64, u8
@@ -81,7 +80,7 @@ NAMES = {message.value: message.name for message in Message}
 LAYOUTS: dict[int, Layout] = {}  # number -> its layout
 
 
-def _message(number: Message, *fields: Field, form: str = "", **options: Any) -> Layout:
+def _message(number: Message, *fields: Field, form: str = "", **options: str) -> Layout:
     """Declare one message: header and body.  A number may have several forms; the first is the one `parse` uses."""
     head = u32("type", default=number.value, names=NAMES), u32("padding")
     layout = Layout(number.name + form, *head, *fields, **options)

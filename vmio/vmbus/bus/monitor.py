@@ -12,11 +12,13 @@ inspect"); OpenVMM vm/vmcore/src/monitor.rs, vm/devices/vmbus/vmbus_server/src/c
 """
 
 import struct
-from typing import Any
+from simpy.events import Event
 
+from vmio.hypervisor.guest import Guest
 from vmio.hypervisor.pending import Restoring, Saving
 from vmio.machine.checkpoint import Form, State
 from vmio.machine.memory import PAGE
+from vmio.vmbus.bus.host_channel import HostChannel
 from vmio.vmbus.bus.monitor_page import GROUP, MONITOR_PAGE, MONITOR_PARAMETER, MONITORS, pending_word
 
 MONITOR = Form("monitor page", 1, "page", "since", "channels", "due", "takes", "signals")
@@ -33,11 +35,11 @@ class MonitorPages:
     `signals` counts the bits that it has taken.
     """
 
-    def __init__(self, guest: Any) -> None:
+    def __init__(self, guest: Guest) -> None:
         self._guest = guest
         self.page: int | None = None        # the guest->host page, a guest-physical address
         self.since = 0                      # ns: looks are so many whole latencies after it
-        self.channels: dict[int, Any] = {}  # monitor id -> channel, as offered since this contact
+        self.channels: dict[int, HostChannel] = {}  # monitor id -> channel, as offered since this contact
         self.due: dict[int, int] = {}       # monitor id -> ns at which its bit, seen set, is taken
         self.signals = 0
 
@@ -47,7 +49,7 @@ class MonitorPages:
                              channels=[[number, channel.relid] for number, channel in self.channels.items()],
                              takes=saving.calls(self._take))
 
-    def restore(self, state: State, channels: dict[int, Any], restoring: Restoring) -> None:
+    def restore(self, state: State, channels: dict[int, HostChannel], restoring: Restoring) -> None:
         """Take back what `save` gave; `channels` are the bus's by relid."""
         saved = MONITOR.take(state)
         self.page, self.since, self.signals = saved["page"], saved["since"], saved["signals"]
@@ -82,7 +84,7 @@ class MonitorPages:
             channel.monitor_id = None
         self.channels.clear()
 
-    def assign(self, channel: Any) -> None:
+    def assign(self, channel: HostChannel) -> None:
         """Give the channel a monitor id, if its device wants one, the guest has given pages, and one is left."""
         if self.page is None or channel.latency is None:
             return
@@ -92,7 +94,7 @@ class MonitorPages:
             channel.monitor_id = free
             self._describe(free, channel.latency, channel.connection_id)
 
-    def release(self, channel: Any) -> None:
+    def release(self, channel: HostChannel) -> None:
         """The channel is gone; its id is free."""
         number, channel.monitor_id = channel.monitor_id, None
         if number is not None:
@@ -122,7 +124,9 @@ class MonitorPages:
         """
         for number in self._pending():
             if number not in self.due:
-                period = 100 * self.channels[number].latency
+                latency = self.channels[number].latency
+                assert latency is not None         # that is why it has a bit
+                period = 100 * latency
                 self.due[number] = self.since + ((now - self.since) // period + 1) * period
                 self._guest.host.at(self.due[number], self._take)
 
@@ -134,7 +138,7 @@ class MonitorPages:
         words = _WORDS.unpack_from(self._guest.host.memory.bytes, at + _TRIGGERS)[::2]
         return [n for n in self.channels if words[n // GROUP] >> n % GROUP & 1] if any(words) else []
 
-    def _take(self, _event: Any) -> None:
+    def _take(self, _event: Event) -> None:
         now = self._guest.host.env.now
         over = [number for number, when in self.due.items() if when <= now]
         pending = set(self._pending())

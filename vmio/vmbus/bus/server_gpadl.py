@@ -1,7 +1,6 @@
 """The bus server's answers to messages about GPADLs; the lists themselves are checked in `gpadl.py`."""
 
 from collections.abc import Callable
-from typing import Any
 
 from vmio.hypervisor.contracts import Steps
 from vmio.machine.contracts import Record
@@ -34,14 +33,14 @@ class GpadlAnswers:
     def _gpadl_body(self, record: Record) -> None:
         self._gpadl(self.gpadls.body, record, None)
 
-    def _gpadl(self, take: Callable[[Record], Gpadl], record: Record, relid: Any) -> None:
+    def _gpadl(self, take: Callable[[Record], Gpadl], record: Record, relid: int | None) -> None:
         try:
             gpadl = take(record)
         except GpadlIgnored as error:
             self._refuse(str(error))
         except GpadlRefused as error:
             self._refuse(str(error))
-            self._created(getattr(error, "relid", relid), record.gpadl, FAILED)
+            self._created(getattr(error, "relid", relid or 0), record.gpadl, FAILED)
         else:
             if gpadl.ranges is not None:
                 self._created(gpadl.relid, gpadl.handle, 0)

@@ -61,7 +61,7 @@ class RingWorker:
     an answer that the guest's ring can never hold (`NeverFits`); any other error is a fault of `guest`, for whom it works (None: the host's own).
     """
 
-    def __init__(self, host: Root, end: ChannelEnd, handle: Callable[[Any, Packet], None], failed: Callable[[Exception], None],
+    def __init__(self, host: Root, end: ChannelEnd, handle: Callable[["Taken", Packet], None], failed: Callable[[Exception], None],
                  batch: int = 16, max_in_flight: int = 256, guest: Guest | None = None,
                  go_on: "Callable[[RingWorker], None] | None" = None) -> None:
         if not 1 <= batch <= 1024:

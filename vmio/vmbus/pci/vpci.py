@@ -12,7 +12,6 @@ OpenVMM vm/devices/pci/vpci_protocol and vpci (a host that serves it).
 
 import struct
 from enum import IntEnum
-from typing import Any
 
 from vmio.machine.contracts import Record
 from vmio.machine.layout import Field, Layout, raw, u16, u32, u64, u8
@@ -80,11 +79,11 @@ def slot_number(device: int, function: int = 0) -> int:
     return device | function << 5
 
 
-def _message(number: Message, *fields: Field, **options: Any) -> Layout:
+def _message(number: Message, *fields: Field, **options: str) -> Layout:
     return Layout(number.name, u32("type", default=number.value, names=NAMES), *fields, **options)
 
 
-def _of_slot(number: Message, *fields: Field, **options: Any) -> Layout:
+def _of_slot(number: Message, *fields: Field, **options: str) -> Layout:
     return _message(number, u32("slot", "device 4:0, function 7:5"), *fields, **options)
 
 

@@ -9,8 +9,6 @@ Public sources: Linux drivers/scsi/storvsc_drv.c; OpenVMM
 vm/devices/storage/storvsp_protocol and storvsp.
 """
 
-from typing import Any
-
 from vmio.machine.layout import Field, Layout, raw, u16, u32, u64, u8
 
 # Operations
@@ -87,7 +85,7 @@ _BY_OPERATION: dict[int, Layout] = {QUERY_PROTOCOL_VERSION: VERSION, QUERY_PROPE
                  EXECUTE_SRB: SRB}
 
 
-def draw(payload: bytes, answer_to: Any = None) -> str:
+def draw(payload: bytes, answer_to: int | None = None) -> str:
     """Return a vstor packet as a table; for an answer, `answer_to` is the operation it answers."""
     operation = answer_to or PACKET.parse(payload).operation
     return _BY_OPERATION.get(operation, PACKET).draw(payload[:PACKET_SIZE])

@@ -6,7 +6,6 @@ Source: 21140A manual, 3.2 "CSR Operation".
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from vmio.devices.net.tulip import bits as b
 from vmio.devices.net.tulip.chips import chip_named
@@ -22,7 +21,7 @@ from vmio.devices.net.tulip.timer import GeneralTimer, cycle_ns
 from vmio.devices.net.tulip.transmit import PACES, Transmitter
 from vmio.machine.bus import BadAccess
 from vmio.machine.checkpoint import Form, State, same
-from vmio.machine.contracts import Memory, Pending, Timers
+from vmio.machine.contracts import Kept, Memory, Pending, Timers
 from vmio.machine.net import frames
 from vmio.machine.net.contracts import NetPort
 
@@ -212,7 +211,7 @@ class Tulip:
         """Return what the chip has on the clock."""
         return [*self.transmitter.timers(), ("timer", self.timer.timer), *self.moderation.timers()]
 
-    def _parts(self) -> dict[str, Any]:
+    def _parts(self) -> dict[str, Kept]:
         """{name: part} in the order in which they are taken back: the interrupt line last."""
         return {"filter": self.filter, "transmit": self.transmitter, "receive": self.receiver, "timer": self.timer,
                 "moderation": self.moderation, "srom": self.srom, "mii": self.mii, "status": self.status}
