@@ -18,6 +18,7 @@ from typing import Any  # noqa: E402
 from vmio import __version__, console  # noqa: E402
 from vmio.boot import command as boot_command  # noqa: E402
 from vmio.experiments import disk_params, net_params, params, saved_command  # noqa: E402
+from vmio.manage.migration import command as migrate_command  # noqa: E402
 
 
 class _Parser(argparse.ArgumentParser):
@@ -103,6 +104,9 @@ def _parser(device: str = "disk") -> "_Parser":
 
     boot = commands.add_parser("boot", help="boot a real operating system, and count (needs Unicorn)")
     boot_command.add_options(boot)
+
+    migrate = commands.add_parser("migrate", help="move a guest to another host while it runs")
+    migrate_command.add_options(migrate)
 
     attack = commands.add_parser("attack", help="a hostile guest's attacks, with the defence on and with it off")
     attack.add_argument("--list", action="store_true", help="show what there is; run nothing")
@@ -329,7 +333,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (`console`), 1 for a defence that doesn't hold."""
     def command() -> int | None:
         _files_are_named(args)
-        return {"qtest": _qtest, "run": _run, "checkpoint": _checkpoint, "restore": _restore, "boot": boot_command.run, "attack": _attack, "kvm": _kvm, "linux": _linux, "grade": _grade,
+        return {"qtest": _qtest, "run": _run, "checkpoint": _checkpoint, "restore": _restore, "migrate": migrate_command.run, "boot": boot_command.run,
+                "attack": _attack, "kvm": _kvm, "linux": _linux, "grade": _grade,
                 "progress": _progress, "assignment": _assignment, "bench": _bench}[args.command](args)
     args: Any = None
 

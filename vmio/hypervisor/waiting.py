@@ -134,6 +134,16 @@ class Waiting:
         if wake is not None:
             wake.succeed()
 
+    def hold(self, ns: int) -> int:
+        """Let it stand still for `ns` of its own time, as a host does that throttles it; no exit, and nothing is lost.
+
+        For who stands between two steps of the run.  Returns how long that was: 0 for a vCPU that sleeps.
+        """
+        if self._halted is not None:
+            return 0
+        self.now += ns
+        return ns
+
     def pay(self) -> Steps[None]:
         """Let the others catch up with this vCPU's own time, on a host core: `yield from cpu.pay()`.
 

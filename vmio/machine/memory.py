@@ -67,8 +67,10 @@ def _room(size: int) -> mmap.mmap:
 class HostMemory:
     """`size` bytes (a multiple of 4,096) of zeroed RAM, addressed by SPA (system physical address)."""
 
-    POINTS = {"written": "(SPA, bytes) when the host or a device of its own has written; guests' stores are not told"}
+    POINTS = {"written": "(SPA, bytes) when the host or a device of its own has written; guests' stores are not told",
+              "reading": "(SPA, bytes) before the host or a device of its own reads; guests' loads are not told"}
     written: Callable[[int, int], None] | None = None
+    reading: Callable[[int, int], None] | None = None
 
     def __init__(self, size: int) -> None:
         if size <= 0 or size % PAGE:
@@ -117,6 +119,8 @@ class HostMemory:
         """Return `length` bytes from `spa`; raises `MemoryFault` outside (a Python slice would just be short)."""
         if spa < 0 or length < 0 or spa + length > self.size:
             raise MemoryFault(f"read of {length} bytes at SPA {spa:#x}: memory ends at {self.size:#x}")
+        if self.reading is not None:
+            self.reading(spa, length)
         return self.bytes[spa:spa + length]
 
     def write(self, spa: int, data: Buffer) -> None:

@@ -60,6 +60,7 @@ class PageTable:
 
     POINTS = {"changed": "(address, bytes) when [address, address+bytes) translates otherwise than before"}
     changed: Callable[[int, int], None] | None = None
+    absent: Callable[[int], None] | None = None     # brings the page of this address if it has not come yet; see `await_pages`
 
     def __init__(self, memory: HostMemory, levels: int = 4) -> None:
         if levels not in (3, 4):
@@ -137,7 +138,16 @@ class PageTable:
         saved = TABLE.take(state)
         same("page table, levels", saved["levels"], self.levels)
         self.limit, self.root, self.walks = saved["limit"], saved["root"], saved["walks"]
-        self._tables, self._tlb = list(saved["tables"]), {page: entry for page, entry in saved["cached"]}
+        self._tables = list(saved["tables"])
+        self._tlb = {page: entry for page, entry in saved["cached"]} if self.absent is None else {}
+
+    def await_pages(self, absent: Callable[[int], None] | None) -> None:
+        """Ask `absent(address)` from now on before an address is looked up for the first time; None: all pages are there.
+
+        That is how a host learns of the first touch of a page that is still elsewhere (Linux, userfaultfd).
+        """
+        self.absent = absent
+        self._tlb.clear()
 
     def _slot(self, address: int, at_level: int, make: bool = True) -> int:
         """SPA of the entry for `address` at `at_level` (0: 4 KiB, 1: 2 MiB).  Makes tables on the way, or returns 0: no table lies there."""
@@ -174,6 +184,8 @@ class PageTable:
         """Walk, and cache the 4 KiB translation: SPA of the page with the permissions in its low bits."""
         if not 0 <= address < self.limit:
             return 0
+        if self.absent is not None:
+            self.absent(address)
         self.walks += 1
         level, _, entry = self.walk(address)[-1]
         if not entry & _PERMISSIONS:

@@ -1,0 +1,1 @@
+"""What a host's administrator does with guests that run."""

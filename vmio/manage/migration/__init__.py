@@ -1,0 +1,1 @@
+"""Live migration: a guest moves from one host to another while it runs."""
