@@ -13,7 +13,7 @@ def modules(params: BootParams) -> list[str]:
     wanted = [*(["libata", "ata_piix"] if EMULATED in modes else []),
               *(["hv_storvsc"] if SPLIT in modes else [])]
     on_bus = [*(["hv_netvsc"] if params.net == SPLIT else []), *(["pci-hyperv"] if VPCI in modes else []),
-              *([initramfs.UTILITIES] if params.services else [])]
+              *(["hv_balloon"] if params.balloon is not None else []), *([initramfs.UTILITIES] if params.services else [])]
     return [*wanted, *(["sd_mod"] if wanted else []), *on_bus]
 
 

@@ -43,6 +43,8 @@ def planned(params: BootParams, medium: Medium | None, serial: Callable[[int], N
         guest.attach(_attachment(mode, params), Overlay(medium))
     if params.net is not None:
         guest.attach(attachment("net", params.net, address=network.GUEST), backend=network.port(whole.host.env))
+    if params.balloon is not None:
+        guest.attach(attachment("memory", "split"))
     if params.services:
         guest.attach(attachment("services", "split"))
     guest.make()

@@ -33,6 +33,8 @@ class BootParams:
     services: bool = param(False, "offer Hyper-V's integration services: shutdown, heartbeat, time, keys and values", flag=True)
     shutdown: int | None = param(None, "ask the guest to shut down after so much virtual time; with --services", unit="ms", low=1, high=86_400_000,
                                  optional=True)
+    balloon: int | None = param(None, "offer Hyper-V's dynamic memory, and take so much of the guest's as soon as its driver is up (0: take nothing)", unit="MiB",
+                                low=0, high=3072, optional=True)
     pins: bool = param(False, "let PCI devices interrupt by their pins, through the PIC, instead of by messages", flag=True)
     append: str = param("", "more words for the kernel's command line")
     quiet: bool = param(False, "let the kernel keep its messages in its log", flag=True)
@@ -57,6 +59,10 @@ def checked(params: BootParams) -> BootParams:
         raise ValueError(f"mode {on_bus}: needs platform hyper-v, whose bus it is on; not {params.platform}")
     if params.services and params.platform != "hyper-v":
         raise ValueError(f"services: need platform hyper-v, whose bus they are on; not {params.platform}")
+    if params.balloon is not None and params.platform != "hyper-v":
+        raise ValueError(f"balloon: needs platform hyper-v, whose bus it is on; not {params.platform}")
+    if params.balloon and params.balloon % 2:
+        raise ValueError(f"balloon {params.balloon}: an even number, as the host asks for pieces of 2 MiB")
     if params.shutdown is not None and not params.services:
         raise ValueError(f"shutdown {params.shutdown}: no effect without services, one of which asks the guest")
     if params.net in (SPLIT, PASSED) and params.platform != "hyper-v":

@@ -17,14 +17,17 @@ from vmio.machine.clock import Timer, Timers
 from vmio.machine.contracts import Buffer
 from vmio.machine.media.medium import Medium
 from vmio.machine.probes import watch
+from vmio.modes.memory_split import SplitMemory
 from vmio.processors.unicorn import library
 from vmio.processors.unicorn.vcpu import End, Stopped
+from vmio.vmbus.balloon.wire import LARGE
 
 Mark: TypeAlias = tuple[str, int, list[Row]]     # the name of a phase, when it began, and the exits until then
 PANIC, VIRTUAL, FAULT = "panic", "virtual timeout", "fault"
 POWER_ON = "power-on"
 SHUTDOWN = "shutdown"
 ASK_AGAIN_NS = 100_000_000      # until a guest has loaded its half of the shutdown service
+MIB_PAGES = 256
 
 
 class Boot:
@@ -92,6 +95,8 @@ class Boot:
         watch(self.console, "panicked", lambda text: cpu.end(End(PANIC, text)))
         watch(board.power, "off", lambda: cpu.end(End(POWER_OFF, "the guest has switched itself off")))
         watch(board, "resetting", lambda: cpu.end(self._reset()))
+        if params.balloon:
+            watch(self.memory, "ready", self._take_memory)
         if params.virtual_timeout is not None:
             self._limit = self.guest.guest.clock.call_later(params.virtual_timeout * 1_000_000, self._too_late)
 
@@ -123,6 +128,15 @@ class Boot:
     def services(self) -> Any:
         """The integration services (`SplitServices`); None without them."""
         return self.guest.attachments[-1] if self.params.services else None
+
+    @property
+    def memory(self) -> Any:
+        """The host's half of its dynamic memory (`DynamicMemory`); None without it."""
+        return next((each.memory for each in self.guest.attachments if isinstance(each, SplitMemory)), None)
+
+    def _take_memory(self) -> None:
+        """Ask for as much as was said, or all that there is, as the guest's driver is up."""
+        self.memory.inflate(min((self.params.balloon or 0) * MIB_PAGES, self.memory.assigned // LARGE * LARGE))
 
     def shut_down(self) -> None:
         """Ask the guest to shut down; again, a moment later, while its half of the service is not up."""

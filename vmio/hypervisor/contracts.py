@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
+from weakref import WeakSet
 
 from simpy.events import Event, Process
 
@@ -182,6 +183,8 @@ class Partition(Protocol):
     dma: AddressSpace
     slat: PageTable
     polled_by: Callable[[int], None] | None
+    gave_away: Callable[[int], bool] | None
+    windows: WeakSet[Window]
 
     @property
     def host(self) -> Root:

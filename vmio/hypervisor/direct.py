@@ -45,8 +45,9 @@ def _load_part(cpu: GuestCpu, gpa: int, size: int) -> bytes:
 
 def _load(cpu: GuestCpu, gpa: int, size: int) -> int:
     if not _is_direct(cpu, gpa, size):
-        return handle_exit(cpu, Exit(cpu.now, cpu.guest.name, cpu.index, ExitReason.EPT_VIOLATION,
-                                     gpa, size, 0, False))
+        value = handle_exit(cpu, Exit(cpu.now, cpu.guest.name, cpu.index, ExitReason.EPT_VIOLATION, gpa, size, 0, False))
+        _check_kept(cpu, "read", gpa, size)
+        return value
     value = cpu.guest.direct.read(gpa, size)
     cpu.interrupted()
     return value
@@ -76,9 +77,17 @@ def store(cpu: GuestCpu, gpa: int, size: int, value: int) -> None:
 def _store(cpu: GuestCpu, gpa: int, size: int, value: int) -> None:
     if not _is_direct(cpu, gpa, size):
         handle_exit(cpu, Exit(cpu.now, cpu.guest.name, cpu.index, ExitReason.EPT_VIOLATION, gpa, size, value, True))
+        _check_kept(cpu, "write", gpa, size)
     else:
         cpu.guest.direct.write(gpa, size, value)
         cpu.interrupted()
+
+
+def _check_kept(cpu: GuestCpu, what: str, gpa: int, size: int) -> None:
+    """`GuestFault` for a page that the guest has given to the host: the exit is counted, and nobody can answer for memory that is gone."""
+    gave_away = cpu.guest.gave_away
+    if gave_away is not None and gave_away(gpa):
+        raise GuestFault(f"{cpu.guest.name}: EPT violation, {what} of {size} bytes at {gpa:#x}: the guest gave this page to the host")
 
 
 def read(cpu: GuestCpu, gpa: int, length: int) -> bytes:

@@ -1,7 +1,8 @@
 """A guest (Hyper-V: child partition; KVM: VM): RAM behind a SLAT table, two buses, lines, vCPUs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
+from weakref import WeakSet
 
 from vmio.hypervisor import vcpu_state
 from vmio.hypervisor.apic import X2APIC_EOI
@@ -15,11 +16,13 @@ from vmio.machine.bus import Bus
 from vmio.machine.checkpoint import CheckpointRefused, Form, State, same
 from vmio.machine.clock import Clock, Timers
 from vmio.machine.lines import Line
-from vmio.machine.memory import PAGE
+from vmio.machine.memory import PAGE, OutOfMemory
 from vmio.machine.pagetable import READ, AddressSpace, PageTable
+from vmio.machine.window import Window
 
-GUEST = Form("guest", 1, "name", "ram", "backing", "slat", "clock", "io", "mmio", "direct", "lines", "vcpus")
+GUEST = Form("guest", 2, "name", "first_ram", "ram", "backing", "slat", "clock", "io", "mmio", "direct", "lines", "vcpus")
 ISA_LINES = 16
+MOST_RAM = 3 << 30                 # where RAM that is added must end: behind it a PC has its devices
 STATUS_INVALID_HYPERCALL_CODE = 2  # TLFS, "Hypercall Status Codes"
 TIME_REF_COUNT = 0x4000_0020       # HV_X64_MSR_TIME_REF_COUNT: 100 ns units since the guest was made
 VP_INDEX = 0x4000_0002             # HV_X64_MSR_VP_INDEX
@@ -47,7 +50,8 @@ class Guest:
             raise ValueError(f"guest {name}: ram_mib {ram_mib}; 1 to 4,096 MiB")
         if not 1 <= vcpus <= 64:
             raise ValueError(f"guest {name}: vcpus {vcpus}; 1 to 64")
-        self.host, self.name, self.ram = host, name, ram_mib << 20
+        self.host, self.name, self.ram = host, name, ram_mib << 20      # `ram`: where it ends, in bytes; `grow` adds to it
+        self.first_ram = self.ram
         self.started = host.env.now    # in ns: where its reference time and its TSC are 0
         self.clock = Clock(host.env.now)
         self.io = Bus("I/O ports", 1 << 16)
@@ -55,6 +59,10 @@ class Guest:
         self.direct = Bus("passed-through registers", 1 << 48)
         self.polled_by: Callable[[int], None] | None = None   # of who polls its memory: (ns) when a vCPU lets time pass
         self.pins: dict[str, str] = {}   # what holds the guest and its RAM in place -> why
+        self.lent: list[Callable[[], Iterable[int]]] = []   # each gives page numbers that the host uses now, by their places in its own memory
+        self.windows: WeakSet[Window] = WeakSet()           # the same of the guest's own drivers
+        self.memory_asked = ""           # what it was asked to give, and has not: it may come at any time
+        self.gave_away: Callable[[int], bool] | None = None # of its dynamic memory: (gpa) is that page the host's now?
         self.lines = [Line(f"IRQ{n}") for n in range(ISA_LINES)]
         self.backing = GuestRam(host.memory, self.ram)
         self.slat = PageTable(host.memory)
@@ -153,21 +161,46 @@ class Guest:
     def take_ram(self, gpa: int, length: int) -> None:
         """Take RAM away while the guest runs; the host has the pages back, scrubbed.
 
-        ValueError for a guest that can't lose memory now, for pages that the hypervisor
-        has laid something over, and for what is not all there.
+        ValueError for a guest that can't lose memory now, for pages in use (`used_pages`), and for what is not all there.
         """
+        self.check_takeable()
+        for page in sorted(self.used_pages()):
+            if gpa <= page * PAGE < gpa + length:
+                raise ValueError(f"guest {self.name}: RAM at {page * PAGE:#x} is in use: lent to the host, under a page of the "
+                                 "hypervisor's, or behind a driver's window")
+        self.backing.remove(gpa, length)
+
+    def check_takeable(self) -> None:
+        """ValueError if no memory can be taken from this guest now."""
         self.check_movable("memory taken away")
         if self.host.backing == PINNED:
             raise ValueError(f"guest {self.name}: no memory taken away: the host pins its guests' RAM (backing {PINNED})")
-        if self.enlightened is not None:
-            for page in range(gpa, gpa + length, PAGE):
-                if self.overlaid(page):
-                    raise ValueError(f"guest {self.name}: RAM at {page:#x} lies under a page of the hypervisor's")
-        self.backing.remove(gpa, length)
+
+    def used_pages(self) -> set[int]:
+        """Return the numbers of the pages that can't go now.
+
+        Somebody uses them without a look at the SLAT table (the host, to whom they are lent, or a driver by a window), or a page of
+        the hypervisor's lies over them.
+        """
+        used = {page for pages in self.lent for page in pages()}
+        used.update(*(window.pages for window in self.windows))
+        return used if self.enlightened is None else used | self.enlightened.overlays.pages()
 
     def give_ram(self, gpa: int, length: int) -> None:
-        """Give zeroed RAM where none is, up to the end that the guest was made with; ValueError, `OutOfMemory`."""
+        """Give zeroed RAM where none is, up to the end that the guest has; ValueError, `OutOfMemory`."""
         self.backing.add(gpa, length)
+
+    def grow(self, gpa: int, length: int) -> None:
+        """Give zeroed RAM at `gpa`, at or behind the end of what the guest has, which ends behind it from now on; ValueError, `OutOfMemory`."""
+        if gpa < self.ram or gpa + length > MOST_RAM:
+            raise ValueError(f"guest {self.name}: RAM at {gpa:#x}, {length:#x} bytes: between its end, {self.ram:#x}, and {MOST_RAM:#x}")
+        before, self.ram = self.ram, gpa + length
+        self.backing.end = self.ram
+        try:
+            self.backing.add(gpa, length)
+        except (ValueError, OutOfMemory):
+            self.ram = self.backing.end = before
+            raise
 
     def pin_ram(self) -> None:
         """Let the host back all RAM now, as it must before a device may reach any of it: there are no first touches left.
@@ -201,14 +234,15 @@ class Guest:
         if self.destroyed:
             raise CheckpointRefused(f"checkpoint at {saving.now} ns: guest {self.name} has been destroyed")
         return GUEST.state(
-            name=self.name, ram=self.ram, backing=self.backing.save(), slat=self.slat.save(), clock=self.clock.save(timers),
+            name=self.name, first_ram=self.first_ram, ram=self.ram, backing=self.backing.save(), slat=self.slat.save(), clock=self.clock.save(timers),
             io=self.io.save(), mmio=self.mmio.save(), direct=self.direct.save(), lines=[line.level for line in self.lines],
             vcpus=[vcpu_state.save(cpu, saving) for cpu in self.vcpus])
 
     def restore_memory(self, state: State) -> State:
         """Take back where RAM is, before anybody looks into it; returns the checked state."""
         saved = GUEST.take(state)
-        same("guest", [saved["name"], saved["ram"], len(saved["vcpus"])], [self.name, self.ram, len(self.vcpus)])
+        same("guest", [saved["name"], saved["first_ram"], len(saved["vcpus"])], [self.name, self.first_ram, len(self.vcpus)])
+        self.ram = self.backing.end = saved["ram"]
         self.backing.restore(saved["backing"])
         self.slat.restore(saved["slat"])
         self.clock.now = saved["clock"]["now"]     # the devices' registers depend on it

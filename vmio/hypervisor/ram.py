@@ -76,6 +76,9 @@ class GuestRam:
         self._check(gpa, length)
         if self.runs(gpa, length):
             raise ValueError(f"RAM at {gpa:#x}, {length:#x} bytes: some of it is there already")
+        tables = self.slat.most_tables(gpa, length)
+        if self.memory.free_pages < length // PAGE + tables:
+            raise OutOfMemory(f"host memory: {length // PAGE} pages and up to {tables} for tables asked, {self.memory.free_pages} left")
         self._insert(gpa, self._allocate(length // PAGE))
         for start, spa, size in self.runs(gpa, length):
             self.slat.map(start, spa, size, READ | WRITE | EXECUTE)
@@ -83,15 +86,19 @@ class GuestRam:
     def remove(self, gpa: int, length: int) -> None:
         """Take [gpa, gpa+length) away: nothing is mapped there any more, and the host has its pages back, scrubbed.
 
-        ValueError unless all of it is there.
+        ValueError unless all of it is there; `OutOfMemory` if not even a page for a table is left: then it stays.
         """
         self._check(gpa, length)
         gone = self.runs(gpa, length)
         if sum(size for _, _, size in gone) != length:
             raise ValueError(f"RAM at {gpa:#x}, {length:#x} bytes: not all of it is there")
         self.slat.unmap(gpa, length)
-        kept = self.runs(0, gpa) + self.runs(gpa + length, self.end - gpa - length)
-        self._runs, self._starts = kept, [start for start, _, _ in kept]
+        low = bisect_right(self._starts, gpa) - 1
+        high = bisect_right(self._starts, gpa + length - 1)
+        first, last = self._runs[low], self._runs[high - 1]
+        kept = [(first[0], first[1], gpa - first[0]), (gpa + length, gone[-1][1] + gone[-1][2], last[0] + last[2] - gpa - length)]
+        self._runs[low:high] = [run for run in kept if run[2]]
+        self._starts[low:high] = [run[0] for run in kept if run[2]]
         self.touched.difference_update(range(gpa // PAGE, (gpa + length) // PAGE))
         for _, spa, size in gone:
             self.memory.free(spa, size // PAGE)

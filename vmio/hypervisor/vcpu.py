@@ -118,7 +118,9 @@ class VCpu(Waiting):
         if isinstance(self.memory, DemandRam):
             for page in pages:
                 self.memory.touch(page * PAGE, PAGE, True)
-        return Window(self.guest.memory, pages)
+        window = Window(self.guest.memory, pages)
+        self.guest.windows.add(window)
+        return window
 
     # Instructions that the hypervisor answers itself.
 

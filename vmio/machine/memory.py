@@ -78,6 +78,7 @@ class HostMemory:
         self.size = size
         self.bytes = _room(size)
         weakref.finalize(self, _HELD.subtract, size)
+        self._can_punch = hasattr(mmap, "MADV_REMOVE") and mmap.PAGESIZE == PAGE
         self._next = PAGE  # page 0 stays free, so that address 0 in a table can only mean "nothing"
         self._free: list[tuple[int, int]] = []    # runs that came back: (spa, end), sorted, with something between any two
 
@@ -102,8 +103,14 @@ class HostMemory:
 
     def free(self, spa: int, pages: int) -> None:
         """Take pages back, scrubbed: the next owner reads zeros, not the last owner's bytes."""
-        self.write(spa, bytes(pages * PAGE))
-        self._give(spa, spa + pages * PAGE)
+        length = pages * PAGE
+        if length >= AT_ONCE and self._can_punch:
+            self.bytes.madvise(mmap.MADV_REMOVE, spa, length)    # as zeros, and the machine that this runs on has the room back
+            if self.written is not None:
+                self.written(spa, length)
+        else:
+            self.write(spa, bytes(length))
+        self._give(spa, spa + length)
 
     def _give(self, spa: int, end: int) -> None:
         """Note a run as free, joined with its neighbours."""

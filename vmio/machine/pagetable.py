@@ -106,19 +106,33 @@ class PageTable:
             self.changed(start, length)
 
     def unmap(self, address: int, length: int) -> None:
-        """Forget [address, address+length); pages that were not mapped are no error."""
+        """Forget [address, address+length); pages that were not mapped are no error.
+
+        `OutOfMemory` if a 2 MiB leaf has to be split at an end and no page is left for its table: then nothing has changed.
+        """
         if address % PAGE or length % PAGE:
             raise ValueError(f"unmap {address:#x}, {length:#x} bytes: multiples of {PAGE} only")
         start, end = address, address + length
+        for edge in (start, end):
+            if edge % LARGE_PAGE:
+                self._slot(edge, 0, make=False)
         while address < end:
             step = min(end - address, -address % LARGE_PAGE or LARGE_PAGE)
-            slot = self._slot(address, 0, make=False)
-            if slot:
-                self.memory.write(slot, bytes(8 * step // PAGE))
+            leaf = self._slot(address, 1, make=False)
+            if step == LARGE_PAGE and leaf and self.memory.load64(leaf) & LARGE:
+                self.memory.store64(leaf, 0)
+            else:
+                slot = self._slot(address, 0, make=False)
+                if slot:
+                    self.memory.write(slot, bytes(8 * step // PAGE))
             address += step
         self._tlb.clear()
         if self.changed is not None:
             self.changed(start, length)
+
+    def most_tables(self, address: int, length: int) -> int:
+        """Return how many pages of tables, at most, `map` takes for [address, address+length) beside those that there are."""
+        return sum((address + length - 1 >> shift) - (address >> shift) + 1 for shift in range(21, 12 + 9 * self.levels, 9))
 
     def free(self) -> None:
         """Give the table's own pages back to the host; nothing is translated any more, they are somebody else's soon."""

@@ -21,6 +21,7 @@ from vmio.modes.accelerator_split import SplitAccelerator
 from vmio.modes.disk_assigned import AssignedDisk
 from vmio.modes.disk_emulated import EmulatedDisk
 from vmio.modes.disk_split import SplitDisk
+from vmio.modes.memory_split import SplitMemory
 from vmio.modes.net_accelerated import AcceleratedNet
 from vmio.modes.net_assigned import AssignedNet
 from vmio.modes.net_emulated import EmulatedNet
@@ -89,6 +90,7 @@ ATTACHMENTS: dict[tuple[str, str], type[Attachment]] = {
     ("accelerator", "passthrough"): AssignedAccelerator,
     ("serial", "emulated"): EmulatedSerial,
     ("services", "split"): SplitServices,
+    ("memory", "split"): SplitMemory,
 }
 
 

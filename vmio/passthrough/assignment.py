@@ -79,6 +79,8 @@ def check_clean(function: HostFunction, guest: Guest, inherit: bool) -> None:
     last = function.last_guest
     if last is not None and function.leaves_data(guest) and not inherit:
         raise AssignmentRefused(f"{function.name} holds what {last.name} left on it; erase() it, or inherit")
+    if guest.memory_asked:
+        raise AssignmentRefused(f"{function.name}: guest {guest.name} was asked for {guest.memory_asked}, and may give it at any time; wait for its answer")
     hole = guest.missing_ram()
     if hole is not None:
         raise AssignmentRefused(f"guest {guest.name}: its RAM at {hole:#x} is not there; a device may write to any page "

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from tests.machine_code import DATA, HLT, CodeGuest
+from tests.machine_code import DATA, HLT, TABLES, CodeGuest
+from vmio.firmware import longmode
 from vmio.hypervisor.hyperv import tlfs
 from vmio.hypervisor.hyperv.hypercalls import enable_enlightenments
 from vmio.processors.kvm.code import Code
@@ -86,6 +87,66 @@ def test_memory_that_was_taken_away_reads_as_ones():
     guest.guest.take_ram(ROUTINE, 0x1000)
     guest.run(Code().load(ROUTINE, 4, to=DATA + 0x100).hlt())
     assert guest.word(size=4) == 0xFFFF_FFFF and guest.cpu.exits.by_reason()["EPT_VIOLATION"] == 1
+
+
+def test_what_is_left_of_a_hole_is_where_it_was():
+    """Unicorn cuts a hole without telling where its rest begins."""
+    guest = CodeGuest()
+    guest.guest.take_ram(ROUTINE, 0x4000)
+    guest.guest.give_ram(ROUTINE + 0x1000, 0x1000)
+    guest.cpu.keep_trace()
+    guest.run(Code().store(ROUTINE + 0x1010, 7, 4).load(ROUTINE + 0x1010, 4, to=DATA + 0x100).store(ROUTINE + 0x10, 7, 4)
+              .store(ROUTINE + 0x2020, 7, 4).hlt())
+    assert guest.word(size=4) == 7 and guest.guest.memory.read(ROUTINE + 0x1010, 1) == b"\x07"
+    assert [exit.address for exit in guest.cpu.trace if exit.reason.name == "EPT_VIOLATION"] == [ROUTINE + 0x10, ROUTINE + 0x2020]
+
+
+def test_memory_that_is_added_is_there_and_the_hole_behind_it_is_where_it_was():
+    guest = CodeGuest()
+    at, devices = 16 << 20, 0xFE00_0000
+    guest.guest.grow(at, 2 << 20)
+    guest.cpu.keep_trace()
+    guest.run(Code().store(at + 0x123450, 9, 4).load(at + 0x123450, 4, to=DATA + 0x100).store(at + (2 << 20) + 8, 1, 4).store(devices + 4, 1, 4)
+              .store(at - 16, 1, 4).hlt())
+    assert guest.word(size=4) == 9 and guest.guest.memory.read(at + 0x123450, 1) == b"\x09"
+    assert [exit.address for exit in guest.cpu.trace if exit.reason.name == "EPT_VIOLATION"] == [at + (2 << 20) + 8, devices + 4, at - 16]
+
+
+def test_the_processor_does_not_notice_that_memory_comes_and_goes():
+    """Unicorn looks up the addresses of what it forgets in the guest's own tables: a page fault there would be the guest's."""
+    import unicorn.x86_const as x
+    guest = CodeGuest()
+    guest.run(Code().hlt())
+    engine = guest.cpu.engine
+    empty = 0x30_0000
+    engine.reg_write(x.UC_X86_REG_CR2, 0x1234)
+    engine.reg_write(x.UC_X86_REG_CR3, empty)
+    guest.guest.take_ram(0x40_0000, 0x20_0000)
+    guest.guest.give_ram(0x40_0000, 0x20_0000)
+    assert (engine.reg_read(x.UC_X86_REG_CR2), engine.reg_read(x.UC_X86_REG_CR3)) == (0x1234, empty)
+
+
+def test_a_page_that_came_back_is_another_one():
+    """What was looked up before leads to it no more: the frame is somebody else's.  Global pages outlast a write to CR3."""
+    guest = CodeGuest()
+    guest.write(TABLES, longmode.identity_map(TABLES, longmode.PRESENT | longmode.WRITABLE | longmode.USER | 1 << 8))
+    be_global = raw("0f20e0 480d80000000 0f22e0")        # MOV RAX, CR4; OR RAX, PGE; MOV CR4, RAX
+
+    class Swap:
+        def read(self, offset, size):
+            return 0
+
+        def write(self, offset, size, value):
+            spa = guest.guest.ram_spa(ROUTINE)
+            guest.guest.take_ram(ROUTINE, 0x1000)
+            while guest.guest.host.memory.allocate(1) != spa:
+                pass
+            guest.guest.give_ram(ROUTINE, 0x1000)
+            guest.old = spa
+    guest.guest.io.attach(0x600, 1, Swap(), "swap")
+    guest.run(be_global + bytes(Code().store(ROUTINE, 5, 4).out(0x600, 0).load(ROUTINE, 4, to=DATA + 0x100).store(ROUTINE, 6, 4).hlt()))
+    assert guest.word(size=4) == 0 and guest.guest.memory.read(ROUTINE, 1) == b"\x06"
+    assert guest.guest.host.memory.read(guest.old, 4) == bytes(4)
 
 
 def test_memory_that_belongs_to_the_processor_is_out_of_reach():

@@ -61,6 +61,10 @@ class Overlays:
         """Is there an overlay at this page?"""
         return any(at == gpa for at, _ in self._shown.values())
 
+    def pages(self) -> set[int]:
+        """Return the numbers of the guest's pages that lie under one."""
+        return {gpa // PAGE for gpa, _ in self._shown.values()}
+
     def release(self) -> None:
         """Give the pages back to the host; the guest is gone."""
         for spa in self._pages:

@@ -7,18 +7,22 @@ hole, whose accesses are the vCPU's loads and stores: EPT violations, or a passe
 
 import ctypes
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from vmio.firmware import longmode
 from vmio.hypervisor.contracts import Partition
+from vmio.hypervisor.guest import MOST_RAM
 from vmio.machine.contracts import Buffer
 from vmio.machine.memory import PAGE, HostMemory
+from vmio.machine.pageruns import PageRuns
 from vmio.machine.pagetable import EXECUTE, READ, WRITE, AddressSpace, PageTable, TranslationFault
 from vmio.machine.probes import watch
 from vmio.processors.unicorn import paging
 
 END = (1 << 40) - (1 << 16)  # of the hole: Unicorn's processor has 40 address bits, and the last of them are ours
+DEVICES = MOST_RAM           # RAM that is added ends there at the latest; behind it is a hole that nobody cuts
 TABLES, TABLES_BYTES = END, 0x6000     # page tables by which translated code is found; read-only
 ACCESSED_DIRTY = 0x60        # so that the processor need not write them
 HIDDEN, HIDDEN_BYTES = 1 << 44, 0x4000     # what no page table of the guest's can name
@@ -53,7 +57,10 @@ class Ram:
         self._address = ctypes.addressof(self._keep)
         self._load, self._store, self._all = load, store, unicorn.UC_PROT_ALL
         self._protect = {READ: unicorn.UC_PROT_READ, WRITE: unicorn.UC_PROT_WRITE, EXECUTE: unicorn.UC_PROT_EXEC}
-        self._hole(guest.ram, END - guest.ram)
+        self._end, self._gone = guest.ram, PageRuns()      # where RAM ends, and the pages in it that are holes
+        if guest.ram < DEVICES:
+            self._hole(guest.ram, DEVICES - guest.ram)
+        self._hole(max(guest.ram, DEVICES), END - max(guest.ram, DEVICES))
         engine.mem_map(HIDDEN, HIDDEN_BYTES, self._all)
         engine.mem_map(TABLES, TABLES_BYTES, unicorn.UC_PROT_READ)
         flags = longmode.PRESENT | longmode.WRITABLE | longmode.USER | ACCESSED_DIRTY
@@ -117,15 +124,70 @@ class Ram:
                              lambda uc, offset, size, value, _: store(base + offset, size, value), None)
 
     def _follow(self, address: int, length: int) -> None:
-        """The SLAT table has changed there, in RAM: map each page as it says now."""
-        for gpa in range(address, min(address + length, self.guest.ram), PAGE):
-            self.engine.mem_unmap(gpa, PAGE)
-            _, _, entry = self.guest.slat.walk(gpa)[-1]
-            if not entry & READ:
-                self._hole(gpa, PAGE)
-                continue
-            protection = sum(bit for permission, bit in self._protect.items() if entry & permission)
-            self.engine.mem_map_ptr(gpa, PAGE, protection, self._address + self.guest.slat.translate(gpa, READ))
+        """The SLAT table has changed there, in RAM: map it as it says now, pages that are alike at once."""
+        self._grow()
+        address, end = self._whole_holes(address, min(address + length, self.guest.ram))
+        with self._identity():
+            while address < end:
+                permissions, spa, after = self._alike(address, end)
+                self.engine.mem_unmap(address, after - address)
+                if spa is None:
+                    self._hole(address, after - address)
+                    self._gone.add(address // PAGE, (after - address) // PAGE)
+                else:
+                    protection = sum(bit for permission, bit in self._protect.items() if permissions & permission)
+                    self.engine.mem_map_ptr(address, after - address, protection, self._address + spa)
+                address = after
+
+    def _whole_holes(self, address: int, end: int) -> tuple[int, int]:
+        """The range with all of the holes that it touches, which are none from now on.
+
+        Unicorn says how far behind the beginning of a hole an access was, and cuts holes without saying where the rest begins.
+        """
+        for first, count in self._gone.runs:
+            if first * PAGE < end and address < (first + count) * PAGE:
+                self._gone.remove(first, count)
+                address, end = min(address, first * PAGE), max(end, (first + count) * PAGE)
+        return address, end
+
+    def _grow(self) -> None:
+        """If RAM ends behind where it ended, there is a hole in RAM first."""
+        before, self._end = self._end, self.guest.ram
+        if before < self._end:
+            with self._identity():
+                self.engine.mem_unmap(before, DEVICES - before)
+                self._hole(before, self._end - before)
+                self._hole(self._end, DEVICES - self._end)
+            self._gone.add(before // PAGE, (self._end - before) // PAGE)
+
+    @contextmanager
+    def _identity(self) -> Iterator[None]:
+        """What Unicorn forgets at an address it looks up as a linear one: for that each is its own, or a page fault would destroy CR2.
+
+        The way back empties the translator's TLB: no linear address leads to what was there before.
+        """
+        import unicorn.x86_const as x
+        engine = self.engine
+        cr3 = engine.reg_read(x.UC_X86_REG_CR3)
+        engine.reg_write(x.UC_X86_REG_CR3, TABLES)
+        try:
+            yield
+        finally:
+            engine.reg_write(x.UC_X86_REG_CR3, cr3)
+
+    def _alike(self, gpa: int, end: int) -> tuple[int, int | None, int]:
+        """(permissions, SPA or None for a hole, where it ends) of pages from `gpa` on that lie in a row and may be used alike."""
+        def look(at: int) -> tuple[int, int | None, int]:
+            level, _, entry = self.guest.slat.walk(at)[-1]
+            after = (at | (1 << 12 + 9 * level) - 1) + 1
+            return (entry & 7, self.guest.slat.translate(at, READ), after) if entry & READ else (0, None, after)
+        permissions, spa, after = look(gpa)
+        while after < end:
+            next_permissions, next_spa, next_after = look(after)
+            if next_permissions != permissions or next_spa != (None if spa is None else spa + after - gpa):
+                break
+            after = next_after
+        return permissions, spa, min(after, end)
 
     def _written(self, spa: int, length: int) -> None:
         """The host has written its memory: what of it is this guest's RAM may have been code."""
@@ -145,10 +207,7 @@ class Ram:
         """
         if not self._stale:
             return
-        import unicorn.x86_const as x
-        engine, pages, self._stale = self.engine, self._stale, set()
-        cr3 = engine.reg_read(x.UC_X86_REG_CR3)
-        engine.reg_write(x.UC_X86_REG_CR3, TABLES)
-        for page in pages:
-            engine.ctl_remove_cache(page << 12, (page + 1) << 12)
-        engine.reg_write(x.UC_X86_REG_CR3, cr3)
+        pages, self._stale = self._stale, set()
+        with self._identity():
+            for page in pages:
+                self.engine.ctl_remove_cache(page << 12, (page + 1) << 12)

@@ -7,7 +7,7 @@ Public sources: Linux drivers/hv/channel.c (create_gpadl_header), OpenVMM
 vm/devices/vmbus/vmbus_server/src/channels.rs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from vmio.hypervisor.guest import Guest
@@ -64,6 +64,7 @@ class GpadlTable:
         self._guest, self._max_pages, self._max_gpadls = guest, max_pages, max_gpadls
         self.by_handle: dict[int, Gpadl] = {}
         self.pages = 0
+        guest.lent.append(self.lent)
 
     def header(self, record: Record) -> Gpadl:
         """Begin one.  The `Gpadl`, perhaps complete; `GpadlRefused`, or `GpadlIgnored` for a handle in use."""
@@ -134,3 +135,9 @@ class GpadlTable:
             raise GpadlRefused("GPADL page twice")
         if any(covers(page * PAGE) for page in pages):
             raise GpadlRefused("GPADL page under an overlay")
+        if any(self._guest.backing.spa(page * PAGE) is None for page in pages):
+            raise GpadlRefused("GPADL page that was taken away")
+
+    def lent(self) -> Iterator[int]:
+        """Return the numbers of all pages that the guest lends, an iterator."""
+        return (page for gpadl in self.by_handle.values() for each in gpadl.ranges or () for page in each.pages)

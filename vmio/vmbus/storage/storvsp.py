@@ -14,6 +14,8 @@ Public sources: OpenVMM vm/devices/storage/storvsp (order of the protocol, its
 statuses, validation), Linux drivers/scsi/storvsc_drv.c (the guest that we serve).
 """
 
+from collections.abc import Iterator
+
 from vmio.hypervisor.contracts import Root
 from vmio.hypervisor.guest import Guest
 from vmio.hypervisor.inflight import InFlight
@@ -77,6 +79,7 @@ class StorVsp(BusDevice):
         for target, _ in disks.values():
             target.luns, target.max_transfer = tuple(sorted(disks)), max_transfer
         guest.vetoes.insert(0, self._destroyed)
+        guest.lent.append(self._lent)
         guest.releases.append(self.bounce.release)
 
     def opened(self, end: ChannelEnd) -> None:
@@ -179,6 +182,10 @@ class StorVsp(BusDevice):
         """Make the device of another sub-channel."""
         self.subchannels.append(SubChannel(self))
         return self.subchannels[-1]
+
+    def _lent(self) -> Iterator[int]:
+        """The pages of the requests at the backend, which knows them by their places in the host's memory."""
+        return (page for srb in self.under_way for each in srb.ranges for page in each.pages)
 
     def _destroyed(self) -> None:
         """The guest's memory is about to go; a disk that still writes to it would hit whoever gets it next."""

@@ -1,0 +1,40 @@
+"""Dynamic memory as plain data and back: how far the start-up is, what was asked, which pages the host has."""
+
+from collections import Counter
+
+from vmio.machine.checkpoint import CheckpointRefused, Form, State, same
+from vmio.machine.pageruns import PageRuns
+from vmio.vmbus.balloon import wire as w
+from vmio.vmbus.balloon.dynamic import DUE, DynamicMemory
+from vmio.vmbus.balloon.wire import Message
+
+MEMORY = Form("dynamic memory", 1, "options", "state", "protocol", "capabilities", "report", "reported_at", "asked", "wanted", "got", "adding",
+              "memory_asked", "can_add", "ballooned", "spare", "heard", "corrupt")
+
+
+def save(memory: DynamicMemory) -> State:
+    """Return it; the bus saves rings and workers, the guest where its RAM lies."""
+    return MEMORY.state(
+        options=[memory.maximum, memory.versions], state=memory.state, protocol=memory.version, capabilities=memory.capabilities,
+        report=memory.report and list(memory.report), reported_at=memory.reported_at, asked=memory.asked, wanted=memory.wanted,
+        got=memory.got, adding=memory.adding, memory_asked=memory.guest.memory_asked, can_add=memory.can_add,
+        ballooned=memory.ballooned.runs, spare=memory.spare, heard=dict(memory.heard), corrupt=memory.corrupt)
+
+
+def restore(memory: DynamicMemory, state: State) -> None:
+    """Take it back, after the bus; `CheckpointRefused` for pages that the guest has and has given at once."""
+    saved = MEMORY.take(state)
+    same("dynamic memory, options", saved["options"], [memory.maximum, memory.versions])
+    if saved["state"] not in DUE:
+        raise CheckpointRefused(f"checkpoint, dynamic memory: state {saved['state']!r}; {', '.join(DUE)} are known")
+    memory.state = next(state for state in DUE if state == saved["state"])
+    memory.version, memory.capabilities = saved["protocol"], saved["capabilities"]
+    memory.report = saved["report"] and w.STATUS_REPORT.record._make(saved["report"])
+    memory.reported_at, memory.asked = saved["reported_at"], saved["asked"] and Message(saved["asked"])
+    memory.wanted, memory.got, memory.adding, memory.can_add = (saved[name] for name in ("wanted", "got", "adding", "can_add"))
+    memory.guest.memory_asked = saved["memory_asked"]
+    memory.ballooned = PageRuns((first, count) for first, count in saved["ballooned"])
+    for first, count in memory.ballooned.runs:
+        if memory.guest.backing.runs(first * 4096, count * 4096):
+            raise CheckpointRefused(f"checkpoint, dynamic memory: pages {first:#x}, {count} of them: given to the host, and the guest has some")
+    memory.spare, memory.heard, memory.corrupt = list(saved["spare"]), Counter(saved["heard"]), saved["corrupt"]

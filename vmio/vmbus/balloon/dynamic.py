@@ -1,0 +1,281 @@
+"""Dynamic memory, the host's half: it hears how much memory a guest needs, and takes pages from it, gives them back, or adds more.
+
+    memory = DynamicMemory(host, guest)
+    memory.offer(VmbusServer(guest))
+    memory.inflate(512)         ask for 2 MiB; the guest chooses the pages
+    memory.deflate(512)         give as many back; the host chooses
+    memory.hot_add(1 << 15)     128 MiB behind the end of its RAM
+
+One thing at a time is asked (`asked`), as the guest's driver can do no more.  A page that the guest gives leaves its SLAT table and is
+the host's again at once, so nobody has to believe that the guest keeps its word.  How much a guest gets is decided elsewhere.
+
+Whatever a guest sends is checked on a copy, all of a message before any of it is done.  What no honest guest sends is a `RingCorrupt`:
+it ends the channel, the guest goes on with the memory that it has, and what it gave stays with the host.
+Public source: Linux drivers/hv/hv_balloon.c (the guest that we serve); what a host does is not published beside that.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from vmio.hypervisor.contracts import Root
+from vmio.hypervisor.guest import MOST_RAM, Guest
+from vmio.machine.contracts import Record
+from vmio.machine.memory import PAGE, OutOfMemory
+from vmio.machine.pageruns import PageRuns
+from vmio.vmbus.balloon import wire as w
+from vmio.vmbus.balloon.wire import Message
+from vmio.vmbus.bus.channel import ChannelEnd
+from vmio.vmbus.bus.contracts import Answerable
+from vmio.vmbus.bus.device import BusDevice
+from vmio.vmbus.bus.messages import MEMORY_CLASS
+from vmio.vmbus.bus.packets import Packet, RingCorrupt
+
+VERSION, CAPABILITIES, READY, REFUSED = "version", "capabilities", "ready", "refused"
+SPARE = 2           # pages for tables, put aside so that a page can be taken when the host has no other: what comes free is at least as much
+# state -> what may come in it
+DUE = {VERSION: (Message.VERSION_REQUEST,), CAPABILITIES: (Message.CAPABILITIES,), REFUSED: (),
+       READY: (Message.STATUS_REPORT, Message.BALLOON_RESPONSE, Message.UNBALLOON_RESPONSE, Message.HOT_ADD_RESPONSE)}
+
+
+class DynamicMemory(BusDevice):
+    """The memory of `guest`, which may be told that it will never have more than `maximum` pages.  `versions`: what the host speaks.
+
+    `state` is how far the start-up is; `report` the last STATUS_REPORT, or None; `ballooned` what the guest gave and the host has.
+    """
+
+    POINTS = {"ready": "() the guest's driver is up: it may be asked",
+              "reported": "(record) a status report has come", "answered": "(message, pages) what was asked is done, as far as it goes"}
+    ready: Callable[[], None] | None = None
+    reported: Callable[[Record], None] | None = None
+    answered: Callable[[Message, int], None] | None = None
+    class_id = MEMORY_CLASS
+    guest: Guest
+
+    def __init__(self, host: Root, guest: Guest, number: int = 1, maximum: int | None = None,
+                 versions: tuple[int, ...] = w.LINUX_VERSIONS) -> None:
+        super().__init__(host, guest, b"vmio-memory".ljust(14, b"\0") + number.to_bytes(2, "little"))
+        self.maximum, self.versions = maximum, versions
+        self.ballooned = PageRuns()
+        self.spare = [host.memory.allocate(1) for _ in range(SPARE)]
+        self.can_add = True                     # until the guest says that it can't
+        self.heard: Counter[str] = Counter()
+        self.corrupt = 0
+        self._begin()
+        guest.gave_away = self._gone
+        guest.releases.append(self._release)
+        if guest.enlightened is not None:
+            guest.enlightened.on_reset.append(self._reset)
+
+    def _begin(self) -> None:
+        """What begins anew with each opening.  The pages that the guest gave are the host's all the same."""
+        self.state, self.version, self.capabilities = VERSION, 0, 0
+        self.report: Any = None
+        self.reported_at = 0
+        self.asked: Message | None = None       # what the guest has not answered so far,
+        self.wanted = self.got = 0              # for how many pages, and how many came
+        self.adding = 0                         # guest-physical: where the hot add begins
+
+    def opened(self, end: ChannelEnd) -> None:
+        """The guest's driver is there: it speaks first."""
+        self._begin()
+        super().opened(end)
+
+    def closed(self) -> Any:
+        """The guest's driver has gone."""
+        self.state, self.asked, self.guest.memory_asked = VERSION, None, ""
+        return super().closed()
+
+    def _reset(self) -> None:
+        """The guest begins anew, and believes to have all its memory: it gets what the host has left of it."""
+        for first, count in self.ballooned.runs:
+            try:
+                self._back([(first, count)])
+            except OutOfMemory:
+                return
+
+    def _release(self) -> None:
+        """The guest is gone."""
+        for spa in self.spare:
+            self.host.memory.free(spa, 1)
+        self.spare = []
+
+    def failed(self, error: Exception) -> None:
+        """Count it, and have the bus close the channel."""
+        self.corrupt += 1
+        super().failed(error)
+
+    def _gone(self, gpa: int) -> bool:
+        return self.ballooned.overlaps(gpa // PAGE, 1)
+
+    @property
+    def assigned(self) -> int:
+        """How many pages the guest has now."""
+        return self.guest.backing.bytes // PAGE
+
+    # What the host asks.  Each is a ValueError, one sentence, if it can't be asked now; then nothing has happened.
+
+    def inflate(self, pages: int) -> None:
+        """Ask the guest for pages; it may give fewer.  A multiple of 512, since Linux looks for 2 MiB at a time."""
+        self._may_ask(w.BALLOONS, "gives no memory")
+        if pages < 1 or pages % w.LARGE or pages > self.assigned:
+            raise ValueError(f"guest {self.guest.name}: {pages} pages asked; a multiple of {w.LARGE}, at most the {self.assigned} that it has")
+        self.guest.check_takeable()
+        self._ask(Message.BALLOON, pages, w.BALLOON.pack(pages=pages))
+
+    def deflate(self, pages: int) -> None:
+        """Give pages back, the lowest that the guest gave; `OutOfMemory` if the host has no frames for them."""
+        self._may_ask(w.BALLOONS, "takes no memory back")
+        if not 1 <= pages <= self.ballooned.total:
+            raise ValueError(f"guest {self.guest.name}: {pages} pages to give back; it gave {self.ballooned.total}")
+        ranges = PageRuns(self.ballooned.runs).take(pages)
+        self._back(ranges)
+        self.asked, self.wanted, self.got = Message.UNBALLOON, pages, pages     # it gives nothing, so nobody has to wait for it
+        for at in range(0, len(ranges), w.MOST_RANGES):
+            part = ranges[at:at + w.MOST_RANGES]
+            self.post(w.with_ranges(w.UNBALLOON, part, more=int(at + len(part) < len(ranges)), count=len(part)))
+
+    def hot_add(self, pages: int) -> None:
+        """Give the guest more than it began with, behind the end of its RAM; `OutOfMemory` if the host has no frames for that."""
+        self._may_ask(w.HOT_ADDS, "can't be given more than it began with")
+        align = w.hot_add_alignment(self.capabilities)
+        if pages < 1 or pages % align:
+            raise ValueError(f"guest {self.guest.name}: {pages} pages to add; it wants multiples of {align}")
+        if not self.can_add:
+            raise ValueError(f"guest {self.guest.name}: can't be given more than it began with: it has said so")
+        at = -(-self.guest.ram // (align * PAGE)) * align * PAGE
+        if at + pages * PAGE > MOST_RAM:
+            raise ValueError(f"guest {self.guest.name}: {pages} pages to add at {at:#x}; RAM ends at {MOST_RAM:#x} at the latest")
+        self.guest.grow(at, pages * PAGE)
+        self.adding = at
+        self._ask(Message.HOT_ADD, pages, w.HOT_ADD.pack(range=w.pack_range(at // PAGE, pages)))
+
+    def _may_ask(self, capability: int, what: str) -> None:
+        name = self.guest.name
+        if self.state is not READY:
+            raise ValueError(f"guest {name}: {what}: its driver for dynamic memory is not up ({self.state})")
+        if not self.capabilities & capability:
+            raise ValueError(f"guest {name}: {what}: its driver has not this capability")
+        if self.asked is not None:
+            raise ValueError(f"guest {name}: {what} now: it has not answered {self.asked.name} yet")
+
+    def _ask(self, message: Message, pages: int, payload: bytes) -> None:
+        self.asked, self.wanted, self.got = message, pages, 0
+        self.guest.memory_asked = f"{pages} pages" if message is not Message.HOT_ADD else "an answer to a hot add"
+        self.post(payload)
+
+    def _back(self, ranges: list[tuple[int, int]]) -> None:
+        """Let the guest have these pages again, all of them or none."""
+        given: list[tuple[int, int]] = []
+        try:
+            for first, count in ranges:
+                self.guest.give_ram(first * PAGE, count * PAGE)
+                given.append((first, count))
+        except OutOfMemory:
+            for first, count in given:
+                self.guest.backing.remove(first * PAGE, count * PAGE)
+            raise
+        for first, count in ranges:
+            self.ballooned.remove(first, count)
+
+    # What the guest says.
+
+    def packet(self, request: Answerable, packet: Packet) -> None:
+        """One message, which has no completion."""
+        request.end()
+        try:
+            record = w.parse(packet.payload)
+        except ValueError as error:
+            raise RingCorrupt(f"dynamic memory: {error}") from None
+        if record.type not in DUE[self.state]:
+            raise RingCorrupt(f"dynamic memory: {w.NAMES[record.type]} while its state is {self.state}")
+        self.heard[w.NAMES[record.type]] += 1
+        self._ANSWERS[record.type](self, record)
+
+    def _version(self, record: Record) -> None:
+        good = record.version in self.versions
+        self.post(w.VERSION_RESPONSE.pack(transaction=record.transaction, accepted=int(good)))
+        if good:
+            self.version, self.state = record.version, CAPABILITIES
+        elif record.last & w.FLAG:
+            self.state = REFUSED
+
+    def _capable(self, record: Record) -> None:
+        self.capabilities = record.capabilities
+        self.post(w.CAPABILITIES_RESPONSE.pack(transaction=record.transaction, accepted=w.ACCEPTED))
+        self.state = READY
+        if self.maximum is not None and self.version >= w.V1_0:
+            self.post(w.INFO.pack(kind=w.MAX_PAGE_COUNT, value=self.maximum))
+        if self.ready is not None:
+            self.ready()
+
+    def _status(self, record: Record) -> None:
+        self.report, self.reported_at = record, self.host.env.now
+        if self.reported is not None:
+            self.reported(record)
+
+    def _gives(self, record: Record) -> None:
+        """A part of what the guest gives: looked through as a whole, then taken."""
+        if self.asked is not Message.BALLOON:
+            raise RingCorrupt("dynamic memory: BALLOON_RESPONSE that nobody waits for")
+        try:
+            ranges = w.ranges_of(record.ranges, record.counts >> 1)
+            self._check_given(ranges)
+        except ValueError as error:
+            raise RingCorrupt(f"dynamic memory: {error}") from None
+        for first, count in ranges:
+            self._take(first, count)
+            self.ballooned.add(first, count)
+            self.got += count
+        if not record.counts & w.MORE:
+            self._done()
+
+    def _check_given(self, ranges: list[tuple[int, int]]) -> None:
+        """ValueError unless these are pages of the guest's, each once, that it has and nobody uses, and no more than were asked for."""
+        guest, given = self.guest, PageRuns()
+        guest.check_takeable()
+        for first, count in ranges:
+            if not count or given.overlaps(first, count):
+                raise ValueError(f"pages {first:#x}, {count} of them, given: none, or twice")
+            if sum(size for _, _, size in guest.backing.runs(first * PAGE, count * PAGE)) != count * PAGE:
+                raise ValueError(f"pages {first:#x}, {count} of them, given: the guest has not all of these")
+            given.add(first, count)
+        for page in guest.used_pages():
+            if given.overlaps(page, 1):
+                raise ValueError(f"page {page:#x} given: it is in use, lent to the host or under a page of the hypervisor's")
+        if self.got + given.total > self.wanted:
+            raise ValueError(f"{self.got + given.total} pages given, {self.wanted} were asked for")
+
+    def _take(self, first: int, count: int) -> None:
+        """Take pages out of the guest's table; what is spare is there to split a large page with."""
+        memory = self.host.memory
+        for spa in self.spare:
+            memory.free(spa, 1)
+        self.guest.backing.remove(first * PAGE, count * PAGE)
+        self.spare = [memory.allocate(1) for _ in range(SPARE)]
+
+    def _took(self, record: Record) -> None:
+        if self.asked is not Message.UNBALLOON:
+            raise RingCorrupt("dynamic memory: UNBALLOON_RESPONSE that nobody waits for")
+        self._done()
+
+    def _added(self, record: Record) -> None:
+        """So many pages of what was added are the guest's; the host has the others back."""
+        if self.asked is not Message.HOT_ADD or record.pages > self.wanted:
+            raise RingCorrupt(f"dynamic memory: HOT_ADD_RESPONSE of {record.pages} pages that nobody waits for")
+        self.got = record.pages
+        if record.pages < self.wanted:
+            self.can_add = not record.pages and not record.result
+            first, count = self.adding // PAGE + record.pages, self.wanted - record.pages
+            if any(first <= page < first + count for page in self.guest.used_pages()):
+                raise RingCorrupt("dynamic memory: the guest uses memory that it says it could not add")
+            self._take(first, count)
+        self._done()
+
+    def _done(self) -> None:
+        asked, self.asked, self.guest.memory_asked = self.asked, None, ""
+        if self.answered is not None and asked is not None:
+            self.answered(asked, self.got)
+
+    _ANSWERS = {Message.VERSION_REQUEST: _version, Message.CAPABILITIES: _capable, Message.STATUS_REPORT: _status,
+                Message.BALLOON_RESPONSE: _gives, Message.UNBALLOON_RESPONSE: _took, Message.HOT_ADD_RESPONSE: _added}
