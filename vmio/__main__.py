@@ -17,7 +17,7 @@ from typing import Any  # noqa: E402
 
 from vmio import __version__, console  # noqa: E402
 from vmio.boot import command as boot_command  # noqa: E402
-from vmio.experiments import disk_params, net_params, params, saved_command  # noqa: E402
+from vmio.experiments import accelerator_command, disk_params, net_params, params, saved_command  # noqa: E402
 from vmio.manage.migration import command as migrate_command  # noqa: E402
 
 
@@ -55,7 +55,9 @@ def _net_outputs(run: argparse.ArgumentParser) -> None:
     run.add_argument("--save", metavar="FILE", help="write the frames as they were received here, pcap; the file is replaced when all is written")
 
 
-_RUNS = {"disk": (_disk_options, _disk_outputs), "net": (_net_options, _net_outputs)}
+_RUNS = {"accelerator": (accelerator_command.add_options, accelerator_command.add_outputs), "disk": (_disk_options, _disk_outputs),
+         "net": (_net_options, _net_outputs)}
+_SAVED = ("disk", "net")      # devices whose runs can be kept in a file
 
 
 def _device(argv: Sequence[str] | None) -> str:
@@ -97,8 +99,8 @@ def _parser(device: str = "disk") -> "_Parser":
     run.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
     checkpoint = commands.add_parser("checkpoint", help="run a workload to a time, and keep the machine with all guests in a file")
-    checkpoint.add_argument("--device", choices=sorted(_RUNS), default="disk", help="(default disk); its options: checkpoint --device net --help")
-    _RUNS[device][0](checkpoint)
+    checkpoint.add_argument("--device", choices=_SAVED, default="disk", help="(default disk); its options: checkpoint --device net --help")
+    _RUNS[device if device in _SAVED else "disk"][0](checkpoint)
     saved_command.add_checkpoint(checkpoint)
     saved_command.add_restore(commands.add_parser("restore", help="run what was kept to its end: the result of a run that nobody disturbed"))
 
@@ -162,7 +164,7 @@ def _qtest(args: argparse.Namespace) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    (_run_net if args.device == "net" else _run_disk)(args)
+    {"accelerator": accelerator_command.run, "disk": _run_disk, "net": _run_net}[args.device](args)
 
 
 def _run_net(args: argparse.Namespace) -> None:
@@ -323,7 +325,7 @@ def _bench(args: argparse.Namespace) -> None:
 def _files_are_named(args: argparse.Namespace) -> None:
     """Raise ValueError for a file's name that is empty: it is no way to leave the file out."""
     for option in ("drive", "serial", "unix", "trace", "image", "save", "csv", "pcap", "deb", "output", "cache",
-                   "kernel", "initrd", "disk", "console", "checkpoint", "restore"):
+                   "kernel", "initrd", "disk", "console", "checkpoint", "restore", "weights", "biases", "images"):
         given = getattr(args, option, None)
         if "" in (given if isinstance(given, list) else [given]):
             raise ValueError(f"--{option}: the name is empty; a file's name is needed")
@@ -334,8 +336,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     def command() -> int | None:
         _files_are_named(args)
         return {"qtest": _qtest, "run": _run, "checkpoint": _checkpoint, "restore": _restore, "migrate": migrate_command.run, "boot": boot_command.run,
-                "attack": _attack, "kvm": _kvm, "linux": _linux, "grade": _grade,
-                "progress": _progress, "assignment": _assignment, "bench": _bench}[args.command](args)
+                "attack": _attack, "kvm": _kvm, "linux": _linux, "grade": _grade, "progress": _progress,
+                "assignment": _assignment, "bench": _bench}[args.command](args)
     args: Any = None
 
     def parse() -> None:

@@ -43,6 +43,14 @@ class AcceleratorDriver:
         self.data, self.data_bytes = base + RING_BYTES, MEMORY - RING_BYTES
         self.interrupts = self.calls = 0
 
+    def load(self, network: Network) -> Steps[None]:
+        """Bring a network's constants onto the chip; ValueError if they don't fit."""
+        raise NotImplementedError
+
+    def infer(self, images: bytes) -> Steps[bytes]:
+        """Return the last layer's int32 sums for these images; `DriverError` if somebody refuses."""
+        raise NotImplementedError
+
     def interrupt(self, cpu: Any = None) -> None:
         """The device says that it is done, or has halted."""
         self.interrupts += 1

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 from vmio import data
 from vmio.drivers.accelerator_plan import Layer, Network
+from vmio.machine.contracts import FileName
 
-IMAGES = 450
+IMAGES, PIXELS = 450, 64
+MAX_FILE = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -24,20 +26,20 @@ class Digits:
     labels: bytes
 
 
-def network(weights: bytes, biases: bytes, name: str = "digits") -> Network:
-    """Return the network with these weights and biases, layer after layer; ValueError if they are not as many as it has."""
+def network(weights: bytes, biases: bytes, names: tuple[str, str] = ("weights", "biases")) -> Network:
+    """Return the network with these weights and biases, layer after layer; ValueError, by their `names`, if there are not as many as it has."""
     shape = json.loads(data.path("digits/network.json").read_text(encoding="utf-8"))["layers"]
     whole, of_biases = sum(each["inputs"] * each["outputs"] for each in shape), sum(4 * each["outputs"] for each in shape)
-    for what, got, wanted in (("weights", weights, whole), ("biases", biases, of_biases)):
+    for what, got, wanted in zip(names, (weights, biases), (whole, of_biases)):
         if len(got) != wanted:
-            raise ValueError(f"{what} of {len(got):,} bytes; the {name} network has {wanted:,}")
+            raise ValueError(f"{what}: {len(got):,} bytes; the digits network has {wanted:,}")
     layers, at, bias_at = [], 0, 0
     for each in shape:
         size, bias_size = each["inputs"] * each["outputs"], 4 * each["outputs"]
         layers.append(Layer(each["inputs"], each["outputs"], weights[at:at + size], biases[bias_at:bias_at + bias_size],
                             each.get("factor", 0), each.get("shift", 0)))
         at, bias_at = at + size, bias_at + bias_size
-    return Network(layers, name)
+    return Network(layers, "digits")
 
 
 def load() -> Digits:
@@ -45,6 +47,29 @@ def load() -> Digits:
     def read(name: str) -> bytes:
         return data.path(f"digits/{name}").read_bytes()
     return Digits(network(read("weights.bin"), read("biases.bin")), read("images.bin"), read("labels.bin"))
+
+
+def from_files(weights: FileName | None, biases: FileName | None) -> Network:
+    """Return the network with the weights and biases in these files (None: those that were trained); ValueError for another number of them."""
+    def read(name: FileName | None, kept: str) -> bytes:
+        return data.path(f"digits/{kept}").read_bytes() if name is None else _bytes(name)
+    return network(read(weights, "weights.bin"), read(biases, "biases.bin"), (f"weights {weights!s}", f"biases {biases!s}"))
+
+
+def images_from(name: FileName) -> bytes:
+    """Return the images in a file; ValueError, naming it, unless they are whole ones, and for more than 16 MiB."""
+    found = _bytes(name)
+    if not found or len(found) % PIXELS:
+        raise ValueError(f"images {name!s}: {len(found):,} bytes; a positive multiple of {PIXELS}, an image each")
+    return found
+
+
+def _bytes(name: FileName) -> bytes:
+    with open(name, "rb") as file:
+        found = file.read(MAX_FILE + 1)
+    if len(found) > MAX_FILE:
+        raise ValueError(f"{name!s}: more than {MAX_FILE >> 20} MiB")
+    return found
 
 
 def sized(hidden: int) -> Network:

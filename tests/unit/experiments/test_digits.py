@@ -86,8 +86,8 @@ def test_networks_of_other_sizes(hidden):
 # What can't be.
 
 @pytest.mark.parametrize("weights, biases, words", [
-    (bytes(2367), bytes(168), "weights of 2,367 bytes; the digits network has 2,368"),
-    (bytes(2368), bytes(164), "biases of 164 bytes; the digits network has 168")])
+    (bytes(2367), bytes(168), "weights: 2,367 bytes; the digits network has 2,368"),
+    (bytes(2368), bytes(164), "biases: 164 bytes; the digits network has 168")])
 def test_weights_of_the_wrong_shape(weights, biases, words):
     with pytest.raises(ValueError, match=words):
         digits.network(weights, biases)

@@ -94,6 +94,13 @@ class AcceleratorService:
         if idle is not None:
             idle.succeed()
 
+    def begin(self) -> Steps[None]:
+        """Reset the device and bring the host's driver up."""
+        self.function.reset()
+        self.function.msix.unmask_all()
+        self._down = False
+        yield from self.driver.init()
+
     def end(self, context: GuestContext) -> None:
         """End what runs for `context`, and forget what it had on the chip."""
         context.scrub()
@@ -158,10 +165,7 @@ class AcceleratorService:
     def _run(self, descriptors: list[bytes]) -> Steps[None]:
         """Have the device do these; `DriverError` if it halts or is reset, and then the driver begins anew."""
         if self._down:
-            self.function.reset()
-            self.function.msix.unmask_all()
-            self._down = False
-            yield from self.driver.init()
+            yield from self.begin()
         try:
             yield from self.driver.run(descriptors)
         except DriverError:
