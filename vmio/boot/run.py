@@ -20,6 +20,7 @@ from vmio.machine.probes import watch
 from vmio.modes.memory_split import SplitMemory
 from vmio.processors.unicorn import library
 from vmio.processors.unicorn.vcpu import End, Stopped
+from vmio.vmbus.balloon.dynamic import DynamicMemory
 from vmio.vmbus.balloon.wire import LARGE
 
 Mark: TypeAlias = tuple[str, int, list[Row]]     # the name of a phase, when it began, and the exits until then
@@ -130,13 +131,14 @@ class Boot:
         return self.guest.attachments[-1] if self.params.services else None
 
     @property
-    def memory(self) -> Any:
+    def memory(self) -> DynamicMemory | None:
         """The host's half of its dynamic memory (`DynamicMemory`); None without it."""
         return next((each.memory for each in self.guest.attachments if isinstance(each, SplitMemory)), None)
 
     def _take_memory(self) -> None:
         """Ask for as much as was said, or all that there is, as the guest's driver is up."""
-        self.memory.inflate(min((self.params.balloon or 0) * MIB_PAGES, self.memory.assigned // LARGE * LARGE))
+        if self.memory is not None and self.params.balloon:
+            self.memory.inflate(min(self.params.balloon * MIB_PAGES, self.memory.assigned // LARGE * LARGE))
 
     def shut_down(self) -> None:
         """Ask the guest to shut down; again, a moment later, while its half of the service is not up."""

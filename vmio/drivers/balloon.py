@@ -9,12 +9,11 @@ compute_balloon_floor, balloon_down, hot_add_req).
 """
 
 from collections import Counter, deque
-from typing import Any
 
 from vmio.drivers.errors import DriverError, DriverTimeout
 from vmio.drivers.heap import Heap
 from vmio.drivers.vmbus import GuestChannel, VmBusClient
-from vmio.hypervisor.contracts import Steps
+from vmio.hypervisor.contracts import Cpu, Steps
 from vmio.machine.contracts import Record
 from vmio.vmbus.balloon import wire as w
 from vmio.vmbus.balloon.wire import Message
@@ -112,7 +111,7 @@ class Balloon:
 
     # What comes.
 
-    def _look(self, cpu: Any) -> None:
+    def _look(self, cpu: Cpu) -> None:
         self._messages.extend(packet.payload for packet in self.end.packets())
 
     def _answer(self, expected: Message) -> Steps[Record]:

@@ -1,7 +1,6 @@
 """Dynamic memory by split drivers: a balloon in the guest, the host's half behind it."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from vmio.drivers.balloon import REPORT_DELAY, Balloon
 from vmio.drivers.heap import Heap
@@ -38,11 +37,11 @@ class SplitMemory:
         self.maximum, self.report_delay, self.heap_at = maximum, report_delay, heap_at
 
     @staticmethod
-    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[Any]:
+    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[SectorStore]:
         """Return the media themselves; memory has no use for them."""
         return media
 
-    def plug(self, platform: Platform, backend: Any = None) -> None:
+    def plug(self, platform: Platform, backend: object = None) -> None:
         """Offer it on the guest's bus.  ValueError if the guest has nothing to give."""
         guest = platform.guest
         if self.heap_at >= guest.ram:

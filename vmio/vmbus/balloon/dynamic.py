@@ -16,7 +16,8 @@ Public source: Linux drivers/hv/hv_balloon.c (the guest that we serve); what a h
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+
+from simpy.events import Event
 
 from vmio.hypervisor.contracts import Root
 from vmio.hypervisor.guest import MOST_RAM, Guest
@@ -70,7 +71,7 @@ class DynamicMemory(BusDevice):
     def _begin(self) -> None:
         """What begins anew with each opening.  The pages that the guest gave are the host's all the same."""
         self.state, self.version, self.capabilities = VERSION, 0, 0
-        self.report: Any = None
+        self.report: Record | None = None
         self.reported_at = 0
         self.asked: Message | None = None       # what the guest has not answered so far,
         self.wanted = self.got = 0              # for how many pages, and how many came
@@ -81,7 +82,7 @@ class DynamicMemory(BusDevice):
         self._begin()
         super().opened(end)
 
-    def closed(self) -> Any:
+    def closed(self) -> Event | None:
         """The guest's driver has gone."""
         self.state, self.asked, self.guest.memory_asked = VERSION, None, ""
         return super().closed()

@@ -9,7 +9,6 @@ Public source: Linux drivers/hv/hv_balloon.c (the guest that we serve).
 
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
-from typing import Any
 
 from vmio.machine.contracts import Record
 from vmio.machine.layout import Field, Layout, u16, u32, u64
@@ -45,7 +44,7 @@ ADDED = 1                               # HOT_ADD_RESPONSE: some, or all, or nev
 MAX_PAGE_COUNT = 0                      # INFO: the most pages that this guest will ever have
 
 
-def _message(number: Message, *fields: Field, **options: Any) -> Layout:
+def _message(number: Message, *fields: Field, **options: str) -> Layout:
     """A message with its header, which says its size; who adds ranges says another one."""
     size = 8 + sum(field.size for field in fields)
     return Layout(number.name, u16("type", default=number.value, names=NAMES), u16("size", "with the header", default=size),
@@ -88,7 +87,7 @@ def unpack_range(word: int) -> tuple[int, int]:
     return word & (1 << _PAGE_BITS) - 1, word >> _PAGE_BITS
 
 
-def with_ranges(layout: Layout, ranges: Iterable[tuple[int, int]], **values: Any) -> bytes:
+def with_ranges(layout: Layout, ranges: Iterable[tuple[int, int]], **values: int) -> bytes:
     """Return a message of `ranges`, (first page, pages) each, that says its own size."""
     words = [pack_range(*each) for each in ranges]
     return layout.pack(size=layout.size + 8 * len(words), ranges=words, **values)
