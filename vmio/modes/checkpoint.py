@@ -43,7 +43,6 @@ from vmio.vmbus.bus.packets import RingCorrupt
 MACHINE = Form("machine", 2, "plan", "now", "host", "guests", "disks", "run", "beside", "rest")
 MEMBER = Form("guest and its devices", 1, "guest", "platform", "attachments", "media")
 TimersOf: TypeAlias = Callable[[Partition], Timers]     # what the programs of a guest have on its clock
-NAMES = {kind: " ".join(name) for name, kind in ATTACHMENTS.items()}
 
 
 def save(machine: Whole) -> State:
@@ -117,9 +116,10 @@ def damage_refused() -> Iterator[None]:
 
 def _plan(machine: Whole) -> State:
     """What must be the same, before anything else is looked at."""
+    names = {kind: " ".join(name) for name, kind in ATTACHMENTS.items()}
     return {"cores": machine.host.cores.count, "guests": [
         {"name": guest.name, "ram_mib": guest.ram_mib, "devices": [
-            [NAMES[type(attachment)], medium and medium.sectors] for attachment, medium in zip(guest.attachments, guest.media)]}
+            [names[type(attachment)], medium and medium.sectors] for attachment, medium in zip(guest.attachments, guest.media)]}
         for guest in machine.guests]}
 
 

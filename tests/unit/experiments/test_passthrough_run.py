@@ -8,20 +8,6 @@ from vmio import data
 from vmio.__main__ import main
 from vmio.experiments import disk, trace
 from vmio.experiments.disk import DELIVERY, IOMMU, DiskParams
-from vmio.machine.storage import Image
-
-TRACES = sorted(data.path("traces").glob("*.csv"))
-
-
-@pytest.fixture(scope="module")
-def image():
-    return Image.open(data.path("licenses-ext4.img.gz"))
-
-
-@pytest.fixture(scope="module", params=TRACES, ids=lambda path: path.stem)
-def emulated(request, image):
-    requests = trace.load(request.param)
-    return requests, disk.run(DiskParams(transfer="dma"), requests, image)
 
 
 @pytest.mark.parametrize("options", [

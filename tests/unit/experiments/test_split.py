@@ -10,22 +10,9 @@ from vmio.__main__ import main
 from vmio.experiments import disk, trace
 from vmio.experiments.disk import DiskParams
 from vmio.experiments.hot_cores import run_hot_cores
-from vmio.machine.storage import Image
 from vmio.modes import attachment
 
-TRACES = sorted(data.path("traces").glob("*.csv"))
 ALL = ("to the host", "to the guest")
-
-
-@pytest.fixture(scope="module")
-def image():
-    return Image.open(data.path("licenses-ext4.img.gz"))
-
-
-@pytest.fixture(scope="module", params=TRACES, ids=lambda path: path.stem)
-def emulated(request, image):
-    requests = trace.load(request.param)
-    return requests, disk.run(DiskParams(transfer="dma"), requests, image)
 
 
 @pytest.mark.parametrize("options", [

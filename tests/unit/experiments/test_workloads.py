@@ -16,11 +16,6 @@ from vmio.machine.storage import Image
 TRACES = sorted(data.path("traces").glob("*.csv"))
 
 
-@pytest.fixture(scope="module")
-def image():
-    return Image.open(data.path("licenses-ext4.img.gz"))
-
-
 def expected(requests, image):
     """What a plain bytearray says: digest of the reads in order, and the content at the end."""
     content = bytearray(image.read(0, image.sectors))

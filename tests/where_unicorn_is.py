@@ -1,0 +1,17 @@
+"""Machine code runs where Unicorn is: an optional package, but not in CI.  For a folder's conftest."""
+
+import os
+
+import pytest
+
+from vmio.processors.unicorn import library
+
+
+@pytest.fixture(autouse=True)
+def unicorn():
+    """No Unicorn is a failure where machine code is promised (CI), and said aloud elsewhere."""
+    missing = library.missing()
+    if missing and os.environ.get("CI"):
+        pytest.fail(missing)
+    elif missing:
+        pytest.skip(f"NO MACHINE CODE RUN: {missing}")
