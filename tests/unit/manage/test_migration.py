@@ -79,9 +79,9 @@ def test_hyper_v_stops_it_regardless():
 
 def test_the_throttle_makes_it_converge_and_no_word_of_the_guests_is_lost():
     slow = writer(pages=800, rate=10_000, writes=30_000, ram=5)
-    report, _ = moved(slow, Link(20 * MB), rule("qemu", 10), patience=16)
+    report, _ = moved(slow, Link(20 * MB), rule("qemu", 10), 100 * MS, patience=12)
     assert report.status == "cancelled"
-    report, end = moved(slow, Link(20 * MB), rule("qemu", 10), patience=30, throttle=Throttle())
+    report, end = moved(slow, Link(20 * MB), rule("qemu", 10), 100 * MS, patience=30, throttle=Throttle())
     assert report.status == "completed" and report.equal
     assert [each.throttle for each in report.rounds][-1] >= 40
     there = undisturbed(slow)

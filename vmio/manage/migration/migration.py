@@ -10,6 +10,7 @@ destination has said that it runs nothing is given up: whatever goes wrong befor
 """
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Collection
 from typing import Any
 
@@ -51,7 +52,8 @@ class Migration:
         self._writer = wire.Writer()
         self._now = machine.host.env.now
         self._logs: list[DirtyLog] = []
-        self._todo: list[Key] = []
+        self._todo: list[Key] = []           # pages to be sent, in that order
+        self._last: Key = (-1, 0)            # the one that went last
         self._ran: dict[Any, int] = {}       # vCPU -> up to when it has been throttled
         self.report = Report(began_ns=self._now)
 
@@ -117,12 +119,15 @@ class Migration:
             for way, pages in log.by.items():
                 by[way] = by.get(way, 0) + len(pages)
             found += [(number, page) for page in log.take()]
-        self._todo = sorted({*self._todo, *found})
+        keys = sorted({*self._todo, *found})
+        at = bisect_right(keys, self._last)            # as QEMU goes: on from the last page, and round (migration/ram.c, find_dirty_block)
+        self._todo = keys[at:] + keys[:at]
         return by, len(found)
 
     def _send_pages(self) -> tuple[int, int]:
         """Send the next pages as they are now; returns how many, and how many of them were zeros."""
         keys, self._todo = self._todo[:BATCH], self._todo[BATCH:]
+        self._last = keys[-1]
         data = [(key, page_of(self.machine, key)) for key in keys]
         there = [(key, page) for key, page in data if page is not None]      # what was taken from the guest is no page any more
         zeros = sum(page == ZEROS for _, page in there)
