@@ -135,12 +135,17 @@ def add_options(parser: argparse.ArgumentParser, kind: Any) -> None:
         where = f"{', '.join(spec.modes)}: " if spec.modes else ""
         if spec.flag is not None:
             parser.add_argument(name, action="store_const", const=spec.flag, default=one.default, dest=one.name,
-                                help=where + spec.help)
+                                help=_literal(where + spec.help))
             continue
         usual = f"by --{spec.follows.replace('_', '-')}" if spec.follows else one.default
         words = f"{where}{spec.help}" + (f", {spec.unit}" if spec.unit else "") + f" (default {usual})"
         parser.add_argument(name, type=_type(one), default=one.default, dest=one.name,
-                            choices=spec.choices or None, help=words)
+                            choices=spec.choices or None, help=_literal(words))
+
+
+def _literal(text: str) -> str:
+    """Return a help text of which argparse, whose own are formats, leaves each % as it is."""
+    return text.replace("%", "%%")
 
 
 def _type(one: Any) -> type:

@@ -11,6 +11,8 @@ import threading
 
 import pytest
 
+from vmio import __main__
+
 from tests.command_rig import DISK, command, names, posix, refused, vmio, with_source
 
 SMALL = ["run", "--dma", "--bytes", "65536"]
@@ -223,3 +225,18 @@ def test_handlers_are_given_back():
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     assert main(["run", "--image", "no such file"]) == 2
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def parsers(parser):
+    """A parser and those of all its commands, each command's too."""
+    yield parser
+    for action in parser._subparsers._group_actions if parser._subparsers else ():
+        for one in action.choices.values():
+            yield from parsers(one)
+
+
+@pytest.mark.parametrize("device", __main__._RUNS)
+def test_every_command_has_a_help(device):
+    helps = [one.format_help() for one in parsers(__main__._parser(device))]
+    assert len(helps) > 15 and all(text.startswith("usage: ") for text in helps)
+    assert not [text for text in helps if "%%" in text or "%(" in text]
