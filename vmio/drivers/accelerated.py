@@ -137,8 +137,7 @@ class Accelerated:
         """The host asks for the function: the path first, then what it has, then the function itself."""
         function = self.function
         if function is not None:
-            while function.pending:
-                yield from self.cpu.hlt(watchdog_ns=WATCH_NS)
+            yield from function.drain()
             yield from self.card.ask(n.DATA_PATH.pack(path=n.SYNTHETIC), n.HEAD)
             function.work()
             function.stop()
@@ -154,5 +153,5 @@ class Accelerated:
             self._received += self.function.reap()
             self.lost += self.function.pending
             self.function = None
-        yield from self.card.client.release(bus.channel)
+        yield from bus.tidy()
         self._bus = None

@@ -14,6 +14,17 @@ def further_cpus(client: VmBusClient, first: VCpu, allowed: int) -> list[VCpu]:
     return [cpu for cpu in client.cpus if cpu is not first][:max(allowed, 0)]
 
 
+def let_go(client: VmBusClient, primary: GuestChannel, *lent: int) -> Steps[None]:
+    """After the host has taken a device away: have rings and `lent` GPADLs back, and release the channels' numbers."""
+    family = [*reversed(client.subchannels(primary)), primary]
+    for channel in family:
+        yield from client.close(channel)
+    for handle in lent:
+        yield from client.teardown_gpadl(primary, handle)
+    for channel in family:
+        yield from client.release(channel)
+
+
 def close_all(client: VmBusClient, primary: GuestChannel) -> Steps[None]:
     """Close a device's further channels and then its primary; what the host takes back is released, so that its number is free."""
     further = client.subchannels(primary)

@@ -29,7 +29,8 @@ OWN = bytes.fromhex("021b21000001")                      # the address, where th
 class IgbVf(Start):
     """The function whose registers are at `base`; `memory` is where `MEMORY` bytes are for rings and buffers.
 
-    `own` is the address that it takes if the host gives it none.  `errors` counts frames that came broken.
+    `own` is the address that it takes if the host gives it none.  `errors` counts frames that came broken, `lost` those that
+    had not left when the function was taken away.
     """
 
     def __init__(self, cpu: Cpu, base: int, memory: int, own: bytes = OWN) -> None:
@@ -43,7 +44,7 @@ class IgbVf(Start):
         self._poll_wanted = self._link_wanted = False
         self._received: list[bytes] = []
         self.link = False
-        self.errors = self.sent = 0
+        self.errors = self.sent = self.lost = 0
 
     def init(self) -> Steps[None]:
         """Bring the function up; a generator.  Interrupts must be connected.  `DriverError` if the host doesn't answer."""
@@ -149,6 +150,11 @@ class IgbVf(Start):
         if self._poll_wanted:
             self._poll()
 
+    def drain(self) -> Steps[None]:
+        """Wait until all frames have left; a generator."""
+        while self.pending:
+            yield from self.cpu.hlt(watchdog_ns=WATCH_NS)
+
     def stop(self) -> None:
         """No more frames and interrupts; what has come by now is taken."""
         for ring in (r.RX, r.TX):
@@ -156,6 +162,12 @@ class IgbVf(Start):
         self.write(r.EIMC, 0xFFFF_FFFF)
         self.write(r.EIAC, 0)
         self.take_last()
+
+    def lose(self) -> None:
+        """The function has been taken away: what it had written is taken, and what had not left is lost."""
+        self.take_last()
+        self.lost += self.pending
+        self._oldest_tx = self._next_tx
 
     def take_last(self) -> None:
         """The function has gone, its registers too; what it had written into memory is taken."""

@@ -90,6 +90,14 @@ class NetVsc(NetQueue):
         for handle in (self.receive_gpadl, self.send_gpadl):
             yield from self.client.teardown_gpadl(self.channel, handle)
 
+    def let_go(self) -> Steps[None]:
+        """The host has taken the card away: have rings and buffers back, and release the channels' numbers; a generator."""
+        yield from channels.let_go(self.client, self.channel, *filter(None, (self.receive_gpadl, self.send_gpadl)))
+        pages = self.client.pages
+        for at, size in ((self.receive_at, self.receive_bytes), (self.send_at, self.send_bytes), (self._control, PAGE)):
+            pages.give_back(at, size // PAGE)
+        self.further, self.receive_gpadl, self.send_gpadl = [], 0, 0
+
     # Messages that are no frames.
 
     def tell(self, message: bytes) -> None:

@@ -46,6 +46,7 @@ class NetQueue:
         self.card, self.channel, self.cpu = card, channel, cpu
         self.error: Exception | None = None
         self.sent = self.records = self.polls = self.unknown = self.refused = 0
+        self.lost = 0                        # frames that were accepted, and of which nobody knows, as the card was taken away
         self.stopped = False                 # the ring is too full, or no section is free
         self._large = 0                      # where a large segment lies, once there was one
         self._open: list[int] = []           # [section, bytes, frames] that wait for more
@@ -269,6 +270,11 @@ class NetQueue:
             raise self.failure() from None
 
     def _rescinded(self) -> None:
+        """The host has taken the card away: what it had sent and answered is taken, what it had not is lost."""
+        if self.channel.end is not None:
+            self._look(self.cpu)
+        self.lost += self.pending
+        self._outstanding, self._open = {}, []
         self.error = Rescinded("NetVSC: the host has taken the card away")
 
     def failure(self) -> DriverError:

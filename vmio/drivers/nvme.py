@@ -240,6 +240,13 @@ class NvmeDriver:
             self.cpu.store(self.bar + queue.cq_doorbell, 4, head)
         return answers
 
+    def lose(self, pair: int = 0) -> list[Tag]:
+        """The device has gone: return the tags of all requests that it has not answered; none will be."""
+        queue = self.pairs[pair]
+        tags = [tag for tag in queue.tags if tag is not None]
+        queue.tags = [None] * queue.entries
+        return tags
+
     def _advance(self, pair: QueuePair) -> None:
         pair.head += 1
         if pair.head == pair.entries:

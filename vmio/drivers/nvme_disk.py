@@ -54,6 +54,7 @@ class NvmeDisk:
         self.driver, self.dma, self.polled, self.cpu = driver, dma, polled, cpu
         self.in_flight = 0
         self.finished: deque[Reaped] = deque()   # (tag, error or None)
+        self.error: Exception | None = None     # the device has gone
         self._waiting: deque[tuple[_Request, str, int, int, int]] = deque()   # commands that found the queue full
 
     @property
@@ -73,6 +74,8 @@ class NvmeDisk:
             lba, sectors, gpa = lba + part, sectors - part, gpa + part * SECTOR
 
     def _put(self, request: _Request, op: str, lba: int, sectors: int, gpa: int) -> None:
+        if self.error is not None:
+            raise self.error
         if self._waiting or not self._start(request, op, lba, sectors, gpa):
             self._waiting.append((request, op, lba, sectors, gpa))
 
@@ -101,14 +104,17 @@ class NvmeDisk:
             self.in_flight -= 1
             if length:
                 self.dma.unmap(address, length)
-            if status:
-                request.error = request.error or NvmeError(f"{request.tag}", status)
-            request.remaining -= 1
-            if not request.remaining:
-                if request.done is not None:
-                    request.done(request.tag, request.error)
-                else:
-                    self.finished.append((request.tag, request.error))
+            self._over(request, NvmeError(f"{request.tag}", status) if status else None)
+
+    def _over(self, request: _Request, error: Exception | None) -> None:
+        """A command of a request is over: good, or what went wrong."""
+        request.error = request.error or error
+        request.remaining -= 1
+        if not request.remaining:
+            if request.done is not None:
+                request.done(request.tag, request.error)
+            else:
+                self.finished.append((request.tag, request.error))
 
     def reap(self) -> list[Reaped]:
         """Return what is over: [(tag, error or None), ...]."""
@@ -122,6 +128,8 @@ class NvmeDisk:
         if self.polled:
             self.interrupt(self.cpu)
         while not self.finished and self.cpu.now < until:
+            if self.error is not None:
+                raise self.error
             if not self.in_flight and until < NEVER:
                 yield from self.cpu.hlt(until - self.cpu.now)
                 continue
@@ -136,3 +144,32 @@ class NvmeDisk:
             if self._waiting:
                 yield from self.cpu.pay()
                 self.flush_ring()
+
+    def drain(self) -> Steps[None]:
+        """Wait until every request has its answer; `reap` still tells of them.  A generator."""
+        deadline = self.cpu.now + TIMEOUT_NS
+        while self.in_flight or self._waiting:
+            yield from self.cpu.pay()
+            self.flush_ring()
+            if self.polled:
+                yield from self.cpu.spin()
+                self.interrupt(self.cpu)
+            else:
+                yield from self.cpu.hlt(watchdog_ns=deadline - self.cpu.now)
+            if self.cpu.now >= deadline and self.in_flight:
+                raise DriverTimeout(f"NVMe: {self.in_flight} requests, no answer")
+
+    def lose(self, error: Exception) -> None:
+        """The device has gone: what it had answered in memory is taken, every other request ends with `error`.
+
+        Such a request may have been carried out: nobody will say.
+        """
+        if self.error is not None:
+            return
+        self.interrupt(self.cpu)
+        self.error = error
+        commands = [tag[0] for tag in self.driver.lose()] + [command[0] for command in self._waiting]
+        self._waiting.clear()
+        self.in_flight = 0
+        for request in commands:
+            self._over(request, error)

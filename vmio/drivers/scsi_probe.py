@@ -44,15 +44,14 @@ def probe(command: Ask) -> Steps:
     inquiry = yield from command("INQUIRY", bytes((0x12, 0, 0, 0, 36, 0)), 36)
     if inquiry[0] != 0:
         raise DriverError(f"no disk at that LUN (peripheral {inquiry[0]:#x})")
-    luns = yield from command("REPORT LUNS", wire.CDB_REPORT_LUNS.pack(allocation=_PAGE), _PAGE)
-    found = min(int.from_bytes(luns[:4], "big"), _PAGE - 8) // 8
+    luns = yield from report_luns(command)
     pages = yield from _vital(command, 0x00)
     vital = {}
     for page in (0x80, 0x83, 0xB0, 0xB1, 0xB2):
         if page in pages:
             vital[page] = yield from _vital(command, page)
     yield from command("TEST UNIT READY", bytes(6), 0)
-    sectors, size = yield from _capacity(command)
+    sectors, size = yield from capacity(command)
     if size != _SECTOR:
         raise DriverError(f"blocks of {size} bytes; only {_SECTOR} are supported")
     yield from command("MODE SENSE", bytes((0x1A, 0, 0x3F, 0, 4, 0)), 4)
@@ -61,8 +60,15 @@ def probe(command: Ask) -> Steps:
     caching = mode[4 + mode[3]:] if len(mode) > 3 else b""
     vendor, product, revision = (part.decode("ascii", "replace").strip() for part in wire.INQUIRY.parse(inquiry)[-3:])
     return Identity(sectors, size, vendor, product, revision, vital.get(0x80, b"").decode("ascii", "replace"),
-                    len(caching) > 2 and caching[2] & 4 != 0, tuple(luns[9 + 8 * n] for n in range(found)),
+                    len(caching) > 2 and caching[2] & 4 != 0, luns,
                     _max_unmapped(vital.get(0xB0, b""), vital.get(0xB2, b"")))
+
+
+def report_luns(command: Ask) -> Steps[tuple[int, ...]]:
+    """Return the units that there are; a generator."""
+    luns = yield from command("REPORT LUNS", wire.CDB_REPORT_LUNS.pack(allocation=_PAGE), _PAGE)
+    found = min(int.from_bytes(luns[:4], "big"), _PAGE - 8) // 8
+    return tuple(luns[9 + 8 * n] for n in range(found))
 
 
 def _max_unmapped(limits: bytes, provisioning: bytes) -> int:
@@ -77,8 +83,8 @@ def _vital(command: Ask, page: int) -> Steps[bytes]:
     return data[4:4 + int.from_bytes(data[2:4], "big")]
 
 
-def _capacity(command: Ask) -> Steps[tuple[int, int]]:
-    """(sectors, bytes a sector): READ CAPACITY(16), or (10) of an older disk."""
+def capacity(command: Ask) -> Steps[tuple[int, int]]:
+    """Return (sectors, bytes a sector): READ CAPACITY(16), or (10) of an older disk; a generator."""
     try:
         data = yield from command("READ CAPACITY(16)", wire.CDB_SERVICE_IN.pack(allocation=32), 32)
         last, size = wire.CAPACITY16.parse(data)[:2]

@@ -16,7 +16,7 @@ The order is Linux's: drivers/scsi/storvsc_drv.c, scsi_scan.c, sd.c.
 
 from vmio.drivers import channels, storvsc_channels, storvsc_start
 from vmio.drivers.errors import DriverError
-from vmio.drivers.scsi_probe import probe
+from vmio.drivers.scsi_probe import Ask, Identity, capacity, probe, report_luns
 from vmio.drivers.storvsc_queue import StorQueue
 from vmio.drivers.storvsc_shared import SharedQueue
 from vmio.drivers.vmbus import GuestChannel, VmBusClient
@@ -53,10 +53,27 @@ class StorVsc(StorQueue):
         self._buffer = self._buffer or self.client.pages.take()
         yield from self.open()
         self.further = yield from storvsc_channels.open_all(self, (yield from storvsc_start.negotiate(self)))
-        self.identity = yield from probe(storvsc_start.commands(self, self._buffer))
+        self.identity = yield from probe(self.commands())
         for queue in (self, *self.further):
             queue.learn(self.identity)
         return self.identity
+
+    def rescan(self) -> Steps[Identity]:
+        """Ask the disk again how large it is, as it does not say of itself; a generator that returns what is known of it now."""
+        sectors, _ = yield from capacity(self.commands())
+        self.resized.discard(self.lun)
+        for queue in (self, *self.further):
+            queue.identity = queue.identity._replace(sectors=sectors)
+        return self.identity
+
+    def scan(self) -> Steps[tuple[int, ...]]:
+        """Ask the controller which units it has now; a generator that returns their LUNs."""
+        self.bus_changed = False
+        return (yield from report_luns(self.commands()))
+
+    def commands(self, lun: int | None = None) -> Ask:
+        """Return what asks a unit, by way of a page that is this disk's."""
+        return storvsc_start.commands(self, self._buffer, lun)
 
     def on(self, cpu: VCpu) -> StorQueue | SharedQueue:
         """Return the queue for the requests of a vCPU: its channel's, or a `SharedQueue` if it has none."""
@@ -65,4 +82,16 @@ class StorVsc(StorQueue):
     def close(self) -> Steps[None]:
         """Close the channels and have the rings' pages back."""
         yield from channels.close_all(self.client, self.channel)
+        self._closed()
+
+    def let_go(self) -> Steps[None]:
+        """The host has taken the disk away: have the memory back, and release the channels' numbers; a generator."""
+        yield from channels.let_go(self.client, self.channel)
+        for queue in (self, *self.further):
+            queue.give_back()
+        self.client.pages.give_back(self._buffer)
+        self._buffer = 0
+        self._closed()
+
+    def _closed(self) -> None:
         self.further, self.sharers, self.error = [], [], DriverError("StorVSC: closed")

@@ -6,12 +6,14 @@ ignored.  As Linux's drivers/scsi/storvsc_drv.c does it.
 
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from vmio.drivers import ipi
 from vmio.drivers.contracts import Reaped
 from vmio.drivers.errors import DriverError, DriverTimeout
 from vmio.drivers.scsi_probe import Identity, ScsiError
+from vmio.drivers.storvsc_one import OneAtATime
+from vmio.drivers.storvsc_lists import LIST, UnmapLists
 from vmio.drivers.vmbus import GuestChannel, Rescinded, VmBusClient
 from vmio.hypervisor.contracts import Steps
 from vmio.hypervisor.vcpu import VCpu
@@ -32,7 +34,7 @@ _ANSWER = v.SRB.only("operation", "status", "srb_status", "scsi_status", "sense_
 _SENSE = v.SRB.slice("cdb").start
 _CDB10, _CDB16 = (layout.only("operation", "lba", "blocks", whole=True).pack for layout in (wire.CDB10, wire.CDB16))
 _UNMAP_CDB = _CDB10(wire.UNMAP, 0, wire.UNMAP_LIST.size)
-_LIST = 32                                 # bytes of memory for each such list
+CAPACITY_CHANGED = 0x6, 0x2A, 0x09         # UNIT ATTENTION, capacity data has changed (SPC-4, "Sense key and additional sense code")
 # Linux's SRB flags: no synchronous transfer, queue action, data in, data out
 _FLAGS = {v.NO_DATA: 0x10A, v.TO_GUEST: 0x14A, v.TO_DEVICE: 0x18A}
 
@@ -55,7 +57,30 @@ class _Request:
         self.error: Exception | None = None
 
 
-class StorQueue:
+class _Part(NamedTuple):
+    """What goes into the ring at once: a command to the unit at `lun`, whose data are `length` bytes at `gpa`.
+
+    `unmapped` (LBA, sectors) is what an UNMAP's list shall hold; `expected` bytes shall move, None for as many as there are.
+    """
+
+    request: _Request
+    lun: int
+    cdb: bytes
+    direction: int
+    length: int
+    gpa: int
+    expected: int | None
+    unmapped: tuple[int, int] = (0, 0)
+
+
+class Addressed(Protocol):
+    """One of the controller's disks, for its requests: a `StorQueue`, or one behind its channel (`storvsc_unit.Unit`)."""
+
+    lun: int
+    identity: Identity
+
+
+class StorQueue(OneAtATime, UnmapLists):
     """Requests of the vCPU `cpu` to the disk at `lun`, by the rings of one `channel`; parameters as of `StorVsc`."""
 
     identity: Identity
@@ -73,8 +98,9 @@ class StorQueue:
         self.sent = self.unknown = 0     # unknown: answers to nothing
         self.polled = False              # look into the ring again and again, and keep the host's signals masked
         self.bus_changed = False         # the host says: look again which units there are
-        self.waiting: deque[tuple] = deque()    # parts that found no room
-        self._sent: dict[int, tuple[_Request, int | None]] = {}   # transaction id -> (request, bytes expected)
+        self.resized: set[int] = set()   # LUNs of units that have said that their capacity has changed: ask them (`rescan`)
+        self.waiting: deque[_Part] = deque()    # those that found no room
+        self._sent: dict[int, _Part] = {}       # by transaction id
         self._ids = list(range(queue_depth, 0, -1))
         self.answer: bytes | None = None # of the start-up protocol
         self._lists = 0                  # a parameter list of UNMAP for each transaction id, from `learn` on
@@ -87,30 +113,26 @@ class StorQueue:
         if self.signals == "always":
             self.end.outgoing.should_signal = lambda *_: True
 
-    def learn(self, identity: Identity) -> None:
-        """Take over what the disk said of itself."""
-        self.identity = identity
-        if self.discards and not self._lists:
-            self._lists = self.client.pages.take(-(-(len(self._ids) + 1) * _LIST // PAGE))
-
     @property
     def discards(self) -> bool:
         """Does the disk take discards?"""
         return self.identity.max_unmapped > 0
 
-    def submit(self, op: str, lba: int, sectors: int, gpa: int, tag: Tag, done: Done | None = None) -> None:
+    def submit(self, op: str, lba: int, sectors: int, gpa: int, tag: Tag, done: Done | None = None, unit: Addressed | None = None) -> None:
         """Start a "read", "write", "flush" or "discard"; its data is at `gpa`, contiguous, a multiple of 4.
 
-        When it is over, `done(tag, error)` is called in the interrupt, or `reap` tells.
+        When it is over, `done(tag, error)` is called in the interrupt, or `reap` tells.  `unit` None: the disk that this is.
         """
+        lun = self.lun if unit is None else unit.lun
         if op == "flush":
-            self._put((_Request(tag, done, 1), _CDB10(wire.SYNCHRONIZE, 0, 0), v.NO_DATA, 0, 0, 0))
+            self._put(_Part(_Request(tag, done, 1), lun, _CDB10(wire.SYNCHRONIZE, 0, 0), v.NO_DATA, 0, 0, 0))
             return
         if op == "discard":
-            most = self.identity.max_unmapped
+            most = (unit or self).identity.max_unmapped
             request = _Request(tag, done, -(-sectors // most))
             for at in range(lba, lba + sectors, most):
-                self._put((request, _UNMAP_CDB, v.TO_DEVICE, wire.UNMAP_LIST.size, (at, min(most, lba + sectors - at)), None))
+                unmapped = at, min(most, lba + sectors - at)
+                self._put(_Part(request, lun, _UNMAP_CDB, v.TO_DEVICE, wire.UNMAP_LIST.size, 0, None, unmapped))
             return
         direction = v.TO_GUEST if op == "read" else v.TO_DEVICE
         most = self.max_bytes // SECTOR
@@ -122,12 +144,12 @@ class StorQueue:
             else:
                 cdb = _CDB16(wire.READ16 if direction else wire.WRITE16, lba, part)
             length = part * SECTOR
-            self._put((request, cdb, direction, length, gpa, length))
+            self._put(_part(_Part, (request, lun, cdb, direction, length, gpa, length, (0, 0))))
             lba, sectors, gpa = lba + part, sectors - part, gpa + length
 
-    def execute(self, cdb: bytes, direction: int, length: int, gpa: int, tag: Tag, done: Done) -> None:
+    def execute(self, cdb: bytes, direction: int, length: int, gpa: int, tag: Tag, done: Done, lun: int | None = None) -> None:
         """Start any command; how many of its `length` bytes come is the disk's affair."""
-        self._put((_Request(tag, done, 1), cdb, direction, length, gpa, None))
+        self._put(_Part(_Request(tag, done, 1), self.lun if lun is None else lun, cdb, direction, length, gpa, None))
 
     def flush_ring(self) -> None:
         """Publish what was submitted, and signal if the host must be woken.  Also sends what found no room before."""
@@ -148,31 +170,12 @@ class StorQueue:
         """Until there is something to reap, or the time is `until` (`yield from disk.wait()`)."""
         return self.until(lambda: self.finished or self.cpu.now >= until, "request", until)
 
-    def read(self, lba: int, sectors: int, gpa: int) -> Steps[None]:
-        """Read to memory at `gpa`; `ScsiError` if it fails."""
-        yield from self._one("read", lba, sectors, gpa)
-
-    def write(self, lba: int, sectors: int, gpa: int) -> Steps[None]:
-        """Write from memory at `gpa`."""
-        yield from self._one("write", lba, sectors, gpa)
-
-    def flush(self) -> Steps[None]:
-        """All that was written is on the medium when this returns."""
-        yield from self._one("flush", 0, 0, 0)
-
-    def _one(self, op: str, lba: int, sectors: int, gpa: int) -> Steps[None]:
-        box: list[Reaped] = []
-        yield from self.cpu.pay()
-        self.submit(op, lba, sectors, gpa, f"{op} of {sectors} sectors at LBA {lba}", lambda *result: box.append(result))
-        self.flush_ring()
-        yield from self.until(lambda: box, op)
-        if box[0][1] is not None:
-            raise box[0][1]
-
     def until(self, ready: Callable[[], object], what: str, alarm: int = NEVER) -> Steps[None]:
         """Sleep until `ready()`, or `alarm` at the latest if nothing is under way; awake, we send what waits for room."""
         cpu = self.cpu
         while not ready():
+            if self.error is not None:
+                raise self.failure()
             if self.waiting:
                 yield from cpu.pay()
                 self.flush_ring()
@@ -182,8 +185,6 @@ class StorQueue:
             elif not (yield from cpu.hlt(None if alarm == NEVER else alarm - cpu.now,
                                          watchdog_ns=None if idle else TIMEOUT_NS)) and not ready():
                 raise DriverTimeout(f"StorVSC {what}: no answer")
-            if self.error is not None:
-                raise self.failure()
 
     def _spin(self, ready: Callable[[], object], what: str, alarm: int) -> Steps[None]:
         """Look until something has come (or somebody else has taken it for us), or the time is `alarm`."""
@@ -197,7 +198,7 @@ class StorQueue:
 
     # The ring.
 
-    def _put(self, part: tuple) -> None:
+    def _put(self, part: _Part) -> None:
         if self.error is not None:
             raise self.failure()
         if self.waiting or not self._write(part):
@@ -205,16 +206,16 @@ class StorQueue:
         elif self.signals != "batch":
             self._publish()
 
-    def _write(self, part: tuple) -> bool:
+    def _write(self, part: _Part) -> bool:
         """Write a request into the ring.  False: no room (the host will tell), or no transaction id is free."""
         if not self._ids:
             return False
-        request, cdb, direction, length, gpa, expected = part
+        _, lun, cdb, direction, length, gpa, _, unmapped = part
         number = self._ids[-1]
-        payload = _pack(v.EXECUTE_SRB, v.REQUEST_COMPLETION, 0, 52, 0, 0, 0, 0, 0, self.lun, len(cdb), v.SENSE_SIZE,
+        payload = _pack(v.EXECUTE_SRB, v.REQUEST_COMPLETION, 0, 52, 0, 0, 0, 0, 0, lun, len(cdb), v.SENSE_SIZE,
                         direction, 0, length, cdb, 0, 0xFF, 0x20, _FLAGS[direction], 60, 0)
         if cdb is _UNMAP_CDB:
-            data, gpa = wire.UNMAP_LIST.pack(lba=gpa[0], blocks=gpa[1]), self._lists + number * _LIST
+            data, gpa = wire.UNMAP_LIST.pack(lba=unmapped[0], blocks=unmapped[1]), self._lists + number * LIST
             self.cpu.write(gpa, data)
         record: _Record = (INBAND, payload, number, COMPLETION_REQUESTED, ())
         if length:
@@ -228,7 +229,7 @@ class StorQueue:
         except RingCorrupt as error:
             raise self.corrupt(error) from None
         self._ids.pop()
-        self._sent[number] = request, expected
+        self._sent[number] = part
         self.in_flight += 1
         self.sent += 1
         return True
@@ -278,26 +279,24 @@ class StorQueue:
             else:
                 self.unknown += 1
             return
-        found = self._sent.pop(number, None)
-        if found is not None:
+        part = self._sent.pop(number, None)
+        if part is not None:
             self._ids.append(number)
             self.in_flight -= 1
-            request, expected = found
-            self._over(request, expected, payload)
+            error = _outcome(part, payload)
+            if isinstance(error, ScsiError) and error.sense == CAPACITY_CHANGED:
+                self.resized.add(part.lun)
+                self.waiting.append(part)      # it was not carried out: again, as Linux does (storvsc_handle_error)
+            else:
+                self._over(part.request, error)
         elif number == v.INIT_ID and self.answer is None:
             self.answer = payload.ljust(v.PACKET_SIZE, b"\0")
         else:
             self.unknown += 1
 
-    def _over(self, request: _Request, expected: int | None, payload: bytes) -> None:
+    def _over(self, request: _Request, error: Exception | None) -> None:
         """A part of a request is over: good, or what went wrong."""
-        operation, status, srb_status, scsi_status, sense_length, moved = _ANSWER.unpack_from(payload)
-        if operation != v.COMPLETE_IO or status or srb_status != v.SRB_SUCCESS or scsi_status:
-            sense = payload[_SENSE:_SENSE + min(sense_length, v.SENSE_SIZE)] if srb_status & v.SENSE_VALID else b""
-            codes = (sense[2] & 0xF, sense[12], sense[13]) if len(sense) >= 14 else None
-            request.error = request.error or ScsiError(request.tag, srb_status, codes)
-        elif expected is not None and moved != expected:
-            request.error = request.error or ScsiError(f"{request.tag}: {moved} of {expected} bytes", srb_status, None)
+        request.error = request.error or error
         request.remaining -= 1
         if not request.remaining:
             if request.done is not None:
@@ -306,7 +305,18 @@ class StorQueue:
                 self.finished.append((request.tag, request.error))
 
     def _rescinded(self) -> None:
-        self.error = Rescinded("StorVSC: the host has taken the disk away")
+        """The host has taken the disk away: what it had answered is taken, every other request has failed.
+
+        Such a request may have been carried out: nobody will say.
+        """
+        self.look(self.cpu)
+        self.error = gone = Rescinded("StorVSC: the host has taken the disk away")
+        unanswered = [*self._sent.values(), *self.waiting]
+        self._sent.clear()
+        self.waiting.clear()
+        self.in_flight = 0
+        for part in unanswered:
+            self._over(part.request, gone)
         for cpu in (self.cpu, *(each.cpu for each in self.sharers)):
             ipi.wake(self.client.cpu, cpu)           # the message is the client's; who waits here must look
 
@@ -315,4 +325,17 @@ class StorQueue:
         return self.error if isinstance(self.error, DriverError) else DriverError(f"StorVSC: {self.error}")
 
 
+def _outcome(part: _Part, payload: bytes) -> Exception | None:
+    """Return what went wrong with a part, by its answer, or None."""
+    operation, status, srb_status, scsi_status, sense_length, moved = _ANSWER.unpack_from(payload)
+    if operation != v.COMPLETE_IO or status or srb_status != v.SRB_SUCCESS or scsi_status:
+        sense = payload[_SENSE:_SENSE + min(sense_length, v.SENSE_SIZE)] if srb_status & v.SENSE_VALID else b""
+        codes = (sense[2] & 0xF, sense[12], sense[13]) if len(sense) >= 14 else None
+        return ScsiError(part.request.tag, srb_status, codes)
+    if part.expected is not None and moved != part.expected:
+        return ScsiError(f"{part.request.tag}: {moved} of {part.expected} bytes", srb_status, None)
+    return None
+
+
 _pack = v.SRB.struct.pack
+_part = tuple.__new__        # a named tuple in half the time

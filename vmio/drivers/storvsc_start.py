@@ -52,13 +52,13 @@ def ask(disk: StorQueue, packet: bytes, what: str, refusals: Sequence[int] = ())
     return disk.answer if status == 0 else None
 
 
-def commands(disk: StorQueue, buffer: int) -> Callable[[str, bytes, int], Steps[bytes]]:
-    """Return what asks the disk a SCSI command: `length` bytes by way of the page `buffer`, what did not come as zeros."""
+def commands(disk: StorQueue, buffer: int, lun: int | None = None) -> Callable[[str, bytes, int], Steps[bytes]]:
+    """Return what asks the disk (or the unit at `lun`) a command: `length` bytes by way of the page `buffer`, what did not come as zeros."""
     def command(name: str, cdb: bytes, length: int) -> Steps[bytes]:
         over: list[Reaped] = []
         disk.cpu.write(buffer, bytes(length))
         yield from disk.cpu.pay()
-        disk.execute(cdb, v.TO_GUEST if length else v.NO_DATA, length, buffer, name, lambda *result: over.append(result))
+        disk.execute(cdb, v.TO_GUEST if length else v.NO_DATA, length, buffer, name, lambda *result: over.append(result), lun)
         disk.flush_ring()
         yield from disk.until(lambda: over, name)
         if over[0][1] is not None:

@@ -5,12 +5,12 @@
     disk, = (c for c in (yield from client.request_offers()) if c.offer.interface_type == SCSI_CLASS)
     yield from client.open(disk, pages=16, on_signal=look_into_the_ring)
 
-Waiting is done by HLT, on the vCPU the client was made with: the host's messages
-go there.  Written after the order in which Linux does things: drivers/hv/
-connection.c, channel.c, channel_mgmt.c, vmbus_drv.c.
+Waiting is done by HLT, on the vCPU the client was made with: the host's messages go there.  The order is Linux's: drivers/hv/
+(connection.c, channel.c, channel_mgmt.c, vmbus_drv.c).
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from vmio.drivers import ipi, synic
 from vmio.drivers.errors import DriverError, DriverTimeout
@@ -40,8 +40,7 @@ class Rescinded(DriverError):
 class GuestChannel:
     """One offered device.  `offer` is the OFFERCHANNEL record; `end` the `ChannelEnd` while it is open.
 
-    `on_signal(cpu)` runs in the interrupt when the host has signalled,
-    `on_rescind()` when the host has taken the device away.
+    `on_signal(cpu)` runs in the interrupt when the host has signalled, `on_rescind()` when it has taken the device away.
     """
 
     cpu: Cpu                # the vCPU that its signals interrupt, from `open` on
@@ -52,6 +51,7 @@ class GuestChannel:
         self.gpadl: int | None = None # the handle of its rings;
         self.on_signal: Callable[..., object] | None = None
         self.on_rescind: Callable[[], None] | None = None
+        self.give_back: Callable[[], None] = lambda: None     # the rings' memory, if the client has chosen it
         self.rescinded = False
         self.lost_signals = 0     # the host no longer listens: closed, failed or rescinded
         self.low_latency = False  # by the hypercall even if there is a bit for it
@@ -199,14 +199,16 @@ class VmBusClient:
              on_signal: Callable[..., object] | None = None, user: bytes = b"", cpu: Cpu | None = None) -> Steps[ChannelEnd]:
         """Open a channel: `pages` for the ring to the host and `host_pages` (as many) for the one back.
 
-        Each ring has a control page among them.  `gpa` says where they lie, in a
-        row (default: from our `GuestPages`); `cpu` takes the interrupts (default:
-        the client's).  Returns the `ChannelEnd`; `DriverError` if the host refuses.
+        Each ring has a control page among them.  `gpa` says where they lie, in a row (default: from our `GuestPages`); `cpu` takes the
+        interrupts (default: the client's).  Returns the `ChannelEnd`; `DriverError` if the host refuses.
         """
         if channel.end is not None:
             raise DriverError(f"channel {channel.relid} is open")
         total = pages + (host_pages or pages)
-        first = (self.pages.take(total) if gpa is None else gpa) // PAGE
+        if gpa is None:
+            gpa = self.pages.take(total)
+            channel.give_back = partial(self.pages.give_back, gpa, total)
+        first = gpa // PAGE
         numbers = tuple(range(first, first + total))
         channel.cpu, channel.on_signal = cpu or self.cpu, on_signal
         channel.gpadl = yield from self.create_gpadl(channel, numbers)
@@ -235,6 +237,7 @@ class VmBusClient:
         if channel.gpadl is not None:
             handle, channel.gpadl = channel.gpadl, None
             yield from self.teardown_gpadl(channel, handle)
+            channel.give_back()
 
     def release(self, channel: GuestChannel) -> Steps[None]:
         """After a rescind: close it if need be, and say that we are done with it."""

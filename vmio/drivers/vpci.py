@@ -55,13 +55,15 @@ class VpciBus:
     end: ChannelEnd
 
     def __init__(self, client: VmBusClient, channel: GuestChannel, mmio: GuestPages, versions: Sequence[int] = v.LINUX_VERSIONS,
-                 low: GuestPages | None = None) -> None:
+                 low: GuestPages | None = None, on_gone: Callable[[], None] | None = None) -> None:
         self.client, self.channel, self.versions, self.cpu = client, channel, versions, client.cpu
         self.mmio, self.low = mmio, low or mmio
         self.window = 0                        # an address, from `init` on
         self.error: DriverError | None = None
         self.on_eject: Callable[..., None] | None = None
+        self.on_gone = on_gone          # told in the interrupt when the device has been taken away, unless we had let it go
         self.functions: list[Function] = []
+        self.taken: list[tuple[GuestPages, int, int]] = []      # addresses of the functions' BARs: (whose, where, pages)
         self.page: int | None = None    # input of our hypercall
         self.ejecting = False
         self.unknown = 0                # messages that make no sense
@@ -105,7 +107,17 @@ class VpciBus:
         for slot in slots:
             self._put(v.EJECTION_COMPLETE.pack(slot=slot))
         yield from self._until(lambda: self.channel.rescinded, "rescind")
+        yield from self.tidy()
+
+    def tidy(self) -> Steps[None]:
+        """After a rescind: have the memory and the addresses back, and say that we are done with the channel."""
+        self.functions = []
         yield from self.client.release(self.channel)
+        if self.window:
+            self.taken.append((self.mmio, self.window, v.WINDOW // 4096))
+        for pages, at, number in self.taken:
+            pages.give_back(at, number)
+        self.window, self.taken = 0, []
 
     def close(self) -> Steps[None]:
         """Leave the bus; the device stays the guest's, and may be opened again."""
@@ -193,6 +205,8 @@ class VpciBus:
 
     def _rescinded(self) -> None:
         self.error = Rescinded("vPCI: the host has taken the device away")
+        if self.on_gone is not None and self.functions:
+            self.on_gone()
 
 
 class Function:
@@ -233,11 +247,12 @@ class Function:
 
     def _aligned(self, index: int, size: int, wide: bool) -> int:
         """An address for a BAR; `DriverError` if there is none that its register can hold."""
-        pages = max(size >> 12, 1)
+        pages, room = max(size >> 12, 1), self.bus.mmio if wide else self.bus.low
         try:
-            at = (self.bus.mmio if wide else self.bus.low).take(2 * pages - 1)      # so there is an aligned piece in it
+            at = room.take(2 * pages - 1)      # so there is an aligned piece in it
         except ValueError as error:
             raise DriverError(f"vPCI slot {self.slot}: BAR {index} of {size:#x} bytes: {error}") from None
+        self.bus.taken.append((room, at, 2 * pages - 1))
         base = -(-at // (pages << 12)) * (pages << 12)
         if not wide and base + size > 1 << 32:
             raise DriverError(f"vPCI slot {self.slot}: BAR {index} has 32 bits: no room below 4 GiB")

@@ -5,7 +5,7 @@ from typing import Any
 
 from simpy.events import Event
 
-from vmio.drivers.nvme import NvmeDriver, memory_needed
+from vmio.drivers.nvme import CC, NvmeDriver, memory_needed
 from vmio.hardware.nvme.controller import BAR_BYTES, NvmeController
 from vmio.host.block import GONE, NOT_READY, BlockLayer, DeviceAway
 from vmio.host.clock import HostClock
@@ -15,6 +15,7 @@ from vmio.hypervisor.hostcpu import HostCpu
 from vmio.hypervisor.inflight import InFlight
 from vmio.machine.bus import Bus
 from vmio.machine.contracts import Buffer, SectorStore
+from vmio.machine.media.medium import grow
 from vmio.machine.memory import PAGE
 from vmio.machine.storage import SECTOR
 
@@ -23,12 +24,23 @@ BAR = 1 << 40   # where the host's firmware has put the controller's registers
 
 
 class Volumes:
-    """Several media (`Image`, `Overlay`) of one size, one after the other, as one medium."""
+    """Several media (`Image`, `Overlay`) of one size, one after the other, as one medium.
+
+    One that has grown gets a place of its own, behind all others (`move`); what is on its way to its old place still finds it.
+    """
 
     def __init__(self, media: Sequence[SectorStore]) -> None:
         self.media, self.each = media, media[0].sectors
         self.sectors = self.each * len(media)
+        self.moved: list[tuple[int, SectorStore]] = []      # (first sector, medium), in order, behind the equal ones
         self.name = f"{len(media)} volumes"
+
+    def move(self, medium: SectorStore) -> int:
+        """Give a medium, as large as it is now, a place behind all others; returns its first sector."""
+        first = self.sectors
+        self.moved.append((first, medium))
+        self.sectors += medium.sectors
+        return first
 
     def read(self, lba: int, count: int = 1) -> bytes:
         """Return `count` sectors from `lba`, as bytes."""
@@ -60,8 +72,13 @@ class Volumes:
         parts = []
         while count > 0:
             number, at = divmod(lba, self.each)
-            n = min(count, self.each - at)
-            parts.append((self.media[number], at, n))
+            if number < len(self.media):
+                n = min(count, self.each - at)
+                parts.append((self.media[number], at, n))
+            else:
+                first, medium = next(each for each in reversed(self.moved) if each[0] <= lba)
+                n = min(count, first + medium.sectors - lba)
+                parts.append((medium, lba - first, n))
             lba, count = lba + n, count - n
         return parts
 
@@ -184,10 +201,12 @@ class MediumTime:
 class PhysicalDisk:
     """An NVMe disk of `host` that holds `media`, brought up by the host's driver; `slices` has one for each medium.
 
-    `entries` is the size of its queue; `sharing`: options of its `BlockLayer`.
+    `entries` is the size of its queue; `sharing`: options of its `BlockLayer`.  While a machine runs, nobody can wait for it:
+    with `ready` it is brought up beside everything else, and `ready()` is called when it takes requests.
     """
 
-    def __init__(self, host: Root, media: Sequence[SectorStore], entries: int = 256, **sharing: Any) -> None:
+    def __init__(self, host: Root, media: Sequence[SectorStore], entries: int = 256, ready: Callable[[], None] | None = None,
+                 **sharing: Any) -> None:
         env = self.env = host.env
         medium = media[0] if len(media) == 1 else Volumes(media)
 
@@ -196,11 +215,39 @@ class PhysicalDisk:
         self.time = time = MediumTime(host)
         self.controller = NvmeController(time.clock, host.memory, medium, self._interrupt, time.service)
         bus.attach(BAR, BAR_BYTES, self.controller, "nvme", width=4)
-        size = memory_needed(entries)
-        self.driver = NvmeDriver(self.cpu, BAR, host.memory.allocate(size // PAGE), size, entries, vectors=[1])
+        self._memory, size = host.memory, memory_needed(entries)
+        self._pages = host.memory.allocate(size // PAGE), size // PAGE
+        self.driver = NvmeDriver(self.cpu, BAR, self._pages[0], size, entries, vectors=[1])
         self.layer = BlockLayer(host, self.driver, **sharing)
-        env.run(until=env.process(self.driver.init()))
+        up = env.process(self.driver.init())
+        if ready is None:
+            env.run(until=up)
+        else:
+            up.callbacks.append(Then(ready))
+        self.media = list(media)
         self.slices = [Slice(self.layer, n * one.sectors, one.sectors, self) for n, one in enumerate(media)]
+
+    def grow(self, part: Slice, sectors: int) -> None:
+        """Let one of the slices, and its medium, have so many sectors.  ValueError, with nothing changed, if that can't be.
+
+        Requests that are under way are carried out where they were to be.
+        """
+        medium, whole = self.media[self.slices.index(part)], self.controller.image
+        grow(medium, sectors)
+        first = whole.move(medium) if isinstance(whole, Volumes) else part.first
+        part.first, part.sectors = first, sectors
+        self.controller.events.namespace_changed(self.controller.features.events)
+
+    def remove(self) -> None:
+        """Take the disk out of the host, which has its memory back; nothing is under way, and what was written is on the media.
+
+        ValueError while requests are under way.
+        """
+        self.layer.close("the disk was taken out")
+        for medium in self.media:
+            medium.flush()
+        self.cpu.store(BAR + CC, 4, 0)          # the controller lets go of its queues
+        self._memory.free(*self._pages)
 
     def _interrupt(self, vector: int) -> None:
         """MSI-X: vector 0 is the admin queue's, for whoever waits in `init`; 1 tells of requests."""

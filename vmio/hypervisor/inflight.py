@@ -15,7 +15,7 @@ A number that one line raises and another lowers is one too high for ever when a
 exception passes between them, and whoever waits for 0 waits for ever.
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from simpy.events import Event
@@ -53,3 +53,11 @@ class InFlight(dict[Any, Any]):
         if self._drained is None:
             self._drained = self.env.event()
         return self._drained
+
+
+def after(event: Event | None, call: Callable[[], None]) -> None:
+    """Call `call()` when the event of `drained` happens, or at once if there is none."""
+    if event is None:
+        call()
+    else:
+        event.callbacks.append(lambda _: call())

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from vmio.machine.checkpoint import Form, State, same
 from vmio.machine.contracts import Buffer, Sectors
-from vmio.machine.media.medium import SECTOR, Medium, merged
+from vmio.machine.media.medium import SECTOR, Medium, check_growth, merged
 from vmio.machine.media.ranges import Ranges
 
 OVERLAY = Form("overlay", 1, "sectors", "own", "zeroed")
@@ -13,6 +13,7 @@ OVERLAY = Form("overlay", 1, "sectors", "own", "zeroed")
 class Overlay(Medium):
     """Reads like `base` (anything with a medium's methods) until a sector is written; writes stay here.
 
+    It may have more sectors than its base, by `grow`: these are zeros until they are written.
     `own` is all that was written, by LBA; `zeroed` what was discarded before that.
     """
 
@@ -25,7 +26,13 @@ class Overlay(Medium):
 
     def read(self, lba: int, count: int = 1) -> Sectors:
         """Return `count` sectors from `lba`, as bytes; ValueError beyond the last sector."""
-        data = self.base.read(lba, count)
+        below = self.base.sectors
+        if lba + count <= below:
+            data = self.base.read(lba, count)
+        else:
+            self.check_read(lba, count)
+            there = max(0, min(count, below - lba))
+            data = b"".join((self.base.read(lba, there) if there else b"", bytes((count - there) * SECTOR)))
         own = self.own
         if self.zeroed.starts:
             data = self._blank(lba, data)
@@ -43,6 +50,11 @@ class Overlay(Medium):
         """Store `data`, a whole number of sectors, from `lba`; ValueError beyond the last sector."""
         for i in range(self.check_write(lba, data)):
             self.own[lba + i] = bytes(data[i * SECTOR:(i + 1) * SECTOR])
+
+    def grow(self, sectors: int) -> None:
+        """Have so many sectors; the new ones are zeros.  ValueError, with nothing changed, for fewer, or for more than a disk has."""
+        check_growth(self.name, self.sectors, sectors)
+        self.sectors = sectors
 
     def saved_sectors(self) -> State:
         """Return what was written and discarded here; the base stays as it was, and is not in it."""

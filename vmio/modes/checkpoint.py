@@ -64,6 +64,11 @@ def save_still(machine: Whole, timers: Sequence[tuple[str, Timer | None]] = ()) 
 
 
 def _save(machine: Whole, saving: Saving, run: State | None, timers: TimersOf) -> State:
+    for each in machine.guests:
+        if each.changed:
+            raise CheckpointRefused(f"checkpoint at {saving.now} ns: devices of guest {each.name} have come or gone since it was planned, and "
+                                    "a checkpoint is restored into a machine that was planned alike")
+
     def of_guest(guest: Partition) -> Timers:
         return [*timers(guest), *(each for part in machine.beside for each in part.timers(guest))]
     guests = [_save_guest(guest, of_guest, saving) for guest in machine.guests]

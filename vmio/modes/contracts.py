@@ -22,6 +22,7 @@ class Member(Protocol):
     name: str | None
     attachments: list[Attachment]
     backends: list[Backend]
+    changed: bool
 
     @property
     def media(self) -> Sequence[Any]:

@@ -1,11 +1,12 @@
 """A disk passed through: the guest's own NVMe driver on a function of the host's disk, behind an IOMMU domain."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from vmio.drivers.nvme import NvmeDriver, memory_needed
 from vmio.drivers.nvme_disk import Mapping, NvmeDisk
 from vmio.drivers.pages import GuestPages
+from vmio.drivers.vmbus import Rescinded
 from vmio.drivers.vpci import VpciBus
 from vmio.host.nvme import MAX_FUNCTIONS, AssignableNvme
 from vmio.hypervisor.contracts import Span, Steps
@@ -16,7 +17,9 @@ from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.checkpoint import Form, State, same
 from vmio.machine.clock import NEVER, Timers
 from vmio.machine.contracts import SectorStore
+from vmio.machine.media.medium import grow
 from vmio.machine.memory import PAGE
+from vmio.modes.assigned import OnVirtualPci
 from vmio.modes.platform import Platform
 from vmio.passthrough import checkpoint as assignment
 from vmio.passthrough import guest_iommu, virtual
@@ -41,7 +44,7 @@ class Assignable(NamedTuple):
         return self.function.device.image.sectors
 
 
-class AssignedDisk:
+class AssignedDisk(OnVirtualPci):
     """`iommu` "off", "strict", "lazy" or "static"; `delivery` of interrupts "injected" or "posted"; or `polled`."""
 
     driver_memory = 16 << 20
@@ -50,6 +53,7 @@ class AssignedDisk:
 
     def __init__(self, iommu: str = "static", delivery: str = "injected", polled: bool = False) -> None:
         self.iommu_mode, self.delivery, self.polled = iommu, delivery, polled
+        self.driver: NvmeDisk | None = None       # from `boot` on
 
     @staticmethod
     def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[Assignable]:
@@ -72,9 +76,9 @@ class AssignedDisk:
         self.domain = self.iommu.domain(allowed=[(spa, length) for _, spa, length in guest.backing.runs()])
         if self.iommu_mode == "static":
             self.domain.map_guest(guest)
+        with self.undone_if_refused():
+            self.lent = assign(self.function, guest, bus, backend.machine.router, self.domain, self.delivery, self.number)
         guest_iommu.serve(guest, self.iommu, self.domain)
-        self.lent = assign(self.function, guest, bus, backend.machine.router, self.domain, self.delivery,
-                           self.number)
         if self.iommu_mode != "off":
             self.iommu.enable()
 
@@ -105,7 +109,7 @@ class AssignedDisk:
         """Bus, function, BAR, interrupts, queues, where nearly all exits of this mode are; returns an `NvmeDisk`."""
         disk: NvmeDisk
         client, channel = yield from self.platform.channel(cpu, pages, self.lent.vsp)
-        bus = VpciBus(client, channel, self.platform.mmio)
+        self.bus = bus = VpciBus(client, channel, self.platform.mmio, on_gone=self.gone)
         yield from bus.init()
         function, = bus.functions
         function.enable()
@@ -115,12 +119,41 @@ class AssignedDisk:
         self.dma = self._strategy(cpu)
         size = memory_needed(ENTRIES)
         base = pages.take(size // PAGE)
+        self._memory = pages, base, size // PAGE
         offset = self.dma.map(base, size) - base
         driver = NvmeDriver(cpu, function.bar(0), base, size, ENTRIES, vectors=None if self.polled else [1],
                             address=lambda at: at + offset)
-        disk = NvmeDisk(cpu, driver, self.dma, self.polled)
+        self.driver = disk = NvmeDisk(cpu, driver, self.dma, self.polled)
         yield from driver.init()
         return disk
+
+    # While the guest runs; see `Removable` and `OnVirtualPci`.
+
+    @staticmethod
+    def later(host: Host, medium: SectorStore, ready: Callable[[Assignable], None]) -> None:
+        """See `Removable`: a disk of the host's that nobody drives is there at once."""
+        ready(AssignedDisk.backends(host, [medium])[0])
+
+    def grow(self, sectors: int) -> None:
+        """Let the namespace have so many sectors; the guest is told by an event, if its driver has asked for such."""
+        controller = self.function.device
+        grow(controller.image, sectors)
+        controller.events.namespace_changed(controller.features.events)
+
+    def stopped(self) -> Steps[None]:
+        """All requests have been answered."""
+        if self.driver is not None:
+            yield from self.driver.drain()
+
+    def gone(self) -> None:
+        """What the disk had answered is taken, every other request has failed."""
+        if self.driver is not None:
+            self.driver.lose(Rescinded("NVMe: the host has taken the disk away"))
+
+    def give_memory_back(self) -> None:
+        """Queues and lists."""
+        pages, at, number = self._memory
+        pages.give_back(at, number)
 
     def _strategy(self, cpu: VCpu) -> Mapping:
         """Return how buffers come into the domain."""

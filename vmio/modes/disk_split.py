@@ -1,6 +1,6 @@
 """A disk by split drivers: StorVSC in the guest, StorVSP on the host, the host's NVMe disk behind it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from vmio.drivers.pages import GuestPages
@@ -8,6 +8,7 @@ from vmio.drivers.storvsc import StorVsc
 from vmio.host.physical import PhysicalDisk, Slice
 from vmio.hypervisor.contracts import Span, Steps
 from vmio.hypervisor.host import Host
+from vmio.hypervisor.inflight import after
 from vmio.hypervisor.pending import Restoring, Saving
 from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.checkpoint import Form, State, same
@@ -15,6 +16,7 @@ from vmio.machine.clock import Timers
 from vmio.machine.contracts import SectorStore
 from vmio.machine.probes import watch
 from vmio.modes.platform import Platform
+from vmio.modes.on_bus import OnBus
 from vmio.vmbus.bus.monitor_page import LATENCY
 from vmio.vmbus.storage import checkpoint as storage
 from vmio.vmbus.storage.scsi import ScsiTarget
@@ -27,7 +29,7 @@ MIB = 1 << 20
 DOORBELLS = ("hypercall", "monitor")
 
 
-class SplitDisk:
+class SplitDisk(OnBus):
     """`ring_kib` and `signals` are the guest driver's options (`StorVsc`), `options` the host's (`StorVsp`).
 
     The guest waits for interrupts, or is `polled`.  It has up to `channels`, each
@@ -58,8 +60,9 @@ class SplitDisk:
         self.platform, self.backend = platform, backend
         platform.monitored |= self.monitored
         bus = platform.bus            # first: a guest's end is refused for its requests before its channels
+        self.number = platform.number()
         self.vsp = StorVsp(platform.host, platform.guest, {0: (ScsiTarget(backend.sectors, unmap=True), backend)},
-                           number=platform.number(), max_subchannels=self.channels and self.channels - 1,
+                           number=self.number, max_subchannels=self.channels and self.channels - 1,
                            monitor_latency=LATENCY if self.monitored else None, **self.options)
         self.vsp.offer(bus)
 
@@ -88,8 +91,52 @@ class SplitDisk:
     def boot(self, cpu: VCpu, pages: GuestPages) -> Steps[StorVsc]:
         """Bring up the bus and the disk; a generator that returns a `StorVsc`."""
         client, channel = yield from self.platform.channel(cpu, pages, self.vsp)
-        disk = StorVsc(client, channel, self.ring_kib, self.signals)
+        self.disk = disk = StorVsc(client, channel, self.ring_kib, self.signals)
         yield from disk.init()
         for queue in (disk, *disk.further):
             queue.polled = self.polled
+        self.luns = disk.identity.luns
         return disk
+
+    # While the guest runs; see `Removable`.
+
+    @staticmethod
+    def later(host: Host, medium: SectorStore, ready: Callable[[Any], None]) -> None:
+        """See `Removable`: the medium is on a physical disk of its own."""
+        disk = PhysicalDisk(host, [medium], ready=lambda: ready(disk.slices[0]))
+
+    @property
+    def offered(self) -> StorVsp:
+        """What the guest finds on its bus."""
+        return self.vsp
+
+    def take_away(self, done: Callable[[], None], at_once: bool) -> None:
+        """Take the controller, with all of its units: requests that are under way are carried out, and answered to nobody."""
+        self.vsp.server.rescind(self.vsp.channel)  # type: ignore[union-attr, arg-type]  # it was offered
+
+        def over() -> None:
+            self.vsp.removed()
+            done()
+        after(self.vsp.under_way.drained(), over)
+
+    def grow(self, sectors: int) -> None:
+        """Let the disk have so many sectors, and say so to the guest.  ValueError, with nothing changed, if it can't."""
+        if not isinstance(self.backend, Slice) or self.backend.disk is None:
+            raise ValueError(f"disk of {self.platform.guest.name}: {type(self.backend).__name__} can't grow")
+        self.backend.disk.grow(self.backend, sectors)
+        self.vsp.disks[0][0].grow(sectors)
+
+    def goes(self) -> Steps[bool]:
+        """For the guest: has it been told that the disk is gone?"""
+        return self.disk.channel.rescinded
+        yield
+
+    def units(self) -> Steps[tuple[int, ...]]:
+        """For the guest: the LUNs of the controller's units; it asks for them when it has been told that something changed."""
+        if self.disk.bus_changed:
+            self.luns = yield from self.disk.scan()
+        return self.luns
+
+    def leave(self, cpu: VCpu) -> Steps[None]:
+        """Let go of it, on the guest's side; a generator."""
+        yield from self.disk.let_go()

@@ -17,7 +17,7 @@ from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.checkpoint import State
 from vmio.machine.contracts import SectorStore
 from vmio.machine.memory import PAGE
-from vmio.modes import checkpoint
+from vmio.modes import checkpoint, live
 from vmio.modes.attachments import Attachment
 from vmio.modes.contracts import Beside
 from vmio.modes.platform import Backend, Platform
@@ -34,12 +34,17 @@ class GuestMachine:
     guest: Guest
     platform: Platform
 
-    def __init__(self, machine: "Machine", name: str | None, ram_mib: int | None, vcpus: int, processor: type[VCpu]) -> None:
+    later_pages: GuestPages             # memory for drivers of devices that come later
+
+    def __init__(self, machine: "Machine", name: str | None, ram_mib: int | None, vcpus: int, processor: type[VCpu], later_mib: int = 0) -> None:
         self.machine, self.name, self.vcpus, self._ram_mib, self.processor = machine, name, vcpus, ram_mib, processor
         self.attachments: list[Attachment] = []
         self.media: list[SectorStore | None] = []
         self.backends: list[Backend] = []  # one for each attachment; None until the machine has made it
         self.made = False
+        self.changed = False                # a device has come or gone since it was planned
+        self.mine: list[tuple] = []     # what the guest itself has: (attachment, driver)
+        self._later_mib = later_mib
         self._joined: list[VCpu] = []
         self.drivers: list | None = None    # of the devices, once the first vCPU has brought them up
 
@@ -58,7 +63,7 @@ class GuestMachine:
     @property
     def ram_mib(self) -> int:
         """The RAM: what was asked for, or what the drivers need and 1 MiB for data."""
-        return self._ram_mib or max((each.driver_memory for each in self.attachments), default=0) // MIB + 1
+        return self._ram_mib or max((each.driver_memory for each in self.attachments), default=0) // MIB + 1 + self._later_mib
 
     @property
     def host(self) -> Host:
@@ -87,14 +92,24 @@ class GuestMachine:
         """Bring up all devices; a generator that returns their drivers, in the order in which they were attached."""
         first_free = max(attachment.driver_memory for attachment in self.attachments)
         pages = GuestPages(DRIVER_PAGES, max(first_free, DRIVER_PAGES + PAGE))
-        drivers = []
-        for attachment in self.attachments:
+        drivers, known = [], list(self.attachments)       # what comes meanwhile, `follow` brings up
+        for attachment in known:
             drivers.append((yield from attachment.boot(cpu, pages)))
+        self.mine = list(zip(known, drivers))
+        self.later_pages = pages if not self._later_mib else GuestPages(self.guest.ram - self._later_mib * MIB, self.guest.ram)
+        self.platform.use_later(self.later_pages)
         yield from cpu.pay()
         self.drivers = drivers
         for other in self._joined:         # they go on when this vCPU waits next
             ipi.wake(cpu, other)
         return drivers
+
+    def follow(self, cpu: VCpu) -> Steps[list[tuple]]:
+        """In the guest: bring up what has been offered since, let go of what is taken away or wanted back; a generator.
+
+        Returns ("added" or "removed", driver) for each.  It takes no time if nothing has changed.
+        """
+        return (yield from live.follow(self, cpu))
 
     def join(self, cpu: VCpu) -> Steps[list]:
         """Bring a further vCPU online, before the first one's `boot` looks who is there; a generator.
@@ -154,15 +169,16 @@ class Machine:
         return self._host
 
     def guest(self, name: str | None = None, attachment: Attachment | None = None, medium: SectorStore | None = None,
-              ram_mib: int | None = None, vcpus: int = 1, processor: type[VCpu] = VCpu) -> GuestMachine:
+              ram_mib: int | None = None, vcpus: int = 1, processor: type[VCpu] = VCpu, later_mib: int = 0) -> GuestMachine:
         """Plan a guest, with one device if an `attachment` is given.
 
         The name defaults to guest0, guest1, ...; `ram_mib` to what the drivers need and 1 MiB for data.
-        `processor` is who executes its program: `VCpu`, for generators, or a subclass.
+        `processor` is who executes its program: `VCpu`, for generators, or a subclass.  The last `later_mib` MiB of
+        its RAM are for drivers of devices that come later, if there may be more than the first ones leave room for.
         """
         if self.on:
             raise ValueError(f"guest {name}: the machine runs; plan guests before power_on")
-        guest = GuestMachine(self, name, ram_mib, vcpus, processor)
+        guest = GuestMachine(self, name, ram_mib, vcpus, processor, later_mib)
         if attachment is not None:
             guest.attach(attachment, medium)
         self.guests.append(guest)
@@ -219,6 +235,30 @@ class Machine:
                  for cpu, each in zip(guest.guest.vcpus, guest.one_each(program))]
         self.current = self.host.start(*pairs, limit_ns=limit_ns)
         return self.current
+
+    # While it runs.
+
+    def add(self, guest: GuestMachine, attachment: Attachment, medium: SectorStore | None = None, backend: Backend = None) -> live.Device:
+        """Give a guest one more device, over a `medium`, or a `backend` that the caller has, while it runs; see `live`.
+
+        ValueError, with nothing changed, for what can't come now.
+        """
+        return live.add(self, guest, attachment, medium, backend)
+
+    def remove(self, device: live.Device | Attachment, at_once: bool = False) -> live.Device:
+        """Take away a device (what `add` gave, or a planned attachment), while its guest runs; see `live`.
+
+        A function that was assigned is asked back, and taken after 60 s; or it is taken `at_once`.
+        ValueError, with nothing changed, for what can't go now.
+        """
+        return live.remove(self, device, at_once)
+
+    def grow(self, device: live.Device | Attachment, sectors: int) -> None:
+        """Let a disk (what `add` gave, or an attachment) have so many sectors, and say so to its guest.
+
+        ValueError, with nothing changed, for fewer than it has, and where it can't grow.
+        """
+        live.grow(device, sectors)
 
     def save(self) -> State:
         """Return the whole machine between two steps of a run, as plain data; see `checkpoint.save`."""

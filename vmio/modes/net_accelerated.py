@@ -27,6 +27,7 @@ class AcceleratedNet(SplitNet):
 
     driver_memory = CARD_MEMORY + (MEMORY + (1 << 20) & -(1 << 20))
     for_each_vcpu = False
+    fixed = "its function does, by give and ask_back, and the card stays"
 
     def plug(self, platform: Platform, backend: NetPort) -> None:
         """Make a card of the host's with one virtual function, which stays the host's, and offer a split card on it."""

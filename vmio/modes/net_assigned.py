@@ -16,13 +16,14 @@ from vmio.machine.clock import Timers
 from vmio.machine.contracts import SectorStore
 from vmio.machine.memory import PAGE
 from vmio.machine.net.contracts import NetPort
+from vmio.modes.assigned import OnVirtualPci
 from vmio.modes.platform import Platform
 from vmio.passthrough.assignment import assign
 
 FIRST_VECTOR, DEVICES = 0x60, 16       # a guest's n-th device has n-th of the transmit, of the receive and of the other vectors
 
 
-class AssignedNet:
+class AssignedNet(OnVirtualPci):
     """`address` is the card's, or, where the host has given it none, the one that its driver asks for; `delivery` "injected" or "posted".
 
     Its backend is a place on a `HostNic`, or a `NetPort`, for which the host gets a card with one virtual function.
@@ -34,6 +35,7 @@ class AssignedNet:
 
     def __init__(self, address: bytes, delivery: str = "injected") -> None:
         self.address, self.delivery = address, delivery
+        self.driver: IgbVf | None = None        # from `boot` on
 
     @staticmethod
     def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[SectorStore]:
@@ -45,9 +47,11 @@ class AssignedNet:
         self.platform, guest = platform, platform.guest
         place = backend if isinstance(backend, NicPlace) else HostNic(platform.host, backend, [self.address]).places[0]
         self.nic, bus, self.number = place.nic, platform.bus, platform.number()
-        domain = self.nic.iommu.domain(allowed=[(spa, length) for _, spa, length in guest.backing.runs()])
-        domain.map_guest(guest)
-        self.lent = assign(place.function, guest, bus, self.nic.router, domain, self.delivery, self.number)
+        self.iommu = self.nic.iommu
+        self.domain = self.iommu.domain(allowed=[(spa, length) for _, spa, length in guest.backing.runs()])
+        self.domain.map_guest(guest)
+        with self.undone_if_refused():
+            self.lent = assign(place.function, guest, bus, self.nic.router, self.domain, self.delivery, self.number)
         self.nic.iommu.enable()
 
     @property
@@ -75,13 +79,33 @@ class AssignedNet:
     def boot(self, cpu: VCpu, pages: GuestPages) -> Steps[IgbVf]:
         """Bus, function, BAR, interrupts, queues, where nearly all exits of this mode are; returns an `IgbVf`."""
         client, channel = yield from self.platform.channel(cpu, pages, self.lent.vsp)
-        bus = VpciBus(client, channel, self.platform.mmio)
+        self.bus = bus = VpciBus(client, channel, self.platform.mmio, on_gone=self.gone)
         yield from bus.init()
         function, = bus.functions
         function.enable()
-        driver = IgbVf(cpu, function.bar(0), pages.take(MEMORY // PAGE), self.address)
+        self._memory = pages, pages.take(MEMORY // PAGE)
+        self.driver = driver = IgbVf(cpu, function.bar(0), self._memory[1], self.address)
         first = FIRST_VECTOR + self.number - 1
         for entry, handler in enumerate((driver.tx_interrupt, driver.rx_interrupt, driver.other_interrupt)):
             yield from function.connect(entry, first + DEVICES * entry, handler)
         yield from driver.init()
         return driver
+
+    # While the guest runs; see `OnVirtualPci`.
+
+    def stopped(self) -> Steps[None]:
+        """All frames have left, and those that have come are taken."""
+        if self.driver is not None:
+            yield from self.driver.drain()
+            self.driver.work()
+            self.driver.stop()
+
+    def gone(self) -> None:
+        """What the card had written to memory is taken; frames that had not left are lost, and counted."""
+        if self.driver is not None:
+            self.driver.lose()
+
+    def give_memory_back(self) -> None:
+        """Rings and buffers."""
+        pages, at = self._memory
+        pages.give_back(at, MEMORY // PAGE)

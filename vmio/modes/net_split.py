@@ -1,6 +1,6 @@
 """A network card by split drivers: NetVSC in the guest, NetVSP on the host, a port of the host's network behind it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from vmio.drivers.contracts import NetDriver
@@ -14,6 +14,7 @@ from vmio.machine.checkpoint import Form, State, same
 from vmio.machine.clock import Timers
 from vmio.machine.contracts import SectorStore
 from vmio.machine.net.contracts import NetPort
+from vmio.modes.on_bus import OnBus
 from vmio.modes.platform import Platform
 from vmio.vmbus.net import checkpoint as net
 from vmio.vmbus.net.netvsp import NetVsp
@@ -21,7 +22,7 @@ from vmio.vmbus.net.netvsp import NetVsp
 SPLIT = Form("split network card", 1, "options", "vsp")
 
 
-class SplitNet:
+class SplitNet(OnBus):
     """`address` is the card's; `ring_kib` and `batch` are the guest driver's options (`NetVsc`), `options` the host's (`NetVsp`).
 
     Its backend is the `NetPort` that it is plugged into.
@@ -41,8 +42,8 @@ class SplitNet:
 
     def plug(self, platform: Platform, backend: NetPort) -> None:
         """Offer a card on the guest's bus."""
-        self.platform = platform
-        self.vsp = NetVsp(platform.host, platform.guest, backend, self.address, number=platform.number(), **self.options)
+        self.platform, self.number = platform, platform.number()
+        self.vsp = NetVsp(platform.host, platform.guest, backend, self.address, number=self.number, **self.options)
         self.vsp.offer(platform.bus)
 
     def watch(self, served: Span, copied: Span) -> None:
@@ -69,6 +70,28 @@ class SplitNet:
     def boot(self, cpu: VCpu, pages: GuestPages) -> Steps[NetDriver]:
         """Bring up the bus and the card; a generator that returns a `NetVsc`."""
         client, channel = yield from self.platform.channel(cpu, pages, self.vsp)
-        card = NetVsc(client, channel, self.ring_kib, batch=self.batch)
+        self.driver = card = NetVsc(client, channel, self.ring_kib, batch=self.batch)
         yield from card.init()
         return card
+
+    # While the guest runs; see `Removable`.
+
+    @property
+    def offered(self) -> NetVsp:
+        """What the guest finds on its bus."""
+        return self.vsp
+
+    def take_away(self, done: Callable[[], None], at_once: bool) -> None:
+        """Take the card: frames that the host has are sent, those that it has not taken from the ring are lost, and the guest counts them."""
+        self.vsp.server.rescind(self.vsp.channel)  # type: ignore[union-attr, arg-type]  # it was offered
+        self.vsp.removed()
+        done()
+
+    def goes(self) -> Steps[bool]:
+        """For the guest: has it been told that the card is gone?"""
+        return self.driver.channel.rescinded
+        yield
+
+    def leave(self, cpu: VCpu) -> Steps[None]:
+        """Let go of it, on the guest's side; a generator."""
+        yield from self.driver.let_go()

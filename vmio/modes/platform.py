@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 from vmio.devices.board import Board
 from vmio.drivers.pages import GuestPages
-from vmio.drivers.vmbus import VmBusClient
+from vmio.drivers.vmbus import GuestChannel, VmBusClient
 from vmio.hypervisor.contracts import Steps
 from vmio.hypervisor.guest import Guest
 from vmio.hypervisor.hyperv import checkpoint as hyperv
@@ -37,7 +37,7 @@ class Platform:
         self._parts: Options | None = None   # arguments of `Board`
         self._slots: list[Callable[[Board, int], None]] = []
         self.mmio = GuestPages(MMIO, MMIO + MMIO_BYTES)
-        self.devices = 0             # on the bus so far
+        self._numbers: set[int] = set()     # of the devices on the bus
         self.monitored = False       # the guest gives its host monitor pages, for who wants to be signalled by them
         self._server: VmbusServer | None = None
         self._client: VmBusClient | None = None
@@ -101,10 +101,20 @@ class Platform:
         board = [] if self.board is None else self.board.timers()
         return board if self.guest.enlightened is None else [*board, *hyperv.timers(self.guest.enlightened)]
 
+    @property
+    def devices(self) -> int:
+        """How many there are on the bus."""
+        return len(self._numbers)
+
     def number(self) -> int:
-        """Return the number of one more device on the bus, from 1: it tells devices of a class apart."""
-        self.devices += 1
-        return self.devices
+        """Return the number of one more device on the bus, the lowest that is free, from 1: it tells devices of a class apart."""
+        number = next(each for each in range(1, len(self._numbers) + 2) if each not in self._numbers)
+        self._numbers.add(number)
+        return number
+
+    def free_number(self, number: int) -> None:
+        """The device is gone, for the host and for the guest: another one may have its number."""
+        self._numbers.discard(number)
 
     def channel(self, cpu: VCpu, pages: GuestPages, device: Offered) -> Steps[tuple]:
         """Generator: the client of the guest's bus and the channel that `device` was offered as.
@@ -112,8 +122,17 @@ class Platform:
         The first caller connects, for all.
         """
         client = yield from self.client(cpu, pages)
-        channel = next(each for each in client.channels.values() if each.offer.instance == device.instance_id)
-        return client, channel
+        return client, self.seen(device)
+
+    def seen(self, device: Offered) -> GuestChannel | None:
+        """Return the channel as which the guest's side of the bus knows `device`; None while it does not, or not any more."""
+        known = () if self._client is None else self._client.channels.values()
+        return next((each for each in known if each.offer.instance == device.instance_id and not each.rescinded), None)
+
+    def use_later(self, pages: GuestPages) -> None:
+        """From now on the bus's driver, too, takes memory from these pages."""
+        if self._client is not None:
+            self._client.pages = pages
 
     def join(self, cpu: VCpu) -> Steps:
         """Generator: a further vCPU comes online on the guest's bus, as soon as the first one has begun with it."""

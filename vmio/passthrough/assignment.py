@@ -129,18 +129,26 @@ class Assignment:
 
     # Taking it back.
 
-    def eject(self, done: Callable[..., None] | None = None) -> None:
+    def eject(self, done: Callable[..., None] | None = None, within_ns: int = EJECT_NS) -> None:
         """Ask the guest to let the device go; it is taken back when it has, or in 60 s.  `done()` is called then."""
         self._done = done
         if not self.vsp.eject():
             self.take_back()
             return
-        self.host.env.timeout(EJECT_NS).callbacks.append(lambda _: self.take_back())
+        self.host.env.timeout(within_ns).callbacks.append(lambda _: self._too_late())
 
-    def take_back(self) -> None:
-        """The device is the host's again, whatever the guest was doing with it; a second time changes nothing."""
+    def _too_late(self) -> None:
+        """The guest has not answered: a device that is wanted back is not the guest's to keep."""
+        self.take_back()
+
+    def take_back(self, done: Callable[..., None] | None = None) -> None:
+        """The device is the host's again, whatever the guest was doing with it; `done()` is called then.
+
+        A second time changes nothing.
+        """
         if self.ended:
             return
+        self._done = done or self._done
         self.ended = True
         function, iommu = self.function, self.function.iommu
         self.released()

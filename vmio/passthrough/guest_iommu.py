@@ -31,7 +31,14 @@ def serve(guest: Guest, iommu: Iommu, domain: Domain) -> None:
         else:
             iommu.invalidate(domain)
         return SUCCESS
+    flush.domain = domain           # type: ignore[attr-defined]  # whose it is, for `withdraw`
     guest.hypercalls[FLUSH_DEVICE_DOMAIN] = flush
+
+
+def withdraw(guest: Guest, domain: Domain) -> None:
+    """The domain is about to end: the guest can't have it flushed any more."""
+    if getattr(guest.hypercalls.get(FLUSH_DEVICE_DOMAIN), "domain", None) is domain:
+        del guest.hypercalls[FLUSH_DEVICE_DOMAIN]
 
 
 class GuestIommu:

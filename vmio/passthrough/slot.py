@@ -7,6 +7,7 @@ table turns into the guest's vector.  Its pin drives the interrupt wire of the s
 Source: Linux drivers/vfio/pci/vfio_pci_intrs.c; PCI Local Bus Specification 3.0, 6.8.2.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from vmio.devices.board import Board
@@ -59,7 +60,7 @@ class SlotAssignment(Assignment):
         parts = [region.device for index in sorted(self._mapped) for _, region in self._mapped[index]]
         return [part for part in parts if isinstance(part, MsixTrap)]
 
-    def take_back(self) -> None:
+    def take_back(self, done: Callable[..., None] | None = None) -> None:
         """The machine is a PC of 1996: nothing is unplugged while it runs."""
         raise ValueError(f"{self.function.name}: is in a slot of {self.guest.name}'s PC, from which nothing is pulled while it runs")
 

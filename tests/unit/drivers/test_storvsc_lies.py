@@ -84,6 +84,9 @@ def test_the_disk_is_taken_away():
         disk.flush_ring()
         yield from cpu.hlt(50_000)
         machine.servers[0].rescind(machine.vsps[0].channel)
+        yield from disk.wait()
+        (tag, error), = disk.reap()
+        assert tag == 1 and isinstance(error, Rescinded) and not disk.in_flight
         with pytest.raises(Rescinded):
             yield from disk.wait()
         with pytest.raises(Rescinded):

@@ -8,7 +8,7 @@ import pytest
 from vmio.devices.ata.channel import AtaDisk
 from vmio.drivers.ata import AtaDriver
 from vmio.drivers.errors import DriverError
-from vmio.drivers.scsi_probe import ScsiError, _capacity
+from vmio.drivers.scsi_probe import ScsiError, capacity
 from vmio.experiments import disk, trace
 from vmio.experiments.pattern import Pattern, pattern
 from vmio.hardware.nvme import wire as w
@@ -104,7 +104,7 @@ def test_scsi_capacity_of_32_bits_and_of_64():
 
     def ask(last):
         try:
-            next(_capacity(old_disk(last)))
+            next(capacity(old_disk(last)))
         except StopIteration as stop:
             return stop.value
     assert ask(0xFFFFFFFE) == (0xFFFFFFFF, SECTOR)

@@ -49,6 +49,8 @@ class EventReports(Protocol):
     def wait(self, request: Request) -> None:
         """Keep an ASYNCHRONOUS EVENT REQUEST."""
 
+    changed: bool
+
     def add(self, kind: int, information: int, log_page: int) -> None:
         """Tell of an event."""
 
@@ -80,7 +82,6 @@ class Controller(Protocol):
     vectors: int
     max_bytes: int
     identity: bytes
-    namespace: bytes
     queues_created: bool
     counters: dict[str, int]
     registers: bytearray

@@ -64,7 +64,6 @@ class NvmeController:
         self.service, self.fetch_ns = service, fetch_ns
         self.queue_pairs, self.vectors = QUEUE_PAIRS, QUEUE_PAIRS + 1
         self.identity = nvme_identify.controller(serial, model, firmware, QUEUE_PAIRS)
-        self.namespace = nvme_identify.namespace(image.sectors)
         self.by_message = callable(interrupt)
         self.msix = Msix(self.vectors, interrupt if callable(interrupt) else lambda vector: None)
         self.drive_intx: Callable[[int], None] = interrupt.set if isinstance(interrupt, Line) else lambda level: None

@@ -8,10 +8,12 @@ from collections.abc import Callable
 
 from vmio.hardware.nvme.identify import EVENT_REQUESTS
 from vmio.hardware.nvme.queues import Request
-from vmio.hardware.nvme.wire import TOO_MANY_EVENTS, Failed
+from vmio.hardware.nvme.wire import EVENT_NOTICE, TOO_MANY_EVENTS, Failed
 from vmio.machine.contracts import State
 
 MAX_QUEUED = 64
+NAMESPACE_CHANGED, CHANGED_LIST = 0, 4      # information and log page of the notice (figures 150, 199)
+WANTS_NAMESPACE = 1 << 8                    # in feature 0Bh: the host wants to hear of it (5.21.1.11)
 
 
 class Events:
@@ -26,6 +28,14 @@ class Events:
         self.requests: list[Request] = []
         self.queued: list[tuple[int, int, int]] = []
         self.told = 0
+        self.changed = False      # namespace 1 is in the list of those that have changed
+
+    def namespace_changed(self, wanted: int) -> None:
+        """Namespace 1 is not what it was: its size, say.  `wanted` is the value of feature 0Bh, which events the host wants."""
+        if not self.changed:
+            self.changed = True
+            if wanted & WANTS_NAMESPACE:
+                self.add(EVENT_NOTICE, NAMESPACE_CHANGED, CHANGED_LIST)
 
     def wait(self, request: Request) -> None:
         """ASYNCHRONOUS EVENT REQUEST: keep it; `Failed` if too many wait."""
@@ -59,8 +69,9 @@ class Events:
 
     def save(self) -> State:
         """Return what happened; the requests are the controller's to save."""
-        return {"queued": [list(event) for event in self.queued], "told": self.told}
+        return {"queued": [list(event) for event in self.queued], "told": self.told, "changed": self.changed}
 
     def restore(self, state: State) -> None:
         """Take back what `save` gave."""
         self.queued, self.told = [tuple(event) for event in state["queued"]], state["told"]
+        self.changed = state["changed"]

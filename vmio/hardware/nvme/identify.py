@@ -57,7 +57,7 @@ def answer(controller: Controller, nsid: int, dword10: int, dword11: int) -> byt
     if kind == 0x01:
         return controller.identity
     if kind in (0x00, 0x11):
-        return controller.namespace if _exists(nsid) else bytes(BYTES)
+        return namespace(controller.image.sectors) if _exists(nsid) else bytes(BYTES)
     if kind in (0x05, 0x1B):
         if not _exists(nsid):
             return bytes(BYTES)

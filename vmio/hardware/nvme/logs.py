@@ -40,7 +40,7 @@ def answer(controller: Controller, nsid: int, dwords: Sequence[int]) -> bytes:
     elif page == FIRMWARE:
         data = pages.FIRMWARE.pack(active=1, slot1=b"1.0".ljust(8))
     elif page == CHANGED_NAMESPACES:
-        data = bytes(4096)
+        data = struct.pack("<I", events.changed).ljust(4096, b"\0")       # namespace 1, or none
     elif page == EFFECTS:
         data = _effects(controller.command_set)
     else:
@@ -49,6 +49,9 @@ def answer(controller: Controller, nsid: int, dwords: Sequence[int]) -> bytes:
         raise Failed(INVALID_FIELD | DNR)
     if not keep_event and page in (ERRORS, HEALTH):
         events.seen(w.EVENT_ERROR if page == ERRORS else w.EVENT_SMART)
+    elif not keep_event and page == CHANGED_NAMESPACES:
+        events.changed = False                  # the list is of what has changed since it was read
+        events.seen(w.EVENT_NOTICE)
     return data[offset:offset + length]
 
 

@@ -74,7 +74,7 @@ SECTOR = 512
 MDTS = 7                      # a transfer is at most 2^7 memory pages (5.15.2.2, MDTS)
 
 # 5.2.1: asynchronous events
-EVENT_ERROR, EVENT_SMART = 0, 1
+EVENT_ERROR, EVENT_SMART, EVENT_NOTICE = 0, 1, 2
 BAD_DOORBELL_REGISTER, BAD_DOORBELL_VALUE = 0, 1
 TEMPERATURE_THRESHOLD = 1
 

@@ -68,6 +68,11 @@ class VolatileCache(Medium):
         return b"".join(self._newest(lba + i) if lba + i in numbers else data[i * SECTOR:(i + 1) * SECTOR]
                         for i in range(count))
 
+    def grow(self, sectors: int) -> None:
+        """See `Medium`: the disk under the cache grows."""
+        self.base.grow(sectors)
+        self.sectors = sectors
+
     def write(self, lba: int, data: Buffer) -> None:
         """Keep `data`, a whole number of sectors, in the cache; ValueError beyond the last sector."""
         for i in range(self.check_write(lba, data)):

@@ -15,7 +15,7 @@ what its guest asks before it asks its medium.
 
 from collections.abc import Callable, Iterable, Iterator
 from heapq import merge
-from typing import Self
+from typing import Any, Self
 
 from vmio.machine import files
 from vmio.machine.checkpoint import CheckpointRefused, State
@@ -55,6 +55,10 @@ class Medium:
     def extents(self) -> Iterator[tuple[int, int]]:
         """Yield (first sector, end) of each part that may hold something, in order; all between them are zeros."""
         yield 0, self.sectors
+
+    def grow(self, sectors: int) -> None:
+        """Have so many sectors; the new ones are zeros.  ValueError, with nothing changed, for fewer, or where it can't grow."""
+        raise ValueError(f"image {self.name}: {type(self).__name__} can't grow; put an Overlay over it, which can")
 
     def check_read(self, lba: int, count: int) -> None:
         """Raise BeyondEnd if not all of `count` sectors from `lba` exist."""
@@ -108,6 +112,21 @@ class Medium:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, sectors={self.sectors}, writable={self.writable})"
+
+
+def grow(medium: Any, sectors: int) -> None:
+    """Let a medium of any kind have so many sectors; ValueError, with nothing changed, if it can't."""
+    if not hasattr(medium, "grow"):
+        raise ValueError(f"image {medium.name}: {type(medium).__name__} can't grow")
+    medium.grow(sectors)
+
+
+def check_growth(name: str, now: int, then: int) -> None:
+    """ValueError unless a disk of `now` sectors may have `then`: more, and fewer than 2^48, as many as ATA can name."""
+    if then < now:
+        raise ValueError(f"image {name}: {then:,} sectors instead of {now:,}; a disk only grows, or what lies beyond its new end is lost")
+    if then == now or then >= 1 << 48:
+        raise ValueError(f"image {name}: {then:,} sectors; it has {now:,}, and may have up to {(1 << 48) - 1:,}")
 
 
 def merged(*sources: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:

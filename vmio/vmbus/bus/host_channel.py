@@ -9,6 +9,7 @@ OpenVMM vm/devices/vmbus/vmbus_server/src/channels.rs (its states), Linux
 drivers/hv/channel_mgmt.c (what a guest makes of a rescind).
 """
 
+from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
@@ -66,6 +67,7 @@ class HostChannel:
         self.user = b""             # what the guest put into its OPENCHANNEL
         self.target_vp = m.NO_INTERRUPTS
         self.signals = 0
+        self.on_released: Callable[[], None] | None = None      # told when its relid is free again
         self._draining: Event | None = None
         self._due: int | None = None
 

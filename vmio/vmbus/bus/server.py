@@ -226,6 +226,8 @@ class VmbusServer(GpadlAnswers, ServerProcess):
         self.monitor.release(channel)
         channel.state = State.GONE
         self.channels.pop(channel.relid, None)
+        if channel.on_released is not None:
+            channel.on_released()
 
     # Channels.
 

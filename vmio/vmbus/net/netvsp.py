@@ -13,6 +13,7 @@ Public sources: OpenVMM vm/devices/net/netvsp (order of the protocol, sizes, val
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from simpy.events import Event
 
@@ -70,7 +71,13 @@ class NetVsp(BusDevice):
         self.vf = VfAssociation(self)
         self._begin()
         port.connect(self)
-        guest.releases.append(lambda: port.connect(None))
+        self._unplug = partial(port.connect, None)
+        guest.releases.append(self._unplug)
+
+    def removed(self) -> None:
+        """The card is gone: its port is free for another."""
+        self.guest.releases.remove(self._unplug)
+        self._unplug()
 
     def _begin(self) -> None:
         """Back to where the protocol begins."""

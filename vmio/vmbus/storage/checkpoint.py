@@ -14,7 +14,7 @@ from vmio.vmbus.storage.storvsp import READY, StorVsp
 
 VSP = Form("StorVSP", 1, "state", "protocol", "requests", "failures", "corrupt", "bounced", "bounce_pages", "bounce_max", "units",
            "under_way")
-UNIT = Form("SCSI unit", 1, "lun", "stopped", "write_cache")
+UNIT = Form("SCSI unit", 2, "lun", "stopped", "write_cache", "attention")
 SRB = Form("SCSI request", 1, "request", "id", "payload", "ranges", "media", "lun", "transfer", "pages", "steps")
 
 
@@ -30,7 +30,7 @@ def save(vsp: StorVsp, saving: Saving) -> State:
     return VSP.state(
         state=vsp.state, protocol=vsp.version, requests=vsp.requests, failures=vsp.failures, corrupt=vsp.corrupt,
         bounced=vsp.bounced, bounce_pages=vsp.bounce.made, bounce_max=vsp.bounce.max_pages, under_way=requests,
-        units=[UNIT.state(lun=lun, stopped=target.stopped, write_cache=target.write_cache) for lun, (target, _) in vsp.disks.items()])
+        units=[UNIT.state(lun=lun, stopped=target.stopped, write_cache=target.write_cache, attention=target.attention) for lun, (target, _) in vsp.disks.items()])
 
 
 def restore(vsp: StorVsp, state: State, restoring: Restoring) -> None:
@@ -45,13 +45,17 @@ def restore(vsp: StorVsp, state: State, restoring: Restoring) -> None:
         unit = UNIT.take(each)
         target, _ = vsp.disks[unit["lun"]]
         target.stopped, target.write_cache = unit["stopped"], unit["write_cache"]
+        target.attention = None if unit["attention"] is None else tuple(unit["attention"])
     for number, each in enumerate(saved["under_way"]):
         srb = restoring.named[vsp.guest.name, vsp.instance_id, number] = _restore_srb(vsp, each, restoring)
         vsp.under_way.begin(srb)
 
 
 def _save_srb(srb: Srb, saving: Saving) -> State:
-    lun = next(lun for lun, (target, _) in srb.vsp.disks.items() if target is srb.target)
+    lun = next((lun for lun, (target, _) in srb.vsp.disks.items() if target is srb.target), None)
+    if lun is None:
+        raise CheckpointRefused(f"checkpoint at {saving.now} ns: a request of guest {srb.vsp.guest.name} is under way at a disk that was "
+                                "taken away")
     return SRB.state(request=saving.names[id(srb.request)], id=srb.id, payload=srb.payload, ranges=srb.ranges, media=srb.media,
                      lun=lun, transfer=srb.transfer, pages=getattr(srb, "pages", None), steps=srb.steps)
 

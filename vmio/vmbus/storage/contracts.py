@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from simpy.events import Event
+
 from vmio.hypervisor.contracts import Root
 from vmio.hypervisor.guest import Guest
 from vmio.hypervisor.inflight import InFlight
@@ -29,3 +31,7 @@ class SrbOwner(Protocol):
     requests: int
     failures: int
     bounced: int
+    leaving: dict[ScsiTarget, Event]
+
+    def over(self, target: ScsiTarget) -> None:
+        """A request of a unit is over."""

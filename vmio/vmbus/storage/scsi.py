@@ -17,6 +17,7 @@ from vmio.vmbus.storage import scsi_wire as wire
 
 GOOD, CHECK_CONDITION = 0, 2
 SECTOR = 512
+BESIDE_ATTENTION = frozenset((0x03, 0x12, 0xA0))        # REQUEST SENSE, INQUIRY, REPORT LUNS (SPC-4, "Unit attention condition")
 WITH_DATA = frozenset((0x15, 0x41, 0x42, 0x55, 0x93))   # commands whose data `execute` must see
 
 # Sense: (key, ASC, ASCQ)
@@ -30,6 +31,7 @@ INVALID_FIELD_IN_PARAMETERS = 0x5, 0x26, 0x00
 SAVING_NOT_SUPPORTED = 0x5, 0x39, 0x00
 PARAMETER_LENGTH = 0x5, 0x1A, 0x00
 WRITE_PROTECTED = 0x7, 0x27, 0x00
+CAPACITY_CHANGED = 0x6, 0x2A, 0x09        # a unit attention: it is told once, by a command that is not carried out
 NO_SENSE = 0, 0, 0
 
 
@@ -92,6 +94,7 @@ class ScsiTarget:
             if len(text) > most or not text.isascii():
                 raise ValueError(f"SCSI disk: {name} {text!r}; up to {most} ASCII characters")
         self.sectors, self.unmap, self.read_only, self.max_transfer = sectors, unmap, read_only, max_transfer
+        self.first_sectors = sectors          # part of its name, which stays when it grows
         self.vendor, self.product = vendor.encode().ljust(8), product.encode().ljust(16)
         self.revision, self.serial = revision.encode().ljust(4), serial.encode()
         self.luns: tuple[int, ...] = (0,)
@@ -100,10 +103,20 @@ class ScsiTarget:
     def power_on(self) -> None:
         """Started, its write cache on."""
         self.stopped, self.write_cache = False, True
+        self.attention: Sense | None = None     # what the guest is still to be told
+
+    def grow(self, sectors: int) -> None:
+        """Have more sectors from now on; the guest is told by a unit attention.  ValueError for fewer."""
+        if sectors <= self.sectors:
+            raise ValueError(f"SCSI disk: {sectors:,} sectors instead of {self.sectors:,}; a disk only grows")
+        self.sectors, self.attention = sectors, CAPACITY_CHANGED
 
     def execute(self, cdb: bytes, data_out: bytes = b"") -> Answer | Media:
         """Return an `Answer` or a `Media` for a CDB (it is read as if zeros followed); `data_out` is what the guest sends."""
         cdb = cdb[:16].ljust(16, b"\0")
+        if self.attention is not None and cdb[0] not in BESIDE_ATTENTION:
+            attention, self.attention = self.attention, None
+            return failure(attention)
         handler = self._COMMANDS.get(cdb[0])
         if handler is None:
             return failure(INVALID_OPCODE)
@@ -220,8 +233,9 @@ class ScsiTarget:
         return failure(NOT_READY_STOPPED) if self.stopped else Answer(GOOD)
 
     def _request_sense(self, cdb: bytes, _: bytes) -> Answer:
-        """REQUEST SENSE: errors went with their commands, so only the present state is left to tell."""
-        sense = NOT_READY_STOPPED if self.stopped else NO_SENSE
+        """REQUEST SENSE: errors went with their commands, so a unit attention and the present state are left to tell."""
+        sense = self.attention or (NOT_READY_STOPPED if self.stopped else NO_SENSE)
+        self.attention = None
         data = bytes((0x72, *sense, 0, 0, 0, 0)) if cdb[1] & 1 else sense_data(sense)
         return Answer(GOOD, data[:cdb[4]])
 

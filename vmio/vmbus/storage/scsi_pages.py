@@ -23,6 +23,7 @@ class Unit(Protocol):
     """What a disk says of itself; see `ScsiTarget`."""
 
     sectors: int
+    first_sectors: int
     vendor: bytes
     product: bytes
     revision: bytes
@@ -54,7 +55,7 @@ def vital_product_data(target: Unit, page: int) -> bytes | None:
 def _identification(target: Unit) -> bytes:
     """83h: a T10 vendor designator with the serial number, and a name that is unique here (NAA 3, locally assigned)."""
     t10 = target.vendor + target.product + target.serial
-    unique = (3 << 60 | zlib.crc32(t10) << 28 | target.sectors & 0xFFFFFFF).to_bytes(8, "big")
+    unique = (3 << 60 | zlib.crc32(t10) << 28 | target.first_sectors & 0xFFFFFFF).to_bytes(8, "big")
     return bytes((0x02, 0x01, 0, len(t10))) + t10 + bytes((0x01, 0x03, 0, 8)) + unique
 
 

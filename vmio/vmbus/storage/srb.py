@@ -228,6 +228,8 @@ class Srb:
         """The end of all that began at the backend: pages go back, the guest hears of it, once."""
         if not self.vsp.under_way.ended(self):
             return
+        if self.vsp.leaving:
+            self.vsp.over(self.target)
         if self.bounced:
             self.vsp.bounce.give_back(self.bounced)
         if not status:

@@ -16,6 +16,8 @@ statuses, validation), Linux drivers/scsi/storvsc_drv.c (the guest that we serve
 
 from collections.abc import Iterator
 
+from simpy.events import Event
+
 from vmio.hypervisor.contracts import Root
 from vmio.hypervisor.guest import Guest
 from vmio.hypervisor.inflight import InFlight
@@ -33,6 +35,7 @@ from vmio.vmbus.storage.subchannel import SubChannel
 
 VERSIONS = (v.WIN6, v.WIN7, v.WIN8, v.WIN8_1, v.WIN10)
 QUEUE_DEPTH = 256          # requests in flight a channel, as OpenVMM has it
+MAX_LUNS = 64              # of a controller (Microsoft, "Plan for Hyper-V scalability": 64 disks a SCSI controller)
 MAX_BOUNCED = 256         # pages of the host's that a guest's unaligned buffers may take; what needs more waits
 
 # state -> {operation that is due: the next state}
@@ -76,8 +79,8 @@ class StorVsp(BusDevice):
         self.under_way = InFlight(host.env)     # at the backend, which uses guest memory
         self.requests = self.failures = self.corrupt = self.bounced = 0
         self.bounce = BouncePages(host.memory, max(MAX_BOUNCED, -(-max_transfer // 4096)))
-        for target, _ in disks.values():
-            target.luns, target.max_transfer = tuple(sorted(disks)), max_transfer
+        self.leaving: dict[ScsiTarget, Event] = {}      # units that were taken away, while requests of theirs are under way
+        self._list_units()
         guest.vetoes.insert(0, self._destroyed)
         guest.lent.append(self._lent)
         guest.releases.append(self.bounce.release)
@@ -93,6 +96,46 @@ class StorVsp(BusDevice):
         self.subchannels = []
         for target, _ in self.disks.values():
             target.power_on()
+
+    # Units that come and go.
+
+    def add_unit(self, lun: int, target: ScsiTarget, backend: Backend) -> None:
+        """Have one more disk, and let the guest look; ValueError for a LUN that is taken, or that is none."""
+        if lun in self.disks or not 0 <= lun < MAX_LUNS:
+            raise ValueError(f"SCSI controller of {self.guest.name}: LUN {lun}; 0 to {MAX_LUNS - 1} but {', '.join(map(str, sorted(self.disks)))}")
+        self.disks[lun] = target, backend
+        self._list_units()
+        if self.ready:
+            self.post(v.PACKET.pack(operation=v.ENUMERATE_BUS))
+
+    def remove_unit(self, lun: int) -> Event | None:
+        """Take a disk away, and let the guest look.  Requests from now on have no unit; those under way are carried out.
+
+        Returns None, or an event for when they are.  KeyError without such a unit.
+        """
+        target, _ = self.disks.pop(lun)
+        self._list_units()
+        if self.ready:
+            self.post(v.PACKET.pack(operation=v.REMOVE_DEVICE))
+        if all(srb.target is not target for srb in self.under_way):
+            return None
+        return self.leaving.setdefault(target, self.host.env.event())
+
+    def over(self, target: ScsiTarget) -> None:
+        """A request of a unit is over; if that was taken away, this may have been the last."""
+        if target in self.leaving and all(srb.target is not target for srb in self.under_way):
+            self.leaving.pop(target).succeed()
+
+    def _list_units(self) -> None:
+        for target, _ in self.disks.values():
+            target.luns, target.max_transfer = tuple(sorted(self.disks)), self.max_transfer
+
+    def removed(self) -> None:
+        """The controller is gone, and nothing is under way: the guest owes us nothing, nor we it."""
+        self.guest.vetoes.remove(self._destroyed)
+        self.guest.lent.remove(self._lent)
+        self.guest.releases.remove(self.bounce.release)
+        self.bounce.release()
 
     def failed(self, error: Exception) -> None:
         """Count it, and have the bus close the channel."""
