@@ -67,13 +67,15 @@ def test_every_signature_has_its_types():
     assert bare == []
 
 
-# How often the lower rooms say `Any` in 1,000 lines: where really anything goes (a request's tag), and where a type is still missing.
-MOST_ANY = {"machine": 6, "hypervisor": 10, "devices": 2, "vmbus": 4, "hardware": 3, "passthrough": 5, "drivers": 1, "host": 4, "modes": 8}
+# How often each room says `Any` in 1,000 lines: where really anything goes (CONTRIBUTING says where), and where a type is still missing.
+MOST_ANY = {"machine": 6, "hypervisor": 10, "devices": 2, "vmbus": 4, "hardware": 3, "passthrough": 5, "drivers": 1, "host": 4, "modes": 8,
+            "experiments": 22, "attacks": 14, "manage": 16, "processors": 16, "boot": 18, "lab": 33, "lessons": 19}
 
 
 @pytest.mark.parametrize("room", MOST_ANY)
 def test_types_say_any_less_and_less_often(room):
-    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "vmio" / room).rglob("*.py")]
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "vmio" / room).rglob("*.py")
+             if "exercises" not in path.parts and path.name != "lesson.py"]
     said = sum(isinstance(node, ast.Name) and node.id == "Any" for text in texts for node in ast.walk(ast.parse(text)))
     assert 1000 * said <= MOST_ANY[room] * sum(text.count("\n") for text in texts)
 

@@ -6,7 +6,7 @@ import inspect
 import linecache
 import sys
 import types
-from collections.abc import Set
+from collections.abc import Callable, Set
 from types import CodeType, FrameType
 from typing import Any
 
@@ -32,7 +32,7 @@ class StepLimit:
     rather than lines: a loop on one line may never start a new one.
     """
 
-    def __init__(self, files: Set[str], steps: int, stop: Any = lambda: None) -> None:
+    def __init__(self, files: Set[str], steps: int, stop: Callable[[], object] = lambda: None) -> None:
         self.files = files
         self._left = steps
         self._told = False      # of instructions
@@ -40,7 +40,7 @@ class StepLimit:
         self._entry: FrameType | None = None
         self._arguments: dict[str, Any] = {}
 
-    def _call(self, frame: Any, event: Any, argument: Any) -> Any:
+    def _call(self, frame: FrameType, event: str, argument: object) -> Any:
         if frame.f_code.co_filename not in self.files:
             return None
         caller = frame.f_back
@@ -50,7 +50,7 @@ class StepLimit:
         frame.f_trace_opcodes = True    # 3.13 and 3.14 don't tell of them: there each line counts as LINE steps
         return self._step
 
-    def entered(self) -> Any:
+    def entered(self) -> str:
         """A sentence on what the check last called the learner's code with; "" if nothing of it can be written."""
         try:
             texts = [f"{name}={shown(value)}" for name, value in self._arguments.items()
@@ -59,7 +59,7 @@ class StepLimit:
             return ""
         return f"The input was {', '.join(texts)}." if texts else ""
 
-    def _step(self, frame: Any, event: Any, argument: Any) -> Any:
+    def _step(self, frame: FrameType, event: str, argument: object) -> Any:
         self._told = self._told or event == "opcode"
         self._left -= 1 if event == "opcode" else 0 if self._told else LINE
         if self._left < 0:
@@ -76,7 +76,7 @@ class StepLimit:
         sys.settrace(self._before)
 
 
-def _codes(answer: Any) -> dict[str, CodeType]:
+def _codes(answer: object) -> dict[str, CodeType]:
     """The code objects of a function or of a class's own methods, by name."""
     if isinstance(answer, type):
         members = {name: getattr(thing, "__func__", thing) for name, thing in vars(answer).items()}
@@ -85,7 +85,7 @@ def _codes(answer: Any) -> dict[str, CodeType]:
     return {name: thing.__code__ for name, thing in members.items() if hasattr(thing, "__code__")}
 
 
-def files_of(answer: Any) -> set[str]:
+def files_of(answer: object) -> set[str]:
     """The files of the learner's own code: the answer's and those of its helpers (each cell counts as a file)."""
     files = set()
     for thing in ([answer] if not isinstance(answer, type) else vars(answer).values()):
@@ -97,27 +97,27 @@ def files_of(answer: Any) -> set[str]:
     return files
 
 
-def same_code(answer: Any, stub: Any) -> bool:
+def same_code(answer: object, stub: object) -> bool:
     """Whether the learner's code does exactly what the stub does (docstrings and names of files aside)."""
     ours, theirs = _essences(answer), _essences(stub)
     return bool(ours) and ours == theirs
 
 
-def digest(answer: Any) -> str:
+def digest(answer: object) -> str:
     """Return a few characters that only the same code has (as `same_code` says, by one version of Python); "" for what has no code."""
     essences = _essences(answer)
     return hashlib.sha256(repr(sorted(essences.items())).encode()).hexdigest()[:16] if essences else ""
 
 
-def _essences(answer: Any) -> dict[str, Any]:
+def _essences(answer: object) -> dict[str, list]:
     """What the code of an answer does, by name, without docstrings, lines and names of files."""
-    def essence(code: CodeType) -> Any:
+    def essence(code: CodeType) -> list:
         return [(one.opname, essence(one.argval) if isinstance(one.argval, types.CodeType) else repr(one.argval))
                 for one in dis.get_instructions(code) if one.opname != "NOP"]
     return {name: essence(code) for name, code in _codes(answer).items()}
 
 
-def forgotten_wait(answer: Any) -> Any:
+def forgotten_wait(answer: object) -> str:
     """A sentence on a call that only waits when `yield from` is in front of it and has none, as in `cpu.hlt()`; or ""."""
     for code in _codes(answer).values():
         steps = [step for step in dis.get_instructions(code) if step.opname not in ("NOP", "CACHE", "PRECALL", "EXTENDED_ARG")]

@@ -55,7 +55,7 @@ class Ending:
     printed: str
 
 
-def run(work: Callable[..., Any], limits: Any) -> Ending:
+def run(work: Callable[..., Any], limits: Limits) -> Ending:
     """The `Ending` of `work()`, which returns something that JSON can say, or calls `inside.leave` with it."""
     if not CAN_FORK:
         return Ending(work(), "", "")
@@ -89,7 +89,7 @@ def run(work: Callable[..., Any], limits: Any) -> Ending:
     return Ending(None, FORGED, printed)
 
 
-def _listen(child: int, answer: int, output: int, limits: Any, started: float) -> tuple[bytes, str, str]:
+def _listen(child: int, answer: int, output: int, limits: Limits, started: float) -> tuple[bytes, str, str]:
     """(the child's line or b"", what it printed, why it had to be stopped or "")."""
     parts, line, most = [], b"", 4 * limits.characters + 4     # a character has 4 bytes at most
     with selectors.DefaultSelector() as ready:
@@ -127,7 +127,7 @@ def _asleep(child: int) -> bool:
     return False
 
 
-def _late(waited: float, wall: float, limits: Any) -> str:
+def _late(waited: float, wall: float, limits: Limits) -> str:
     """Why the child must be stopped after `wall` seconds, for `waited` of which it slept, or ""."""
     if waited > limits.wait_s:
         return (f"it waited for {limits.wait_s:g} s; "
@@ -145,7 +145,7 @@ def _end(child: int) -> int | None:
     return None
 
 
-def _died(status: int | None, limits: Any) -> str:
+def _died(status: int | None, limits: Limits) -> str:
     """Why there is no answer of a child that ended by itself."""
     if status is None or not os.WIFSIGNALED(status):
         return "it ended Python itself, and nothing came back; is there an os._exit?"

@@ -70,7 +70,7 @@ class Outcome:
         return self.kind == PASS
 
 
-def expect(got: Any, expected: Any, given: Any = "") -> None:
+def expect(got: object, expected: object, given: object = "") -> None:
     """Raise `Wrong` unless `got` equals `expected`, type included for bool and bytes."""
     if got is ...:
         raise NotImplementedError
@@ -79,14 +79,14 @@ def expect(got: Any, expected: Any, given: Any = "") -> None:
         raise Wrong(given, left, right, where)
 
 
-def expect_at_most(cost: Any, limit: Any, what: str, given: Any = "",
+def expect_at_most(cost: float, limit: float, what: str, given: object = "",
                    why: str = "The result is right, the price is not.", found: Found | None = None) -> None:
     """Raise `Wrong` when `cost` (exits, signals, interrupts: `what`, in the plural) is above `limit`."""
     if cost > limit:
         raise Wrong(given, f"at most {counted(limit, what)}", counted(cost, what), why, found)
 
 
-def counted(count: int, what: str) -> str:
+def counted(count: float, what: str) -> str:
     """Return a count with its noun, given in the plural: 1 exit, 2 exits, 1 flush, 1 signal before flush."""
     noun, _, rest = what.partition(" ")
     if count == 1:
@@ -287,7 +287,7 @@ class Exercise:
         self._solved = True
         return Text(self.read("solution.py").strip())
 
-    def explanation(self) -> Any:
+    def explanation(self) -> Text:
         """Why the answer is as it is, once an answer has passed or the solution was looked up."""
         return Text(self._explanation.strip() if self._solved else
                     "First solve it, or look the answer up with ex.solution(); then this says why it is so.")

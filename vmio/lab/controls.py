@@ -6,6 +6,7 @@ from a mouse, a key or code.
 """
 
 from dataclasses import dataclass, field
+from collections.abc import Iterable
 from typing import Any
 
 import ipywidgets
@@ -75,7 +76,7 @@ def slider(name: str, low: Any, high: Any, step: Any, value: Any, label: str | N
     return Control("slider", name, label or name, tuple(range(low, low + count * step, step)), value)
 
 
-def log2_slider(name: str, low: int, high: int, value: Any, label: str | None = None) -> Control:
+def log2_slider(name: str, low: int, high: int, value: int, label: str | None = None) -> Control:
     """A power of two from `low` to `high`, both powers of two."""
     if low < 1 or high < low or low & (low - 1) or high & (high - 1):
         raise ValueError(f"{name}: {low} and {high} must be powers of two in order")
@@ -83,12 +84,12 @@ def log2_slider(name: str, low: int, high: int, value: Any, label: str | None = 
     return Control("log2", name, label or name, values, value)
 
 
-def choice(name: str, values: Any, value: Any = None, label: str | None = None) -> Control:
+def choice(name: str, values: Iterable[Any], value: Any = None, label: str | None = None) -> Control:
     """One of `values` (the first unless `value` says otherwise): buttons up to four, a list above."""
     values = tuple(values)
     return Control("choice", name, label or name, values, values[0] if value is None else value)
 
 
-def toggle(name: str, value: Any = False, label: str | None = None) -> Control:
+def toggle(name: str, value: bool = False, label: str | None = None) -> Control:
     """Yes or no."""
     return Control("toggle", name, label or name, (False, True), bool(value))

@@ -24,7 +24,7 @@ _REFUSED = ("os.exec", "os.fork", "os.forkpty", "os.kill", "os.killpg", "os.posi
 _tell: tuple[int, int] | None = None        # (process, descriptor) once this process is such a one
 
 
-def run(work: Callable[..., Any], limits: Any, tell: Any, say: Any) -> None:
+def run(work: Callable[..., Any], limits: Any, tell: int, say: int) -> None:
     """Say on descriptor `tell` what `work()` returns, with `say` as its standard output, and end this process."""
     global _tell
     os.setsid()
@@ -43,7 +43,7 @@ def run(work: Callable[..., Any], limits: Any, tell: Any, say: Any) -> None:
     leave(data)
 
 
-def leave(data: Any) -> None:
+def leave(data: object) -> None:
     """Say `data` and end this process at once, past every `except` and `finally`; does nothing in a process that isn't such a one."""
     if _tell is None:
         return
@@ -69,7 +69,7 @@ def _signals(limits: Any) -> None:
         faulthandler.disable()          # it would write into the terminal behind the notebook
 
 
-def _streams(say: Any) -> None:
+def _streams(say: int) -> None:
     """Standard output and error go to `say`, whoever writes them; there is nothing to read."""
     nothing = os.open(os.devnull, os.O_RDONLY)
     for here, there in ((nothing, 0), (say, 1), (say, 2)):
@@ -82,7 +82,7 @@ def _streams(say: Any) -> None:
     vars(sys).update(__stdin__=sys.stdin, __stdout__=sys.stdout, __stderr__=sys.stderr)    # for who goes past those
 
 
-def _let_go(tell: Any) -> None:
+def _let_go(tell: int) -> None:
     """Close what others listen to (the notebook's sockets, pipes and terminal) except `tell`; open files stay, an image may be one."""
     for number in map(int, os.listdir("/dev/fd")):
         with suppress(OSError):             # the listing's own is closed already
@@ -117,7 +117,7 @@ def _more_memory() -> None:
 
 def _no_way_out() -> None:
     """`input` has nobody to ask, a notebook's `exit` means what it means elsewhere, and what it would display is printed."""
-    def nobody(prompt: Any = "", *more: Any) -> NoReturn:
+    def nobody(prompt: object = "", *more: object) -> NoReturn:
         raise EOFError("nobody types while an answer is checked")
 
     def out() -> None:
@@ -129,6 +129,6 @@ def _no_way_out() -> None:
         shell.display_pub.publish = lambda data, *more, **options: print(data.get("text/plain", ""))
 
 
-def _refuse(event: Any, arguments: Any) -> None:
+def _refuse(event: str, arguments: tuple) -> None:
     if event in _REFUSED:
         raise RuntimeError(f"an answer starts and ends no processes ({event})")

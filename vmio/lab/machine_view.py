@@ -7,7 +7,7 @@ All its text is in the page (and in `text`), so it can be read aloud and tested.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import anywidget
 import traitlets
@@ -19,7 +19,10 @@ NODES = ("guest", "hypervisor", "host", "device")
 KINDS = ("exit", "data", "interrupt", "ring", "direct")  # each with its own colour and line in machine_view.js
 
 
-def edge(source: str, target: str, label: str, count: int, kind: str = "exit") -> dict[str, Any]:
+Edge: TypeAlias = dict[str, Any]      # plain data: who touches whom, how often, in what
+
+
+def edge(source: str, target: str, label: str, count: int, kind: str = "exit") -> Edge:
     """One arrow as plain data; a label between neighbours is broken into lines of 9 characters.
 
     `source` and `target` out of NODES, `kind` out of KINDS, `count` an int.

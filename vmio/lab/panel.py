@@ -13,10 +13,10 @@ import asyncio
 import os
 import re
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from inspect import isgenerator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import anywidget
 import ipywidgets
@@ -29,6 +29,9 @@ from vmio.lab.idle import sentences
 from vmio.machine import files
 from vmio.machine.contracts import FileName
 
+# What a view gives: the readout, figures, and what the widget beside them is to show, by trait.
+Drawn: TypeAlias = tuple[str, Sequence[Chart | None], dict[str, Any]]
+Shown: TypeAlias = tuple[str, Sequence[Chart | None]] | Drawn
 _OPEN: dict[str, "Panel"] = {}  # name -> the panel of that name: running its cell again closes it
 _STATIC = Path(__file__).parent / "static"
 REST = 0.02  # seconds between two results of a generator: what the page asks for goes first
@@ -57,7 +60,7 @@ class Panel(ipywidgets.VBox):
     names of the controls that change nothing there, with the reasons (`idle.py`).
     """
 
-    def __init__(self, model: Callable[..., Any], controls: list[Control], view: Callable[..., Any], name: str | None = None,
+    def __init__(self, model: Callable[..., Any], controls: list[Control], view: Callable[..., Shown], name: str | None = None,
                  live: Any = None, idle: Callable[..., Mapping[str, str]] | None = None) -> None:
         self._run, self._show, self.live, self._idle = model, view, live, idle
         self.controls = {control.name: control for control in controls}
@@ -65,7 +68,7 @@ class Panel(ipywidgets.VBox):
         self.name = str(name or getattr(model, "__name__", "panel"))
         self.card = Card("vmio-" + re.sub(r"\W+", "-", self.name), self.csv)
         self._text, self._failed = "", False
-        self._charts: list[Chart | None] = []
+        self._charts: Sequence[Chart | None] = ()
         self._rest: Iterator[Any] = iter(())
         row, body = ipywidgets.HBox(list(self.widgets.values())), ipywidgets.Box([*([live] if live is not None else []), self.card])
         row.add_class("vmio-controls")
@@ -151,7 +154,7 @@ class Panel(ipywidgets.VBox):
                 raise
 
     @property
-    def so_far(self) -> tuple[str, Any]:
+    def so_far(self) -> tuple[str, Sequence[Chart | None]]:
         """The readout and the charts as the page has them; a sweep may still grow."""
         return self._text, self._charts
 
@@ -162,7 +165,7 @@ class Panel(ipywidgets.VBox):
         return self._text
 
     @property
-    def charts(self) -> Any:
+    def charts(self) -> Sequence[Chart | None]:
         """The charts as plain data, when all is counted; None where one has nothing to show."""
         self.finish()
         return self._charts
@@ -181,7 +184,7 @@ class Panel(ipywidgets.VBox):
         """Write `csv()` into a new file, whole or not at all; ValueError if something has that name, OSError if it can't be written."""
         files.write_new_text(path, self.csv())
 
-    def _next(self) -> Any:
+    def _next(self) -> bool:
         """Show the next result; False if there is none."""
         for result in self._rest:
             text, charts, *traits = self._show(result)
@@ -196,7 +199,7 @@ class Panel(ipywidgets.VBox):
             return True
         return False
 
-    def _go_on(self, rest: Any) -> None:
+    def _go_on(self, rest: Iterator[Any]) -> None:
         """In a kernel, show what is still to come of `rest` while it is idle, unless somebody has moved a control since."""
         def later() -> None:
             try:

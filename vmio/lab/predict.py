@@ -23,7 +23,7 @@ WINDOWS = 2     # in so many browser windows a question may stand: Run All in on
 _OPEN: dict[str, list["Prediction"]] = {}   # slug -> the Predictions of that slug in the pages, the newest last
 
 
-def guess(slug: str, value: Any) -> None:
+def guess(slug: str, value: float | str | None) -> None:
     """Store a guess in code, as typing it into the box does; None takes it back.  Raises ValueError for what is no number or no name."""
     if not isinstance(slug, str):
         raise ValueError(f"slug is {shown(slug)}; it must be the name of a question, such as 'first-guess'.")
@@ -35,7 +35,7 @@ def guess(slug: str, value: Any) -> None:
         one._show()
 
 
-def compare(slug: str, actual: Any, unit: str = "") -> str:
+def compare(slug: str, actual: float, unit: str = "") -> str:
     """Guess beside count in one line of text, or the count alone when nothing was guessed."""
     counted = f"{number(actual)} {unit}".strip()
     if slug not in _GUESSES:
@@ -76,11 +76,11 @@ class Prediction(ipywidgets.VBox):
         return f"Prediction({self.slug!r})"
 
     @property
-    def guess(self) -> Any:
+    def guess(self) -> float | None:
         """The number that is stored, or None."""
         return _GUESSES.get(self.slug)
 
-    def compare(self, actual: Any) -> None:
+    def compare(self, actual: float) -> None:
         """Print guess and count, one line; where the numbers are the student's own, what they count, and `actual` below it."""
         if self.own is None:
             print(compare(self.slug, actual, self.unit))

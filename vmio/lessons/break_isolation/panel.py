@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from vmio.attacks import fetches
 from vmio.attacks.catalogue import DOORS, OF_THE_IOMMU, Attack, attacks, find, lines
@@ -11,7 +11,7 @@ from vmio.attacks.verdict import FAIL, PASS, REJECT, WEDGED, Outcome
 from vmio.attacks.world import AFTER, ROUNDS
 from vmio.lab.controls import choice, toggle
 from vmio.lab.isolation_view import IsolationView, attack_map
-from vmio.lab.panel import Panel
+from vmio.lab.panel import Panel, Shown
 from vmio.lab.timeline_view import TimelineView, moment
 from vmio.table import number
 
@@ -85,7 +85,7 @@ def states(result: Outcome | None) -> dict[str, dict[str, str]]:
     return found
 
 
-def _view(answer: tuple[Attack, str, Outcome | None, Outcome | None]) -> Any:
+def _view(answer: tuple[Attack, str, Outcome | None, Outcome | None]) -> Shown:
     attack, without, result, reached = answer
     way, end = ending(attack, without, result)
     wall = "up" if _standing(attack, without) else "off"
@@ -117,15 +117,16 @@ def panel() -> Panel:
     """Any attack as an arrow: with all walls up, without its own, or in a machine without an IOMMU."""
     return Panel(_run, [choice("id", attacks(), "ring-double-fetch", label="Attack"),
                         choice("without", WITHOUT, label="Switched off")], _view, name="break_isolation", live=IsolationView())
+Fetched: TypeAlias = tuple[bool, list[fetches.Access], Outcome]      # does the host copy first? accesses, and what came of it
 
 
 @lru_cache(maxsize=2)
-def watched(copy_first: bool) -> Any:
+def watched(copy_first: bool) -> tuple[list[fetches.Access], Outcome]:
     """(accesses, outcome) of the double fetch."""
     return fetches.watched(copy_first)
 
 
-def _fetches(copy_first: bool) -> Any:
+def _fetches(copy_first: bool) -> Fetched:
     return copy_first, *watched(copy_first)
 
 
@@ -152,7 +153,7 @@ def moments(log: list[fetches.Access]) -> list[dict[str, Any]]:
     return frames
 
 
-def _fetches_view(answer: Any) -> Any:
+def _fetches_view(answer: Fetched) -> Shown:
     copy_first, log, result = answer
     looks = sum(one.does == "fetches" for one in log)
     checked = next(one for one in log if one.does == "checks")

@@ -1,25 +1,27 @@
 """*Check the model*: papers beside the model as tables, the sources of all prices, and one picture of every ratio."""
 
 import re
-from typing import Any
+from typing import TypeAlias
 
 from vmio.experiments import papers
 from vmio.experiments.papers.result import filled, summary
 from vmio.hypervisor.costs import CostModel, published
 from vmio.lab import axes, charts, palette
+from vmio.lab.charts import Chart
 from vmio.lab.controls import toggle
-from vmio.lab.panel import Panel
+from vmio.lab.panel import Panel, Shown
 from vmio.table import number, table
 
 LOW, HIGH = 0.4, 2.5        # ends of the axis of ratios
+Ratios: TypeAlias = dict[str, list[tuple[float, bool, bool]]]      # result -> (model by paper, agrees?, was fitted?) of each row
 
 
-def paper(name: str) -> Any:
+def paper(name: str) -> str:
     """The table of one result, by its name in `papers.ALL`."""
     return papers.run(name).table()
 
 
-def published_ratio(what: str) -> Any:
+def published_ratio(what: str) -> float:
     """What the paper says in a row of the exit ladder."""
     return next(row.paper for row in papers.run("exit ladder").rows if row.what == what)
 
@@ -40,7 +42,7 @@ def price_sources(costs: str = "server-2022") -> str:
     return "\n".join([*lines, "", *(line for row_id in sorted(used) for line in filled(f"{row_id} ", used[row_id]))])
 
 
-def _dots(ratios: Any) -> Any:
+def _dots(ratios: Ratios) -> Chart:
     """Model by paper: a hollow circle was fitted, a full one agrees, a diamond doesn't; within 10 % is grey."""
     places = [(min(max(ratio, LOW), HIGH), at, "fitted" if fitted else "agrees" if agrees else "off")
               for at, rows in enumerate(ratios.values()) for ratio, agrees, fitted in rows]
@@ -51,12 +53,12 @@ def _dots(ratios: Any) -> Any:
                        (1 / 1.1, 1.1), 1)
 
 
-def _ratios(fitted: bool) -> dict[str, list[tuple[float, bool, bool]]]:
+def _ratios(fitted: bool) -> Ratios:
     return {name: [(row.ratio, row.agrees, row.use == "fit") for row in papers.run(name).rows
                    if fitted or row.use != "fit"] for name in papers.ALL}
 
 
-def _view(ratios: dict[str, list[tuple[float, bool, bool]]]) -> Any:
+def _view(ratios: Ratios) -> Shown:
     rows = [(name, f"{min(all_of)[0]:.2f}-{max(all_of)[0]:.2f}", f"{sum(agrees for _, agrees, _ in all_of)}/{len(all_of)}")
             for name, all_of in ratios.items()]
     fitted = any(fitted for all_of in ratios.values() for _, _, fitted in all_of)

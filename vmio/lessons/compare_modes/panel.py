@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from textwrap import wrap
-from typing import Any
+from typing import Any, TypeAlias
 
 from vmio.experiments import compare, compare_sweep, trace
 from vmio.experiments.compare import MODES, TIMES_AND_SAVINGS, TRACES, TRANSFERS, WORKLOADS
@@ -12,12 +12,15 @@ from vmio.hypervisor.costs import PRESETS, CostModel
 from vmio.lab import charts
 from vmio.lab.controls import Control, choice, slider
 from vmio.lab.declared import declared
-from vmio.lab.panel import Panel
+from vmio.lab.panel import Panel, Shown
 from vmio.lessons.compare_modes import figures
+from vmio.machine.contracts import Options
 from vmio.table import table
 
 _TITLE = "us per request, and % saved over the mode before"
 WIDTH = 38      # letters of a panel's text
+Answer: TypeAlias = tuple[compare.Comparison, Options]        # what was counted, and what was asked for
+Swept: TypeAlias = tuple[compare_sweep.Sweep, Options]        # the same of a sweep, as far as it has come
 
 
 def run(workload: str = "mix", **settings: Any) -> compare.Comparison:
@@ -58,12 +61,12 @@ def _wrapped(sentences: list[str]) -> list[str]:
     return [line for one in sentences for line in wrap(one, WIDTH, subsequent_indent="  ")]
 
 
-def _model(workload: str, transfer: str, block: int, reads: int, **settings: Any) -> Any:
+def _model(workload: str, transfer: str, block: int, reads: int, **settings: Any) -> Answer:
     return run(workload, transfer=transfer, block=block, reads=reads, **settings), {
         "workload": workload, "transfer": transfer, "block": block, "reads": reads, **settings}
 
 
-def _about(one: compare.Comparison, asked: Any) -> list[str]:
+def _about(one: compare.Comparison, asked: Options) -> list[str]:
     """What was run, in lines."""
     same = compare.requests(*(asked[name] for name in ("workload", "transfer", "block", "reads")))
     reads, writes, flushes = (sum(request.op == op for request in same) for op in "RWF")
@@ -76,7 +79,7 @@ def _about(one: compare.Comparison, asked: Any) -> list[str]:
             f"prices {asked['costs']}", f"same bytes in all modes: {'yes' if one.same_bytes() else 'NO'}"]
 
 
-def _view(answer: Any) -> Any:
+def _view(answer: Answer) -> Shown:
     one, asked = answer
     rows = table(one.rows(), ("per request", "emul.", "split", "pass."))
     text = "\n".join([*_about(one, asked), "", rows, "", *_wrapped(one.words())])
@@ -123,7 +126,7 @@ def sweep(against: str = "size", **settings: Any) -> compare_sweep.Sweep:
 _swept: dict = {}      # settings: the whole sweep
 
 
-def _sweep_model(**asked: Any) -> Iterator[Any]:
+def _sweep_model(**asked: Any) -> Iterator[Swept]:
     """Yield sweeps of more and more steps; of settings that were asked for before, the whole at once."""
     key = tuple(asked.items())
     for one in (_swept[key],) if key in _swept else compare_sweep.growing(**asked):
@@ -131,7 +134,7 @@ def _sweep_model(**asked: Any) -> Iterator[Any]:
     _swept[key] = one
 
 
-def _sweep_view(answer: Any) -> Any:
+def _sweep_view(answer: Swept) -> Shown:
     one, asked = answer
     xs, steps = list(one.points), STEPS[one.against]
     words = one.words() if len(xs) == len(steps) else [f"counted at {len(xs)} of {len(steps)} steps so far"]

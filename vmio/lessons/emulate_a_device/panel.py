@@ -1,15 +1,15 @@
 """Machine, tables and panels of *Emulate a device*: a UART and an ATA disk, register by register."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from vmio import data
 from vmio.devices.ata.channel import AtaDisk
 from vmio.devices.board import Board
 from vmio.experiments import disk, serial
-from vmio.experiments.disk import DiskParams
-from vmio.experiments.serial import PACES, SerialParams
+from vmio.experiments.disk import DiskParams, DiskResult
+from vmio.experiments.serial import PACES, SerialParams, SerialResult
 from vmio.hypervisor.costs import PRESETS
 from vmio.lab import axes, charts
 from vmio.lab.controls import choice, log2_slider, toggle
@@ -17,20 +17,22 @@ from vmio.lab.declared import declared
 from vmio.lab.idle import unmoved
 from vmio.lab.machine_view import MachineView, edge
 from vmio.lab.own import driver_panel
-from vmio.lab.panel import Panel
+from vmio.lab.panel import Panel, Shown
+from vmio.machine.contracts import Options
 from vmio.machine.media.medium import Medium
 from vmio.machine.storage import SECTOR, Image
 from vmio.modes import one_guest
 from vmio.table import table
 
 SIZES = tuple(1 << n for n in range(7))     # sectors of a read
+Read: TypeAlias = tuple[DiskResult, dict[str, tuple[list[int], list[float]]]]      # what was asked for, and curves {transfer: (sectors, exits)}
 TRANSFERS = ("pio", "multiple", "dma")
-MOVES: dict[str, dict[str, Any]] = {"2-byte words": dict(string=False, width=2), "4-byte words": dict(string=False, width=4),
+MOVES: dict[str, Options] = {"2-byte words": dict(string=False, width=2), "4-byte words": dict(string=False, width=4),
          "string I/O": dict(string=True, width=2)}
 
 
 @lru_cache
-def file_system() -> Any:
+def file_system() -> Medium:
     """The course's disk: a 32 MiB ext4 file system with the texts of free licences."""
     return Image.open(data.path("licenses-ext4.img.gz"))
 
@@ -51,7 +53,7 @@ def serial_table(length: int = 1024) -> str:
                  title=f"{length:,} bytes through the UART")
 
 
-def disk_table(sectors: Any = 8, costs: Any = "server-2022") -> str:
+def disk_table(sectors: int = 8, costs: str = "server-2022") -> str:
     """One read of `sectors` sectors in every way that the driver knows."""
     rows = []
     for transfer, move in (("pio", "2-byte words"), ("pio", "4-byte words"), ("pio", "string I/O"),
@@ -64,13 +66,13 @@ def disk_table(sectors: Any = 8, costs: Any = "server-2022") -> str:
 
 
 @lru_cache(maxsize=4096)
-def read_once(transfer: Any, sectors: Any, move: Any, interrupts: Any, costs: Any) -> Any:
+def read_once(transfer: str, sectors: int, move: str, interrupts: bool, costs: str) -> DiskResult:
     """The `DiskResult` of one read; equal questions get the same answer without another run."""
     return disk.run(DiskParams(bytes=sectors * SECTOR, block=sectors * SECTOR, transfer=transfer,
                                polled=not interrupts, costs=costs, **MOVES[move]))
 
 
-def _uart_view(result: Any) -> Any:
+def _uart_view(result: SerialResult) -> Shown:
     rows = [(name, n, n / result.bytes) for name, n in result.exits.items()]
     text = "\n".join([
         f"{result.bytes:,} bytes", f"exits {result.exits_total:,}, {result.exits_per_byte:.3f} per byte",
@@ -97,7 +99,7 @@ def _uart_idle(**params: Any) -> dict[str, str]:
     return {"pace": "at this price of an exit the line is always done first"} if unmoved(_sent, _uart_view, params, "pace", PACES) else {}
 
 
-def uart_panel() -> Any:
+def uart_panel() -> Panel:
     """Bytes through the UART: how many, how, and at what pace the line takes them."""
     return Panel(_sent, [
         declared(SerialParams, "bytes", "Bytes", 64, high=512),
@@ -112,7 +114,7 @@ def uart_panel() -> Any:
 _whole: set = set()     # settings whose curves were counted to their ends
 
 
-def _read(sectors: Any, transfer: Any, move: Any, interrupts: Any, costs: Any) -> Iterator[Any]:
+def _read(sectors: int, transfer: str, move: str, interrupts: bool, costs: str) -> Iterator[Read]:
     """Yield the read, with curves of more and more sizes: the largest take longest.  Exits don't depend on what they cost."""
     asked = read_once(transfer, sectors, move, interrupts, costs)
     curves: dict[str, tuple[list[int], list[float]]] = {name: ([], []) for name in TRANSFERS}
@@ -125,7 +127,7 @@ def _read(sectors: Any, transfer: Any, move: Any, interrupts: Any, costs: Any) -
     _whole.add((move, interrupts))
 
 
-def _disk_view(answer: Any) -> Any:
+def _disk_view(answer: Read) -> Shown:
     result, curves = answer
     sectors = result.bytes // SECTOR
     rows = [(name, n, n / sectors) for name, n in result.exits_by_device.items()]
@@ -147,18 +149,18 @@ def _disk_view(answer: Any) -> Any:
     return text, shown, {"edges": edges, "title": f"ATA disk, {result.params.transfer}"}
 
 
-def own_uart_panel(send: Any) -> Panel:
+def own_uart_panel(send: Callable[..., object]) -> Panel:
     """A student's `send` in the live machine, beside the reference."""
     return driver_panel("send-through-a-fifo", send, [log2_slider("length", 1, 128, 64, "Bytes"), declared(SerialParams, "pace", "Transmitter")],
                         "16550A")
 
 
-def own_disk_panel(read: Any) -> Panel:
+def own_disk_panel(read: Callable[..., object]) -> Panel:
     """A student's `read` in the live machine, beside the reference."""
     return driver_panel("read-with-few-exits", read, [log2_slider("sectors", SIZES[0], SIZES[-1], 8, "Sectors")], "IDE disk")
 
 
-def disk_panel() -> Any:
+def disk_panel() -> Panel:
     """One read from the ATA disk: how large, and by which way the data come."""
     return Panel(_read, [
         log2_slider("sectors", SIZES[0], SIZES[-1], 8, label="Sectors"),

@@ -1,19 +1,19 @@
 """Drawings, stories and panels of *Fill a ring*: one ring, byte by byte, step by step, and under load."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from vmio.experiments import disk, ringload
-from vmio.experiments.disk import DiskParams
+from vmio.experiments.disk import DiskParams, DiskResult
 from vmio.experiments.ringload import LoadParams
-from vmio.experiments.ringsteps import SCRIPTS, hangs, play
+from vmio.experiments.ringsteps import SCRIPTS, Script, Story, hangs, play
 from vmio.lab import charts
 from vmio.lab.controls import choice
 from vmio.lab.declared import declared
 from vmio.lab.idle import unmoved
-from vmio.lab.panel import Panel
+from vmio.lab.panel import Panel, Shown
 from vmio.lab.ring_view import RingView
 from vmio.table import number, table
 from vmio.vmbus.bus.packets import DESCRIPTOR, TRAILER
@@ -24,19 +24,19 @@ READS = 64             # of the real disk, in its panel
 BLOCK = 4096
 
 
-def small_ring() -> Any:
+def small_ring() -> tuple[FlatMemory, RingWriter, RingReader]:
     """A ring of 4,096 data bytes: its memory, its writer, its reader."""
     memory = FlatMemory(2)
     format_ring(memory)
     return memory, RingWriter(memory), RingReader(memory)
 
 
-def draw_control(memory: Any) -> Any:
+def draw_control(memory: FlatMemory) -> str:
     """The control page, from its declaration and its bytes."""
     return CONTROL.draw(memory.read(0, CONTROL.size))
 
 
-def draw_record(memory: Any, at: Any) -> Any:
+def draw_record(memory: FlatMemory, at: int) -> str:
     """The record at index `at`: descriptor, payload, trailer."""
     head = memory.read(DATA + at, DESCRIPTOR.size)
     record = DESCRIPTOR.parse(head)
@@ -45,13 +45,13 @@ def draw_record(memory: Any, at: Any) -> Any:
                       TRAILER.draw(memory.read(DATA + at + 8 * record.length8, TRAILER.size))])
 
 
-def hang_table(orders: Any = 1000) -> str:
+def hang_table(orders: int = 1000) -> str:
     """Every script in so many random orders of its steps: how many end with both sides asleep."""
     rows = [(name, hangs(script, orders)) for name, script in SCRIPTS.items()]
     return table(rows, ("rules", "hang"), title=f"of {orders:,} orders of the same steps")
 
 
-def with_rule(should_signal: Any) -> Any:
+def with_rule(should_signal: Callable[[int, int, int, int], bool]) -> Script:
     """A story with a rule of your own: `(old_write, new_write, read, mask) -> bool`."""
     return replace(SCRIPTS["all rules kept"], should_signal=should_signal, about="Your own rule.")
 
@@ -59,26 +59,27 @@ def with_rule(should_signal: Any) -> Any:
 _SHORT = {"producer": "P", "consumer": "C", "": " "}
 
 
-def _story(script: Any) -> Any:
+def _story(script: str) -> tuple[str, Story]:
     return script, play(SCRIPTS[script])
 
 
-def _story_view(answer: Any) -> Any:
+def _story_view(answer: tuple[str, Story]) -> Shown:
     name, story = answer
-    last = story.frames[-1]
-    most = max(frame["used"] for frame in story.frames)
-    text = "\n".join([SCRIPTS[name].about, f"{len(story.frames) - 1} steps, signals: {story.signals}, most bytes used: {most:,} of {last['size']:,}",
+    frames = story.frames or []
+    last = frames[-1]
+    most = max(frame["used"] for frame in frames)
+    text = "\n".join([SCRIPTS[name].about, f"{len(frames) - 1} steps, signals: {story.signals}, most bytes used: {most:,} of {last['size']:,}",
                       f"ends: {story.ending}"])
-    return text, [], {"frames": story.frames, "frame": 0, "title": f"Ring, {name}."}
+    return text, [], {"frames": frames, "frame": 0, "title": f"Ring, {name}."}
 
 
-def ring_panel() -> Any:
+def ring_panel() -> Panel:
     """The ring as a circle, one script after the other; its buttons step."""
     return Panel(_story, [choice("script", SCRIPTS, label="Rules")], _story_view, name="fill_a_ring ring",
                  live=RingView())
 
 
-def steps_table(script: Any, first: Any = 0, last: Any = None) -> str:
+def steps_table(script: str, first: int = 0, last: int | None = None) -> str:
     """A story's steps as text."""
     frames = play(SCRIPTS[script]).frames or []
     rows = [(at, _SHORT[frame["actor"]], frame["text"], frame["write"], frame["read"], frame["mask"])
@@ -100,7 +101,7 @@ def _load_idle(**params: int) -> dict[str, str]:
     return {name: why for name, (values, why) in reasons.items() if unmoved(_load, _load_view, params, name, values)}
 
 
-def _load_view(result: ringload.LoadResult) -> Any:
+def _load_view(result: ringload.LoadResult) -> Shown:
     params = result.params
     data = (params.ring_kib - 4) << 10
     each = params.requests / 100
@@ -131,7 +132,7 @@ def load_panel() -> Panel:
         _load_view, name="fill_a_ring load", idle=_load_idle)
 
 
-def depth_table(depths: Any = (1, 2, 4, 8, 16, 32, 64), **params: Any) -> str:
+def depth_table(depths: Sequence[int] = (1, 2, 4, 8, 16, 32, 64), **params: Any) -> str:
     """Signals and time per request by queue depth."""
     rows = []
     for depth in depths:
@@ -142,8 +143,8 @@ def depth_table(depths: Any = (1, 2, 4, 8, 16, 32, 64), **params: Any) -> str:
 
 
 @lru_cache(maxsize=512)
-def real_disk(queue_depth: Any = 8, batch: Any = 8, host_cores: Any = 2, ring_kib: Any = 128, signals: Any = "batch",
-              doorbell: Any = "hypercall") -> Any:
+def real_disk(queue_depth: int = 8, batch: int = 8, host_cores: int = 2, ring_kib: int = 128, signals: str = "batch",
+              doorbell: str = "hypercall") -> DiskResult:
     """64 reads of 4 KiB through StorVSC, rings, StorVSP and the host's disk; a `DiskResult`."""
     return disk.run(DiskParams(mode="split", bytes=READS * BLOCK, block=BLOCK, queue_depth=queue_depth, batch=batch,
                                host_cores=host_cores, ring_kib=ring_kib, signals=signals, doorbell=doorbell))
@@ -161,7 +162,7 @@ def doorbell_table() -> str:
                  title=f"{READS} reads of 4 KiB")
 
 
-def _disk_view(result: Any) -> Any:
+def _disk_view(result: DiskResult) -> Shown:
     rows = [("to the host", result.signals, result.signals / READS),
             ("to the guest", result.interrupts, result.interrupts / READS)]
     text = "\n".join([
@@ -185,7 +186,7 @@ def _disk_idle(**params: Any) -> dict[str, str]:
     return {name: why for name, (values, why) in reasons.items() if unmoved(real_disk, _disk_view, params, name, values)}
 
 
-def disk_panel() -> Any:
+def disk_panel() -> Panel:
     """The real path: the same questions, asked of a disk."""
     return Panel(real_disk, [
         declared(DiskParams, "queue_depth", "In flight", 8, high=64),
@@ -197,13 +198,13 @@ def disk_panel() -> Any:
 
 
 @lru_cache(maxsize=512)
-def many_vcpus(vcpus: Any = 4, channels: Any = "one", queue_depth: Any = 1) -> Any:
+def many_vcpus(vcpus: int = 4, channels: str = "one", queue_depth: int = 1) -> DiskResult:
     """The same 64 reads by several vCPUs on a core each, through "one" channel or through "one each"; a `DiskResult`."""
     return disk.run(DiskParams(mode="split", bytes=READS * BLOCK, block=BLOCK, vcpus=vcpus, channels=1 if channels == "one" else None,
                                queue_depth=queue_depth, host_cores=2 * vcpus))
 
 
-def channels_table(vcpus: Any = 4, depths: Any = (1, 4)) -> str:
+def channels_table(vcpus: int = 4, depths: Sequence[int] = (1, 4)) -> str:
     """One channel and one each, for `vcpus`, with so many reads in flight for each."""
     rows = []
     for depth in depths:
@@ -216,7 +217,7 @@ def channels_table(vcpus: Any = 4, depths: Any = (1, 4)) -> str:
                  title=f"{READS} reads of 4 KiB by {vcpus} vCPUs")
 
 
-def _channels_view(result: Any) -> Any:
+def _channels_view(result: DiskResult) -> Shown:
     signals = list(result.signals_by_channel.values())
     rows = [(n, exits, result.interrupts_by_vcpu[name], signals[n] if n < len(signals) else None)
             for n, (name, exits) in enumerate(result.exits_by_vcpu.items())]
@@ -231,7 +232,7 @@ def _channels_view(result: Any) -> Any:
                   charts.bars("Signals by channel", result.signals_by_channel, "signals", color="split")]
 
 
-def channels_panel() -> Any:
+def channels_panel() -> Panel:
     """Several vCPUs and one disk: a ring for all, or one for each."""
     return Panel(many_vcpus, [
         declared(DiskParams, "vcpus", "vCPUs", 4, low=1, high=8),

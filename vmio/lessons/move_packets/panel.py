@@ -10,10 +10,11 @@ from vmio.experiments.net import NetParams, NetResult
 from vmio.lab import axes, charts, palette
 from vmio.lab.controls import choice, log2_slider, slider, toggle
 from vmio.lab.declared import declared
-from vmio.lab.machine_view import MachineView, edge
+from vmio.lab.machine_view import Edge, MachineView, edge
 from vmio.lab.idle import unmoved
-from vmio.lab.panel import Panel
+from vmio.lab.panel import Drawn, Panel, Shown
 from vmio.lab.switch_view import SwitchView, arrow
+from vmio.machine.contracts import Options
 from vmio.machine.net import frames, headers, pcap
 from vmio.machine.net.pcap import Captured
 from vmio.table import table
@@ -86,7 +87,7 @@ def modes_table(traffic: str = "download") -> str:
                  title=f"http.pcap, {traffic}")
 
 
-def _edges(result: NetResult) -> list[dict[str, Any]]:
+def _edges(result: NetResult) -> list[Edge]:
     """Who touched whom."""
     mode, out, back = result.params.mode, result.sent_by_guest, result.received_by_guest
     edges = [edge("guest", "hypervisor", "exits", result.exits_total)]
@@ -101,7 +102,7 @@ def _edges(result: NetResult) -> list[dict[str, Any]]:
             edge("host", "guest", "interrupts", result.interrupts, kind="interrupt")]
 
 
-def _view(result: NetResult) -> Any:
+def _view(result: NetResult) -> Shown:
     each = max(result.packets, 1)
     text = "\n".join([
         f"{result.packets} frames, {result.bytes:,} bytes",
@@ -148,12 +149,12 @@ def bursts(mode: str, batch: int) -> tuple[net_bursts.Burst, ...]:
     return tuple(net_bursts.run(mode, batch))
 
 
-def _bursts(burst: int, batch: int) -> dict[str, Any]:
+def _bursts(burst: int, batch: int) -> Options:
     """All modes; only the split card has records with several frames."""
     return {"burst": burst, "batch": batch, "modes": {mode: bursts(mode, batch if mode == "split" else net_bursts.MOST_FRAMES) for mode in MODES}}
 
 
-def _bursts_view(answer: dict[str, Any]) -> Any:
+def _bursts_view(answer: Options) -> Shown:
     modes: dict[str, Sequence[net_bursts.Burst]] = answer["modes"]
     here = {mode: next(one for one in found if one.size == answer["burst"]) for mode, found in modes.items()}
     all_of_them = net_bursts.FRAMES
@@ -197,7 +198,7 @@ def _held(**asked: int) -> dict[str, NetResult]:
     return {"not held back": held(gap_us=gap), "as set": held(**asked), "adaptive": held(gap_us=gap, adaptive=True)}
 
 
-def _held_view(found: dict[str, NetResult]) -> Any:
+def _held_view(found: dict[str, NetResult]) -> Shown:
     one = found["as set"]
     rows = [("interrupts", *(each.interrupts for each in found.values())), ("exits", *(each.exits_total for each in found.values())),
             ("half wait us", *(each.latency_p50_ns / 1000 for each in found.values())),
@@ -227,7 +228,7 @@ def moderation_panel() -> Panel:
 
 # The switch.
 
-def _story(**asked: Any) -> tuple[dict[str, Any], switch_story.Story]:
+def _story(**asked: Any) -> tuple[Options, switch_story.Story]:
     """The switch as it is set, and the first frames of the story."""
     return asked, switch_story.play(**asked)
 
@@ -236,7 +237,7 @@ def _who(names: Sequence[str]) -> str:
     return ", ".join(names) or "nobody"
 
 
-def _story_view(told: tuple[dict[str, Any], switch_story.Story]) -> Any:
+def _story_view(told: tuple[Options, switch_story.Story]) -> Drawn:
     asked, story = told
     last = story.steps[-1]
     send, sender = last.send, switch_story.WHERE[last.send.sender]
@@ -264,7 +265,7 @@ def _story_idle(**asked: Any) -> dict[str, str]:
     """Which switches change nothing up to this frame."""
     reasons = {"any_address": "so far A has used no address but its own", "mirror": "C was given each of A's frames anyway"}
 
-    def counted(told: tuple[dict[str, Any], switch_story.Story]) -> Any:
+    def counted(told: tuple[Options, switch_story.Story]) -> Shown:
         text, figures, drawing = _story_view(told)
         return text, figures, {**drawing, "notes": None}            # which say how the switch is set, and count nothing
     return {name: why for name, why in reasons.items() if unmoved(_story, counted, asked, name, (False, True))}

@@ -1,12 +1,12 @@
 """Tables and panels of *Pass a device through*: a device in the guest's own hands, and the IOMMU that makes it safe."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from vmio.experiments import disk, iotlb, late_writes
-from vmio.experiments.disk import DiskParams
-from vmio.experiments.iotlb import IotlbParams
+from vmio.experiments.disk import DiskParams, DiskResult
+from vmio.experiments.iotlb import IotlbParams, IotlbResult
 from vmio.experiments.late_writes import LateWritesParams, LateWritesResult
 from vmio.hypervisor.costs import PRESETS
 from vmio.lab import axes, charts
@@ -14,18 +14,19 @@ from vmio.lab.controls import toggle
 from vmio.lab.declared import declared
 from vmio.lab.idle import unmoved
 from vmio.lab.machine_view import MachineView, edge
-from vmio.lab.panel import Panel
+from vmio.lab.panel import Panel, Shown
 from vmio.passthrough.strategies import STRATEGIES
 from vmio.table import table
 
 READS = 32
 MODES = ("emulated", "split", "passthrough")
+Hits: TypeAlias = tuple[IotlbResult, tuple[Sequence[int], Sequence[float]]]      # what was asked for, and the curve
 WORKING_SETS = tuple(1 << n for n in range(3, 10))
 
 
 @lru_cache(maxsize=4096)
-def run(mode: Any = "passthrough", queue_depth: Any = 1, iommu: Any = "static", delivery: Any = "injected",
-        interrupts: Any = True, costs: Any = "server-2022") -> Any:
+def run(mode: str = "passthrough", queue_depth: int = 1, iommu: str = "static", delivery: str = "injected",
+        interrupts: bool = True, costs: str = "server-2022") -> DiskResult:
     """32 reads of 4 KiB; equal questions get the same answer without another run."""
     return disk.run(DiskParams(mode=mode, bytes=READS * 4096, queue_depth=queue_depth, transfer="dma", iommu=iommu,
                                delivery=delivery, polled=not interrupts and mode != "split", costs=costs))
@@ -74,7 +75,7 @@ def _short(text: str) -> Any:
     return "a fault: not mapped" if "not mapped" in text else text
 
 
-def _view(result: Any) -> Any:
+def _view(result: DiskResult) -> Shown:
     params = result.params
     rows = [(name, count, count / READS) for name, count in result.exits_by_instruction.items()] or [("none", 0, 0)]
     text = "\n".join([
@@ -116,7 +117,7 @@ def _idle(**params: Any) -> dict[str, str]:
         {**found, "interrupts": "this split driver never polls"}
 
 
-def modes_panel() -> Any:
+def modes_panel() -> Panel:
     """One workload, three modes, and passthrough's own choices."""
     return Panel(run, [
         declared(DiskParams, "mode", "Mode", "passthrough"),
@@ -129,7 +130,7 @@ def modes_panel() -> Any:
 
 
 @lru_cache(maxsize=1024)
-def hits(pages: Any, entries: Any) -> Any:
+def hits(pages: int, entries: int) -> IotlbResult:
     """`vmio.experiments.iotlb.hits`, remembered."""
     return iotlb.hits(pages, entries)
 
@@ -137,7 +138,7 @@ def hits(pages: Any, entries: Any) -> Any:
 _whole: set = set()     # sizes of the IOTLB whose curves were counted to their ends
 
 
-def _hits_model(pages: Any, entries: Any) -> Iterator[Any]:
+def _hits_model(pages: int, entries: int) -> Iterator[Hits]:
     """Yield the hits asked for, with a curve through more and more working sets."""
     asked, rates = hits(pages, entries), []
     for at, size in enumerate(WORKING_SETS):
@@ -147,7 +148,7 @@ def _hits_model(pages: Any, entries: Any) -> Iterator[Any]:
     _whole.add(entries)
 
 
-def _hits_view(answer: Any) -> Any:
+def _hits_view(answer: Hits) -> Shown:
     result, curve = answer
     text = "\n".join([f"{result.pages} pages in use", f"IOTLB of {result.entries} entries",
                       f"{result.accesses:,} accesses", f"hits {result.hits:,}", f"misses {result.misses:,}",
@@ -156,7 +157,7 @@ def _hits_view(answer: Any) -> Any:
     return text, [charts.lines("IOTLB hits", {"hits": curve}, x, y, at=result.pages)]
 
 
-def iotlb_panel() -> Any:
+def iotlb_panel() -> Panel:
     """How much memory a device may use before its translations no longer fit."""
     return Panel(_hits_model, [declared(IotlbParams, "pages", "Pages in use", low=8, high=512),
                                declared(IotlbParams, "entries", "IOTLB entries", low=16, high=256)],
@@ -174,7 +175,7 @@ def _late_model(**asked: int) -> dict[str, LateWritesResult]:
     return {"strict": late("strict", 1, asked["late_by"], asked["entries"]), "lazy": late("lazy", **asked)}
 
 
-def _late_view(both: dict[str, LateWritesResult]) -> Any:
+def _late_view(both: dict[str, LateWritesResult]) -> Shown:
     asked = both["lazy"].params
     ns = {name: one.driver_ns / (asked.buffers + asked.late_by) for name, one in both.items()}
     rows = [("pages overwritten", *(one.landed for one in both.values())),

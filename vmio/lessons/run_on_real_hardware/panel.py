@@ -4,6 +4,7 @@ What is counted is the same text either way; only `where` and what holds
 wall-clock time say which it is.
 """
 
+from collections.abc import Iterable
 from functools import lru_cache
 from textwrap import fill
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from vmio.hypervisor.costs import PRESETS, CostModel
 from vmio.lab import charts
 from vmio.lab.controls import choice, log2_slider
-from vmio.lab.panel import Panel
+from vmio.lab.panel import Panel, Shown
 from vmio.processors.kvm import reads, recorded, steps
 from vmio.processors.kvm.code import Code
 from vmio.processors.kvm.programs import CASES
@@ -26,7 +27,7 @@ REACHES = (
     ("a read-only page, write", ("store", steps.ROM)), ("no memory at all", ("load", recorded.NEVER_MAPPED)))
 
 
-def _word() -> Any:
+def _word() -> str:
     return "live" if recorded.live()[0] else "recorded"
 
 
@@ -54,7 +55,7 @@ def bytes_table() -> str:
     return table(rows, ("instruction", "machine code"))
 
 
-def kinds_table(n: Any = COUNT) -> str:
+def kinds_table(n: int = COUNT) -> str:
     """Every kind of access: exits on the model, exits that user space sees, and why."""
     rows = [(kind, steps.on_model(make(n)).exits, *counts(kind, n), steps.WHY.get(kind, ""))
             for kind, make in steps.KINDS.items()]
@@ -111,7 +112,7 @@ def ends_table() -> str:
     return table([(fault, recorded.end(fault)) for fault in recorded.FAULTS], ("the guest does", "the run ends with"))
 
 
-def interrupts_line() -> Any:
+def interrupts_line() -> str:
     """irqfd in one sentence."""
     taken, exits = recorded.interrupts(recorded.INTERRUPTS)
     return (f"{recorded.INTERRUPTS} signals by irqfd: the guest's handler ran {taken} times, "
@@ -126,7 +127,7 @@ def times_table() -> str:
                  (_word(), "least ns", "median ns", "CPUIDs"), "<>>>")
 
 
-def prices_table(names: Any = None) -> str:
+def prices_table(names: Iterable[str] | None = None) -> str:
     """The ladder's four rungs by preset, and what an exit to user space costs beside one that the kernel answers."""
     rows = []
     for name in names or PRESETS:
@@ -142,13 +143,13 @@ def this_host_table() -> str:
 
 
 @lru_cache(maxsize=4096)
-def _model(kind: Any, count: int, costs: Any) -> Any:
+def _model(kind: str, count: int, costs: str) -> Any:
     program = steps.KINDS[kind](count)
     _, rows = recorded.times()
     return kind, count, costs, steps.on_model(program, costs), counts(kind, count), rows[kind]["low"] * count
 
 
-def _view(result: Any) -> Any:
+def _view(result: Any) -> Shown:
     kind, count, costs, model, (exits, rings), ns = result
     text = "\n".join([
         f"{count:,} x {kind}", f"exits on the model {model.exits:,}", f"KVM, to user space  {exits:,}",

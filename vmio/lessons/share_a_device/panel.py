@@ -1,7 +1,8 @@
 """Tables and panels of *Share a device*: many guests on one disk, and shares that change while they run."""
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from vmio.experiments.containers import ContainerParams, compare
 from vmio.experiments.containers_probe import probe_table
@@ -11,10 +12,12 @@ from vmio.experiments.sharing import SharedGuest, SharingParams, noisy_neighbour
 from vmio.experiments.sharing_result import SharingResult, jain
 from vmio.host.policies import POLICIES
 from vmio.lab import axes, charts
+from vmio.lab.charts import Chart
 from vmio.lab.controls import choice, slider
 from vmio.lab.declared import declared
 from vmio.lab.idle import unmoved
-from vmio.lab.panel import Panel
+from vmio.lab.panel import Panel, Shown
+from vmio.machine.contracts import Options
 from vmio.table import table
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -27,15 +30,16 @@ def _mean_us(result: SharingResult, guests: slice, buckets: slice) -> float:
     requests = result.requests[guests, buckets]
     total = (result.latency[guests, buckets] * requests).flat().there().sum()
     return round(total / max(int(requests.sum()), 1) / 1000, 1)
+Ran: TypeAlias = tuple[Options, SharingResult]      # how the controls stand, and the run
 
 
 @lru_cache
-def noisy(policy: Any) -> Any:
+def noisy(policy: str) -> SharingResult:
     """Three quiet guests, and from 5 ms on a noisy one: a `SharingResult`."""
     return run_sharing(noisy_neighbour(), policy)
 
 
-def quiet_us(policy: Any, late: Any) -> Any:
+def quiet_us(policy: str, late: bool) -> float:
     """Mean latency of a quiet guest's reads, before the noisy one comes or (`late`) after, in us."""
     return quiet_mean_us(noisy(policy), 3, late)
 
@@ -106,7 +110,7 @@ def cost_table() -> str:
     return table(rows, ("guests", "requests", "exits per I/O", "interrupts per I/O", "vCPU ns per I/O"))
 
 
-def containers_table(containers: Any = 4) -> str:
+def containers_table(containers: int = 4) -> str:
     """Containers on one kernel and on a kernel each: what it costs, and what a hostile one gets."""
     return f"{compare(ContainerParams(containers=containers)).table()}\n\n{probe_table()}"
 
@@ -130,7 +134,7 @@ def _over_time(result: SharingResult,
     return rates, latencies
 
 
-def _charts(result: Any, groups: Any, latency: Any) -> Any:
+def _charts(result: SharingResult, groups: dict[str, slice], latency: Callable[[str, list[float]], axes.Axis]) -> list[Chart | None]:
     """Both figures of a run: throughput, and latency on the axis that `latency(label, values)` makes."""
     rates, latencies = _over_time(result, groups)
     when = axes.linear("virtual time in ms", (), top=result.params.duration_ns / MS)
@@ -140,18 +144,18 @@ def _charts(result: Any, groups: Any, latency: Any) -> Any:
 
 
 @lru_cache(maxsize=1024)
-def _noisy(policy: Any, quiet: Any, weight: Any, reservation: Any, cap: Any, depth: Any, kib: Any) -> Any:
+def _noisy(policy: str, quiet: int, weight: int, reservation: int, cap: int, depth: int, kib: int) -> SharingResult:
     guests = (*(SharedGuest(f"quiet{n}", request_bytes=4096, queue_depth=1) for n in range(quiet)),
               SharedGuest("steady", weight=weight, reservation=reservation * MIB, request_bytes=256 << 10, queue_depth=8),
               SharedGuest("noisy", cap=cap * MIB or None, request_bytes=kib << 10, queue_depth=depth, start_ns=2 * MS))
     return run_sharing(SharingParams(guests, duration_ns=8 * MS, buckets=8), policy)
 
 
-def _noisy_model(**settings: Any) -> Any:
+def _noisy_model(**settings: Any) -> Ran:
     return settings, _noisy(**settings)
 
 
-def _noisy_view(ran: Any) -> Any:
+def _noisy_view(ran: Ran) -> Shown:
     settings, result = ran
     quiet, after = settings["quiet"], slice(3, None)
     groups = {"quiet": slice(0, quiet), "steady": slice(quiet, quiet + 1), "noisy": slice(quiet + 1, quiet + 2)}
@@ -210,11 +214,11 @@ def _live(policy: str, weight: int, cap: int, reservation: int) -> SharingResult
     return run_sharing(SharingParams(guests, changes=changes), policy)
 
 
-def _live_model(**settings: Any) -> tuple[dict[str, int | str], SharingResult]:
+def _live_model(**settings: Any) -> Ran:
     return settings, _live(**settings)
 
 
-def _live_view(ran: tuple[dict[str, int | str], SharingResult]) -> Any:
+def _live_view(ran: Ran) -> Shown:
     settings, result = ran
     what = ("all equal", f"a weighs {settings['weight']}", f"b cap {settings['cap'] or 'none'}",
             f"c min {settings['reservation']}")

@@ -1,35 +1,36 @@
 """Tables and panel of *Split a driver*: a read through a split driver, beside the emulated disk."""
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from vmio.experiments import disk
-from vmio.experiments.crossing import cross
+from vmio.experiments.crossing import Crossing, cross
 from vmio.experiments.disk import DiskParams, DiskResult
 from vmio.hypervisor.costs import PRESETS
 from vmio.lab import charts
 from vmio.lab.declared import declared
 from vmio.lab.idle import unmoved
 from vmio.lab.machine_view import MachineView, edge
-from vmio.lab.panel import Panel
+from vmio.lab.panel import Panel, Shown
 from vmio.lessons.emulate_a_device import panel as emulated
 from vmio.table import table
 
 REQUESTS = 32
+Answer: TypeAlias = tuple[DiskResult, dict[str, float]]      # the run, and exits per read beside it
 
 
 @lru_cache
-def crossing(lba: int = 2, sectors: Any = 8) -> Any:
+def crossing(lba: int = 2, sectors: int = 8) -> Crossing:
     """One read of the course's disk image on its way; see `vmio.experiments.crossing`."""
     return cross(lba, sectors, emulated.file_system())
 
 
-def steps_table(one: Any) -> str:
+def steps_table(one: Crossing) -> str:
     """Who did what, and when."""
     return table([(step.ns, step.who, step.what) for step in one.steps], ("at ns", "who", "what"), "><<")
 
 
-def bring_up_table(one: Any) -> str:
+def bring_up_table(one: Crossing) -> str:
     """The exits of finding the bus, opening the channel and asking the disk what it is, and those of the read."""
     names = sorted({*one.setup_exits, *one.exits})
     rows = [(name, one.setup_exits.get(name, 0), one.exits.get(name, 0)) for name in names]
@@ -38,14 +39,14 @@ def bring_up_table(one: Any) -> str:
 
 
 @lru_cache(maxsize=4096)
-def run(queue_depth: Any = 1, block: Any = 4096, batch: Any = 8, host_cores: Any = 2, costs: Any = "server-2022",
-        mode: Any = "split", transfer: Any = "pio") -> DiskResult:
+def run(queue_depth: int = 1, block: int = 4096, batch: int = 8, host_cores: int = 2, costs: str = "server-2022",
+        mode: str = "split", transfer: str = "pio") -> DiskResult:
     """The `DiskResult` of 32 reads; equal questions get the same answer without another run."""
     return disk.run(DiskParams(mode=mode, bytes=REQUESTS * block, block=block, queue_depth=queue_depth, batch=batch,
                                host_cores=host_cores, costs=costs, transfer=transfer))
 
 
-def modes_table(block: Any = 4096) -> str:
+def modes_table(block: int = 4096) -> str:
     """The same 32 reads, emulated and split."""
     rows = []
     for name, params in (("emulated, PIO by words", None), ("emulated, PIO by string I/O", dict(mode="emulated")),
@@ -59,17 +60,17 @@ def modes_table(block: Any = 4096) -> str:
 
 
 @lru_cache
-def _by_words(block: Any) -> DiskResult:
+def _by_words(block: int) -> DiskResult:
     return disk.run(DiskParams(bytes=REQUESTS * block, block=block, string=False))
 
 
-def _model(queue_depth: Any, block: int, batch: Any, host_cores: Any, costs: Any) -> Any:
+def _model(queue_depth: int, block: int, batch: int, host_cores: int, costs: str) -> Answer:
     result = run(queue_depth, block, batch, host_cores, costs)
     beside = {"emulated, DMA": run(block=block, costs=costs, mode="emulated", transfer="dma"), "split": result}
     return result, {name: one.exits_total / REQUESTS for name, one in beside.items()}
 
 
-def _view(answer: Any) -> Any:
+def _view(answer: Answer) -> Shown:
     result, beside = answer
     rows = [(name, count, count / REQUESTS) for name, count in result.exits.items()]
     text = "\n".join([

@@ -8,8 +8,8 @@ from vmio.experiments import disk
 from vmio.experiments.disk import DiskParams, DiskResult
 from vmio.lab import charts
 from vmio.lab.declared import declared
-from vmio.lab.machine_view import MachineView, edge
-from vmio.lab.panel import Panel
+from vmio.lab.machine_view import Edge, MachineView, edge
+from vmio.lab.panel import Panel, Shown
 from vmio.table import table
 
 READS = 16       # of each guest
@@ -69,7 +69,7 @@ def modes_table() -> str:
                  title="one guest reads 64 KiB in 16 reads")
 
 
-def _view(result: Any) -> Any:
+def _view(result: DiskResult) -> Shown:
     params = result.params
     each, inflight = result.exits_total / result.requests, 1 if params.mode == "emulated" else params.queue_depth
     fullest = max((used for steps in result.rings.values() for _, used in steps), default=0)
@@ -89,7 +89,7 @@ def _view(result: Any) -> Any:
     return text, shown, {"edges": _edges(result), "title": f"Disk, {params.mode}", "canaries": result.canaries}
 
 
-def _edges(result: Any) -> Any:
+def _edges(result: DiskResult) -> list[Edge]:
     """All three ways to the disk; those that this mode does not use carry a 0, which leaves them pale."""
     split, passthrough = (result.params.mode == name for name in MODES[1:])
     worker = result.signals if split else result.worker_exits

@@ -1,17 +1,15 @@
 """Machine, tables and panel of *Trap an instruction*: what exits, who answers, what it costs."""
 
-from typing import Any
-
 from vmio.experiments import instructions, stops
-from vmio.experiments.instructions import InstructionParams
+from vmio.experiments.instructions import InstructionParams, InstructionResult
 from vmio.hypervisor.costs import PRESETS, CostModel, published
-from vmio.hypervisor.exits import ExitReason
+from vmio.hypervisor.exits import ExitReason, Intercept
 from vmio.hypervisor.kinds import KINDS
 from vmio.hypervisor.vcpu import VCpu
 from vmio.lab import charts
 from vmio.lab.declared import declared
 from vmio.lab.machine_view import MachineView, edge
-from vmio.lab.panel import Panel
+from vmio.lab.panel import Panel, Shown
 from vmio.modes import attachment, one_guest
 from vmio.table import table
 
@@ -31,20 +29,20 @@ def exit_table(cpu: VCpu) -> str:
     return table(rows, ("instruction", "exit reason", "address", "device", "answered by", "exits", "ns"), "<<><<>>")
 
 
-def _where(row: Any) -> str:
+def _where(row: Intercept) -> str:
     """Port or number; accesses to memory that nobody answers share a row."""
     return "no RAM" if row.reason is ExitReason.EPT_VIOLATION and row.device == "nobody" else f"{row.address:X}h"
 
 
-def trace_table(cpu: Any, last: Any = 12) -> str:
+def trace_table(cpu: VCpu, last: int = 12) -> str:
     """The last exits as they happened."""
     rows = [(one.time, one.reason.value, "write" if one.write else "read", f"{one.address:X}h", one.size, one.count,
-             f"{one.value:X}h", one.device, one.cost) for one in list(cpu.trace)[-last:]]
+             f"{one.value:X}h", one.device, one.cost) for one in list(cpu.trace or ())[-last:]]
     return table(rows, ("begins at ns", "exit reason", "", "address", "bytes", "units", "value", "device", "cost ns"),
                  "><<>>>><>")
 
 
-def cost_table(preset: Any = "server-2022") -> str:
+def cost_table(preset: str = "server-2022") -> str:
     """The prices in use and the published rows that they come from."""
     return table(CostModel.preset(preset).table_rows(), ("price", "value", "unit", "source row(s)"),
                  title=f"cost preset {preset}")
@@ -62,7 +60,7 @@ def stops_table() -> str:
     return table(rows, ("the guest", "exit reason", "whose", *KINDS, "ns each"), "<<<>>>>")
 
 
-def host_properties() -> Any:
+def host_properties() -> str:
     """What the kinds of host do, by default, that shows in a guest's exits."""
     return table([(kind, *of) for kind, of in KINDS.items()], ("host", "RAM is backed", "its tick, Hz"))
 
@@ -72,10 +70,10 @@ def ladder_table() -> str:
     fitted = CostModel.preset("kvm-2012")
     rows = published()
 
-    def measured(row: Any, null: Any) -> Any:
+    def measured(row: str, null: str) -> float:
         return float(rows[row]["value"]) / float(rows[null]["value"])
 
-    def ratio(handler: Any, decode: Any) -> Any:
+    def ratio(handler: str, decode: bool) -> float:
         return fitted.access_ns(handler, decode) / fitted.hypercall_ns
     lines = []
     for what, handler, decode, tests in (
@@ -90,7 +88,7 @@ def ladder_table() -> str:
     return table(lines, ("exit", "measured on", "row", "published", "model", "off by"), "<<<>>>")
 
 
-def _view(result: Any) -> Any:
+def _view(result: InstructionResult) -> Shown:
     rows = [(name, count, count / result.count) for name, count in result.exits.items()] or [("none", 0, 0)]
     handlers = {name: result.handlers.get(name, 0) for name in ("hypervisor", "worker")}
     text = "\n".join([
