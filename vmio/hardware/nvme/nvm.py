@@ -11,6 +11,8 @@ from vmio.hardware.nvme import wire as w
 from vmio.hardware.nvme.contracts import Controller
 from vmio.hardware.nvme.queues import Request
 from vmio.hardware.nvme.wire import DNR, SECTOR, SQE_RW, Failed
+from vmio.machine.contracts import Sectors
+from vmio.machine.media.medium import BeyondEnd
 
 PENDING = True
 DEALLOCATE = 4                         # 6.7: dword 11 bit 2
@@ -77,8 +79,17 @@ class NvmCommands:
         controller = self.controller
         if request.command[51] & FUA:
             self._read_through(request)
-        nvme_prp.store(controller.memory, request.pieces, self.image.read(request.lba, request.count))
+        nvme_prp.store(controller.memory, request.pieces, self._sectors(request))
         self._count_read(request)
+
+    def _sectors(self, request: Request) -> Sectors:
+        """The sectors of a command; `Failed` if the medium fails: it may be a file that somebody has cut, or a device that has gone."""
+        try:
+            return self.image.read(request.lba, request.count)
+        except BeyondEnd:      # what `_check` is there to refuse is not the medium's failure
+            raise
+        except (OSError, ValueError) as error:
+            raise Failed(w.READ_ERROR) from error
 
     def _count_read(self, request: Request) -> None:
         """READ, COMPARE and VERIFY that succeed count as reads; a write is WRITE alone (5.14.1.2)."""
@@ -128,7 +139,7 @@ class NvmCommands:
     def _compared(self, request: Request) -> None:
         if request.command[51] & FUA:
             self._read_through(request)
-        if nvme_prp.fetch(self.controller.memory, request.pieces) != self.image.read(request.lba, request.count):
+        if nvme_prp.fetch(self.controller.memory, request.pieces) != self._sectors(request):
             raise Failed(w.COMPARE_FAILED)
         self._count_read(request)
 

@@ -66,7 +66,7 @@ INVALID_CQ, INVALID_QID, INVALID_QUEUE_SIZE, TOO_MANY_EVENTS = 0x100, 0x101, 0x1
 INVALID_VECTOR, INVALID_FORMAT, INVALID_QUEUE_DELETION = 0x108, 0x10A, 0x10C
 NOT_SAVEABLE, NOT_CHANGEABLE, NOT_NAMESPACE_SPECIFIC = 0x10D, 0x10E, 0x10F
 COMMAND_SET_REJECTED, SIZE_LIMIT = 0x02B, 0x183
-WRITE_FAULT, COMPARE_FAILED = 0x280, 0x285
+WRITE_FAULT, READ_ERROR, COMPARE_FAILED = 0x280, 0x281, 0x285
 
 EVERY_NAMESPACE = 0xFFFF_FFFF
 NAMESPACES = 256              # valid identifiers; only 1 exists
@@ -88,7 +88,7 @@ STATUS_NAMES = {
     INVALID_VECTOR: "invalid interrupt vector", INVALID_FORMAT: "invalid format",
     INVALID_QUEUE_DELETION: "invalid queue deletion", NOT_SAVEABLE: "feature not saveable",
     NOT_CHANGEABLE: "feature not changeable", NOT_NAMESPACE_SPECIFIC: "feature not namespace specific",
-    SIZE_LIMIT: "command size limit exceeded", WRITE_FAULT: "write fault", COMPARE_FAILED: "compare failure",
+    SIZE_LIMIT: "command size limit exceeded", WRITE_FAULT: "write fault", READ_ERROR: "unrecovered read error", COMPARE_FAILED: "compare failure",
 }
 
 FAULTS = (MemoryFault, TranslationFault)   # what a DMA that memory refuses raises
