@@ -55,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
     if args.processor != UNICORN:
         from vmio.processors.kvm.kernels import NOT_BUILT, kernels
         raise ValueError(f"--processor {args.processor}: {kernels()[1] or NOT_BUILT}")
+    from vmio.boot.result import last
     from vmio.boot.terminal import HINT, typing
     inputs = {"--kernel": args.kernel, "--initrd": args.initrd, "--disk": args.disk, "--restore": args.restore}
     outputs = dict(inputs)
@@ -73,7 +74,12 @@ def run(args: argparse.Namespace) -> int:
         for byte in boot.console.line:   # of a restored machine: a prompt, as a rule, that was shown before
             sink(byte)
     with typing(boot) if interactive else nullcontext():
-        result = boot.run()
+        try:
+            result = boot.run()
+        except KeyboardInterrupt:
+            if sink is None:             # nobody has seen it
+                print(last(boot.console.last_lines()), file=sys.stderr)
+            raise
     if args.console is not None:
         with files.Output(args.console, inputs) as out:
             out.write(result.console)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from vmio.hypervisor.exits import ExitCounts, Intercept
-from vmio.processors.unicorn.vcpu import HALTED, End
+from vmio.processors.unicorn.vcpu import HALTED, TRIPLE_FAULT, End
 from vmio.table import table
 
 SCHEMA = "vmio.boot/1"
 UNTIL, POWER_OFF, RESET, USER = "until", "power off", "reset", "ended by its user"
-SAID_GOODBYE = "reboot: "        # Linux, before it halts where nothing can switch it off (kernel/reboot.c)
+SAID_GOODBYE = "reboot: "        # Linux, before it halts or resets the machine (kernel/reboot.c), by a triple fault, too
 _INTERRUPT = re.compile(r"^ *(\w+): +(\d+)(?: +(.*\S))? *$")
 _HEAD = re.compile(r"^ +CPU0 *$")
 
@@ -108,7 +108,7 @@ class BootResult:
         if self.until:
             return self.end.reason in (UNTIL, USER)
         return self.end.reason in (POWER_OFF, RESET, USER) or (
-            self.end.reason == HALTED and bool(self.last_lines) and SAID_GOODBYE in self.last_lines[-1])
+            self.end.reason in (HALTED, TRIPLE_FAULT) and bool(self.last_lines) and SAID_GOODBYE in self.last_lines[-1])
 
     @property
     def exits(self) -> int:
@@ -134,9 +134,7 @@ class BootResult:
         """Say why it ended, and what the console showed last, if it was not asked to end."""
         if self.good:
             return f"{self.end.reason}: {self.end.text}"
-        shown = "\n".join(f"    {line}" for line in self.last_lines) or (
-            "    nothing: is console=ttyS0 on the command line, and a driver for it in the kernel?")
-        return f"{self.end.reason}: {self.end.text}; the console's last lines:\n{shown}"
+        return f"{self.end.reason}: {self.end.text}; {last(self.last_lines)}"
 
     def table(self) -> str:
         """Return the counts as text."""
@@ -156,6 +154,12 @@ class BootResult:
                 "interrupts": {f"{vector:#x}": count for vector, count in sorted(self.vectors.items())},
                 "phases": [{"name": phase.name, "began_ns": phase.began, "ns": phase.ns, "exits_total": phase.exits(),
                             "exits_by_device": phase.by("device")} for phase in self.phases]}
+
+
+def last(lines: list[str]) -> str:
+    """Return the console's last lines as the end of a sentence."""
+    shown = "\n".join(f"    {line}" for line in lines) or "    nothing: is console=ttyS0 on the command line, and a driver for it in the kernel?"
+    return f"the console's last lines:\n{shown}"
 
 
 def _by(rows: list[Row], field: str, without: tuple[str, ...]) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """`vmio boot` as a shell runs it: files, statuses, the console, a keyboard."""
 
+import argparse
 import json
 import os
 import signal
@@ -11,7 +12,10 @@ from contextlib import suppress
 import pytest
 
 from tests.command_rig import posix, refused, vmio, with_source
+from tests.unit.boot.test_boot_checkpoint import TICKS
 from tests.unit.boot.test_ends import OFF, SLEEP, kernel, raw, say
+from vmio.boot import command
+from vmio.boot.run import Boot
 
 
 @pytest.fixture
@@ -80,20 +84,55 @@ def test_control_c_ends_a_guest_that_never_exits(folder):
     assert process.returncode == 130 and out == "" and "SIGINT" in err
 
 
-@posix
-def test_a_terminal_is_the_keyboard(folder):
+def test_control_c_says_what_the_console_has_shown_last_where_nobody_has_seen_it(folder, monkeypatch, capsys):
+    """The console's file stays what it was: it is replaced at the end of a run."""
+    (folder / "console").write_text("old")
+
+    def interrupted(boot):
+        whole(boot)
+        raise KeyboardInterrupt
+    whole = Boot.run
+    monkeypatch.setattr(Boot, "run", interrupted)
+    for console, said in (([], "hello\n"), (["--console", str(folder / "console")], "the console's last lines:\n    hello\n")):
+        parser = argparse.ArgumentParser()
+        command.add_options(parser)
+        with pytest.raises(KeyboardInterrupt):
+            command.run(parser.parse_args(["--kernel", str(folder / "vmlinuz"), *console]))
+        assert capsys.readouterr() == ("", said)
+    assert (folder / "console").read_text() == "old"
+
+
+def at_a_terminal(folder, prompt, keys):
+    """(status, what the terminal has shown) of a boot whose user types `keys` when `prompt` has been shown."""
     import pty
-    (folder / "vmlinuz").write_bytes(kernel(say("# ") + SLEEP))
     leader, follower = pty.openpty()
     process = subprocess.Popen([sys.executable, "-m", "vmio", "boot", "--kernel", folder / "vmlinuz"], cwd=folder, env=with_source(),
                                stdin=follower, stdout=follower, stderr=follower)
     os.close(follower)
     text = b""
-    while b"# " not in text:
+    while prompt not in text:
         text += os.read(leader, 1024)
-    os.write(leader, b"\x1d")
+    os.write(leader, keys)
     with suppress(OSError):              # Linux: the other side has closed
         while more := os.read(leader, 4096):
             text += more
     os.close(leader)
-    assert process.wait(timeout=60) == 0 and b"ended by its user: Ctrl-] was typed" in text
+    return process.wait(timeout=60), text
+
+
+@posix
+@pytest.mark.parametrize("code", [SLEEP, raw("ebfe")], ids=["asleep", "computing"])
+def test_a_terminal_is_the_keyboard(folder, code):
+    """Its key for leaving is heard by a guest that sleeps, and by one that never comes back to us."""
+    (folder / "vmlinuz").write_bytes(kernel(say("# ") + code))
+    status, text = at_a_terminal(folder, b"# ", b"\x1d")
+    assert status == 0 and b"ended by its user: Ctrl-] was typed" in text and b"answered by" in text
+
+
+@posix
+def test_keys_come_in_order_and_as_they_are(folder):
+    """A guest that waits for each by HLT, its UART's interrupt masked at the PIC, and looks every millisecond, as told by the PIT."""
+    look = raw("66ba fd03 ec a801 7503 f4 ebf4 66ba f803 ec ee")
+    (folder / "vmlinuz").write_bytes(kernel(TICKS + say("# ") + raw("fb") + look * 7 + OFF + SLEEP))
+    status, text = at_a_terminal(folder, b"# ", b"ls\r\x03\x04\x1b[")
+    assert status == 0 and b"# ls\r\x03\x04\x1b[" in text

@@ -81,7 +81,13 @@ def test_asleep_for_ever():
 
 def test_a_triple_fault():
     result = run(raw("0f0b"))
-    assert result.end.reason == "triple fault" and result.end.text.startswith("triple fault at vector 6")
+    assert result.end.reason == "triple fault" and result.sentence().startswith("triple fault: vector 6 at RIP 0x200200, CR2 0x0: the guest's tables lead to no handler")
+
+
+def test_a_triple_fault_is_also_a_way_to_begin_anew():
+    """As Linux does with reboot=triple, after it has said goodbye: a PC resets."""
+    assert run(say("[    1.0] reboot: Restarting system\r\n") + raw("0f0b")).good
+    assert not run(say("hello\r\n") + raw("0f0b")).good
 
 
 def test_code_where_no_memory_is():

@@ -64,7 +64,7 @@ class Answers:
         if code in intercepts.SVM or code == intercepts.INVLPGA:
             self.cpu.delivery.exception(INVALID_OPCODE)
         elif code == intercepts.SHUTDOWN:
-            raise TripleFault(f"triple fault at RIP {state.rip:#x}")
+            raise TripleFault(f"at RIP {state.rip:#x}, where no handler of the guest's can be reached")
         elif code == intercepts.MSR and not self._msr(state.get32(layout.ERROR_CODE) == intercepts.WRITES):
             self.cpu.delivery.exception(PROTECTION, 0)
         else:

@@ -52,13 +52,14 @@ class Delivery:
         self._deliver(vector, None, software=True)
 
     def _deliver(self, vector: int, code: int | None, software: bool) -> None:
-        first = f"vector {vector}, error code {code}, RIP {self.state.rip:#x}, CR2 {self.state.cr2:#x}"
+        told = "" if code is None else f", error code {code:#x}"
+        first = f"vector {vector} at RIP {self.state.rip:#x}{told}, CR2 {self.state.cr2:#x}"
         while True:
             try:
                 self._through_gate(vector, code, software)
             except _Nested as other:
                 if vector == DOUBLE_FAULT:
-                    raise TripleFault(f"triple fault at {first}") from None
+                    raise TripleFault(f"{first}: the guest's tables lead to no handler, nor to one for the double fault") from None
                 both = (vector in CONTRIBUTORY and other.vector in CONTRIBUTORY
                         or vector == PAGE_FAULT and other.vector in CONTRIBUTORY | {PAGE_FAULT})
                 if software:             # a fault: the instruction would be done again
