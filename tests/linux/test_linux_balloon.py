@@ -12,9 +12,9 @@ from vmio.machine.probes import watch
 from vmio.modes import Machine
 from vmio.vmbus.balloon import wire as w
 
-MIB_PAGES, HOT_ADDED = 256, 1 << 15
+MIB_PAGES = 256
 LOOK = "grep -E 'MemTotal|MemFree|Committed_AS' /proc/meminfo"
-COMMANDS = ["sleep 3", LOOK, mark("up"), "sleep 3", LOOK, mark("down"), "sleep 2.5", LOOK, mark("add"), "sleep 3", LOOK, "dmesg | grep -i balloon",
+COMMANDS = ["sleep 3", LOOK, mark("up"), "sleep 3", LOOK, mark("down"), "sleep 2.5", LOOK, mark("add"), "sleep 3", LOOK, mark("more"), "sleep 3", LOOK, "dmesg | grep -i balloon",
             "echo WARNINGS", "dmesg -r | grep '^<[0-4]>'", "echo NO MORE WARNINGS"]
 
 
@@ -24,7 +24,7 @@ def booted(monkeypatch):
     boot = start(COMMANDS, ["hv_balloon pressure_report_delay=0"], balloon=0, append="memhp_default_state=online")
     memory, known = boot.memory, {}
     acts = {"up": lambda: memory.inflate(64 * MIB_PAGES), "down": lambda: memory.deflate(memory.ballooned.total),
-            "add": lambda: memory.hot_add(HOT_ADDED)}
+            "add": lambda: memory.hot_add(40 * MIB_PAGES), "more": lambda: memory.hot_add(88 * MIB_PAGES)}
 
     def marked(name):
         known[name] = (memory.report, memory.ballooned.total, boot.guest.host.memory.free_pages)
@@ -57,8 +57,8 @@ def test_it_agrees_on_the_newest_version():
 def test_its_memory_goes_and_comes_with_the_hosts():
     """64 MiB less in total, and as much back: exactly, as Linux takes what it gave out of its total; free memory follows."""
     total, free = seen("MemTotal"), seen("MemFree")
-    assert [total[0] - total[1], total[2] - total[0], total[3] - total[0]] == [65536, 0, 131072]
-    assert abs(free[0] - free[1] - 65536) < 4096 and abs(free[2] - free[0]) < 4096 and 120_000 < free[3] - free[0] < 131072
+    assert [total[0] - total[1], total[2] - total[0], total[3] - total[0], total[4] - total[0]] == [65536, 0, 40 << 10, 128 << 10]
+    assert abs(free[0] - free[1] - 65536) < 4096 and abs(free[2] - free[0]) < 4096 and 120_000 < free[4] - free[0] < 131072
     known = once()[2]
     assert known["down"][1] == 64 * MIB_PAGES and known["add"][1] == 0
     assert known["down"][2] - known["up"][2] == 64 * MIB_PAGES                   # in pieces of 2 MiB: no table more
@@ -74,8 +74,9 @@ def test_what_it_reports_is_what_we_reckon():
 
 
 def test_more_than_it_booted_with():
+    """First 40 MiB of a region of 128, then the rest of it."""
     boot, result, _ = once()
-    assert boot.memory.heard["HOT_ADD_RESPONSE"] == 1 and boot.memory.can_add and boot.guest.guest.ram == 384 << 20
+    assert boot.memory.heard["HOT_ADD_RESPONSE"] == 2 and boot.memory.can_add and boot.guest.guest.ram == 384 << 20
 
 
 def test_the_kernel_warns_of_nothing_of_ours():

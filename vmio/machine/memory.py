@@ -77,7 +77,7 @@ class HostMemory:
             raise ValueError(f"host memory: {size} bytes is not a positive multiple of {PAGE}")
         self.size = size
         self.bytes = _room(size)
-        weakref.finalize(self, _HELD.subtract, size)
+        self._held = weakref.finalize(self, _HELD.subtract, size)
         self._can_punch = hasattr(mmap, "MADV_REMOVE") and mmap.PAGESIZE == PAGE
         self._next = PAGE  # page 0 stays free, so that address 0 in a table can only mean "nothing"
         self._free: list[tuple[int, int]] = []    # runs that came back: (spa, end), sorted, with something between any two
@@ -138,6 +138,11 @@ class HostMemory:
         self.bytes[spa:end] = data
         if self.written is not None:
             self.written(spa, end - spa)
+
+    def release(self) -> None:
+        """Let this program have the room back at once, for who knows that nobody looks at this memory again."""
+        self._held()
+        self.bytes.close()
 
     def save(self) -> State:
         """Return what is in use: pages that hold something, in runs of [SPA, bytes], and which are free."""

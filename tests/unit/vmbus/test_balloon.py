@@ -61,7 +61,7 @@ def test_all_twelve_messages():
         assert memory.asked is None and memory.ballooned.total == 510
         memory.hot_add(1 << 15)
         yield from rig.rest(cpu)
-        assert rig.got.pop(0) == struct.pack("<HHIQ", 10, 16, 0, (1 << 15) << 40 | 0x8000)       # the next 128 MiB
+        assert rig.got.pop(0) == struct.pack("<HHIQQ", 10, 24, 0, (1 << 15) << 40 | 0x8000, (1 << 15) << 40 | 0x8000)     # the next 128 MiB
         cpu.write(0x8000 * PAGE, b"new")
         yield from rig.say(cpu, message(11, struct.pack("<II", 1 << 15, 1)))
         assert memory.asked is None and memory.can_add and rig.guest.ram == 256 * MIB and cpu.read(0x8000 * PAGE, 3) == b"new"
@@ -217,12 +217,12 @@ def asked(rig, call):
     (lambda memory: memory.inflate(512 * 33), "at most the 16384 that it has"),
     (lambda memory: memory.inflate(0), "0 pages asked"),
     (lambda memory: memory.deflate(1), "1 pages to give back; it gave 0"),
-    (lambda memory: memory.hot_add(512), "512 pages to add; it wants multiples of 32768"),
-    (lambda memory: memory.hot_add(1 << 20), "RAM ends at 0xc0000000 at the latest"),
-    (lambda memory: memory.hot_add(1 << 17), "131072 pages and up to"),
+    (lambda memory: memory.hot_add(511), "511 pages to add; a multiple of 512, at most 32768 at once"),
+    (lambda memory: memory.hot_add(1 << 16), "65536 pages to add; a multiple of 512, at most 32768 at once"),
+    (lambda memory: memory.hot_add(1 << 15), "32768 pages and up to"),
 ])
 def test_what_the_host_can_not_ask_is_said_in_a_sentence(call, words):
-    assert words in asked(Rig(memory_mib=300), call)
+    assert words in asked(Rig(memory_mib=160), call)
 
 
 def test_a_pinned_guest_says_so():
@@ -253,6 +253,24 @@ def test_a_driver_without_the_capability_is_not_asked():
         with pytest.raises(ValueError, match="gives no memory: its driver has not this capability"):
             rig.memory.inflate(512)
     rig.host.run((rig.guest.cpu, program), limit_ns=10**10)
+
+
+def test_a_region_is_prepared_once_and_filled_piece_by_piece():
+    rig, got = Rig(), []
+
+    def script(rig, cpu):
+        for pages in (1024, 2048, (1 << 15) - 3072, 512):
+            rig.got.clear()
+            rig.memory.hot_add(pages)
+            yield from rig.rest(cpu)
+            yield from rig.say(cpu, message(11, struct.pack("<II", pages, 1)))
+            got.append(rig.got[0])
+    rig.run(script)
+    region = (1 << 15) << 40
+    assert got == [struct.pack("<HHIQQ", 10, 24, 0, 1024 << 40 | 0x8000, region | 0x8000), struct.pack("<HHIQ", 10, 16, 0, 2048 << 40 | 0x8400),
+                   struct.pack("<HHIQ", 10, 16, 0, (1 << 15) - 3072 << 40 | 0x8C00),
+                   struct.pack("<HHIQQ", 10, 24, 0, 512 << 40 | 0x10000, region | 0x10000)]
+    assert rig.guest.backing.bytes == (64 + 128 + 2) * MIB
 
 
 def test_a_hot_add_that_is_taken_in_part_gives_the_rest_back():

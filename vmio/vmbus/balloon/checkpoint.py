@@ -8,7 +8,7 @@ from vmio.vmbus.balloon import wire as w
 from vmio.vmbus.balloon.dynamic import DUE, DynamicMemory
 from vmio.vmbus.balloon.wire import Message
 
-MEMORY = Form("dynamic memory", 1, "options", "state", "protocol", "capabilities", "report", "reported_at", "asked", "wanted", "got", "adding",
+MEMORY = Form("dynamic memory", 1, "options", "state", "protocol", "capabilities", "report", "reported_at", "asked", "wanted", "got", "adding", "region_end",
               "memory_asked", "can_add", "ballooned", "spare", "heard", "corrupt")
 
 
@@ -17,7 +17,7 @@ def save(memory: DynamicMemory) -> State:
     return MEMORY.state(
         options=[memory.maximum, memory.versions], state=memory.state, protocol=memory.version, capabilities=memory.capabilities,
         report=memory.report and list(memory.report), reported_at=memory.reported_at, asked=memory.asked, wanted=memory.wanted,
-        got=memory.got, adding=memory.adding, memory_asked=memory.guest.memory_asked, can_add=memory.can_add,
+        got=memory.got, adding=memory.adding, region_end=memory.region_end, memory_asked=memory.guest.memory_asked, can_add=memory.can_add,
         ballooned=memory.ballooned.runs, spare=memory.spare, heard=dict(memory.heard), corrupt=memory.corrupt)
 
 
@@ -31,8 +31,8 @@ def restore(memory: DynamicMemory, state: State) -> None:
     memory.version, memory.capabilities = saved["protocol"], saved["capabilities"]
     memory.report = saved["report"] and w.STATUS_REPORT.record._make(saved["report"])
     memory.reported_at, memory.asked = saved["reported_at"], saved["asked"] and Message(saved["asked"])
-    memory.wanted, memory.got, memory.adding, memory.can_add = (saved[name] for name in ("wanted", "got", "adding", "can_add"))
-    memory.guest.memory_asked = saved["memory_asked"]
+    memory.wanted, memory.got, memory.adding, memory.can_add = saved["wanted"], saved["got"], saved["adding"], saved["can_add"]
+    memory.guest.memory_asked, memory.region_end = saved["memory_asked"], saved["region_end"]
     memory.ballooned = PageRuns((first, count) for first, count in saved["ballooned"])
     for first, count in memory.ballooned.runs:
         if memory.guest.backing.runs(first * 4096, count * 4096):

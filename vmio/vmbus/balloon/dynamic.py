@@ -4,7 +4,7 @@
     memory.offer(VmbusServer(guest))
     memory.inflate(512)         ask for 2 MiB; the guest chooses the pages
     memory.deflate(512)         give as many back; the host chooses
-    memory.hot_add(1 << 15)     128 MiB behind the end of its RAM
+    memory.hot_add(512)         2 MiB behind the end of its RAM
 
 One thing at a time is asked (`asked`), as the guest's driver can do no more.  A page that the guest gives leaves its SLAT table and is
 the host's again at once, so nobody has to believe that the guest keeps its word.  How much a guest gets is decided elsewhere.
@@ -59,6 +59,7 @@ class DynamicMemory(BusDevice):
         self.maximum, self.versions = maximum, versions
         self.ballooned = PageRuns()
         self.spare = [host.memory.allocate(1) for _ in range(SPARE)]
+        self.region_end = 0                     # guest-physical: of the region for hot add that the guest has prepared
         self.can_add = True                     # until the guest says that it can't
         self.heard: Counter[str] = Counter()
         self.corrupt = 0
@@ -137,19 +138,38 @@ class DynamicMemory(BusDevice):
             self.post(w.with_ranges(w.UNBALLOON, part, more=int(at + len(part) < len(ranges)), count=len(part)))
 
     def hot_add(self, pages: int) -> None:
-        """Give the guest more than it began with, behind the end of its RAM; `OutOfMemory` if the host has no frames for that."""
+        """Give the guest more than it began with, behind the end of its RAM; `OutOfMemory` if the host has no frames for that.
+
+        A multiple of 2 MiB, at most `addable`.  The guest has to prepare a whole region of the size that it wants (Linux: 128 MiB); it is told
+        of one when the last one is used up, and may use of it what it is given.
+        """
         self._may_ask(w.HOT_ADDS, "can't be given more than it began with")
-        align = w.hot_add_alignment(self.capabilities)
-        if pages < 1 or pages % align:
-            raise ValueError(f"guest {self.guest.name}: {pages} pages to add; it wants multiples of {align}")
         if not self.can_add:
             raise ValueError(f"guest {self.guest.name}: can't be given more than it began with: it has said so")
-        at = -(-self.guest.ram // (align * PAGE)) * align * PAGE
-        if at + pages * PAGE > MOST_RAM:
-            raise ValueError(f"guest {self.guest.name}: {pages} pages to add at {at:#x}; RAM ends at {MOST_RAM:#x} at the latest")
+        if pages < 1 or pages % w.LARGE or pages > self.addable:
+            raise ValueError(f"guest {self.guest.name}: {pages} pages to add; a multiple of {w.LARGE}, at most {self.addable} at once")
+        at, region = self._next_place()
         self.guest.grow(at, pages * PAGE)
-        self.adding = at
-        self._ask(Message.HOT_ADD, pages, w.HOT_ADD.pack(range=w.pack_range(at // PAGE, pages)))
+        self.adding, self.region_end = at, region
+        new = [w.pack_range(at // PAGE, (region - at) // PAGE)] if at % self._region == 0 else []
+        self._ask(Message.HOT_ADD, pages, w.HOT_ADD.pack(size=w.HOT_ADD.size + 8 * len(new), range=w.pack_range(at // PAGE, pages), region=new))
+
+    @property
+    def addable(self) -> int:
+        """How many pages may be added at once: to the end of the region that the guest has prepared, or would prepare next; 0 at the end of all."""
+        at, region = self._next_place()
+        return (region - at) // PAGE if region <= MOST_RAM else 0
+
+    @property
+    def _region(self) -> int:
+        return w.hot_add_alignment(self.capabilities) * PAGE
+
+    def _next_place(self) -> tuple[int, int]:
+        """(guest-physical address, end of its region) of what is added next."""
+        if self.guest.ram < self.region_end:
+            return self.guest.ram, self.region_end
+        at = -(-self.guest.ram // self._region) * self._region
+        return at, at + self._region
 
     def _may_ask(self, capability: int, what: str) -> None:
         name = self.guest.name
