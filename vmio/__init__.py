@@ -36,6 +36,9 @@ _PUBLIC = {
     "AssignableNvme": "vmio.host.nvme", "Iommu": "vmio.passthrough.iommu.iommu", "assign": "vmio.passthrough.assignment",
     # network
     "Cable": "vmio.machine.net.cable", "Simulation": "vmio.hypervisor.simulation", "VirtualSwitch": "vmio.host.net.switch",
+    # migration
+    "Destination": "vmio.manage.migration.destination", "DirtyLog": "vmio.hypervisor.dirty", "Link": "vmio.manage.migration.link",
+    "Migration": "vmio.manage.migration.migration", "watch": "vmio.machine.probes",
     # experiments
     "DiskParams": "vmio.experiments.disk_params", "KvDevice": "vmio.experiments.kv",
     "SharedGuest": "vmio.experiments.sharing", "SharingParams": "vmio.experiments.sharing",
@@ -43,10 +46,10 @@ _PUBLIC = {
 }
 _MODULES = {   # for their constants and functions
     "ata_commands": "vmio.devices.ata.commands", "checkpoint": "vmio.machine.checkpoint", "compare": "vmio.experiments.compare",
-    "compare_sweep": "vmio.experiments.compare_sweep", "disk": "vmio.experiments.disk", "iotlb": "vmio.experiments.iotlb",
+    "compare_sweep": "vmio.experiments.compare_sweep", "cyclic": "vmio.manage.migration.cyclic", "disk": "vmio.experiments.disk", "iotlb": "vmio.experiments.iotlb",
     "kv": "vmio.experiments.kv", "net": "vmio.experiments.net", "packets": "vmio.vmbus.bus.packets", "pcap": "vmio.machine.net.pcap",
-    "pic": "vmio.drivers.pic",
-    "recorded": "vmio.processors.kvm.recorded", "ring": "vmio.vmbus.bus.ring", "ringsteps": "vmio.experiments.ringsteps",
+    "moved_guests": "vmio.manage.migration.guests", "pic": "vmio.drivers.pic",
+    "recorded": "vmio.processors.kvm.recorded", "ring": "vmio.vmbus.bus.ring", "ringsteps": "vmio.experiments.ringsteps", "rules": "vmio.manage.migration.rules",
     "steps": "vmio.processors.kvm.steps", "trace": "vmio.experiments.trace",
 }
 __all__ = sorted([*_PUBLIC, *_MODULES])

@@ -42,6 +42,7 @@ TERMS = tuple(Term(*row) for row in (
     ("CSR", "control and status register", "What a network chip of DEC's calls its registers: the Tulip has 16 of them, numbered from 0.", "move_packets"),
     ("DDA", "discrete device assignment", "Hyper-V's name for passthrough: a whole PCI device is given to one guest.",
      "pass_a_device_through"),
+    ("dirty log", "", "A bit for each page of a guest's memory: set by whoever writes into the page, cleared when the host reads it.", "move_a_running_guest"),
     ("DIM", "dynamic interrupt moderation", "Linux's way to choose how long a network card holds interrupts back: try, measure, keep or undo.",
      "move_packets"),
     ("DMA", "direct memory access", "A device reads and writes memory by itself, while the processor does something else.",
@@ -82,6 +83,7 @@ TERMS = tuple(Term(*row) for row in (
      "from number 40000000h on.", "trap_an_instruction"),
     ("monitor page", "", "A page of the guest's with a bit for each VMBus channel that may use it. Setting the bit signals the host "
      "without an exit; the host looks at the page now and then.", "fill_a_ring"),
+    ("live migration", "", "A guest moves to another host while it runs.", "move_a_running_guest"),
     ("MSI", "message-signalled interrupt", "An interrupt that a device raises by a store to an address; MSI-X has up to 2,048 of them.",
      "pass_a_device_through"),
     ("NetVSC", "network virtualization service client", "The guest's half of Hyper-V's network driver.", "move_packets"),
@@ -101,6 +103,8 @@ TERMS = tuple(Term(*row) for row in (
      "emulate_a_device"),
     ("PIT", "programmable interval timer", "The PC's first timer, a chip of type 8254: 1,193,182 counts a second.", "trap_an_instruction"),
     ("PRD", "physical region descriptor", "Address and length of a piece of memory, for an IDE controller's DMA.", "emulate_a_device"),
+    ("post-copy", "", "A live migration that moves the guest first and its pages afterwards; each is fetched when it is touched.",
+     "move_a_running_guest"),
     ("QEMU", "", "A program that imitates whole computers, device by device. Here its answers are the standard for ours.",
      "emulate_a_device"),
     ("QoS", "quality of service", "Promises about speed: at least so much, at most so much.", "share_a_device"),
@@ -152,7 +156,7 @@ TERMS = tuple(Term(*row) for row in (
 ))
 NAMES = frozenset("""
     ADDRESS AMD ANSWER EAX EBX ECX EDX AT ATAPI-6 BFQ CACHE COM1 DEVICE EXTERNAL FAIL FLUSH GB GET IDENTIFY IN INBAND INS INTERRUPT KiB MAX MiB MODE MOV MULTIPLE
-    NATIVE OSDI OUT OUTS OUTSB PASS PC PIIX4 PUT READ REJECT REP REQUEST SECRET SECTORS SET SQLite SYNCHRONIZE USER VMware WEDGED WRITE
+    NATIVE OSDI OUT OUTS OUTSB PASS NSDI MB PC PIIX4 PUT READ REJECT REP REQUEST SECRET SECTORS SET SQLite SYNCHRONIZE USER VMware WEDGED WRITE
     XSA-155 GHz MHz MSI-X RDMSR WRMSR RDTSC LSR LCR DEC CSR0 CSR1 CSR5 CSR7 CSR8 CSR11""".split())
 _BY_WORD = {term.word: term for term in TERMS}
 _WORDS = "|".join(re.escape(word) for word in sorted(_BY_WORD, key=len, reverse=True))

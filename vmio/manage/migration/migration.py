@@ -11,7 +11,7 @@ destination has said that it runs nothing is given up: whatever goes wrong befor
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from vmio.hypervisor.dirty import DirtyLog
@@ -37,18 +37,19 @@ class Migration:
 
     `throttle` holds vCPUs back that dirty too much; after `postcopy_after` rounds the guest is moved before its pages are.
     `without` are ways that the dirty log leaves out (`vmio.hypervisor.dirty.WAYS`): what is lost then is the lesson.
-    After `patience` rounds it is cancelled.  ValueError for limits that contradict each other.
+    After `patience` rounds it is cancelled; `log(guest, without)` makes another dirty log.  ValueError for limits that contradict each other.
     """
 
     def __init__(self, machine: Any, run: Run, destination: Destination, link: Link, rule: Rule, throttle: Throttle | None = None,
-                 postcopy_after: int | None = None, without: Collection[str] = (), patience: int = PATIENCE) -> None:
+                 postcopy_after: int | None = None, without: Collection[str] = (), patience: int = PATIENCE,
+                 log: Callable[[Any, Collection[str]], DirtyLog] = DirtyLog) -> None:
         if patience < 1:
             raise ValueError(f"migration: patience of {patience} rounds; at least 1")
         if postcopy_after is not None and not 1 <= postcopy_after <= patience:
             raise ValueError(f"migration: post-copy after {postcopy_after} rounds, and none after {patience}; 1 to {patience}")
         self.machine, self.run, self.destination, self.link = machine, run, destination, link
         self.rule, self.throttle, self.postcopy_after, self.patience = rule, throttle, postcopy_after, patience
-        self._without = without
+        self._without, self._log = without, log
         self._writer = wire.Writer()
         self._now = machine.host.env.now
         self._logs: list[DirtyLog] = []
@@ -66,7 +67,7 @@ class Migration:
         try:
             for each in self.machine.guests:
                 each.guest.check_movable("live migration")
-            self._logs = [DirtyLog(each.guest, self._without) for each in self.machine.guests]
+            self._logs = [self._log(each.guest, self._without) for each in self.machine.guests]
             self._send(Kind.HELLO, wire.hello([(each.name, each.guest.ram) for each in self.machine.guests]))
             if self._rounds():
                 self._hand_over()

@@ -31,6 +31,9 @@ class Progress:
 class Rule(Protocol):
     """One of the rules."""
 
+    def __hash__(self) -> int:
+        """Return the same number for rules that are equal: a prediction is kept by its rule."""
+
     def enough(self, bandwidth: int) -> int:
         """Return how many bytes may remain of a round when the log is read again."""
 

@@ -1,0 +1,3 @@
+def dirty_pages(writes):
+    """Return the set of page numbers that these (who, address, length) writes have made dirty."""
+    ...

@@ -1,0 +1,3 @@
+def decide(dirty, limit):
+    """Return "stop", "go on" or "give up", from the pages that were dirty after each round, and those that fit into the limit."""
+    ...
