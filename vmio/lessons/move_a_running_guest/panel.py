@@ -163,7 +163,7 @@ def _view(ran: tuple[dict[str, Any], Prediction]) -> Any:
     dirty = [PANEL_PAGES, *(each.dirty for each in model.rounds)]
     limits = {"fits into the limit": enough} if settings["rule"] == "qemu" else {}
     shown = charts.lines("Pages still to be sent, after each round", {"pages": (numbers, dirty)}, axes.linear("round", (), top=max(count, 4)),
-                         axes.count("pages", [*dirty, enough]), limits=limits)
+                         {**axes.count("pages", [*dirty, enough]), "label": "pages"}, limits=limits)     # its ticks say the rest
     times = {"time": {"guest runs": (model.total_ns - model.downtime_ns) / MS, "stands still": model.downtime_ns / MS}}
     return text, [shown, charts.stack("How long it takes", times, "ms")]
 
