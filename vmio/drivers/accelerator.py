@@ -6,8 +6,6 @@
 Both wait for the device's interrupt; neither reads a register to learn how it went, but when something went wrong.
 """
 
-from typing import Any
-
 from vmio.drivers.accelerator_plan import Network, Plan, with_interrupt
 from vmio.drivers.errors import DriverError, DriverTimeout
 from vmio.hardware.accelerator import registers as r
@@ -51,7 +49,7 @@ class AcceleratorDriver:
         """Return the last layer's int32 sums for these images; `DriverError` if somebody refuses."""
         raise NotImplementedError
 
-    def interrupt(self, cpu: Any = None) -> None:
+    def interrupt(self, cpu: DriverCpu | None = None) -> None:
         """The device says that it is done, or has halted."""
         self.interrupts += 1
 

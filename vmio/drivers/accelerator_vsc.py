@@ -1,7 +1,5 @@
 """The guest's half of the accelerator as a service: it names its memory once, then hands over command buffers, one signal each."""
 
-from typing import Any
-
 from vmio.drivers.accelerator import MEMORY, RING_BYTES, AcceleratorDriver, Halted
 from vmio.drivers.accelerator_plan import Network, Plan
 from vmio.drivers.errors import DriverError, DriverTimeout
@@ -9,6 +7,7 @@ from vmio.drivers.pages import PAGE
 from vmio.drivers.vmbus import GuestChannel, Rescinded, VmBusClient
 from vmio.hardware.accelerator import registers as r
 from vmio.hypervisor.contracts import Cpu, Steps
+from vmio.machine.contracts import Record
 from vmio.machine.layout import Layout, ShortMessage
 from vmio.vmbus.accelerator import wire as w
 from vmio.vmbus.accelerator.wire import Status
@@ -35,7 +34,7 @@ class AcceleratorVsc(AcceleratorDriver):
         self.client, self.channel = client, channel
         self.gpadl = self.max_commands = self.lanes = 0
         self.error: DriverError | None = None
-        self._answer: Any = None
+        self._answer: bytes | None = None
 
     def init(self) -> Steps[None]:
         """Open the channel, agree on a version, name the memory.  `DriverError` if the host refuses."""
@@ -81,7 +80,7 @@ class AcceleratorVsc(AcceleratorDriver):
         if answer.status != Status.SUCCESS:
             raise DriverError(f"accelerator service: message of type {answer.type}: status {answer.status}")
 
-    def _ask(self, message: bytes, reply: Layout) -> Steps[Any]:
+    def _ask(self, message: bytes, reply: Layout) -> Steps[Record]:
         self._answer = None
         if self.channel.end is None:
             raise DriverError("accelerator service: the channel is closed")

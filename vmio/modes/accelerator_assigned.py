@@ -1,12 +1,12 @@
 """A matrix engine passed through: the guest's own driver on the host's device, or on a virtual function of it, behind an IOMMU domain."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from vmio.drivers.accelerator import MEMORY, RingDriver
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.vpci import VpciBus
 from vmio.hardware.accelerator.engine import Engine
+from vmio.hardware.accelerator.function import EngineFunction
 from vmio.host.accelerator.assignable import AcceleratorPlace, HostAccelerator
 from vmio.hypervisor.contracts import Span, Steps
 from vmio.hypervisor.host import Host
@@ -38,7 +38,7 @@ class AssignedAccelerator:
         self.virtual, self.delivery = virtual, delivery
 
     @staticmethod
-    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[Any]:
+    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[SectorStore]:
         """Return the media themselves; a matrix engine has no use for them."""
         return media
 
@@ -59,9 +59,10 @@ class AssignedAccelerator:
         return self.machine.engine
 
     @property
-    def function(self) -> Any:
-        """The registers that the guest has, an `EngineFunction`."""
-        return self.lent.function.device
+    def function(self) -> EngineFunction:
+        """The registers that the guest has."""
+        found: EngineFunction = self.lent.function.device
+        return found
 
     def watch(self, served: Span, copied: Span) -> None:
         """See `Attachment`: each operation of the engine for this guest."""

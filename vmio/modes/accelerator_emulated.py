@@ -4,7 +4,6 @@ The product is the same engine's as in the other modes, and takes the same time:
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from vmio.devices.board import Board
 from vmio.devices.pci import header as h
@@ -46,11 +45,11 @@ class EmulatedAccelerator:
         self.function: EngineFunction       # from `plug` on
 
     @staticmethod
-    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[Any]:
+    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[SectorStore]:
         """Return the media themselves; a matrix engine has no use for them."""
         return media
 
-    def plug(self, platform: Platform, backend: Any = None) -> None:
+    def plug(self, platform: Platform, backend: object = None) -> None:
         """Put the function into a slot of the guest's board."""
         clock = platform.guest.clock
         self.function = EngineFunction(Engine(clock), clock)

@@ -1,12 +1,11 @@
 """A matrix engine as a service: the guest makes command buffers, the host looks at each, owns the device, and lets guests take turns."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from vmio.drivers.accelerator import MEMORY
 from vmio.drivers.accelerator_vsc import AcceleratorVsc
 from vmio.drivers.pages import GuestPages
-from vmio.hardware.accelerator.engine import Engine
+from vmio.hardware.accelerator.engine import Engine, User
 from vmio.host.accelerator.service import AcceleratorService
 from vmio.hypervisor.contracts import Span, Steps
 from vmio.hypervisor.host import Host
@@ -30,7 +29,7 @@ class SplitAccelerator:
     for_each_vcpu = False
 
     @staticmethod
-    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[Any]:
+    def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[SectorStore]:
         """Return the media themselves; a matrix engine has no use for them."""
         return media
 
@@ -49,7 +48,7 @@ class SplitAccelerator:
 
     def watch(self, served: Span, copied: Span) -> None:
         """See `Attachment`: each operation of the engine, while it works for this guest."""
-        def mine(user: Any, span: tuple[int, int]) -> None:
+        def mine(user: User, span: tuple[int, int]) -> None:
             running = self.service.running
             if running is not None and running.context is self.context:
                 served(span)
