@@ -22,7 +22,7 @@ ATTACKS = catalogue.attacks()
 PASSED_THROUGH = [attack for attack in ATTACKS.values() if attack.mode == "passthrough"]
 NO_IOMMU = {"dma-into-neighbour": ("neighbour", "RAM", "changed"), "dma-from-neighbour": ("neighbour", "RAM", "leaked"),
             "dma-into-the-tables": ("host", "tables", "changed"), "dma-stale-mapping": ("neighbour", "RAM", "leaked"),
-            "msi-any-vector": ("host", "interrupts", "changed")}
+            "msi-any-vector": ("host", "interrupts", "changed"), "engine-dma-outside": ("neighbour", "RAM", "changed")}
 
 
 def harmed(kind, harm):

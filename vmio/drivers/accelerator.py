@@ -29,16 +29,16 @@ class Halted(DriverError):
 
 
 class AcceleratorDriver:
-    """What both drivers have: the registers at `bar`, and a place for data, `MEMORY` bytes at `base` by the processor's addresses.
+    """What both drivers have: the registers at `bar`, and a place for data, `size` bytes at `base` by the processor's addresses.
 
     `cpu` is a guest's `VCpu` or the host's `HostCpu`; `offset` leads from its addresses to the device's.
     """
 
     plan: Plan
 
-    def __init__(self, cpu: DriverCpu, bar: int, base: int, offset: int = 0) -> None:
+    def __init__(self, cpu: DriverCpu, bar: int, base: int, offset: int = 0, size: int = MEMORY) -> None:
         self.cpu, self.bar, self.base, self.offset = cpu, bar, base, offset
-        self.data, self.data_bytes = base + RING_BYTES, MEMORY - RING_BYTES
+        self.data, self.data_bytes = base + RING_BYTES, size - RING_BYTES
         self.interrupts = self.calls = 0
 
     def load(self, network: Network) -> Steps[None]:

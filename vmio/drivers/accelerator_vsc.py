@@ -27,10 +27,10 @@ class Refused(DriverError):
 
 
 class AcceleratorVsc(AcceleratorDriver):
-    """The service on `channel` of `client`; `base` is memory of the guest's, `MEMORY` bytes: commands first, then data."""
+    """The service on `channel` of `client`; `base` is memory of the guest's, `size` bytes: commands first, then data."""
 
-    def __init__(self, client: VmBusClient, channel: GuestChannel, base: int) -> None:
-        super().__init__(client.cpu, 0, base)
+    def __init__(self, client: VmBusClient, channel: GuestChannel, base: int, size: int = MEMORY) -> None:
+        super().__init__(client.cpu, 0, base, size=size)
         self.client, self.channel = client, channel
         self.gpadl = self.max_commands = self.lanes = 0
         self.error: DriverError | None = None
@@ -45,7 +45,7 @@ class AcceleratorVsc(AcceleratorDriver):
             raise DriverError(f"accelerator service: version {w.VERSION_1}: status {found.status}")
         self.max_commands, self.lanes = min(found.max_commands, RING_BYTES // r.DESCRIPTOR.size), found.lanes
         first = self.base // PAGE
-        self.gpadl = yield from self.client.create_gpadl(self.channel, tuple(range(first, first + MEMORY // PAGE)))
+        self.gpadl = yield from self.client.create_gpadl(self.channel, tuple(range(first, first + (RING_BYTES + self.data_bytes) // PAGE)))
         yield from self._wanted(w.MAP.pack(gpadl=self.gpadl))
 
     def load(self, network: Network) -> Steps[None]:

@@ -80,8 +80,8 @@ class EmulatedAccelerator:
         """See `Attachment`."""
         raise CheckpointRefused("checkpoint: a matrix engine can't be restored yet")
 
-    def boot(self, cpu: VCpu, pages: GuestPages) -> Steps[AcceleratorDriver]:
-        """Firmware's part, the interrupt by message, the driver; a generator that returns it."""
+    def boot(self, cpu: VCpu, pages: GuestPages, size: int = MEMORY) -> Steps[AcceleratorDriver]:
+        """Firmware's part, the interrupt by message, the driver with `size` bytes of memory; a generator that returns it."""
         bar = WINDOW + (self.slot << 17)
         for register, value in ((h.BAR0, bar), (h.BAR0 + 4, 0), (h.COMMAND, h.COMMAND_MEMORY | h.COMMAND_MASTER)):
             self._configure(cpu, register, value)
@@ -89,7 +89,7 @@ class EmulatedAccelerator:
         for at in range(0, len(words), 4):
             cpu.store(bar + TABLE + at, 4, int.from_bytes(words[at:at + 4], "little"))
         self._configure(cpu, MSIX + MSIX_LAYOUT.at("control")[0] & ~3, MSIX_ENABLE << 16)
-        driver = (RingDriver if self.ring else RegisterDriver)(cpu, bar, pages.take(MEMORY // PAGE))
+        driver = (RingDriver if self.ring else RegisterDriver)(cpu, bar, pages.take(size // PAGE), size=size)
 
         def done(cpu: VCpu) -> None:
             cpu.wrmsr(X2APIC_EOI, 0)

@@ -251,6 +251,42 @@ def test_a_stop_lets_the_others_go_on():
     assert one.messages == [] and other.messages == [0]
 
 
+def test_a_bad_tail_in_the_middle_of_an_operation_ends_it():
+    unit = Unit()
+    unit.run()
+    load(unit, b"x" * 1000, 0)
+    unit.ring(ns=100)
+    unit.write(r.TAIL, ENTRIES)
+    unit.clock.advance_to(1_000_000)
+    assert unit.error == Error.RING and unit.function.done == 0 and not any(unit.function.sram)
+
+
+def test_a_stop_ends_what_was_started_and_rung_and_a_ring_goes_on():
+    unit = Unit()
+    unit.run()
+    unit.add(Op.NOP, flags=INTERRUPT)
+    unit.write(r.TAIL, 1)
+    unit.write(r.CONTROL, r.RUN | r.START)
+    assert len(unit.function._bells) == 1                    # both are rung in one moment, and neither is lost
+    unit.write(r.CONTROL, 0)
+    unit.clock.advance_to(10_000)
+    assert (unit.function.done, unit.read(r.STATUS), unit.read(r.HEAD)) == (0, 0, 1)
+    unit.write(r.CONTROL, r.RUN)
+    unit.add(Op.NOP, flags=INTERRUPT)
+    unit.ring()
+    assert (unit.function.done, unit.messages) == (1, [0])
+
+
+def test_a_start_beside_a_doorbell_loses_neither():
+    unit = Unit()
+    unit.run()
+    unit.add(Op.NOP, flags=INTERRUPT)
+    unit.write(r.TAIL, 1)
+    unit.write(r.CONTROL, r.RUN | r.START)
+    unit.clock.advance_to(10_000)
+    assert (unit.function.done, unit.messages, unit.read(r.HEAD)) == (2, [0], 1)
+
+
 def test_odd_accesses_are_answered():
     unit = Unit()
     for offset in (0, 1, 2, r.DIRECT + 2, r.TABLE + 1, r.PENDING + 0x1000, r.SRAM - 4, r.SRAM + 0xFFFF, r.SRAM + 0x1FFFF):

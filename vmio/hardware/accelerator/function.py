@@ -47,16 +47,20 @@ class EngineFunction:
         """Scrub the on-chip memory: the next owner finds zeros there."""
         self.sram[:] = bytes(r.SRAM_BYTES)
 
-    def _forget(self) -> None:
+    def _drop(self) -> None:
+        """What is under way is void, and what was rung."""
         self.engine.forget(self)
         for _, _, timer in self._bells:
             timer.cancel()
         self._bells.clear()
+        self._job: Record = None             # the operation under way, the function's own copy
+        self._started = False                # the one in the registers was started
+
+    def _forget(self) -> None:
+        self._drop()
         self.control = self.base = self.size = self.head = self.tail = self.written_tail = 0
         self.error = Error.NONE
         self.direct = bytearray(NO_DESCRIPTOR)
-        self._job: Record = None             # the operation under way, and the function's own copy
-        self._started = False                # the one in the registers was started
 
     # Registers.
 
@@ -114,21 +118,21 @@ class EngineFunction:
             self.clear()
             return
         if value & r.RUN and not self.control & r.RUN and not (2 <= self.size <= r.MAX_ENTRIES and self.base % DESCRIPTOR.size == 0):
-            self._halt(Error.RING)
+            self._refuse(Error.RING)
             return
         if self.control & r.RUN and not value & r.RUN:
-            self.engine.forget(self)
-            self._job, self.head = None, self.tail
+            self._drop()
+            self.head = self.tail = self.written_tail
         self.control = value & r.RUN
         if value & r.START and not self._started and self.error == Error.NONE:
             self._started = True
-            self._ring(self.tail)
+            self._ring(self.written_tail)
 
     def _doorbell(self, tail: int) -> None:
         if not self.control & r.RUN or self.error != Error.NONE:
             return
         if tail >= self.size:
-            self._halt(Error.RING)
+            self._refuse(Error.RING)
             return
         self.written_tail = tail
         self._ring(tail)
@@ -187,6 +191,11 @@ class EngineFunction:
     def over_limit(self) -> None:
         """See `User`: the job is ended."""
         self._halt(Error.LIMIT)
+
+    def _refuse(self, error: Error) -> None:
+        """Halt because of a register."""
+        self._drop()
+        self._halt(error)
 
     def _halt(self, error: Error) -> None:
         """Stop, and say why."""

@@ -27,7 +27,7 @@ MAX_ENTRIES = 4096                     # of the ring
 LANES = 256                            # products a clock: Gemmini's 16 x 16, at 1 GHz
 LINK_BYTES, LINK_NS = 3938, 1000       # moved in so many ns: PCI Express 3.0, four lanes, 8 GT/s x 4 x 128/130
 FETCH_NS = 500                         # to read a descriptor over the link: the model's own figure, as all from here on
-SLICE_NS = 50_000                      # as long as one function has the multipliers while another waits
+SLICE_NS = 10_000                      # as long as one function has the multipliers while another waits
 LIMIT_NS = 2_000_000                   # as long as one job may take, then it is ended
 
 

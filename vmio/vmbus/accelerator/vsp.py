@@ -49,6 +49,8 @@ class Service(Protocol):
 class AcceleratorVsp(BusDevice):
     """The accelerator of one guest; `service` is its `Service`.  `refused` counts command buffers that were not let through."""
 
+    POINTS = {"copied": "(bytes) of a command buffer, before anybody looks at it"}
+    copied: Callable[[bytes], None] | None = None
     class_id = w.CLASS_ID
 
     def __init__(self, host: Root, guest: Guest, service: Service, number: int = 1) -> None:
@@ -124,11 +126,12 @@ class AcceleratorVsp(BusDevice):
         if window is None or not 1 <= number <= w.MAX_COMMANDS or offset + length > window.size:
             answer(Status.NO_MEMORY)
             return
-        commands = self._copied(window, offset, length)
-
         def done(error: int) -> None:
             answer(Status.FAILED if error else Status.SUCCESS, error)
         try:
+            commands = self._copied(window, offset, length)
+            if self.copied is not None:
+                self.copied(commands)
             self.service.submit(commands, dict(self.mapped), done)
         except Refusal as refusal:
             self.refused += 1
