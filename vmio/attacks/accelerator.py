@@ -54,7 +54,9 @@ def endless(world: FunctionWorld, cpu: VCpu) -> Steps:
     driver = yield from world.driver(cpu)
     yield from world.begin(cpu)
     load = DESCRIPTOR.pack(op=Op.LOAD, rows=256, cols=256, address=driver.data + driver.offset)
-    yield from driver.run([load, DESCRIPTOR.pack(op=Op.JUMP, rows=driver.tail)])
+    cpu.write(driver.base + DESCRIPTOR.size * driver.tail, load + DESCRIPTOR.pack(op=Op.JUMP, rows=driver.tail))
+    driver.tail += 2
+    yield from driver.ring_and_wait()
 
 
 @contextmanager

@@ -37,7 +37,8 @@ from vmio.lessons.break_isolation import tables
 # ## Predict
 #
 # Take a machine without an IOMMU. Everything else stays as it is: page tables, ring checks, quotas, the disk's own limits. A
-# guest that has virtual functions of the host's disk and of its network card for itself now tries all attacks of mode passthrough.
+# guest that has virtual functions for itself (of the host's disk, its network card and its *matrix engine*, a device that multiplies
+# matrices, as neural networks need it) now tries all attacks of mode passthrough.
 # %%
 ids = tables.ids("passthrough")
 print(*ids, sep="\n")
@@ -113,7 +114,7 @@ print(tables.refusals_table())
 # %% [markdown]
 # A *PASS* leaves no trace: the guest read zeros, or wrote into a copy. A *REJECT* is counted, and the count has an owner: it is on
 # this guest's channel, or it names this device's requester id. Look at the *FAIL*, too: nothing was refused there, so nobody
-# knows. Of the 69 attacks, each without its wall, 65 do their damage without a single refusal. What raises an alarm are the
+# knows. Of the 76 attacks, each without its wall, 72 do their damage without a single refusal. What raises an alarm are the
 # attempts that did *not* work.
 # %%
 ask = predict("attacks-noticed", "With every defence on, how many of all attacks does somebody refuse?", "attacks")
