@@ -33,7 +33,7 @@ def reads(devices):
     for device in devices:
         commands += [mark(f"read {device}"), f"dd if=/dev/{device} of=/tmp/{device} bs={BLOCK} count={READS} iflag=direct 2>/dev/null",
                      mark(f"over {device}"), f"md5sum /tmp/{device}", "sleep 0.5"]
-    return [*commands, "cat /proc/interrupts", "echo WARNINGS", "dmesg -r | grep '^<[0-4]>'", "echo NO MORE WARNINGS"]
+    return [*commands, "cat /proc/interrupts", "echo WARNINGS", "dmesg -r | grep '^<[0-4]>'", "echo NO MORE WARNINGS", "dmesg | grep 'ORACLE DISK'"]
 
 
 def start(commands, modules=initramfs.DISKS, medium=None, answers=(), keep=None, **params):
