@@ -9,6 +9,7 @@ from vmio.devices.pci.header import COMMAND, COMMAND_MASTER, COMMAND_MEMORY
 from vmio.devices.pci.wire import MSIX_ENABLE, MSIX_ENTRY
 from vmio.drivers.nvme import NvmeDriver, memory_needed
 from vmio.hardware.nvme.controller import BAR_BYTES, MSIX_TABLE, NvmeController
+from vmio.hardware.nvme.identify import SERIAL
 from vmio.hardware.nvme.pci import MSIX_CONTROL
 from vmio.hardware.nvme.sriov import PhysicalFunction
 from vmio.host.block import BlockLayer
@@ -17,6 +18,7 @@ from vmio.hypervisor.contracts import Root, Steps
 from vmio.hypervisor.hostcpu import HostCpu
 from vmio.machine.bus import Bus
 from vmio.machine.contracts import SectorStore
+from vmio.machine.media.medium import serial_of
 from vmio.machine.memory import PAGE
 from vmio.passthrough.delivery import InterruptRouter
 from vmio.passthrough.function import HostFunction
@@ -57,7 +59,7 @@ class HostNvme:
         bus = Bus("host MMIO", 1 << 48)
         self.cpu = HostCpu(host, bus)
         self.medium = medium = MediumTime(host)
-        self.controller = NvmeController(medium.clock, host.memory, image, lambda vector: None, medium.service)
+        self.controller = NvmeController(medium.clock, host.memory, image, lambda vector: None, medium.service, serial=serial_of(image, SERIAL))
         pci = PhysicalFunction(self.controller, total, parts=parts, window=medium.window(), at=medium.at)
         self.arbiter = pci.arbiter
         bus.attach(BAR, BAR_BYTES, self.controller, "nvme", width=4)

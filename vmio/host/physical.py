@@ -89,8 +89,9 @@ class Slice:
     POINTS = {"served": "((from, until) in ns) of each request, before its answer"}
     served = None
 
-    def __init__(self, layer: BlockLayer, first: int, sectors: int, disk: "PhysicalDisk | None" = None) -> None:
-        self.layer, self.first, self.sectors, self.disk = layer, first, sectors, disk
+    def __init__(self, layer: BlockLayer, first: int, sectors: int, disk: "PhysicalDisk | None" = None,
+                 serial: str | None = None) -> None:
+        self.layer, self.first, self.sectors, self.disk, self.serial = layer, first, sectors, disk, serial
         self.under_way = InFlight(layer.env)
         self.removed = False
 
@@ -225,7 +226,7 @@ class PhysicalDisk:
         else:
             up.callbacks.append(Then(ready))
         self.media = list(media)
-        self.slices = [Slice(self.layer, n * one.sectors, one.sectors, self) for n, one in enumerate(media)]
+        self.slices = [Slice(self.layer, n * one.sectors, one.sectors, self, getattr(one, "serial", None)) for n, one in enumerate(media)]
 
     def grow(self, part: Slice, sectors: int) -> None:
         """Let one of the slices, and its medium, have so many sectors.  ValueError, with nothing changed, if that can't be.

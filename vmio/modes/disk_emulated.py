@@ -66,8 +66,8 @@ class EmulatedDisk:
             if self._access is not None:
                 self._access.cancel()    # of an access that has been given up
             self._access = clock.call_at(over, done)
-        self._clock = clock
-        platform.plan_board("disk", disks=(AtaDisk(backend, dma=self.offers_dma),), service=service)
+        self._clock, serial = clock, getattr(backend, "serial", None)
+        platform.plan_board("disk", disks=(AtaDisk(backend, dma=self.offers_dma, **({} if serial is None else {"serial": serial})),), service=service)
 
     def watch(self, served: Span, copied: Span) -> None:
         """See `Attachment`."""

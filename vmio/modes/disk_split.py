@@ -14,12 +14,13 @@ from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.checkpoint import Form, State, same
 from vmio.machine.clock import Timers
 from vmio.machine.contracts import SectorStore
+from vmio.machine.media.medium import serial_of
 from vmio.machine.probes import watch
 from vmio.modes.platform import Platform
 from vmio.modes.on_bus import OnBus
 from vmio.vmbus.bus.monitor_page import LATENCY
 from vmio.vmbus.storage import checkpoint as storage
-from vmio.vmbus.storage.scsi import ScsiTarget
+from vmio.vmbus.storage.scsi import SERIAL, ScsiTarget
 from vmio.vmbus.storage.storvsp import StorVsp
 
 OTHER_MIB = 4     # of a driver's memory: all that are no rings
@@ -61,7 +62,7 @@ class SplitDisk(OnBus):
         platform.monitored |= self.monitored
         bus = platform.bus            # first: a guest's end is refused for its requests before its channels
         self.number = platform.number()
-        self.vsp = StorVsp(platform.host, platform.guest, {0: (ScsiTarget(backend.sectors, unmap=True), backend)},
+        self.vsp = StorVsp(platform.host, platform.guest, {0: (ScsiTarget(backend.sectors, unmap=True, serial=serial_of(backend, SERIAL)), backend)},
                            number=self.number, max_subchannels=self.channels and self.channels - 1,
                            monitor_latency=LATENCY if self.monitored else None, **self.options)
         self.vsp.offer(bus)

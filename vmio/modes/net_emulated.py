@@ -48,6 +48,12 @@ class EmulatedNet:
         self.options: Options = {"address": address, "chip": chip, "pace": pace}
         self.slot = 0
 
+    @property
+    def address(self) -> bytes:
+        """The card's own, in its ROM."""
+        address: bytes = self.options["address"]
+        return address
+
     @staticmethod
     def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[SectorStore]:
         """Return the media themselves; a network card has no use for them."""

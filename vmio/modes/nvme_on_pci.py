@@ -22,6 +22,7 @@ from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.checkpoint import Form, State, same, same_entries
 from vmio.machine.clock import Timer, Timers
 from vmio.machine.contracts import SectorStore
+from vmio.machine.media.medium import serial_of
 from vmio.machine.memory import PAGE
 from vmio.machine.probes import watch
 from vmio.machine.storage import SECTOR
@@ -112,7 +113,7 @@ class EmulatedNvme(_OnPci):
 
         def fill(board: Board, slot: int) -> None:
             self.slot = slot
-            self.controller = NvmeController(clock, platform.guest.dma, backend, service=service, serial=f"VMIOEMULATED{slot:02}")
+            self.controller = NvmeController(clock, platform.guest.dma, backend, service=service, serial=serial_of(backend, f"VMIOEMULATED{slot:02}"))
             board.plug(slot, NvmeFunction(self.controller), "nvme")
         self._clock = clock
         platform.plan_slot(fill)

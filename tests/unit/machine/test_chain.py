@@ -11,6 +11,7 @@ from tests.checkpoint_rig import outcome, requests
 from vmio.experiments.disk import pattern
 from vmio.machine.checkpoint import CheckpointRefused, from_json, plain, to_json
 from vmio.machine.media.chain import Layer, LayeredDisk
+from vmio.machine.media.vhdx_wire import FULLY_PRESENT, PARTIALLY_PRESENT
 from vmio.machine.media.vhdx_write import PER_BLOCK, write_disk, write_layer
 from vmio.machine.overlay import Overlay
 from vmio.machine.storage import Image
@@ -231,6 +232,9 @@ def test_a_chain_of_files_reads_as_the_layers_do(tmp_path):
         with Image.open(path) as found:
             assert found.paths == tuple(map(str, reversed(files[:level + 2])))
             assert whole(found) == content_of(disk, f"level {level}")
+    with Image.open(files[2]) as found:
+        states = [found.base._table[n] & 7 for n in range(4)]
+        assert states[1] == FULLY_PRESENT and PARTIALLY_PRESENT in states       # all of block 1 is written
     assert disk.layers[0].asked == disk.layers[0].found == 0 or disk.looked_up()["now"] == 0      # who writes files is no guest
 
 
@@ -257,7 +261,7 @@ def test_a_parent_that_is_missing_or_was_changed_is_one_sentence(tmp_path):
     files[1].unlink()
     with pytest.raises(ValueError, match=r"level1.vhdx: is a differencing disk, and its parent is not at '.*level0.vhdx'"):
         Image.open(files[2])
-    disk.layers[0].own[5] = sector(77)
+    disk.layers[0].own[next(iter(disk.layers[0].own))] = sector(77)
     write_layer(files[1], disk.layers[0], str(files[0]))
     with pytest.raises(ValueError, match=r"level0.vhdx is not the parent that it was made from, or was written to since: the identifiers differ"):
         Image.open(files[2])

@@ -56,7 +56,7 @@ class NvmeController:
     answered: Callable[[bytes], None] | None = None
 
     def __init__(self, clock: Timers, memory: Memory, image: SectorStore, interrupt: Callable[[int], None] | Line | None = None,
-                 service: Service | None = None, serial: str = "VMIO0001", model: str = "QEMU NVMe Ctrl", firmware: str = "7.2.22",
+                 service: Service | None = None, serial: str = nvme_identify.SERIAL, model: str = "QEMU NVMe Ctrl", firmware: str = "7.2.22",
                  fetch_ns: int | None = None) -> None:
         if not 0 < image.sectors < 1 << 64:
             raise ValueError(f"image {image.name}: {image.sectors} sectors; an NVMe namespace has 1 to 2^64 - 1")

@@ -15,6 +15,7 @@ from vmio.hardware.nvme.wire import DNR, EVERY_NAMESPACE, INVALID_FIELD, INVALID
 NVM, ZONED = 0, 2              # I/O command sets
 WARNING_K, CRITICAL_K, NOW_K = 0x157, 0x175, 0x143   # composite temperature, kelvin
 EVENT_REQUESTS = 4
+SERIAL = "VMIO0001"       # of a controller that is told no other
 # (metadata bytes, log2 of the data bytes) of each LBA format; only format 0 can be chosen here
 LBA_FORMATS = [(metadata, shift) for shift in (9, 12) for metadata in (0, 8, 16, 64)]
 

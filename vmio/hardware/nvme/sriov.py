@@ -15,6 +15,7 @@ from vmio.hardware.nvme.contracts import At
 from vmio.hardware.nvme.controller import BAR_BYTES, NvmeController
 from vmio.hardware.nvme.pci import DEVICE_ID, NvmeFunction
 from vmio.machine.contracts import Buffer, SectorStore, Sectors
+from vmio.machine.media.medium import serial_of
 
 MAX_FUNCTIONS = 64
 
@@ -116,7 +117,7 @@ class PhysicalFunction(NvmeFunction):
         own = self.device
         service = None if own.service is None else Port(self.arbiter)
         return VirtualController(own.clock, own.memory, medium, lambda vector: None, service,
-                                 serial=f"VMIOVF{number:02}", fetch_ns=own.fetch_ns)
+                                 serial=serial_of(medium, f"VMIOVF{number:02}"), fetch_ns=own.fetch_ns)
 
 
 def equal_parts(image: SectorStore, count: int) -> list[Partition]:

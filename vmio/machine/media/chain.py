@@ -16,7 +16,7 @@ Layers lie in a row here.  Hyper-V's may branch: who reverts there keeps the oth
 from collections.abc import Iterator
 from typing import Any
 
-from vmio.machine.checkpoint import CheckpointRefused, Form, State, same
+from vmio.machine.checkpoint import CheckpointRefused, Form, State, plain, same
 from vmio.machine.contracts import Buffer, Sectors
 from vmio.machine.media.medium import SECTOR, STEP, Medium, merged
 from vmio.machine.media.ranges import Ranges
@@ -24,6 +24,7 @@ from vmio.machine.media.ranges import Ranges
 DISK = Form("layered disk", 1, "sectors", "layers", "merging")
 LAYER = Form("layer", 1, "name", "own", "zeroed", "asked", "found")
 ZEROS = bytes(SECTOR)
+SERIAL = 20            # letters of a serial number: what an NVMe controller and an ATA disk have room for
 CURRENT = "now"        # the name of the top
 
 
@@ -83,10 +84,15 @@ class Layer:
 
 
 class LayeredDisk(Medium):
-    """A disk whose sectors are in `layers`, the lowest first, over `base`, which stays as it is.  `base_asked` counts requests that came so deep."""
+    """A disk whose sectors are in `layers`, the lowest first, over `base`, which stays as it is.  `base_asked` counts requests that came so deep.
 
-    def __init__(self, base: Medium, name: str | None = None) -> None:
-        self.base, self.name, self.sectors = base, name or f"layers over {base.name}", base.sectors
+    With a `serial` number, devices say it (page 83h of a SCSI disk, IDENTIFY of an NVMe controller and of an ATA disk).
+    """
+
+    def __init__(self, base: Medium, name: str | None = None, serial: str | None = None) -> None:
+        if serial is not None and (not 1 <= len(serial) <= SERIAL or not serial.isascii() or not serial.isalnum()):
+            raise ValueError(f"disk {name or base.name}: serial number {serial!r}; 1 to {SERIAL} letters and digits")
+        self.base, self.name, self.sectors, self._serial = base, name or f"layers over {base.name}", base.sectors, serial
         self.layers = [Layer()]
         self.base_asked = 0
         self._merging: str | None = None
@@ -100,6 +106,11 @@ class LayeredDisk(Medium):
     def checkpoints(self) -> list[str]:
         """The names of the checkpoints, the oldest first."""
         return [layer.name for layer in self.layers[:-1]]
+
+    @property
+    def serial(self) -> str | None:
+        """Its own serial number, or None."""
+        return self._serial
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -158,6 +169,16 @@ class LayeredDisk(Medium):
             raise ValueError(f"checkpoint {name!r}: a name of its own is needed; {self._names()}")
         self.top.name = name
         self.layers.append(Layer())
+
+    def clone(self, name: str, serial: str | None = None) -> "LayeredDisk":
+        """Return another disk that holds what was kept under this name, with layers of its own over the same image."""
+        at = self._find(name)
+        self._check_not_merging()
+        other = LayeredDisk(self.base, self.name, serial)
+        other.layers = [Layer.restored(plain(layer.save())) for layer in self.layers[:at + 1]] + [Layer()]
+        for layer in other.layers:
+            layer.asked = layer.found = 0
+        return other
 
     def revert(self, name: str) -> None:
         """Be the disk again that was kept under this name; later checkpoints and what was written since are gone."""

@@ -44,6 +44,11 @@ class Medium:
         return False
 
     @property
+    def serial(self) -> str | None:
+        """The serial number of a disk with this medium, up to 20 letters and digits; None: what its kind of device has."""
+        return None
+
+    @property
     def paths(self) -> tuple[str, ...]:
         """The host's files that are read, the disk's own first, then its parents'."""
         return ()
@@ -127,6 +132,11 @@ def check_growth(name: str, now: int, then: int) -> None:
         raise ValueError(f"image {name}: {then:,} sectors instead of {now:,}; a disk only grows, or what lies beyond its new end is lost")
     if then == now or then >= 1 << 48:
         raise ValueError(f"image {name}: {then:,} sectors; it has {now:,}, and may have up to {(1 << 48) - 1:,}")
+
+
+def serial_of(medium: object, usual: str) -> str:
+    """Return the serial number that a device with this medium has, `usual` if the medium has none of its own."""
+    return getattr(medium, "serial", None) or usual
 
 
 def merged(*sources: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:

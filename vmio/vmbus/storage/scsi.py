@@ -18,6 +18,7 @@ from vmio.vmbus.storage import scsi_wire as wire
 GOOD, CHECK_CONDITION = 0, 2
 SECTOR = 512
 BESIDE_ATTENTION = frozenset((0x03, 0x12, 0xA0))        # REQUEST SENSE, INQUIRY, REPORT LUNS (SPC-4, "Unit attention condition")
+SERIAL = "vmio0"         # of a disk that is told no other
 WITH_DATA = frozenset((0x15, 0x41, 0x42, 0x55, 0x93))   # commands whose data `execute` must see
 
 # Sense: (key, ASC, ASCQ)
@@ -87,7 +88,7 @@ class ScsiTarget:
     """
 
     def __init__(self, sectors: int, vendor: str = "Msft", product: str = "Virtual Disk", revision: str = "1.0",
-                 serial: str = "vmio0", unmap: bool = False, read_only: bool = False, max_transfer: int = 0x40000) -> None:
+                 serial: str = SERIAL, unmap: bool = False, read_only: bool = False, max_transfer: int = 0x40000) -> None:
         if not 0 < sectors < 1 << 64:
             raise ValueError(f"SCSI disk: {sectors} sectors; 1 to 2^64 - 1")
         for name, text, most in (("vendor", vendor, 8), ("product", product, 16), ("revision", revision, 4)):
