@@ -13,6 +13,7 @@ from vmio.experiments.disk import MODES, DiskParams
 from vmio.experiments.disk_result import DiskResult
 from vmio.experiments.traces.request import Request, Requests
 from vmio.hypervisor.costs import CostModel
+from vmio.machine.contracts import Options
 from vmio.table import number, table
 
 TRACES = ("random_read_4k", "read_all_files", "sqlite_commits", "stream_1m", "untar")
@@ -20,7 +21,7 @@ WORKLOADS = ("mix", *TRACES)
 DISK_MIB = 32
 MAX_REQUESTS = 64                      # requests of a comparison
 # How an emulated disk moves data, and how many bytes of that a run behind a slider has time for.
-TRANSFERS: dict[str, dict[str, Any]] = {"PIO words": dict(transfer="pio", string=False), "PIO strings": dict(transfer="pio"),
+TRANSFERS: dict[str, Options] = {"PIO words": dict(transfer="pio", string=False), "PIO strings": dict(transfer="pio"),
              "DMA": dict(transfer="dma")}
 MAX_BYTES = {"PIO words": 32 << 10, "PIO strings": 256 << 10, "DMA": 4 << 20}
 TIMES_AND_SAVINGS = (*MODES, *(f"{mode} saves" for mode in MODES[1:]))
@@ -121,7 +122,7 @@ def params_of(mode: str, transfer: str = "DMA", queue_depth: int = 1, iommu: str
               costs: str | CostModel = "server-2022", guests: int = 1, host_cores: int = 2,
               apic: str = "virtualized") -> DiskParams:
     """Return the `DiskParams`; what a mode does not heed stays at its default, so that `run` remembers it."""
-    own: dict[str, dict[str, Any]] = {"emulated": TRANSFERS[transfer], "split": dict(queue_depth=queue_depth, apic=apic),
+    own: dict[str, Options] = {"emulated": TRANSFERS[transfer], "split": dict(queue_depth=queue_depth, apic=apic),
            "passthrough": dict(queue_depth=queue_depth, iommu=iommu, delivery=delivery, apic=apic)}
     return DiskParams(mode=mode, costs=costs, guests=guests, host_cores=host_cores, **own[mode])
 

@@ -9,6 +9,7 @@ from vmio.experiments import compare, trace
 from vmio.experiments.compare import TIMES_AND_SAVINGS, Comparison, params_of
 from vmio.experiments.disk import MODES
 from vmio.hypervisor.costs import CostModel
+from vmio.machine.contracts import Options
 from vmio.table import table
 
 MATTERS = 10      # %: less than that is called not worth the trouble
@@ -93,7 +94,7 @@ def growing(against: str = "size", transfer: str = "DMA", queue_depth: int = 1, 
             yield Sweep(against, {x: points[x] for x in steps if x in points})
 
 
-def _point(against: str, x: Any, costs: CostModel, settings: dict[str, Any]) -> Comparison:
+def _point(against: str, x: Any, costs: CostModel, settings: Options) -> Comparison:
     block = 4096
     if against == "size":
         block = int(x * 1024)

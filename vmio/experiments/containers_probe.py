@@ -13,12 +13,12 @@ in its memory, looked for in what was read, and read again afterwards.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from vmio.drivers.scsi_probe import ScsiError
 from vmio.experiments.containers import ISOLATION, MIB, ContainerParams, World
 from vmio.hypervisor.contracts import Steps
 from vmio.hypervisor.vcpu import VCpu
+from vmio.machine.contracts import Json
 from vmio.table import table
 
 HOSTILE, VICTIM = 0, 1         # containers
@@ -60,7 +60,7 @@ class Probe:
         """Has nothing leaked or changed?"""
         return not any(one.verdict in ("leaked", "changed") for one in self.attempts)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """Return plain data for JSON."""
         return {**asdict(self), "contained": self.contained}
 

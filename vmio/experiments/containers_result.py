@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from vmio.experiments.containers_workload import ContainerParams
+from vmio.machine.contracts import Json
 from vmio.machine.memory import PAGE, HostMemory
 from vmio.table import table
 
@@ -97,7 +98,7 @@ class IsolationResult:
         return table(rows, ("container", "calls", "requests", "cache hits", "exits", "signals", "interrupts", "us",
                             "own KiB", "sha256"), title=f"{self.isolation}: {self.guests} guests")
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """Return plain data for JSON."""
         return {**asdict(self), "exits_total": self.exits_total}
 
@@ -134,7 +135,7 @@ class Comparison:
                  f"{'the same' if self.same_bytes else 'DIFFERENT'} bytes read both ways")
         return table(rows, ("", "one kernel", "a kernel each"), title=title)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """Return plain data for JSON."""
         return {"process": self.process.to_dict(), "hyperv": self.hyperv.to_dict(), "same_bytes": self.same_bytes}
 

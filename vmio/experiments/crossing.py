@@ -5,11 +5,12 @@ copied out of guest memory, rings and queues at the moment it happens, and drawn
 from the declarations that the drivers pack it with.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from vmio.experiments.disk_run import DiskRun, needed
 from vmio.experiments.pattern import pattern
+from vmio.experiments.ring_log import Ticking
 from vmio.experiments.trace import Request
 from vmio.hardware.nvme.wire import COMPLETION, READ_WRITE
 from vmio.host.physical import PhysicalDisk
@@ -114,15 +115,15 @@ class _Watch:
         watch(controller, "answered", lambda answer: self.note(
             env.now, "device", "the controller has moved the data and completes", (COMPLETION, answer)))
 
-    def _published(self, memory: Window, clock: Any, who: str, what: str) -> Callable[[int], None]:
+    def _published(self, memory: Window, clock: Ticking, who: str, what: str) -> Callable[[int], None]:
         return self._moved(WRITE, memory, clock, who, what, lambda last, at: _record(
             _ring_bytes(memory, last, (at - last) % memory.size)))
 
-    def _taken(self, memory: Window, clock: Any, who: str, what: str) -> Callable[[int], None]:
+    def _taken(self, memory: Window, clock: Ticking, who: str, what: str) -> Callable[[int], None]:
         return self._moved(READ, memory, clock, who, what, lambda last, at: ())
 
-    def _moved(self, index: int, memory: Window, clock: Any, who: str, what: str,
-               structures: Callable[..., Any]) -> Callable[[int], None]:
+    def _moved(self, index: int, memory: Window, clock: Ticking, who: str, what: str,
+               structures: Callable[[int, int], Sequence]) -> Callable[[int], None]:
         """Return a listener that notes a step whenever an index of the ring is another than before."""
         last = memory.load32(index)
 

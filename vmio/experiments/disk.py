@@ -1,7 +1,6 @@
 """Run block requests against a guest's disk, in one of the course's modes, and count."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 from vmio.drivers.nvme import NvmeDriver
 from vmio.drivers.storvsc import StorVsc
@@ -13,6 +12,7 @@ from vmio.experiments.pattern import pattern
 from vmio.experiments.ring_log import RingLog
 from vmio.experiments.traces.request import Requests
 from vmio.hypervisor.contracts import Partition, Steps
+from vmio.hypervisor.host import Host
 from vmio.hypervisor.pending import Restoring, Saving
 from vmio.hypervisor.recorded import kept
 from vmio.hypervisor.runs import Run
@@ -22,6 +22,7 @@ from vmio.machine.clock import Timers
 from vmio.machine.media.medium import Medium
 from vmio.machine.overlay import Overlay
 from vmio.modes import Machine, attachment
+from vmio.modes.attachments import Attachment
 from vmio.modes.disk_split import SplitDisk
 from vmio.modes.machine import HOST_MIB
 
@@ -31,7 +32,7 @@ __all__ = ["DELIVERY", "IOMMU", "MODES", "SIGNALS", "DiskParams", "DiskResult", 
 
 
 def run(params: DiskParams, requests: Requests | None = None, image: Medium | None = None, name: str = "trace",
-        meanwhile: Callable[..., Any] | None = None) -> DiskResult:
+        meanwhile: Callable[..., Steps] | None = None) -> DiskResult:
     """Run `requests` (or sequential reads by `params`) in each guest, on its own difference disk over `image`.
 
     Without an image the disk is a `pattern` as large as the requests need.
@@ -46,12 +47,12 @@ def run(params: DiskParams, requests: Requests | None = None, image: Medium | No
     return result(params, requests, runs)
 
 
-def start(runs: Sequence[Any]) -> Run:
+def start(runs: Sequence[DiskRun]) -> Run:
     """Begin the programs of a `machine`'s runs; returns the `Run` of all of them."""
     return runs[0].machine.machine.start(*programs(runs))
 
 
-def programs(runs: Sequence[Any]) -> list[tuple]:
+def programs(runs: Sequence[DiskRun]) -> list[tuple]:
     """Return the (guest, programs) pairs of a `machine`'s runs."""
     return [(run.machine, [lane.with_disk for lane in run.lanes]) for run in runs]
 
@@ -67,7 +68,7 @@ def stepwise(params: DiskParams, events: int = 400) -> Iterator[DiskResult | Non
 
 
 def machine(params: DiskParams, requests: Requests | None = None, image: Medium | None = None, name: str = "trace",
-            checkpoints: bool = False) -> Any:
+            checkpoints: bool = False) -> tuple[DiskParams, Requests, Host, list["_Run"]]:
     """Return (params, requests, host, [a `DiskRun` for each guest]) of `run`, not begun; `checkpoints` as in `Machine`."""
     params.check()
     if requests is None:
@@ -95,7 +96,7 @@ def machine(params: DiskParams, requests: Requests | None = None, image: Medium 
     return params, requests, machine.host, runs
 
 
-def _attachment(params: DiskParams) -> Any:
+def _attachment(params: DiskParams) -> Attachment:
     """Return the guest's disk, as `params` describes it."""
     options = {
         "emulated": lambda: {"transfer": params.transfer, "string": params.string, "width": params.width,

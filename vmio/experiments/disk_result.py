@@ -10,6 +10,7 @@ from typing import Any
 from vmio.experiments import times
 from vmio.experiments.disk_params import DiskParams
 from vmio.experiments.traces.request import Requests
+from vmio.machine.contracts import Json
 from vmio.table import table
 
 SCHEMA = "vmio.disk/1"     # the number goes up when a name's meaning changes
@@ -108,7 +109,7 @@ class DiskResult:
         csv.writer(text, lineterminator="\n").writerows(lines)
         return text.getvalue()
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """Return plain data for JSON; the rings' history and the single latencies stay here."""
         left_out = ("params", "images", "rings", "latencies")
         plain = {name: value for name, value in self.__dict__.items() if name not in left_out}

@@ -9,12 +9,13 @@ disk could do more than they ask of it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from vmio.experiments import disk
 from vmio.experiments.disk import DiskResult
 from vmio.experiments.disk_params import DiskParams
+from vmio.experiments.disk_run import DiskRun
 from vmio.hypervisor.contracts import Steps
+from vmio.hypervisor.host import Host
 from vmio.table import table
 
 WARM_UP_NS = 1_000_000     # until every guest has all its requests on the way
@@ -52,7 +53,7 @@ def run_hot_cores(params: DiskParams, cores: Sequence[int], ns: int = 1_000_000)
         replace(params, host_cores=number).check()
     stretches = []
 
-    def change(host: Any, runs: Any) -> Steps:
+    def change(host: Host, runs: Sequence[DiskRun]) -> Steps:
         while not all(hasattr(run, "started") for run in runs):
             yield host.env.timeout(1000)
         yield host.env.timeout(WARM_UP_NS)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from vmio.drivers import pic
 from vmio.experiments import params
@@ -17,7 +16,7 @@ DEVICE_MEMORY = 0xFEC0_0000   # guest-physical addresses above the RAM: no page 
 BUFFER = 0x1000
 
 
-def _each(instruction: Callable[..., Any]) -> Callable[..., Any]:
+def _each(instruction: Callable[[VCpu, int], object]) -> Callable[[VCpu, int], None]:
     """A program that executes `instruction(cpu, i)` for each i."""
     def program(cpu: VCpu, count: int) -> None:
         for i in range(count):

@@ -2,15 +2,18 @@
 
 from dataclasses import dataclass
 from random import Random
-from typing import Any
 
 from vmio.experiments import params
 from vmio.experiments.params import param
+from vmio.hypervisor.guest import Guest
+from vmio.machine.contracts import Options
 from vmio.machine.memory import PAGE
 from vmio.machine.pagetable import TranslationFault
 from vmio.modes import one_guest
+from vmio.passthrough.iommu.domain import Domain
 from vmio.passthrough.iommu.iommu import Iommu
 from vmio.passthrough.iommu.requester import requester_id
+from vmio.passthrough.iommu.space import DmaSpace
 from vmio.passthrough.strategies import strategy
 
 DEVICE = requester_id(0, 3)
@@ -42,7 +45,7 @@ class IotlbResult:
         return self.hits / self.accesses
 
 
-def machine(entries: int = 64) -> Any:
+def machine(entries: int = 64) -> tuple[Guest, Iommu, Domain, DmaSpace]:
     """(guest, IOMMU, domain, the device's DMA): 4 MiB of RAM, a domain with nothing mapped, translation on."""
     guest = one_guest(name="owner", ram_mib=4).guest
     iommu = Iommu(guest.host.memory, iotlb_entries=entries)
@@ -67,13 +70,13 @@ def hits(pages: int = 64, entries: int = 64, seed: int = 1) -> IotlbResult:
     return IotlbResult(pages, entries, ACCESSES, iommu.iotlb.hits - before[0], iommu.iotlb.misses - before[1])
 
 
-def window(name: str, batch: int = 4) -> Any:
+def window(name: str, batch: int = 4) -> list[tuple[str, str]]:
     """Show a device that keeps an address after it was unmapped: [(what was done, what the device got), ...].
 
     `name` is a map strategy, "strict" or "lazy" (which invalidates for `batch` buffers at a time).
     """
     guest, iommu, domain, dma = machine()
-    options: dict[str, Any] = {"batch": batch} if name == "lazy" else {}
+    options: Options = {"batch": batch} if name == "lazy" else {}
     buffers = strategy(name, iommu, domain, guest, **options)
     steps = []
 

@@ -11,13 +11,15 @@ An address that was invalidated is given to a newer buffer, so a very late write
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from vmio.experiments import params
 from vmio.experiments.iotlb import machine
 from vmio.experiments.params import param
+from vmio.hypervisor.guest import Guest
+from vmio.machine.contracts import Options
 from vmio.machine.memory import PAGE
 from vmio.machine.pagetable import TranslationFault
+from vmio.passthrough.iommu.space import DmaSpace
 from vmio.passthrough.strategies import strategy
 
 FIRST = 0x10_0000           # GPA of the first buffer; a page each
@@ -54,7 +56,7 @@ def run(asked: LateWritesParams) -> LateWritesResult:
     params.check(asked)
     guest, iommu, domain, dma = machine(asked.entries)
     spent: list[int] = []
-    options: dict[str, Any] = {"batch": asked.batch} if asked.strategy == "lazy" else {}
+    options: Options = {"batch": asked.batch} if asked.strategy == "lazy" else {}
     driver = strategy(asked.strategy, iommu, domain, guest, spent.append, **options)
     leaked, refused = 0, {_read: 0, _write: 0}
     addresses = []
@@ -78,18 +80,18 @@ def run(asked: LateWritesParams) -> LateWritesResult:
                             sum(iommu.faults.counts.values()), driver.invalidations, sum(spent))
 
 
-def _read(dma: Any, address: int) -> int:
+def _read(dma: DmaSpace, address: int) -> int:
     """How many bytes of a secret the device reads."""
     got: bytes = dma.read(address, len(SECRET))
     return len(SECRET) if got == SECRET else 0
 
 
-def _write(dma: Any, address: int) -> int:
+def _write(dma: DmaSpace, address: int) -> int:
     dma.write(address, LATE)
     return 0
 
 
-def _pages(guest: Any, buffers: int) -> Iterator[bytes]:
+def _pages(guest: Guest, buffers: int) -> Iterator[bytes]:
     """The beginnings of the pages that were given away, as their owners find them."""
     for number in range(buffers):
         yield guest.memory.read(FIRST + number * PAGE, len(SECRET))

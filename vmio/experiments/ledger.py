@@ -8,9 +8,10 @@ the digest is still over the bytes in the requests' order.
 import hashlib
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
 
 from vmio.experiments.inflight import Ranges
+from vmio.experiments.traces.request import Request
+from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.storage import SECTOR
 
 
@@ -22,14 +23,14 @@ class Ledger:
         self.digest = hashlib.sha256()
         self.bytes = self.bytes_read = self.not_issued = 0
         self.next = 0                  # the row that is begun next
-        self.blocked: list[Any] = []   # vCPUs that sleep until a request of another's is over
+        self.blocked: list[VCpu] = []   # vCPUs that sleep until a request of another's is over
         self._writes = 0
         self._reading, self._writing = Ranges(), Ranges()
         self._only_reads = all(request.op in "RF" for request in requests)
         self._order: deque[int] = deque()     # reads that the digest has not seen yet
         self._data: dict[int, bytes] = {}     # row -> bytes, of reads that are over before their turn
 
-    def may_start(self, request: Any) -> bool:
+    def may_start(self, request: Request) -> bool:
         """Does it meet nothing that must be over first?"""
         op, lba, sectors = request
         if op == "F" or not self._writes and op == "R":

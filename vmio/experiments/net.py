@@ -20,6 +20,7 @@ from vmio.hypervisor.recorded import kept
 from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.checkpoint import Form, State
 from vmio.machine.clock import NEVER, Timers
+from vmio.machine.contracts import Options
 from vmio.machine.net.cable import Cable
 from vmio.machine.net.frames import ADDRESS, station_address
 from vmio.machine.net.pcap import Captured
@@ -141,7 +142,7 @@ class _Run:
         self.cable.restore(saved["cable"])
 
 
-def _options(params: NetParams) -> dict[str, Any]:
+def _options(params: NetParams) -> Options:
     """What else the guest's card is told in this mode."""
     if params.mode == "split":
         return {"batch": params.batch}

@@ -6,9 +6,12 @@ from typing import Any
 
 from vmio.experiments.mark import Mark
 from vmio.experiments.net_params import NetParams
+from vmio.hypervisor.exits import Intercept
 from vmio.hypervisor.vcpu import VCpu
+from vmio.machine.contracts import Json
 from vmio.machine.net.pcap import Captured
 from vmio.table import table
+from vmio.vmbus.bus.host_channel import HostChannel
 
 SCHEMA = "vmio.net/1"     # the number goes up when a name's meaning changes
 
@@ -74,7 +77,7 @@ class NetResult:
         return "\n\n".join([table(rows, ("exits by", "", "count", "per frame"), title=title), table(more, ("", "count", "per frame")),
                             table(late, ("from arrival to receipt", "us at most"))])
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """Return plain data for JSON; the frames themselves stay here."""
         plain = {name: value for name, value in self.__dict__.items() if name not in ("params", "frames", "times_ns", "latencies_ns")}
         return {"schema": SCHEMA, **plain, "exits_total": self.exits_total, "interrupts_per_packet": self.interrupts_per_packet,
@@ -89,11 +92,11 @@ def percentile(values: list[int], percent: int) -> int:
 class Since:
     """What a vCPU, and the `channel` to its host if there is one, count from now on; `cpu` is what its program has."""
 
-    def __init__(self, vcpu: VCpu, cpu: Any, channel: Any = None) -> None:
+    def __init__(self, vcpu: VCpu, cpu: VCpu, channel: HostChannel | None = None) -> None:
         self.cpu, self.channel = vcpu, channel
         self.mark = Mark(vcpu, cpu, signals=lambda: 0 if channel is None else channel.signals)
 
-    def by(self, key: Callable[[Any], str]) -> dict[str, int]:
+    def by(self, key: Callable[[Intercept], str]) -> dict[str, int]:
         """Return exits by `key(row)`, the most first."""
         return dict(sorted(self.mark.by(key).items(), key=lambda item: (-item[1], item[0])))
 

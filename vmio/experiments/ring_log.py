@@ -1,11 +1,12 @@
 """How full both rings of a split disk are, over virtual time: each side's own moves, logged by watching the rings."""
 
-from typing import Any
+from typing import Protocol
 
 from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.probes import watch
 from vmio.vmbus.bus.channel import ChannelEnd
 from vmio.vmbus.bus.ring import READ, WRITE
+from vmio.vmbus.bus.ringmemory import RingMemory
 
 
 class RingLog:
@@ -47,10 +48,18 @@ class RingLog:
             side.last = index
 
 
+class Ticking(Protocol):
+    """What has a time, in ns."""
+
+    @property
+    def now(self) -> int:
+        """The time."""
+
+
 class _Latest:
     """The later of two clocks."""
 
-    def __init__(self, one: Any, other: Any) -> None:
+    def __init__(self, one: Ticking, other: Ticking) -> None:
         self._clocks = one, other
 
     @property
@@ -62,7 +71,7 @@ class _Latest:
 class _Side:
     """Logs by how much one side's own index has moved, at what `clock.now` says."""
 
-    def __init__(self, memory: Any, log: list[tuple[int, int]], index: int, sign: int, size: int, clock: Any) -> None:
+    def __init__(self, memory: RingMemory, log: list[tuple[int, int]], index: int, sign: int, size: int, clock: Ticking) -> None:
         self.memory, self.log, self.index, self.sign, self.size, self.clock = memory, log, index, sign, size, clock
         self.last: int = memory.load32(index)
 

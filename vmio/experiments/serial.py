@@ -52,7 +52,7 @@ def text(length: int) -> bytes:
     return (line * (length // len(line) + 1))[:length]
 
 
-def _by_worker(cpu: VCpu) -> Any:
+def _by_worker(cpu: VCpu) -> int:
     return cpu.exits.by(lambda row: row.handler)["worker"]
 
 

@@ -16,12 +16,14 @@ from functools import partial
 from math import inf
 from typing import Any
 
+from simpy.events import Event
+
 from vmio.experiments.sharing_params import SharedGuest, SharingParams, noisy_neighbour, weights_tree
 from vmio.experiments.sharing_result import SharingResult
 from vmio.host.physical import PhysicalDisk, Slice
 from vmio.host.policies import make
 from vmio.host.timed import TimedDisk
-from vmio.machine.contracts import Buffer
+from vmio.machine.contracts import Buffer, Options
 from vmio.machine.memory import PAGE
 from vmio.machine.storage import SECTOR
 from vmio.modes import Machine
@@ -43,7 +45,7 @@ class _Run:
         self.params, self.policy = params, policy
         pages = {guest.name: -(-guest.request_bytes // PAGE) for guest in params.guests}
         host = self.host = Machine(params.costs, memory_mib=(sum(pages.values()) * PAGE >> 20) + 4).host
-        options: dict[str, Any] = {"scheduler": make(policy), "depth": params.device_depth, "window": inf}
+        options: Options = {"scheduler": make(policy), "depth": params.device_depth, "window": inf}
         disk = (TimedDisk(host, **options) if params.device == "timed"
                 else PhysicalDisk(host, [_Zeros(SLICE * len(params.guests))], **options))
         self.layer, self.began = disk.layer, host.env.now
@@ -103,7 +105,7 @@ class _Loop:
         self.slice.remove()
         self.layer.remove(self.guest.name)
 
-    def _submit(self, event: Any = None) -> None:
+    def _submit(self, event: Event | None = None) -> None:
         if self._going:
             lba = self._lba
             self._lba = lba + self.sectors if lba + 2 * self.sectors <= SLICE else 0

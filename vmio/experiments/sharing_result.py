@@ -8,6 +8,7 @@ from typing import Any
 from vmio.experiments.grid import NAN, Grid, Row, divided
 from vmio.experiments.sharing_params import SharingParams
 from vmio.host.service import Service
+from vmio.machine.contracts import Json
 from vmio.table import table
 
 MIB = 1 << 20
@@ -113,7 +114,7 @@ class SharingResult:
         return table(rows, ("guest", "weight", "requests", "MiB/s", "% of bytes", "waits us", "at device us",
                             "p50 us", "p99 us", "most us"), title=title)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Json:
         """Return plain data for JSON; NaN is None."""
         names = ("edges", "requests", "bytes", "latency", "active", "weights", "percentiles", "waiting", "device",
                  "rates", "fairness")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from vmio.experiments import params
 from vmio.experiments.params import param
 from vmio.hypervisor.kinds import KINDS
+from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.memory import PAGE
 from vmio.modes import Machine
 
@@ -18,12 +19,12 @@ FIRST = 0x20_0000      # guest-physical: RAM that no driver has
 class Situation(NamedTuple):
     """What each of `guests` executes on a host with so many `cores`."""
 
-    program: Callable[[Any], Any]
+    program: Callable[[VCpu], Any]
     guests: int = 1
     cores: int = 2
 
 
-def _touch(cpu: Any) -> None:
+def _touch(cpu: VCpu) -> None:
     for page in range(PAGES):
         cpu.store(FIRST + page * PAGE, 4, 1)
 

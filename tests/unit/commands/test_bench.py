@@ -89,7 +89,7 @@ def test_json_is_one_object_with_a_schema(capsys, monkeypatch):
 
 
 def test_an_unknown_benchmark_is_refused_with_those_there_are():
-    with pytest.raises(ValueError, match="benchmark 'speed': choose one of exits, disk, net, setup, start"):
+    with pytest.raises(ValueError, match="benchmark 'speed': choose one of exits, disk, dirty, net, setup, start"):
         bench.main("speed")
 
 
