@@ -14,6 +14,7 @@ from vmio.experiments.ringsteps import SCRIPTS, hangs, play
 from vmio.hypervisor.costs import CostModel
 from vmio.lessons import panels
 from vmio.lessons.fill_a_ring import panel as ring
+from vmio.lessons.grow_and_shrink import panel as memory
 from vmio.lessons.move_packets import panel as packets
 from vmio.lessons.pass_a_device_through import panel as passthrough
 from vmio.lessons.run_on_real_hardware import panel as real
@@ -35,6 +36,17 @@ def test_start_here_what_a_read_costs_in_each_mode():
     assert [start.run("split", block).exits_total for block in (512, 16_384)] == [32, 32]
     assert start.run("split", queue_depth=16).exits_total == 2, "reads in flight share them"
     assert start.run("split", guests=4).parts["waiting"] > start.run("split").parts["waiting"] * 4, "four guests wait for two cores"
+
+
+def test_memory_what_the_text_says():
+    assert (memory.missed(balanced=False), memory.missed()) == (660, 282)
+    assert memory.missed(balanced=False) == (240 + 18 - 192) * 10, "what batch wants and its kernel has, less what it began with, ten seconds long"
+    run = memory.run()
+    assert {run.misses[name][second] for name in ("web", "database") for second in range(memory.SECONDS)} == {0}
+    assert run.messages["STATUS_REPORT"] == 3 * 23
+    assert memory.missed(weight=100) < memory.missed(), "a heavier batch gets more"
+    assert memory.missed(host=1152) < memory.missed() / 2 and min(memory.run(host=1152).free) > 300, "there is enough"
+    assert memory.missed(buffer=0) <= memory.missed()
 
 
 def test_packets_what_the_text_says_of_pings_bursts_and_waits():

@@ -1,0 +1,3 @@
+def share(total, guests):
+    """{name: pieces that it gets}; `guests` is {name: (minimum, target, weight)}."""
+    ...
