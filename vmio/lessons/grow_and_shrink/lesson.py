@@ -124,6 +124,6 @@ ex.check(share)
 # - **Hyper-V** calls it Dynamic Memory: `Set-VMMemory` with `-StartupBytes`, `-MinimumBytes`, `-MaximumBytes`, `-Buffer` (20 % unless you say otherwise) and `-Priority`. While a guest
 #   runs, its minimum can only be lowered and its maximum only raised.
 # - **Linux** as a guest of Hyper-V: `python -m vmio boot --balloon 64` lets an unmodified kernel give 64 MiB away, and the total in `/proc/meminfo` falls by exactly that much.
-# - **KVM and Xen** have balloons, too. Linux's other one is virtio-balloon; virtio-mem plugs and unplugs whole blocks.
+# - **KVM** (kernel-based virtual machine) has balloons, too. Linux's driver for them is virtio-balloon; virtio-mem plugs and unplugs whole blocks.
 #
 # {neighbours}
