@@ -27,11 +27,16 @@ class Ledger:
         """Write a block that holds its own number, each to a place of its own; every third request reads it back."""
         number, self.number = self.number, self.number + 1
         at = self.places[number] = self.free.pop()
-        if number % 3 == 2:
-            self.disk.submit("read", 8 * (number - 1), 8, at, number)
-        else:
-            cpu.write(at, block(number))
-            self.disk.submit("write", 8 * number, 8, at, number)
+        try:
+            if number % 3 == 2:
+                self.disk.submit("read", 8 * (number - 1), 8, at, number)
+            else:
+                cpu.write(at, block(number))
+                self.disk.submit("write", 8 * number, 8, at, number)
+        except Rescinded as gone:
+            self.ends[number] = gone            # it was told at once
+            self.free.append(self.places.pop(number))
+            raise
 
     def take(self):
         """Note the ends that have come."""

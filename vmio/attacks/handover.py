@@ -8,12 +8,15 @@ from vmio.attacks.defence import without
 from vmio.attacks.split import SplitWorld
 from vmio.attacks.talker import read10, request
 from vmio.attacks.verdict import FAIL, PASS, REJECT
-from vmio.attacks.world import BUFFER, NEIGHBOUR_RAM, RAM_MIB, World, nobody_asks, pages_of
+from vmio.attacks.world import BUFFER, NEIGHBOUR_RAM, RAM_MIB, SECTORS, World, nobody_asks, pages_of
 from vmio.drivers.nvme import page_list
 from vmio.hypervisor.contracts import Steps
 from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.memory import PAGE, HostMemory
 from vmio.passthrough.assignment import AssignmentRefused
+from vmio.vmbus.storage import vstor as v
+from vmio.vmbus.storage.scsi import ScsiTarget
+from vmio.vmbus.storage.storvsp import StorVsp
 
 ATTACKS, attack = collection("handover", "passthrough", AssignedWorld, "change of owner")
 
@@ -59,6 +62,21 @@ def in_flight(world: SplitWorld, cpu: VCpu) -> Steps:
         talker.send(*request(read10(0, 128), 128 * 512), number=number)
     yield from cpu.pay()
     world.pass_on(20_000, reset=False)
+
+
+def unit_stays(world: World) -> AbstractContextManager:
+    """The guest is told that the disk goes, and the controller keeps it."""
+    return without(StorVsp, "remove_unit", lambda self, lun: self.post(v.PACKET.pack(operation=v.REMOVE_DEVICE)))
+
+
+@attack("handover-removed-lun", "Go on reading a disk that was taken away", "a disk that was taken away is reached no more",
+        "SPC-4, \"Incorrect logical unit selection\"", "a request's unit is looked up among those that there are", unit_stays, REJECT, FAIL,
+        mode="split", world=SplitWorld, wall="look the unit up")
+def removed_lun(world: SplitWorld, cpu: VCpu) -> Steps:
+    talker = yield from world.talk(cpu)
+    world.vsp.add_unit(1, ScsiTarget(SECTORS), world.physical.slices[1])      # it was the attacker's, and is the neighbour's from now on
+    world.vsp.remove_unit(1)
+    yield from talker.srb(read10(0, 8), 4096, lun=1)
 
 
 @attack("handover-device-at-work", "Die while one's device writes to one's memory", "memory that a device may still write is nobody else's",

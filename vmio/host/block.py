@@ -120,6 +120,12 @@ class BlockLayer:
         service.open, service.drained = True, None
         return service
 
+    def service_share(self, guest: str) -> Share:
+        """Return the share of a guest, which is let in if it is not here."""
+        if guest not in self.queue.flows:
+            self.add(guest)
+        return self.queue.flows[guest].share
+
     def change(self, guest: str, **fields: Any) -> Share:
         """Change parts of a guest's share (`weight`, `reservation`, `cap`, `iops`, `burst_ns`) from now on.
 

@@ -14,11 +14,15 @@ an error, and what was answered is on the medium.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields as dataclass_fields
+from dataclasses import replace
 from enum import Enum
 from typing import Protocol
 
+from vmio.drivers.errors import DriverError
 from vmio.drivers.pages import GuestPages
 from vmio.host.physical import Slice
+from vmio.host.scheduler import Share
 from vmio.hypervisor.contracts import Steps
 from vmio.hypervisor.host import Host
 from vmio.hypervisor.vcpu import VCpu
@@ -71,6 +75,7 @@ class Owner(Protocol):
     """A guest, as this file sees a `GuestMachine`."""
 
     name: str | None
+    vcpus: int
     platform: Platform
     attachments: list[Attachment]
     media: list[SectorStore | None]
@@ -131,6 +136,8 @@ class Device:
         """Its backend is there: let the guest have it."""
         self.backend = backend
         self.attachment.plug(self.guest.platform, backend)
+        if self.attachment.own_channel:
+            self.guest.platform.came_later.add(self.attachment.offered.instance_id)
         self.guest.attachments.append(self.attachment)
         self.guest.media.append(self.medium)
         self.guest.backends.append(backend)
@@ -224,6 +231,23 @@ def grow(device: Device | Attachment, sectors: int) -> None:
     attachment.grow(sectors)
 
 
+def share(machine: Whole, guest: Owner, vcpus: int | None, fields: dict) -> None:
+    """See `Machine.share`."""
+    if vcpus is not None:
+        raise ValueError(f"guest {guest.name}: vcpus {vcpus}; a guest keeps the {guest.vcpus} that it was planned with, as it is told their "
+                         "number once, at its start; what can change is the host's cores, and its share of a disk")
+    layers = {id(layer): layer for backend in guest.backends if (layer := getattr(backend, "layer", None)) is not None}
+    if not layers:
+        raise ValueError(f"guest {guest.name}: it has no disk that the host's block layer shares out")
+    name, known = guest.name or "", [field.name for field in dataclass_fields(Share)]
+    for field in fields:
+        if field not in known:
+            raise ValueError(f"guest {guest.name}: share {field!r}; choose of {', '.join(known)}")
+    wanted = {key: replace(layer.service_share(name), **fields) for key, layer in layers.items()}    # all of it can be, or nothing is
+    for key, layer in layers.items():
+        layer.change(name, **{field: getattr(wanted[key], field) for field in fields})
+
+
 def follow(guest: Owner, cpu: VCpu) -> Steps[list[tuple]]:
     """See `GuestMachine.follow`."""
     news: list[tuple] = []
@@ -233,9 +257,25 @@ def follow(guest: Owner, cpu: VCpu) -> Steps[list[tuple]]:
             guest.mine.remove((attachment, driver))
             news.append(("removed", driver))
     known = [attachment for attachment, _ in guest.mine]
+    driven = {each.offered.instance_id for each in known if hasattr(each, "offered")}
+    yield from guest.platform.sweep(driven)        # what went before its driver was up
     for attachment in list(guest.attachments):
         if attachment not in known and hasattr(attachment, "appears") and (yield from attachment.appears()):
-            driver = yield from attachment.boot(cpu, guest.later_pages)
-            guest.mine.append((attachment, driver))
-            news.append(("added", driver))
+            driver = yield from _bring_up(guest, attachment, cpu)
+            if driver is not None:
+                guest.mine.append((attachment, driver))
+                news.append(("added", driver))
     return news
+
+
+def _bring_up(guest: Owner, attachment: Attachment, cpu: VCpu) -> Steps:
+    """Boot its driver; None if the device has gone again meanwhile."""
+    channel = guest.platform.seen(attachment.offered) if hasattr(attachment, "offered") else None
+    try:
+        return (yield from attachment.boot(cpu, guest.later_pages))
+    except DriverError:
+        if channel is not None and channel.rescinded:
+            yield from guest.platform.abandon(channel)
+        elif not hasattr(attachment, "appears") or (yield from attachment.appears()):
+            raise
+        return None

@@ -260,6 +260,18 @@ class Machine:
         """
         live.grow(device, sectors)
 
+    def set_cores(self, cores: int) -> None:
+        """Let the host have so many cores from now on, whatever runs on them; ValueError unless 1 to 256."""
+        self.host.set_cores(cores)
+        self.cores = cores
+
+    def share(self, guest: GuestMachine, vcpus: int | None = None, **fields: int | None) -> None:
+        """Change a guest's share of the disks that the host's block layer shares out (`Share`: `weight`, `cap`, `reservation`, ...).
+
+        ValueError, with nothing changed, for a share that can't be, and for another number of vCPUs: that is fixed.
+        """
+        live.share(self, guest, vcpus, fields)
+
     def save(self) -> State:
         """Return the whole machine between two steps of a run, as plain data; see `checkpoint.save`."""
         return checkpoint.save(self)

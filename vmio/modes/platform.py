@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from vmio.devices.board import Board
+from vmio.drivers import channels
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.vmbus import GuestChannel, VmBusClient
 from vmio.hypervisor.contracts import Steps
@@ -38,6 +39,7 @@ class Platform:
         self._slots: list[Callable[[Board, int], None]] = []
         self.mmio = GuestPages(MMIO, MMIO + MMIO_BYTES)
         self._numbers: set[int] = set()     # of the devices on the bus
+        self.came_later: set[bytes] = set() # instances of devices that were offered while the guest ran
         self.monitored = False       # the guest gives its host monitor pages, for who wants to be signalled by them
         self._server: VmbusServer | None = None
         self._client: VmBusClient | None = None
@@ -128,6 +130,18 @@ class Platform:
         """Return the channel as which the guest's side of the bus knows `device`; None while it does not, or not any more."""
         known = () if self._client is None else self._client.channels.values()
         return next((each for each in known if each.offer.instance == device.instance_id and not each.rescinded), None)
+
+    def abandon(self, channel: GuestChannel) -> Steps[None]:
+        """Generator: let go of a channel that was rescinded before its driver was up."""
+        if self._client is not None:
+            yield from channels.let_go(self._client, channel)
+
+    def sweep(self, driven: set[bytes]) -> Steps[None]:
+        """Generator: let go of channels of devices that came later and were rescinded, if no driver of these instances does it."""
+        known = [] if self._client is None else list(self._client.channels.values())
+        for channel in known:
+            if channel.rescinded and not channel.offer.subchannel and channel.offer.instance in self.came_later - driven:
+                yield from self.abandon(channel)
 
     def use_later(self, pages: GuestPages) -> None:
         """From now on the bus's driver, too, takes memory from these pages."""
