@@ -33,6 +33,12 @@ class MemoryRegion(Structure):
                 ("host_address", c_uint64)]
 
 
+class DirtyLog(Structure):
+    """struct kvm_dirty_log: which pages of a slot were written; a bit each, the first page's the lowest, at address `bitmap`."""
+
+    _fields_ = [("slot", c_uint32), ("pad", c_uint32), ("bitmap", c_uint64)]
+
+
 class IoEventFd(Structure):
     """struct kvm_ioeventfd: a write to `addr` adds 1 to an eventfd, and no one else hears of it."""
 
@@ -109,6 +115,7 @@ CREATE_VM = _io(0x01)
 CHECK_EXTENSION = _io(0x03)
 GET_VCPU_MMAP_SIZE = _io(0x04)
 CREATE_VCPU = _io(0x41)
+GET_DIRTY_LOG = _iow(0x42, DirtyLog)
 SET_USER_MEMORY_REGION = _iow(0x46, MemoryRegion)
 SET_TSS_ADDR = _io(0x47)
 CREATE_IRQCHIP = _io(0x60)
@@ -136,7 +143,8 @@ CAP_SPLIT_IRQCHIP = 121
 CAP_IMMEDIATE_EXIT = 136
 CAP_COALESCED_PIO = 162
 
-MEM_READONLY = 1 << 1         # flags of MemoryRegion
+MEM_LOG_DIRTY_PAGES = 1 << 0  # flags of MemoryRegion
+MEM_READONLY = 1 << 1
 IOEVENTFD_DATAMATCH = 1 << 0  # flags of IoEventFd
 IOEVENTFD_PIO = 1 << 1
 ROUTE_MSI = 2                 # type of MsiRoute

@@ -26,6 +26,8 @@ FAULTS = {
     "a jump to where no memory is": b"\x48\xb8" + NEVER_MAPPED.to_bytes(8, "little") + b"\xff\xe0",   # MOV RAX; JMP RAX
     "a jump to itself, for ever": b"\xeb\xfe",
 }
+LOGGED = 1024                                    # pages of the memory whose dirty log is read
+ORDERS = {"in a row": tuple(range(64)), "every seventh": tuple(range(0, LOGGED, 7)), "three": (5, 700, 1023)}    # pages that a loop writes
 INTERRUPTS = 20
 COUNTS = tuple(1 << n for n in range(10))        # how often a program of each kind is repeated: 1 to 512
 _ROUNDS, _FEWER = 151, 5                         # of measuring: the smallest time is to be a quiet one
@@ -60,6 +62,15 @@ def end(fault: Any) -> Any:
     from vmio.processors.kvm.guest import Guest
     with Guest() as guest:
         return str(guest.run(Code().raw(FAULTS[fault]), seconds=0.1).end)
+
+
+@cache
+def dirty(order: str) -> list[list[int]]:
+    """Return the pages that the kernel's dirty log names, each time that it is asked in `dirty_log.told`, for an order in its ORDERS."""
+    if live()[0]:
+        from vmio.processors.kvm import dirty_log
+        return dirty_log.told(ORDERS[order])
+    return recorded()["dirty"][order]
 
 
 @cache
@@ -126,6 +137,7 @@ def main() -> None:
         "exits": measure.to_dict(measure.measure(rounds=_ROUNDS)),
         "counts": {kind: {n: counts(kind, n) for n in COUNTS} for kind in steps.KINDS},
         "ends": {fault: end(fault) for fault in FAULTS},
+        "dirty": {order: dirty(order) for order in ORDERS},
         "interrupts": {INTERRUPTS: interrupts(INTERRUPTS)},
         "replays": {name: {key: replay(name)[key] for key in kept} for name in ALL}}, indent=1) + "\n")
 

@@ -92,12 +92,13 @@ class Vm:
         """Return what CHECK_EXTENSION says: 0 is no."""
         return call(self.fd, api.CHECK_EXTENSION, number)
 
-    def add_slot(self, address: int, size: int, readonly: bool = False, memory: mmap.mmap | None = None, start: int = 0) -> Slot:
+    def add_slot(self, address: int, size: int, readonly: bool = False, memory: mmap.mmap | None = None, start: int = 0,
+                 logged: bool = False) -> Slot:
         """Back guest-physical addresses by new zeroed memory, or by `memory` (an mmap) from `start` on: a `Slot`.
 
         `address`, `size` and `start` are multiples of 4,096.  Guest writes to a
         read-only slot change nothing and exit as if no memory were there
-        (KVM_MEM_READONLY).  KvmError for overlapping slots.
+        (KVM_MEM_READONLY).  Of a `logged` slot `dirty_pages` tells which pages the guest has written.  KvmError for overlapping slots.
         """
         if address % mmap.PAGESIZE or size % mmap.PAGESIZE or start % mmap.PAGESIZE or size <= 0:
             raise ValueError(f"a slot is whole pages of {mmap.PAGESIZE} bytes, not {size:#x} at {address:#x}")
@@ -106,10 +107,19 @@ class Vm:
             self.resources.callback(slot.memory.close)
         # The address is taken and the view dropped at once: a view left over would forbid close().
         host = ctypes.addressof(ctypes.c_char.from_buffer(slot.memory, start))
-        call(self.fd, api.SET_USER_MEMORY_REGION,
-             api.MemoryRegion(slot.number, api.MEM_READONLY if readonly else 0, address, size, host))
+        flags = api.MEM_READONLY * readonly | api.MEM_LOG_DIRTY_PAGES * logged
+        call(self.fd, api.SET_USER_MEMORY_REGION, api.MemoryRegion(slot.number, flags, address, size, host))
         self.slots.append(slot)
         return slot
+
+    def dirty_pages(self, slot: Slot) -> list[int]:
+        """Return the numbers of a logged slot's pages that the guest has written since this was asked last (KVM_GET_DIRTY_LOG).
+
+        KvmError for a slot without a log.
+        """
+        bits = (ctypes.c_uint64 * -(-slot.size // (64 * mmap.PAGESIZE)))()
+        call(self.fd, api.GET_DIRTY_LOG, api.DirtyLog(slot.number, 0, ctypes.addressof(bits)))
+        return [64 * at + bit for at, word in enumerate(bits) if word for bit in range(64) if word >> bit & 1]
 
     def remove_slot(self, slot: Slot) -> None:
         """Take the memory away: from now on the guest's accesses there exit."""
