@@ -113,6 +113,13 @@ print(lesson.ways_table())
 # The guest does not crash, and no error is reported: its files are wrong. Four pages were sent before the disk's data came, and never again.
 # Where the processor's writes are missing, pages are wrong, too; this program was lucky that it wrote them once more.
 #
+# Linux's KVM keeps such a log for real guests. Here machine code loads from some pages of its memory, then stores into them, three times each; a host
+# asks the kernel which pages are dirty (`KVM_GET_DIRTY_LOG`; where there is no /dev/kvm, these are recorded answers):
+# %%
+print(lesson.kernel_log_table())
+# %% [markdown]
+# Loads set no bit, three stores set one, and to ask clears it. The last row is the trap from above: what the host writes by itself, the kernel's log doesn't know.
+#
 # What of a device that the guest owns, as in {lesson:pass_a_device_through}? It writes by itself, all the time, and nobody asks before.
 # %%
 print(lesson.refusal())

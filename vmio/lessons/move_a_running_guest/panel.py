@@ -18,6 +18,7 @@ from vmio.manage.migration.params import MigrateParams
 from vmio.manage.migration.report import Report
 from vmio.manage.migration.rules import Throttle, rule
 from vmio.manage.migration.state import page_of, present
+from vmio.processors.kvm import recorded as kernel
 from vmio.table import table
 
 NS, MS, MB = 1_000_000_000, 1_000_000, 1_000_000
@@ -123,6 +124,15 @@ def without(disk: str, way: str) -> tuple[int, bool]:
     other = move.destination.machine
     wrong = sum(page_of(move.machine, key) != page_of(other, key) for key in present(other))
     return wrong, move.run.to_the_end() == right
+
+
+def kernel_log_table() -> str:
+    """Return what the kernel's own dirty log says of a small guest, live or recorded."""
+    what = "loads from the pages", "stores into each, three times", "nothing: the host asks again", "nothing: the host writes page 0"
+    rows = []
+    for order, pages in kernel.ORDERS.items():
+        rows += [(order, len(pages), done, len(named)) for done, named in zip(what, kernel.dirty(order))]
+    return table(rows, ("pages", "how many", "the guest executes", "bits set"), "<><>")
 
 
 def ways_table() -> str:
