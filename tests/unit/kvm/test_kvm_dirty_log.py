@@ -26,7 +26,7 @@ def test_bits_are_pages_written(order):
 @pytest.mark.parametrize("seed", range(5))
 def test_any_pages_in_any_order(seed):
     dice = random.Random(seed)
-    pages = [dice.randrange(recorded.LOGGED) for _ in range(dice.randint(1, 200))]
+    pages = [dice.randrange(dirty_log.PAGES) for _ in range(dice.randint(1, 200))]
     assert dirty_log.told(pages)[1] == sorted(set(pages))
 
 

@@ -113,7 +113,7 @@ print(lesson.ways_table())
 # The guest does not crash, and no error is reported: its files are wrong. Four pages were sent before the disk's data came, and never again.
 # Where the processor's writes are missing, pages are wrong, too; this program was lucky that it wrote them once more.
 #
-# Linux's KVM keeps such a log for real guests. Here machine code loads from some pages of its memory, then stores into them, three times each; a host
+# Linux's KVM (kernel-based virtual machine) keeps such a log for real guests. Here machine code loads from some pages of its memory, then stores into them, three times each; a host
 # asks the kernel which pages are dirty (`KVM_GET_DIRTY_LOG`; where there is no /dev/kvm, these are recorded answers):
 # %%
 print(lesson.kernel_log_table())

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from vmio.machine.memory import PAGE
 from vmio.processors.kvm.code import Code
 from vmio.processors.kvm.guest import Guest
-from vmio.processors.kvm.recorded import LOGGED
 
-AT = 16 << 20        # guest-physical: where the logged memory is
+AT, PAGES = 16 << 20, 1024        # guest-physical: where the logged memory is, and how many pages it has
 
 
 def told(pages: Sequence[int]) -> list[list[int]]:
@@ -22,11 +21,11 @@ def told(pages: Sequence[int]) -> list[list[int]]:
 
     ValueError for a page that there is not; OSError where KVM can't be used.
     """
-    wrong = [page for page in pages if not 0 <= page < LOGGED]
+    wrong = [page for page in pages if not 0 <= page < PAGES]
     if wrong:
-        raise ValueError(f"page {wrong[0]}: 0 to {LOGGED - 1}")
+        raise ValueError(f"page {wrong[0]}: 0 to {PAGES - 1}")
     with Guest() as guest:
-        slot = guest.vm.add_slot(AT, LOGGED * PAGE, logged=True)
+        slot = guest.vm.add_slot(AT, PAGES * PAGE, logged=True)
         answers = []
         reads, writes = Code(), Code()
         for page in pages:

@@ -26,8 +26,7 @@ FAULTS = {
     "a jump to where no memory is": b"\x48\xb8" + NEVER_MAPPED.to_bytes(8, "little") + b"\xff\xe0",   # MOV RAX; JMP RAX
     "a jump to itself, for ever": b"\xeb\xfe",
 }
-LOGGED = 1024                                    # pages of the memory whose dirty log is read
-ORDERS = {"in a row": tuple(range(64)), "every seventh": tuple(range(0, LOGGED, 7)), "three": (5, 700, 1023)}    # pages that a loop writes
+ORDERS = {"in a row": tuple(range(64)), "every seventh": tuple(range(0, 1024, 7)), "three": (5, 700, 1023)}    # pages of 1,024 that a loop writes
 INTERRUPTS = 20
 COUNTS = tuple(1 << n for n in range(10))        # how often a program of each kind is repeated: 1 to 512
 _ROUNDS, _FEWER = 151, 5                         # of measuring: the smallest time is to be a quiet one
