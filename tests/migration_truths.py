@@ -55,4 +55,4 @@ def panel(pages, rate, bandwidth, rule, downtime_ms, throttle):
     words = [pages, pages * PAGE / MIB, rate, rate * PAGE / MB, bandwidth, bandwidth * MB // PAGE, *limit, *[held] * bool(held), len(rounds), dirty,
              *([] if still is None else [still / MS]), (running + (still or 0)) / MS, sent]
     line = {"pages": [(0, MEMORY), *((number, left) for number, (_, _, left, _) in enumerate(rounds, 1))]}
-    return Truth(words, charts=[line, stack({"guest runs": running / MS, "stands still": (still or 0) / MS})])
+    return Truth(words, charts=[line, stack({"guest": running / MS, "waiting": (still or 0) / MS})])

@@ -177,7 +177,7 @@ COURSE = Course([
            question="who gets the host's memory when there is not enough?", needs=("split_a_driver",)),
     Lesson("move_a_running_guest", "Move a running guest", 45,
            do="a guest goes to another host while it runs: rounds, downtime, a migration that never ends, a bit that is missing",
-           question="how is memory copied that changes all the time?", needs=("split_a_driver", "pass_a_device_through"), number=15),
+           question="how is memory copied that changes all the time?", needs=("split_a_driver", "move_packets"), number=15),
     Lesson("check_the_model", "Check the model", 20, appendix=True,
            do="the papers beside the model: each price with its source, nine results with their ratios",
            question="where do the prices come from, and do the papers agree?", needs=("compare_modes",)),

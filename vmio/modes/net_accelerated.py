@@ -8,7 +8,7 @@ from vmio.host.net.nic import HostNic
 from vmio.hypervisor.contracts import Steps
 from vmio.hypervisor.pending import Restoring, Saving
 from vmio.hypervisor.vcpu import VCpu
-from vmio.machine.checkpoint import CheckpointRefused, State
+from vmio.machine.checkpoint import CheckpointRefused, Form, State
 from vmio.machine.net.contracts import NetPort
 from vmio.modes.net_assigned import DEVICES, FIRST_VECTOR
 from vmio.modes.net_split import SplitNet
@@ -17,6 +17,7 @@ from vmio.passthrough.assignment import Assignment, assign
 from vmio.vmbus.net import nvsp as n
 
 CARD_MEMORY = 8 << 20
+ACCELERATED = Form("accelerated network card", 1, "card", "switches")
 
 
 class AcceleratedNet(SplitNet):
@@ -59,14 +60,20 @@ class AcceleratedNet(SplitNet):
             self.lent.take_back()
 
     def save(self, saving: Saving) -> State:
-        """Always `CheckpointRefused`, as for a network card that was assigned."""
-        raise CheckpointRefused(f"checkpoint at {saving.now} ns: guest {self.platform.guest.name} has a network card beside which there is "
-                                f"{self.nic.places[0].function.name}, and the driver of its physical function is the host's own, which "
-                                "can't be saved")
+        """Return the split card's state, for a guest without the function; `CheckpointRefused` while it has it.
+
+        The host's card is the host's own: where the guest goes on, it is there as it was made.
+        """
+        if self.lent is not None and not self.lent.ended:
+            raise CheckpointRefused(f"checkpoint at {saving.now} ns: guest {self.platform.guest.name} has {self.nic.places[0].function.name}, whose "
+                                    "state can't be saved; it can when the function was taken back")
+        return ACCELERATED.state(card=super().save(saving), switches=self.vsp.vf.switches)
 
     def restore(self, state: State, restoring: Restoring, platform: Platform) -> None:
-        """See `save`."""
-        raise CheckpointRefused("checkpoint: a network card with a function beside it is in no state that could be saved")
+        """See `Attachment`; the function is with the host."""
+        saved = ACCELERATED.take(state)
+        super().restore(saved["card"], restoring, platform)
+        self.vsp.vf.switches = saved["switches"]
 
     def boot(self, cpu: VCpu, pages: GuestPages) -> Steps[Accelerated]:
         """Bring up the bus and the split card; a generator that returns an `Accelerated`."""

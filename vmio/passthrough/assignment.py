@@ -15,6 +15,8 @@ are taken away, and only then has the host it again.
 from collections.abc import Callable
 from typing import Any
 
+from simpy.events import Event
+
 from vmio.devices.pci.msix import MsixCapability
 from vmio.hypervisor.guest import Guest
 from vmio.hypervisor.vcpu import VCpu
@@ -100,6 +102,7 @@ class Assignment:
         self.function, self.guest, self.router, self.domain, self.posted = function, guest, router, domain, posted
         self.host, self.ended = guest.host, False
         self._done: Callable[..., None] | None = None
+        self._last_chance: Event | None = None      # when a guest that was asked for it is not asked any more
         iommu = function.iommu
         self._own_domain = domain is None
         if domain is None:
@@ -135,7 +138,8 @@ class Assignment:
         if not self.vsp.eject():
             self.take_back()
             return
-        self.host.env.timeout(within_ns).callbacks.append(lambda _: self._too_late())
+        self._last_chance = self.host.env.timeout(within_ns)
+        self._last_chance.callbacks.append(lambda _: self._too_late())
 
     def _too_late(self) -> None:
         """The guest has not answered: a device that is wanted back is not the guest's to keep."""
@@ -150,6 +154,8 @@ class Assignment:
             return
         self._done = done or self._done
         self.ended = True
+        if self._last_chance is not None and self._last_chance.callbacks is not None:
+            self._last_chance.callbacks.clear()        # the guest may be saved again: nobody waits for it any more
         function, iommu = self.function, self.function.iommu
         self.released()
         self.vsp.rescind()

@@ -16,7 +16,7 @@ from typing import Any
 
 from vmio.hypervisor.dirty import DirtyLog
 from vmio.hypervisor.runs import Run
-from vmio.machine.checkpoint import CheckpointRefused
+from vmio.machine.checkpoint import CheckpointRefused, State
 from vmio.machine.memory import PAGE
 from vmio.manage.migration import report as r
 from vmio.manage.migration import wire
@@ -29,6 +29,7 @@ from vmio.manage.migration.state import Key, disk_digests, memory_digest, page_o
 from vmio.manage.migration.wire import ZEROS, Kind, StreamRefused
 
 BATCH = 16            # pages in a record
+TRIES, TRY_NS = 100, 10_000     # how often, and when again, a machine is asked for its state
 PATIENCE = 60         # rounds after which a migration that its rule would never end is cancelled
 
 
@@ -165,7 +166,7 @@ class Migration:
     def _hand_over(self) -> None:
         report, machine = self.report, self.machine
         later = report.reason.startswith("post-copy")
-        state = machine.save()
+        state = self._saved()
         report.stopped_ns, stopped = self._now, machine.host.env.now
         memory, disks = memory_digest(machine), disk_digests(machine)
         report.last_pages = len(self._todo)
@@ -187,6 +188,16 @@ class Migration:
             self._fetch(rising, resumed - stopped)
         report.disks = disks, disk_digests(there) if not later else disks
         report.memory = memory, self._arrived_digest() if later else memory_digest(there)
+
+    def _saved(self) -> State:
+        """The machine's state: at once, or a little later if something is under way that can't be saved, as a frame in a card."""
+        for _ in range(TRIES):
+            try:
+                return self.machine.save()
+            except CheckpointRefused:
+                self._let_run(self._now + TRY_NS)
+                self._read_log()
+        return self.machine.save()
 
     def _beside(self, kind: Kind, payload: bytes) -> int:
         """Send what only a model has to send: the destination checks it like all else, and no time passes."""
