@@ -24,6 +24,7 @@ from vmio.hypervisor.contracts import Steps
 from vmio.hypervisor.vcpu import VCpu
 
 QUEUE_DEPTH = 256              # requests in the ring at a time; the others wait here
+LOOK_NS = 20_000               # between two looks at another vCPU's queue
 SIGNALS = ("always", "each", "batch")
 
 
@@ -74,6 +75,27 @@ class StorVsc(StorQueue):
     def commands(self, lun: int | None = None) -> Ask:
         """Return what asks a unit, by way of a page that is this disk's."""
         return storvsc_start.commands(self, self._buffer, lun)
+
+    def set_queues(self, number: int) -> Steps[int]:
+        """Have so many channels from now on, at least 1; a generator that returns how many the host and the vCPUs allow.
+
+        One that goes finishes first; its number stays ours, and it may be opened again.  Ask `on(cpu)` again afterwards.
+        """
+        if number < 1:
+            raise ValueError(f"StorVSC: {number} channels; 1 or more")
+        while len(self.further) > number - 1:
+            queue = self.further[-1]
+            while queue.in_flight or queue.waiting:
+                yield from self.cpu.hlt(LOOK_NS)           # its answers interrupt another vCPU
+            self.further.remove(queue)
+            yield from self.client.close(queue.channel)
+            queue.give_back()
+        if len(self.further) < number - 1:
+            more = yield from storvsc_channels.open_all(self, number - 1)
+            for queue in more:
+                queue.learn(self.identity)
+            self.further += more
+        return 1 + len(self.further)
 
     def on(self, cpu: VCpu) -> StorQueue | SharedQueue:
         """Return the queue for the requests of a vCPU: its channel's, or a `SharedQueue` if it has none."""

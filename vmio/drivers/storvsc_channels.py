@@ -34,6 +34,8 @@ def open_all(disk: StorQueue, allowed: int) -> Steps[list[StorQueue]]:
     if (yield from ask(disk, packet, "sub-channels", refusals=ANY_STATUS)) is None:
         return queues
     for cpu, channel in zip(further, (yield from disk.client.offered(disk.channel, len(further)))):
+        if channel.end is not None:
+            continue                   # it is in use already
         queue = _another(disk, channel, cpu)
         try:
             yield from queue.open()

@@ -191,6 +191,37 @@ def test_who_shares_hears_that_the_disk_has_gone():
     assert smp.host.env.now < 10**9
 
 
+def test_channels_go_and_come_again_and_requests_under_way_end_first():
+    """A queue that goes has answered all; its channel's number stays offered, and rings are of another opening."""
+    smp = Smp(4)
+    held, seen, submitted = [], [], []
+
+    def work(cpu, disk):
+        queue = disk.on(cpu)
+        if cpu.index == 3:
+            for n in range(8):
+                queue.submit("write", 8 * n, 8, DATA, n, lambda *over: held.append(over))
+            yield from cpu.pay()
+            queue.flush_ring()
+            submitted.append(len(held))
+            while len(held) < 8:
+                yield from cpu.hlt(10_000_000)
+        elif cpu.index == 0:
+            while not submitted:
+                yield from cpu.hlt(1_000)
+            for number in (2, 1, 4, 3):
+                seen.append(((yield from disk.set_queues(number)), smp.open_channels(), len(held)))
+                yield from disk.read(0, 8, DATA)
+            with pytest.raises(ValueError, match="0 channels; 1 or more"):
+                yield from disk.set_queues(0)
+
+    smp.run(work)
+    assert [number for number, _, _ in seen] == [2, 1, 4, 3]
+    assert [channels for _, channels, _ in seen] == [[(n, n) for n in range(number)] for number in (2, 1, 4, 3)]
+    assert submitted == [0] and seen[0][2] == 8 and sorted(held) == [(n, None) for n in range(8)]
+    assert len(smp.server.channels) == 4 and not smp.server.refused and not smp.vsp.corrupt
+
+
 def test_close_gives_every_channel_back_and_the_disk_opens_again():
     smp = Smp(4)
     seen, closed, handle = [], [], smp.server._handle
