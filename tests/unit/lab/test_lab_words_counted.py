@@ -15,6 +15,7 @@ from vmio.hypervisor.costs import CostModel
 from vmio.lessons import panels
 from vmio.lessons.fill_a_ring import panel as ring
 from vmio.lessons.grow_and_shrink import panel as memory
+from vmio.lessons.move_a_running_guest import panel as moving
 from vmio.lessons.move_packets import panel as packets
 from vmio.lessons.pass_a_device_through import panel as passthrough
 from vmio.lessons.run_on_real_hardware import panel as real
@@ -62,6 +63,21 @@ def test_packets_what_the_text_says_of_pings_bursts_and_waits():
     within = packets.held(120, 3)
     assert within.interrupts < packets.held().interrupts / 2 and within.latency_p99_ns < 350_000
     assert packets.held(adaptive=True).interrupts > 200, "it hardly gets going"
+
+
+def test_moving_what_the_text_says_of_rounds_rules_and_missing_bits():
+    first, second = (each.ended_ns - each.began_ns for each in moving.moved().rounds[:2])
+    assert first > 10 * second and moving.BANDWIDTH * 1_000_000 // 4096 == 7812 and moving.moved().last_pages <= 234
+    assert {each.dirty for each in moving.moved(rate=16_000).rounds[3:]} == {1024}, "all of them, for ever"
+    assert moving.moved(rate=16_000, throttled=True).rounds[-1].throttle == 80
+    still = [moving.moved(rate=16_000, by=by).downtime_ns / 1e6 for by in ("xen", "hyper-v")]
+    assert all(4 <= ms / moving.LIMIT < 4.6 for ms in still), "four times the limit"
+    late = moving.moved(rate=16_000, postcopy_after=2)
+    assert late.downtime_ns < 1_000_000 and late.faults > 0
+    luck = [held.recorded.rounds for held in map(moving.recorded.held, moving.recorded.rows()) if not held.clear]
+    assert sorted(luck, key=str) == [27, 80, None], "two were moved, one was given up"
+    assert [moving.without(disk, way) for disk, way in (("emulated, by DMA", "device"), ("split", "host"))] == [(4, False)] * 2
+    assert all(right for disk in moving.DISKS for _, right in [moving.without(disk, "processor")]), "it wrote them once more"
 
 
 def test_packets_what_the_text_says_of_the_switch():
