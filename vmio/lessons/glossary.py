@@ -76,6 +76,8 @@ TERMS = tuple(Term(*row) for row in (
     ("KVM", "kernel-based virtual machine", "The hypervisor in Linux. A program opens `/dev/kvm` and runs guests with it.",
      "run_on_real_hardware"),
     ("LBA", "logical block address", "The number of a disk's block, counted from 0.", "emulate_a_device"),
+    ("LUN", "logical unit number", "The number of a disk behind a SCSI controller, counted from 0; people also call the disk itself a LUN.",
+     "grow_and_shrink"),
     ("MAC", "medium access control", "The layer that puts frames on a wire. Its addresses, six bytes, belong to network cards.", "move_packets"),
     ("MMIO", "memory-mapped I/O", "A device's registers at addresses of memory: an ordinary load or store reaches them.",
      "trap_an_instruction"),

@@ -91,6 +91,17 @@ for settings in (dict(), dict(weight=100), dict(host=1152), dict(balanced=False)
 panel.set(balanced=True, host=576, weight=50)
 panel
 # %% [markdown]
+# ## Disks come and go, too
+#
+# A guest writes to all disks that it has, eight requests at a time. Meanwhile the host gives it three more: one behind a controller of its own, one as a second disk
+# of the first controller (a *LUN*, logical unit number), one passed through. One of them grows. Then all three are taken away, and only the first of these without a word.
+# %%
+print(lesson.events_table())
+# %%
+print(lesson.disks_table())
+# %% [markdown]
+# Only what was under way at the disk that went unasked has failed, and it says so. The guest can't know whether such a write reached the disk. What was answered did.
+# %% [markdown]
 # ## Explain
 #
 # **The guest chooses the page, the host takes it.** When the answer comes, the host looks through all of it first: does the guest have these pages, each

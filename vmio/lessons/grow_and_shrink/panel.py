@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from vmio.drivers.balloon import floor
+from vmio.experiments import device_story
 from vmio.lab import axes, charts
 from vmio.lab.controls import slider
 from vmio.lab.declared import declared
@@ -45,6 +46,23 @@ def messages_table() -> str:
     """What the host heard and how often."""
     rows = [(kind, count) for kind, count in run(balanced=True).messages.items()]
     return table(rows, ("message to the host", "how often"), title=f"three guests, {SECONDS} seconds")
+
+
+@lru_cache(maxsize=1)
+def story() -> device_story.Story:
+    """A guest whose disks come, grow and go while it writes to all of them."""
+    return device_story.run()
+
+
+def events_table() -> str:
+    """What the host does, and what the guest sees of it, in order."""
+    return table([(f"{ns / 1e6:.2f}", what) for ns, what in story().events], ("ms", "what happens"), title="disks that come and go")
+
+
+def disks_table() -> str:
+    """Every request of every disk, and its end."""
+    rows = [(each.name, each.submitted, each.answered, each.failed, each.lost) for each in story().accounts]
+    return table(rows, ("disk", "requests", "answered", "failed", "without an end"), title="each request has one end")
 
 
 def _model(second: int, **settings: int) -> tuple[dict[str, int], MemoryResult]:
