@@ -22,6 +22,7 @@ part of the machine.  docs/checkpoint.md says how the parts do it and what is re
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from types import ModuleType
 from typing import TypeAlias
 
@@ -162,6 +163,16 @@ def _save_guest(guest: Member, timers: TimersOf, saving: Saving) -> State:
     return state
 
 
+def _check_owners(machine: Whole) -> None:
+    """`CheckpointRefused` if a state that somebody has made up gives two guests the same memory, or memory that the host has not."""
+    runs = sorted((spa, spa + length, str(guest.name)) for guest in machine.guests for _, spa, length in guest.guest.backing.runs())
+    for (_, end, one), (start, _, other) in pairwise(runs):
+        if start < end:
+            raise CheckpointRefused(f"checkpoint: guests {one} and {other} have the same memory at {start:#x}")
+    if runs and not 0 <= runs[0][0] <= runs[-1][1] <= machine.host.memory.size:
+        raise CheckpointRefused(f"checkpoint: guest {runs[-1][2]} has memory that the host has not, up to {runs[-1][1]:#x}")
+
+
 def _restore(machine: Whole, saved: State, run: Run | None, timers: TimersOf) -> None:
     """Memory first, then what is plugged in, then the vCPUs, which hear what devices say, then the programs."""
     host = machine.host
@@ -169,6 +180,7 @@ def _restore(machine: Whole, saved: State, run: Run | None, timers: TimersOf) ->
     host.restore(saved["host"], restoring)
     members = [(guest, MEMBER.take(each)) for guest, each in zip(machine.guests, saved["guests"], strict=True)]
     memories = [guest.guest.restore_memory(each["guest"]) for guest, each in members]
+    _check_owners(machine)
     for guest, each in members:
         for medium, state in zip(guest.media, each["media"], strict=True):
             if medium is not None:

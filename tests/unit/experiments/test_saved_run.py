@@ -110,6 +110,17 @@ def test_a_state_that_can_t_be_a_run_s_is_one_sentence(change, why):
     assert why in str(told.value) and "\n" not in str(told.value) and str(told.value).startswith("checkpoint")
 
 
+def test_a_state_that_was_made_up_gives_no_guest_another_s_memory():
+    state = state_of()
+    ours, theirs = (each["guest"]["backing"]["runs"] for each in state["machine"]["guests"])
+    ours[0][1] = theirs[0][1]
+    with pytest.raises(CheckpointRefused, match="guests guest0 and guest1 have the same memory at 0x"):
+        saved_run.resume(state)
+    ours[0][1] = 1 << 40
+    with pytest.raises(CheckpointRefused, match="guest guest0 has memory that the host has not"):
+        saved_run.resume(state)
+
+
 def test_a_run_that_is_over_by_then():
     with pytest.raises(ValueError, match=r"--at 9,000,000,000: the run is over after [\d,]+ ns of virtual time; there is nothing left"):
         saved_run.pause_disk(DiskParams(bytes=8 * KIB), 9_000_000_000)
