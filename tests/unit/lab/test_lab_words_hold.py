@@ -57,7 +57,7 @@ def test_the_number_for_fairness_prefers_the_policy_that_the_text_prefers():
 
 def test_fewer_than_half_need_the_iommu_and_three_of_four_forged_interrupts_reach_nobody_without_it():
     harmful, all_of_them = tables.harmful("passthrough", "the IOMMU"), tables.ids("passthrough")
-    assert (len(harmful), len(all_of_them)) == (5, 17)
+    assert (len(harmful), len(all_of_them)) == (6, 20)
     forged = {id: isolation.outcome(id, "the IOMMU").touched for id in all_of_them if id.startswith("msi-")}
     assert len(forged) == 4 and [id for id, touched in forged.items() if touched] == ["msi-any-vector"]
     assert forged["msi-any-vector"] == (("host", "interrupts", "changed"),)
@@ -79,7 +79,7 @@ def test_the_matrix_is_what_runs_of_its_own_touch():
             touch = [[(whose, what) in runs[attack.id, how] for attack in attacks().values() if attack.mode == mode]
                      for how in ((True, iommu), (False, True))]
             assert cell == (f"{sum(touch[0])} of {sum(touch[1])}" if any(touch[0] + touch[1]) else "."), (whose, what, mode)
-    assert len(cells) == 12 and tables.reach_table().endswith("0 of 69 with all walls up, 69 of 69 without their own")
+    assert len(cells) == 12 and tables.reach_table().endswith("0 of 77 with all walls up, 77 of 77 without their own")
 
 
 def test_what_explore_asks_has_its_answer():
@@ -95,7 +95,7 @@ def test_one_flood_costs_memory_and_no_time_to_speak_of():
 
 
 def test_who_was_refused_is_counted_and_an_attack_that_works_is_not():
-    assert (len(tables.noticed()), len(attacks())) == (43, 69)
+    assert (len(tables.noticed()), len(attacks())) == (48, 77)
     assert not isolation.outcome("scsi-short-answer").refused and not isolation.outcome("scsi-read-past-the-end", "its defence").refused
     assert sum(not isolation.outcome(id, "its defence").refused for id in attacks()) == 65
     assert isolation.outcome("scsi-read-past-the-end").refused == {"requests refused": 1}
