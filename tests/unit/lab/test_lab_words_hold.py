@@ -97,7 +97,7 @@ def test_one_flood_costs_memory_and_no_time_to_speak_of():
 def test_who_was_refused_is_counted_and_an_attack_that_works_is_not():
     assert (len(tables.noticed()), len(attacks())) == (48, 77)
     assert not isolation.outcome("scsi-short-answer").refused and not isolation.outcome("scsi-read-past-the-end", "its defence").refused
-    assert sum(not isolation.outcome(id, "its defence").refused for id in attacks()) == 65
+    assert sum(not isolation.outcome(id, "its defence").refused for id in attacks()) == 73
     assert isolation.outcome("scsi-read-past-the-end").refused == {"requests refused": 1}
     for line in tables.series_table().splitlines()[2:]:
         assert ("requests refused: 1" in line and " no " in line and line.endswith("nothing")) != (" yes " in line and line.endswith("RAM changed"))
