@@ -18,9 +18,10 @@ from vmio.experiments.ringload import LoadParams
 from vmio.experiments.serial import SerialParams
 from vmio.experiments.sharing import SharedGuest
 from vmio.lab.declared import declared
-from vmio.manage.migration.params import MigrateParams
 from vmio.lab.panel import Panel
 from vmio.lessons.course import COURSE
+from vmio.manage.memory_run import MemoryParams
+from vmio.manage.migration.params import MigrateParams
 
 MIB = 1 << 20
 # panel -> (where its parameters are declared, those that are the lesson's own)
@@ -48,6 +49,7 @@ PANELS = {
     "move_packets.bursts_panel": (NetParams, {"burst"}),
     "move_packets.moderation_panel": (NetParams, set()),
     "move_packets.switch_panel": (None, {"steps", "any_address", "own_vlan", "mirror"}),        # a story that is told
+    "grow_and_shrink.panel": (MemoryParams, {"second"}),
     "move_a_running_guest.panel": (MigrateParams, set()),
     "check_the_model.ratio_panel": (None, {"fitted"}),                                    # papers: figures that others published
     "run_on_real_hardware.panel": (InstructionParams, {"kind", "count", "costs"}),    # what was recorded on a real host

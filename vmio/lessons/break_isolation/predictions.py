@@ -15,6 +15,6 @@ def _noticed(count: int) -> int:
 
 OWN = {
     "attacks-without-iommu": Own("Of the attacks {first} to {last} of this list: how many do damage if only the IOMMU is missing?",
-                                 {"first": range(1, 6), "last": range(8, 18)}, _without_iommu),
+                                 {"first": range(1, 6), "last": range(8, 20)}, _without_iommu),
     "attacks-noticed": Own("Of the first {count} attacks of the panel's list, every defence on: how many does somebody refuse?",
-                           {"count": range(12, 69)}, _noticed)}
+                           {"count": range(12, 81)}, _noticed)}

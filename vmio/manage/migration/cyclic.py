@@ -13,8 +13,6 @@ Bytes are those of `wire.py`, so that the prediction can be held against a migra
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numpy as np
-
 from vmio.machine.memory import PAGE
 from vmio.manage.migration import wire
 from vmio.manage.migration.rules import Progress, Rule, Throttle
@@ -68,41 +66,54 @@ class Prediction:
         return later[len(later) // 2] if later else None
 
 
+def _clean(dirty: bytearray, start: int, end: int, count: int) -> tuple[int, int]:
+    """Send the first `count` pages that are dirty in [start, end): (how many there were, where the next round goes on)."""
+    sent, at = 0, start
+    while sent < count and (found := dirty.find(1, at, end)) >= 0:
+        limit = min(found + count - sent, end)
+        clean = dirty.find(0, found, limit)
+        at = limit if clean < 0 else clean
+        dirty[found:at] = bytes(at - found)
+        sent += at - found
+    return sent, at
+
+
 @lru_cache(maxsize=4096)
 def predict(guest: Guest, bandwidth: int, rule: Rule, patience: int = 60, throttled: bool = False) -> Prediction:
     """Return how the migration of `guest` over a link of `bandwidth` bytes a second goes; it is given up after `patience` rounds."""
     throttle = Throttle() if throttled else None
-    dirty = np.ones(guest.pages, bool)
+    dirty = bytearray(b"\1" * guest.pages)
     zeros = [guest.first, guest.memory - guest.first - guest.pages]       # before and behind, still to be sent
     cursor = 0                 # of `dirty`: where the next round goes on, round and round
     writes, rest, now, sent, steps = 0, 0, 0, 0, []
     enough = rule.enough(bandwidth) // PAGE
     for number in range(1, patience + 1):
         percent = throttle.percent if throttle is not None else 0
-        todo = int(dirty.sum()) + sum(zeros)
+        todo = dirty.count(1) + sum(zeros)
         count = min(-(-max(todo - enough, 0) // BATCH) * BATCH, todo)
         before = min(count, zeros[0])
-        found = np.flatnonzero(dirty)
-        ahead, again = found[found >= cursor], found[found < cursor]
-        first = ahead[:count - before]
-        behind = min(count - before - len(first), zeros[1])
-        last = again[:count - before - len(first) - behind]
-        cursor = int(last[-1]) + 1 if len(last) else guest.pages if behind else int(first[-1]) + 1 if len(first) else cursor
+        start = cursor
+        own, cursor = _clean(dirty, start, guest.pages, count - before)
+        behind = min(count - before - own, zeros[1])
+        if behind:
+            cursor = guest.pages
+        if count > before + own + behind:
+            more, cursor = _clean(dirty, 0, start, count - before - own - behind)
+            own += more
         zeros = [zeros[0] - before, zeros[1] - behind]
-        dirty[first] = dirty[last] = False
-        own = len(first) + len(last)
         size = own * PAGE_BYTES + (before + behind) * ZERO_BYTES + -(-count // BATCH) * wire.RECORD.size
         ns = (size + wire.RECORD.size + wire.ROUND.size) * NS // bandwidth
         ran = ns * (100 - percent) * guest.rate + rest
         new, rest = divmod(ran, 100 * NS)
-        written = (writes + np.arange(min(new, guest.pages))) % guest.pages
-        dirty[written] = True
+        over = writes + min(new, guest.pages)
+        dirty[writes:over] = b"\1" * (min(over, guest.pages) - writes)
+        dirty[:max(over - guest.pages, 0)] = b"\1" * max(over - guest.pages, 0)
         writes, now, sent = (writes + new) % guest.pages, now + ns, sent + size
-        left = int(dirty.sum()) + sum(zeros)
+        left = dirty.count(1) + sum(zeros)
         steps.append(Step(count, ns, left, percent))
         why = rule.stop(Progress(number, left * PAGE, sent, guest.memory * PAGE, bandwidth))
         if why is not None:
-            size = int(dirty.sum()) * PAGE_BYTES + sum(zeros) * ZERO_BYTES + -(-left // BATCH) * wire.RECORD.size
+            size = dirty.count(1) * PAGE_BYTES + sum(zeros) * ZERO_BYTES + -(-left // BATCH) * wire.RECORD.size
             down = size * NS // bandwidth
             return Prediction(tuple(steps), True, why, down, now + down)
         if throttle is not None:
