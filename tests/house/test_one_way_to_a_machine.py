@@ -13,6 +13,9 @@ MODES = {"Host": {"vmio/modes/machine.py": 1}, "VmbusServer": {"vmio/modes/platf
 EXERCISES = "vmio/lessons/emulate_a_device/exercises"
 BY_HAND = {"VmBusClient": {
     "vmio/attacks/talker.py": 1,                         # a hostile guest whose bus is its own, to misuse
+    "vmio/attacks/balloon.py": 1,                        # another, that says what no driver says
+}, "VmbusServer": {
+    "vmio/attacks/balloon.py": 1,                        # its bus has nothing but a balloon
 }, "Board": {
     "vmio/oracle/qtest.py": 1,                           # the time of its disks is the judge's
     "vmio/lessons/emulate_a_device/panel.py": 1,         # the lesson about the board: its disk answers at once
