@@ -20,6 +20,7 @@ pytestmark = pytest.mark.browser
 ROOT = lab_server.ROOT
 NAMES = sorted(path.name for path in (ROOT / "notebooks").glob("[0-9A][0-9]_*.ipynb"))
 WAIT = 600_000      # ms: no measure of anything, only an end for a page that hangs
+SWEEP = 120         # s, likewise, for a sweep's last result
 TEXT = {"application/vnd.jupyter.stdout": "stdout", "text/plain": "text/plain"}
 SEEN = """() => [...document.querySelectorAll('.jp-Notebook .jp-CodeCell')].map(cell => [...cell.querySelectorAll('.jp-OutputArea-output')]
     .map(one => [one.dataset.mimeType ?? '', one.textContent]))"""
@@ -121,6 +122,16 @@ def told(text):
     return lines(re.sub(r"^RECORDED\. .*?(?=^(?:What follows was recorded|Recorded with))", "RECORDED.\n", text, flags=re.M | re.S))
 
 
+def comes(true):
+    """Whether `true()` becomes so: a sweep's results come one by one, when the kernel has nothing else to do."""
+    end = time.monotonic() + SWEEP
+    while not true():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.25)
+    return True
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_lesson_runs_and_prints_what_is_stored(ahead, name, capsys):
     with ahead.page(name) as page:
@@ -146,9 +157,9 @@ def runs_and_prints_what_is_stored(page, name, capsys):
                 compared += 1
     assert compared
     panels = page.locator(".vmio-panel")
-    shown = [set(lines(one)) for one in panels.locator(".vmio-readout").all_text_contents()]
     for text in (text for texts in want for text in texts if text.startswith("To see the panel")):
-        assert any(one <= set(lines(text)) for one in shown), f"no panel shows what is stored: {text[:200]}"
+        assert comes(lambda: any(set(lines(one)) <= set(lines(text)) for one in panels.locator(".vmio-readout").all_text_contents())), \
+            f"no panel shows what is stored: {text[:200]}"
     first = next(one for one in panels.all() if one.locator(panel_moves.SLIDER).count() or [*panel_moves.other_controls(one)])
     sliders = first.locator(panel_moves.SLIDER)
     acts = [lambda: (sliders.first.focus(), page.keyboard.press("ArrowRight"))] if sliders.count() else [acts[0] for _, acts in panel_moves.other_controls(first)]

@@ -35,7 +35,7 @@ BUGS = (
     ("storvsp", "vmio.vmbus.bus.worker:RingWorker._room", "min(self.batch, self.max_in_flight - len(self.under_way))", "self.batch"),
     ("storvsp", "vmio.hypervisor.inflight:InFlight.drained", "if not self:", "if True:"),
     # The bus: whose pages, whose vCPU, which state.
-    ("vmbus", "vmio.vmbus.bus.gpadl:GpadlTable.check", "max(pages) >= end", "False"),
+    ("vmbus", "vmio.vmbus.bus.gpadl:GpadlTable.check", "any(spa(page * PAGE) is None for page in pages)", "False"),
     ("vmbus", "vmio.vmbus.bus.gpadl:GpadlTable.check", "len(set(pages)) != len(pages)", "False"),
     ("vmbus", "vmio.vmbus.bus.gpadl:GpadlTable.check", "any(covers(page * PAGE) for page in pages)", "False"),
     ("vmbus", "vmio.vmbus.bus.gpadl:GpadlTable.header", "self.pages + gpadl.cost > self._max_pages or", ""),

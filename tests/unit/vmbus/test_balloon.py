@@ -196,7 +196,7 @@ def test_a_gpadl_of_pages_that_it_gave_is_refused():
             yield from rig.client.create_gpadl(rig.offered, (0x2100, 0x2101))
         except Exception as error:  # noqa: BLE001  whichever way the driver says it
             return str(error)
-    assert "GPADL of 2 pages: status" in rig.run(script) and rig.server.refused["GPADL page that was taken away"] == 1
+    assert "GPADL of 2 pages: status" in rig.run(script) and rig.server.refused["GPADL page outside the guest's RAM"] == 1
 
 
 def asked(rig, call):

@@ -127,16 +127,14 @@ class GpadlTable:
         return ranges
 
     def check(self, pages: Sequence[int]) -> None:
-        """`GpadlRefused` unless every page is the guest's RAM, none twice, none under a page of the hypervisor's."""
-        end, covers = self._guest.ram // PAGE, self._guest.enlightened.overlays.covers
-        if max(pages) >= end:
+        """`GpadlRefused` unless every page is the guest's RAM (and not given to the host), none twice, none under a page of the hypervisor's."""
+        spa, covers = self._guest.backing.spa, self._guest.enlightened.overlays.covers
+        if any(spa(page * PAGE) is None for page in pages):
             raise GpadlRefused("GPADL page outside the guest's RAM")
         if len(set(pages)) != len(pages):
             raise GpadlRefused("GPADL page twice")
         if any(covers(page * PAGE) for page in pages):
             raise GpadlRefused("GPADL page under an overlay")
-        if any(self._guest.backing.spa(page * PAGE) is None for page in pages):
-            raise GpadlRefused("GPADL page that was taken away")
 
     def lent(self) -> Iterator[int]:
         """Return the numbers of all pages that the guest lends, an iterator."""
