@@ -110,7 +110,7 @@ class Member:
     @property
     def silent(self) -> bool:
         """It can't be asked: not up, or it owes an answer."""
-        return self.memory.state is not READY or self.memory.asked is not None
+        return self.memory.state != READY or self.memory.asked is not None
 
     def need(self) -> Need:
         """Return what the rule looks at."""

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from vmio.machine.checkpoint import CheckpointRefused, Form, State, same
+from vmio.machine.memory import PAGE
 from vmio.machine.pageruns import PageRuns
 from vmio.vmbus.balloon import wire as w
 from vmio.vmbus.balloon.dynamic import DUE, DynamicMemory
@@ -27,14 +28,13 @@ def restore(memory: DynamicMemory, state: State) -> None:
     same("dynamic memory, options", saved["options"], [memory.maximum, memory.versions])
     if saved["state"] not in DUE:
         raise CheckpointRefused(f"checkpoint, dynamic memory: state {saved['state']!r}; {', '.join(DUE)} are known")
-    memory.state = next(state for state in DUE if state == saved["state"])
-    memory.version, memory.capabilities = saved["protocol"], saved["capabilities"]
+    memory.state, memory.version, memory.capabilities = saved["state"], saved["protocol"], saved["capabilities"]
     memory.report = saved["report"] and w.STATUS_REPORT.record._make(saved["report"])
     memory.reported_at, memory.asked = saved["reported_at"], saved["asked"] and Message(saved["asked"])
     memory.wanted, memory.got, memory.adding, memory.can_add = saved["wanted"], saved["got"], saved["adding"], saved["can_add"]
     memory.guest.memory_asked, memory.region_end = saved["memory_asked"], saved["region_end"]
     memory.ballooned = PageRuns((first, count) for first, count in saved["ballooned"])
     for first, count in memory.ballooned.runs:
-        if memory.guest.backing.runs(first * 4096, count * 4096):
+        if memory.guest.backing.runs(first * PAGE, count * PAGE):
             raise CheckpointRefused(f"checkpoint, dynamic memory: pages {first:#x}, {count} of them: given to the host, and the guest has some")
     memory.spare, memory.heard, memory.corrupt = list(saved["spare"]), Counter(saved["heard"]), saved["corrupt"]

@@ -59,8 +59,6 @@ class DynamicMemory(BusDevice):
         self.maximum, self.versions = maximum, versions
         self.ballooned = PageRuns()
         self.spare = [host.memory.allocate(1) for _ in range(SPARE)]
-        self.region_end = 0                     # guest-physical: of the region for hot add that the guest has prepared
-        self.can_add = True                     # until the guest says that it can't
         self.heard: Counter[str] = Counter()
         self.corrupt = 0
         self._begin()
@@ -77,6 +75,8 @@ class DynamicMemory(BusDevice):
         self.asked: Message | None = None       # what the guest has not answered so far,
         self.wanted = self.got = 0              # for how many pages, and how many came
         self.adding = 0                         # guest-physical: where the hot add begins
+        self.region_end = 0                     # guest-physical: of the region for hot add that this driver has prepared
+        self.can_add = True                     # until it says that it can't
 
     def opened(self, end: ChannelEnd) -> None:
         """The guest's driver is there: it speaks first."""
@@ -173,7 +173,7 @@ class DynamicMemory(BusDevice):
 
     def _may_ask(self, capability: int, what: str) -> None:
         name = self.guest.name
-        if self.state is not READY:
+        if self.state != READY:
             raise ValueError(f"guest {name}: {what}: its driver for dynamic memory is not up ({self.state})")
         if not self.capabilities & capability:
             raise ValueError(f"guest {name}: {what}: its driver has not this capability")
@@ -256,11 +256,9 @@ class DynamicMemory(BusDevice):
         guest, given = self.guest, PageRuns()
         guest.check_takeable()
         for first, count in ranges:
-            if not count or given.overlaps(first, count):
-                raise ValueError(f"pages {first:#x}, {count} of them, given: none, or twice")
+            given.add(first, count)
             if sum(size for _, _, size in guest.backing.runs(first * PAGE, count * PAGE)) != count * PAGE:
                 raise ValueError(f"pages {first:#x}, {count} of them, given: the guest has not all of these")
-            given.add(first, count)
         for page in guest.used_pages():
             if given.overlaps(page, 1):
                 raise ValueError(f"page {page:#x} given: it is in use, lent to the host or under a page of the hypervisor's")
@@ -291,6 +289,8 @@ class DynamicMemory(BusDevice):
             if any(first <= page < first + count for page in self.guest.used_pages()):
                 raise RingCorrupt("dynamic memory: the guest uses memory that it says it could not add")
             self._take(first, count)
+            if not record.pages and self.adding % self._region == 0:
+                self.region_end = 0         # it has not prepared this region: what comes next needs one of its own
         self._done()
 
     def _done(self) -> None:
