@@ -45,8 +45,9 @@ _PUBLIC = {
     "run_sharing": "vmio.experiments.sharing", "jain": "vmio.experiments.sharing_result",
 }
 _MODULES = {   # for their constants and functions
-    "ata_commands": "vmio.devices.ata.commands", "checkpoint": "vmio.machine.checkpoint", "compare": "vmio.experiments.compare",
-    "compare_sweep": "vmio.experiments.compare_sweep", "cyclic": "vmio.manage.migration.cyclic", "disk": "vmio.experiments.disk", "iotlb": "vmio.experiments.iotlb",
+    "accelerator": "vmio.experiments.accelerator", "ata_commands": "vmio.devices.ata.commands", "checkpoint": "vmio.machine.checkpoint", "compare": "vmio.experiments.compare",
+    "compare_sweep": "vmio.experiments.compare_sweep", "cyclic": "vmio.manage.migration.cyclic", "disk": "vmio.experiments.disk",
+    "engine_job": "vmio.hardware.accelerator.job", "engine_registers": "vmio.hardware.accelerator.registers", "iotlb": "vmio.experiments.iotlb",
     "kv": "vmio.experiments.kv", "net": "vmio.experiments.net", "packets": "vmio.vmbus.bus.packets", "pcap": "vmio.machine.net.pcap",
     "moved_guests": "vmio.manage.migration.guests", "pic": "vmio.drivers.pic",
     "recorded": "vmio.processors.kvm.recorded", "ring": "vmio.vmbus.bus.ring", "ringsteps": "vmio.experiments.ringsteps", "rules": "vmio.manage.migration.rules",

@@ -51,5 +51,5 @@ def break_even(points: Sequence[Point], way: str, percent: float) -> int | None:
 
 def to_table(points: Sequence[Point]) -> str:
     """Return the points as fixed-width text, a row for each."""
-    rows = [(each.way, each.batch, round(each.of_bare, 1), each.exits_per_image, each.us_per_image) for each in points]
-    return table(rows, ("way", "images a call", "% of bare metal", "exits per image", "us per image"))
+    rows = [(each.way, each.batch, round(each.of_bare, 1), 1000 * each.exits_per_image, each.us_per_image) for each in points]
+    return table(rows, ("way", "images a call", "% of bare metal", "exits per 1,000 images", "us per image"))

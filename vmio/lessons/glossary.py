@@ -22,6 +22,7 @@ class Term:
 
 
 TERMS = tuple(Term(*row) for row in (
+    ("accelerator", "", "A device that computes something faster than the processor does, such as pictures or products of matrices.", "accelerate"),
     ("ACPI", "advanced configuration and power interface", "Tables that firmware leaves in memory: which devices and processors a PC has, "
      "and how it is switched off.", "boot_a_real_linux"),
     ("APIC", "advanced programmable interrupt controller", "The interrupt controller that each processor of a PC has. It takes the "
@@ -58,6 +59,9 @@ TERMS = tuple(Term(*row) for row in (
      "split_a_driver"),
     ("GPADL", "guest physical address descriptor list", "A list of pages that a guest shares with the host, under a number. VMBus rings "
      "are shared this way.", "split_a_driver"),
+    ("GPU", "graphics processing unit", "A device that computes pictures, and by now much else: thousands of simple multipliers, and memory of its own.",
+     "accelerate"),
+    ("GPU-PV", "GPU paravirtualization", "Hyper-V's split way to share a GPU: the guest sends its commands over VMBus, and the host owns the device.", "accelerate"),
     ("HLT", "halt", "The instruction with which a processor sleeps until an interrupt comes. It exits, and the host gives the core to "
      "somebody else.", "trap_an_instruction"),
     ("firmware", "", "The program in a PC that runs before the operating system: it finds RAM and devices, writes tables and loads the "
@@ -85,6 +89,7 @@ TERMS = tuple(Term(*row) for row in (
      "from number 40000000h on.", "trap_an_instruction"),
     ("monitor page", "", "A page of the guest's with a bit for each VMBus channel that may use it. Setting the bit signals the host "
      "without an exit; the host looks at the page now and then.", "fill_a_ring"),
+    ("matrix engine", "", "A device that multiplies matrices, the work that neural networks are made of.", "accelerate"),
     ("live migration", "", "A guest moves to another host while it runs.", "move_a_running_guest"),
     ("MSI", "message-signalled interrupt", "An interrupt that a device raises by a store to an address; MSI-X has up to 2,048 of them.",
      "pass_a_device_through"),
@@ -159,7 +164,7 @@ TERMS = tuple(Term(*row) for row in (
 NAMES = frozenset("""
     ADDRESS AMD ANSWER EAX EBX ECX EDX AT ATAPI-6 BFQ CACHE COM1 DEVICE EXTERNAL FAIL FLUSH GB GET IDENTIFY IN INBAND INS INTERRUPT KiB MAX MiB MODE MOV MULTIPLE
     NATIVE OSDI OUT OUTS OUTSB PASS NSDI MB PC PIIX4 PUT READ REJECT REP REQUEST SECRET SECTORS SET SQLite SYNCHRONIZE USER VMware WEDGED WRITE
-    XSA-155 GHz MHz MSI-X RDMSR WRMSR RDTSC LSR LCR DEC CSR0 CSR1 CSR5 CSR7 CSR8 CSR11""".split())
+    XSA-155 IEEE CLOUD LeftoverLocals NetGames GHz MHz MSI-X RDMSR WRMSR RDTSC LSR LCR DEC CSR0 CSR1 CSR5 CSR7 CSR8 CSR11""".split())
 _BY_WORD = {term.word: term for term in TERMS}
 _WORDS = "|".join(re.escape(word) for word in sorted(_BY_WORD, key=len, reverse=True))
 _FIRST = re.compile(rf"(?<![\w/\[-])({_WORDS})(s?)(?![\w-]|\.\w)")

@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("ipywidgets")
 
+from vmio.experiments.accelerator import AcceleratorParams
 from vmio.experiments.disk import DiskParams
 from vmio.experiments.instructions import InstructionParams
 from vmio.experiments.iotlb import IotlbParams
@@ -49,6 +50,7 @@ PANELS = {
     "move_packets.bursts_panel": (NetParams, {"burst"}),
     "move_packets.moderation_panel": (NetParams, set()),
     "move_packets.switch_panel": (None, {"steps", "any_address", "own_vlan", "mirror"}),        # a story that is told
+    "accelerate.panel": (AcceleratorParams, set()),
     "grow_and_shrink.panel": (MemoryParams, {"second"}),
     "move_a_running_guest.panel": (MigrateParams, set()),
     "check_the_model.ratio_panel": (None, {"fitted"}),                                    # papers: figures that others published

@@ -13,6 +13,7 @@ from vmio.experiments.disk import DiskParams
 from vmio.experiments.ringsteps import SCRIPTS, hangs, play
 from vmio.hypervisor.costs import CostModel
 from vmio.lessons import panels
+from vmio.lessons.accelerate import panel as engine
 from vmio.lessons.fill_a_ring import panel as ring
 from vmio.lessons.grow_and_shrink import panel as memory
 from vmio.lessons.move_a_running_guest import panel as moving
@@ -63,6 +64,26 @@ def test_packets_what_the_text_says_of_pings_bursts_and_waits():
     within = packets.held(120, 3)
     assert within.interrupts < packets.held().interrupts / 2 and within.latency_p99_ns < 350_000
     assert packets.held(adaptive=True).interrupts > 200, "it hardly gets going"
+
+
+def test_accelerate_what_the_text_says_of_calls_and_their_price():
+    ways = engine.all_ways().values()
+    assert len({(one.predictions_sha256, one.sums_sha256) for one in ways}) == 1 and {(one.right, one.images) for one in ways} == {(437, 450)}
+    assert engine.load_exits() == 2368 // 4 + 42 == 592 + 42 and engine.share(1) < 38
+    work = [float(line.split()[-1]) for line in engine.call_table().splitlines()[2:]]
+    assert len(work) == 4 and round(sum(work)) == 18 and round(work[1] + work[2]) == 5, "5 us of these 18"
+    assert all(98 <= engine.counted(mode, 16_384, 32).of_bare <= 100 for mode in engine.MODES), "no mode costs anything"
+    small, large = (engine.counted("passthrough", 64, hidden).of_bare for hidden in (8, 128))
+    assert small < large, "a larger network moves the same way"
+
+
+def test_accelerate_what_the_text_says_of_turns_and_attacks():
+    rows = [[float(cell.replace(",", "")) for cell in line.split()] for line in engine.shared_table().splitlines()[2:]]
+    (_, _, _, _, one, _), (_, _, by_turns, switches, two, _) = rows[:2]
+    assert two < 2 * one and (by_turns - two) / switches > two / 32, "small calls: a switch takes longer than a call"
+    assert 1.9 < rows[4][4] / rows[3][4] < 2 and rows[4][2] < 1.3 * rows[4][4], "large calls: twice as long, and switches are few"
+    ends = [(line.split()[0], "nothing" in line, line.endswith(("damage", "for ever"))) for line in engine.attacks_table().splitlines()[2:]]
+    assert ends == [(name, True, True) for name in ("leftovers", "endless-job", "dma-outside", "tail-beyond", "command-beyond", "command-changed", "next-turn")]
 
 
 def test_moving_what_the_text_says_of_rounds_rules_and_missing_bits():

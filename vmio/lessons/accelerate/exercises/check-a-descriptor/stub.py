@@ -1,0 +1,3 @@
+def fits(job):
+    """Return whether all that an operation touches lies in the 65,536 bytes of the chip."""
+    ...
