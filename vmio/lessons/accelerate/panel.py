@@ -129,8 +129,8 @@ def _view(ran: tuple[dict[str, Any], Counted]) -> Shown:
 
 
 def panel() -> Panel:
-    """One call: by which way, how many images, how large a network."""
+    """One call: in which mode, how many images, how large a network."""
     return Panel(_model, [
-        declared(AcceleratorParams, "mode", "Way", "passthrough", choices=MODES),
+        declared(AcceleratorParams, "mode", "Mode", "passthrough", choices=MODES),
         declared(AcceleratorParams, "batch", "Images a call", 1),
         declared(AcceleratorParams, "hidden", "Hidden sums", low=8, high=128)], _view, name="accelerate")
