@@ -4,13 +4,13 @@ import os
 
 import pytest
 
-from vmio.processors.unicorn import library
+from vmio.processors.unicorn import package
 
 
 @pytest.fixture(autouse=True)
 def unicorn():
     """No Unicorn is a failure where machine code is promised (CI), and said aloud elsewhere."""
-    missing = library.missing()
+    missing = package.missing()
     if missing and os.environ.get("CI"):
         pytest.fail(missing)
     elif missing:

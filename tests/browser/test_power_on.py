@@ -8,7 +8,7 @@ import lab_server  # beside this file
 from tests.linux_files import kernel
 from vmio.lessons.boot_a_real_linux import live, recorded
 from vmio.lessons.boot_a_real_linux.plans import CONSOLE
-from vmio.processors.unicorn import library
+from vmio.processors.unicorn import package
 
 pytestmark = pytest.mark.browser
 
@@ -20,8 +20,8 @@ WATCH = """() => { window.seen = []; setInterval(() => {
 
 
 def test_console_and_exits_rise_while_linux_boots(server, chromium):
-    if library.missing():
-        pytest.skip(f"NOT RUN: {library.missing()}")
+    if package.missing():
+        pytest.skip(f"NOT RUN: {package.missing()}")
     kernel()
     lab_server.store(SOURCE, server.work / "99_boot.ipynb")
     with chromium(1280, 720) as page:

@@ -14,7 +14,7 @@ from tests.linux_files import kernel
 from vmio.lessons import build
 from vmio.lessons.boot_a_real_linux import live
 from vmio.lessons.course import COURSE
-from vmio.processors.unicorn import library
+from vmio.processors.unicorn import package
 
 NOTEBOOK = build.NOTEBOOKS / COURSE.notebook("boot_a_real_linux")
 
@@ -33,8 +33,8 @@ def test_it_passes_where_linux_is_hidden():
 
 
 def test_it_passes_where_linux_boots_live():
-    if library.missing() and not os.environ.get("CI"):
-        pytest.skip(f"NOT RUN: {library.missing()}")
+    if package.missing() and not os.environ.get("CI"):
+        pytest.skip(f"NOT RUN: {package.missing()}")
     kernel()
     done = validate()
     assert done.returncode == 0, done.stdout[-3000:]

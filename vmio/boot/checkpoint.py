@@ -23,7 +23,7 @@ from vmio.machine.clock import Timer
 from vmio.machine.media.medium import Medium
 from vmio.modes import checkpoint as whole
 from vmio.processors.unicorn import checkpoint as processor
-from vmio.processors.unicorn import library
+from vmio.processors.unicorn import package
 
 BOOT = Form("booted machine", 2, "params", "kernel", "marks", "console", "disk", "asking", "machine", "processor")
 OWN = ("until", "mark", "timeout", "virtual_timeout")     # of the parameters: what each run is told anew
@@ -51,7 +51,7 @@ def restored(state: State, medium: Medium | None = None, sink: Callable[[int], N
 
     `CheckpointRefused`, one sentence, for a state that is none, and for another disk.
     """
-    library.check()
+    package.check()
     kept = BOOT.take(state)
     told = PARAMS.take(kept["params"])
     with whole.damage_refused():

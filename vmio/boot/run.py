@@ -18,7 +18,7 @@ from vmio.machine.contracts import Buffer
 from vmio.machine.media.medium import Medium
 from vmio.machine.probes import watch
 from vmio.modes.memory_split import SplitMemory
-from vmio.processors.unicorn import library
+from vmio.processors.unicorn import package
 from vmio.processors.unicorn.vcpu import End, Stopped
 from vmio.vmbus.balloon.dynamic import DynamicMemory
 from vmio.vmbus.balloon.wire import LARGE
@@ -46,7 +46,7 @@ class Boot:
                  keep: Callable[["Boot"], State] | None = None) -> None:
         params = checked(params)
         image = BzImage(kernel, name)
-        library.check()
+        package.check()
         console = Console(params.until, params.mark, sink)
         self._have(params, image.version, pc.machine(params, image, initrd, medium, console), console, medium, [(POWER_ON, 0, [])], keep)
         console.answer(answers, self.guest.board)

@@ -13,7 +13,7 @@ from vmio import data
 from vmio.lessons.boot_a_real_linux import detect, live, plans, recorded
 from vmio.lessons.boot_a_real_linux.follow import FRAMES, Symbols
 from vmio.linux.packages import BUSYBOX, KERNEL, files
-from vmio.processors.unicorn.library import VERSION
+from vmio.processors.unicorn.package import VERSION
 
 FOLLOWED = [name for name, plan in plans.ALL.items() if plan.follow and name != plans.SYMBOLS]
 
@@ -82,9 +82,9 @@ def test_where_linux_is_left_alone_a_sentence_says_so():
 
 def test_without_a_kernel_or_unicorn_it_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.delenv(live.VARIABLE, raising=False)
-    monkeypatch.setattr(live.library, "missing", lambda: "machine code needs Unicorn: pip install unicorn")
+    monkeypatch.setattr(live.package, "missing", lambda: "machine code needs Unicorn: pip install unicorn")
     assert live.usable.__wrapped__() == (False, "machine code needs Unicorn: pip install unicorn")
-    monkeypatch.setattr(live.library, "missing", lambda: None)
+    monkeypatch.setattr(live.package, "missing", lambda: None)
     monkeypatch.setattr(live.kept, "default_folder", lambda: tmp_path)
     assert live.usable.__wrapped__() == (False, f"there is no kernel in {tmp_path}: vmio linux get takes one from Debian")
 

@@ -17,7 +17,7 @@ from vmio.lessons.boot_a_real_linux.plans import ALL, READ, SYMBOLS, commands
 from vmio.linux import initramfs, kept
 from vmio.machine.probes import watch
 from vmio.machine.storage import Image
-from vmio.processors.unicorn import library
+from vmio.processors.unicorn import package
 
 VARIABLE, NONE = "VMIO_LINUX", "none"       # in the environment: leave kernel and Unicorn alone, as if they were not there
 MEDIUM = "licenses-ext4.img.gz"
@@ -29,7 +29,7 @@ def usable() -> tuple[bool, str]:
     """(True, "") where Linux can be booted, or (False, why not and what to do)."""
     if os.environ.get(VARIABLE) == NONE:
         return False, f"Linux is left alone, for {VARIABLE} in the environment says so"
-    missing = library.missing()
+    missing = package.missing()
     if missing:
         return False, missing
     try:

@@ -12,7 +12,7 @@ from vmio.lessons.boot_a_real_linux import live, recorded
 from vmio.lessons.boot_a_real_linux.plans import ALL
 from vmio.linux.packages import PACKAGES, files
 from vmio.machine import files as outputs
-from vmio.processors.unicorn.library import VERSION
+from vmio.processors.unicorn.package import VERSION
 
 
 def main(names: list[str]) -> None:

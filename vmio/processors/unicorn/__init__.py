@@ -3,7 +3,7 @@
 A guest of this processor may be a whole operating system, as it is shipped.  What exits, exits into the same
 `VCpu` methods that a generator calls: the same rows, counts and prices.
 
-    library   Unicorn itself: is it there, is it the version that this floor knows
+    package   Unicorn itself: is it there, is it the version that this floor knows
     layout    where the processor's state lies in Unicorn's saved context; measured at the start, refused if it differs
     state     that context as registers;  paging  the guest's own page tables
     deliver   exceptions and interrupts through the guest's IDT and TSS

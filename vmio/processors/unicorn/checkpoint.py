@@ -9,7 +9,7 @@ by pointers: a guest that has set some is refused.
 from typing import Any
 
 from vmio.machine.checkpoint import CheckpointRefused, Form, State, same
-from vmio.processors.unicorn import intercepts, layout, library
+from vmio.processors.unicorn import intercepts, layout, package
 
 MACHINE_CODE = Form("machine code", 1, "unicorn", "registers", "injecting", "window", "late", "entries", "delivered")
 BREAKPOINTS = 0xFF              # of DR7: those that are on
@@ -22,7 +22,7 @@ def save(cpu: Any) -> State:
     if state.get(layout.DEBUG + 56) & BREAKPOINTS:
         raise CheckpointRefused(f"checkpoint at {cpu.now} ns: guest {cpu.guest.name} has set hardware breakpoints (DR7), which can't be saved")
     return MACHINE_CODE.state(
-        unicorn=library.VERSION, registers=[state.part(first, end) for first, end in layout.PLAIN], injecting=cpu.injecting,
+        unicorn=package.VERSION, registers=[state.part(first, end) for first, end in layout.PLAIN], injecting=cpu.injecting,
         window=cpu._window, late=cpu._late, entries=cpu.entries,
         delivered=[[vector, count] for vector, count in cpu.delivery.delivered.items()])
 
@@ -30,7 +30,7 @@ def save(cpu: Any) -> State:
 def restore(cpu: Any, saved: State) -> None:
     """Be that one again: a `cpu` that has just been powered on, over memory that is restored; its `run` goes on from there."""
     kept = MACHINE_CODE.take(saved)
-    same("machine code, version of Unicorn", kept["unicorn"], library.VERSION)
+    same("machine code, version of Unicorn", kept["unicorn"], package.VERSION)
     same("machine code, bytes of registers", [len(each) for each in kept["registers"]], [end - first for first, end in layout.PLAIN])
     state = cpu.state
     state.save()

@@ -8,7 +8,7 @@ import ctypes
 import struct
 from typing import Any
 
-from vmio.processors.unicorn import library
+from vmio.processors.unicorn import package
 
 # Offsets behind the header; registers in the order of their numbers in machine code, segments 24 bytes each.
 GENERAL, RIP, RFLAGS, CC_SOURCE, CC_OP, DIRECTION, HFLAGS = 0, 128, 136, 152, 168, 172, 176
@@ -31,7 +31,7 @@ class Context:
     """A saved context of `engine`, `state` its bytes behind the header; ValueError for a library of another layout."""
 
     def __init__(self, engine: Any) -> None:
-        library.check()
+        package.check()
         self.engine = engine
         self._saved = engine.context_save()
         raw = bytes(self._saved)
@@ -44,11 +44,11 @@ class Context:
 
     def save(self) -> None:
         """Take the processor's state."""
-        library.call("uc_context_save", self.engine, self._saved.context)
+        package.call("uc_context_save", self.engine, self._saved.context)
 
     def restore(self) -> None:
         """Give it back."""
-        library.call("uc_context_restore", self.engine, self._saved.context)
+        package.call("uc_context_restore", self.engine, self._saved.context)
 
     def _measure(self) -> dict[int, int]:
         """Check the offsets; return those of STAR, LSTAR and FMASK, which SYSCALL needs."""
@@ -82,7 +82,7 @@ class Context:
 
 def _agree(what: str, it_does: bool) -> None:
     if not it_does:
-        raise ValueError(f"Unicorn keeps {what} elsewhere than {library.VERSION} does; this build of it can't be used: {library.INSTALL}")
+        raise ValueError(f"Unicorn keeps {what} elsewhere than {package.VERSION} does; this build of it can't be used: {package.INSTALL}")
 
 
 def _find_header(engine: Any, saved: Any) -> int:

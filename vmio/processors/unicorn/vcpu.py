@@ -15,7 +15,7 @@ from vmio.hypervisor.contracts import Partition, Steps
 from vmio.hypervisor.exits import ExitReason
 from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.clock import NEVER
-from vmio.processors.unicorn import library
+from vmio.processors.unicorn import package
 from vmio.processors.unicorn.answers import Answers
 from vmio.processors.unicorn.deliver import Delivery, TripleFault
 from vmio.processors.unicorn.paging import PAGE, PageFault
@@ -58,7 +58,7 @@ class MachineCodeCpu(VCpu):
     paused: Callable[[], None] | None = None
 
     def __init__(self, guest: Partition, index: int) -> None:
-        library.check()
+        package.check()
         if index:
             raise ValueError(f"guest {guest.name}: vcpus 2 or more; a guest of machine code has one, as Unicorn's processor is one")
         self.injecting: int | None = None
@@ -79,7 +79,7 @@ class MachineCodeCpu(VCpu):
         """Map the guest's memory and hook the processor; once, when its devices are plugged in."""
         import unicorn
         import unicorn.x86_const as x
-        self.engine = engine = library.engine()
+        self.engine = engine = package.engine()
         self.state = State(engine)
         self.ram = Ram(self.guest, engine, self._space, self._guarded(self._load, 0), self._guarded(self._store))
         self.delivery, self.ports = Delivery(self.state, self.ram), PortIo(self)
@@ -93,7 +93,7 @@ class MachineCodeCpu(VCpu):
         hook(unicorn.UC_HOOK_INSN, guarded(lambda uc, _: answers.syscall()), 1, 0, x.UC_X86_INS_SYSCALL)
         hook(unicorn.UC_HOOK_INSN, guarded(lambda uc, port, size, _: self._port_in(port, size), 0), 1, 0, x.UC_X86_INS_IN)
         hook(unicorn.UC_HOOK_INSN, guarded(lambda uc, port, size, value, _: self._port_out(port, size, value)), 1, 0, x.UC_X86_INS_OUT)
-        self._kept = [library.hook_instruction(engine, instruction, guarded(lambda: self._read_tsc(), 1))
+        self._kept = [package.hook_instruction(engine, instruction, guarded(lambda: self._read_tsc(), 1))
                       for instruction in (x.UC_X86_INS_RDTSC, x.UC_X86_INS_RDTSCP)]
 
     def _guarded(self, function: Callable, otherwise: Any = None) -> Callable:
