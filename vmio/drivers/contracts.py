@@ -1,5 +1,7 @@
 """What the drivers of all modes have in common, for who drives a disk or a network card without knowing how it is attached."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from vmio.hypervisor.contracts import Steps
@@ -7,6 +9,17 @@ from vmio.machine.clock import NEVER
 from vmio.machine.contracts import Tag
 
 Reaped: TypeAlias = tuple[Tag, Exception | None]     # a request that is over: its tag, and what went wrong, if something did
+Done: TypeAlias = Callable[[Tag, Exception | None], None]      # is called with these when a request is over
+
+
+@dataclass(slots=True, eq=False)
+class DiskRequest:
+    """One request of a disk's owner, of whose parts so many `remaining` are not over; `error` is what went wrong first."""
+
+    tag: Tag
+    done: Done | None
+    remaining: int
+    error: Exception | None = None
 
 
 class DiskDriver(Protocol):

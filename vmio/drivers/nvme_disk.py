@@ -11,10 +11,10 @@ vmio.passthrough.strategies: where the device finds a buffer of ours.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from collections.abc import Sequence
+from typing import Protocol
 
-from vmio.drivers.contracts import Reaped
+from vmio.drivers.contracts import DiskRequest, Done, Reaped
 from vmio.drivers.errors import DriverTimeout
 from vmio.drivers.nvme import MAX_DISCARDED, SECTOR, NvmeDriver, NvmeError, page_list
 from vmio.hypervisor.contracts import Cpu, Steps
@@ -24,17 +24,6 @@ from vmio.machine.pagetable import READ, WRITE
 
 TIMEOUT_NS = 60_000_000_000
 FOR_DEVICE = {"read": WRITE, "write": READ}    # what the device may do to the buffer
-Done: TypeAlias = Callable[[Tag, Exception | None], None]      # (tag, error): is called when a request is over
-
-
-class _Request:
-    """One request of the owner, in one or more commands."""
-
-    __slots__ = ("tag", "done", "remaining", "error")
-
-    def __init__(self, tag: Tag, done: Done | None, remaining: int) -> None:
-        self.tag, self.done, self.remaining = tag, done, remaining
-        self.error: Exception | None = None
 
 
 class Mapping(Protocol):
@@ -55,7 +44,7 @@ class NvmeDisk:
         self.in_flight = 0
         self.finished: deque[Reaped] = deque()   # (tag, error or None)
         self.error: Exception | None = None     # the device has gone
-        self._waiting: deque[tuple[_Request, str, int, int, int]] = deque()   # commands that found the queue full
+        self._waiting: deque[tuple[DiskRequest, str, int, int, int]] = deque()   # commands that found the queue full
 
     @property
     def discards(self) -> bool:
@@ -65,7 +54,7 @@ class NvmeDisk:
     def submit(self, op: str, lba: int, sectors: int, gpa: int, tag: Tag, done: Done | None = None) -> None:
         """Start a "read", "write", "flush" or "discard"; data is at `gpa`, contiguous.  `done(tag, error)`, or `reap` tells."""
         most = MAX_DISCARDED if op == "discard" else self.driver.max_sectors
-        request = _Request(tag, done, max(-(-sectors // most), 1))
+        request = DiskRequest(tag, done, max(-(-sectors // most), 1))
         if op == "flush":
             self._put(request, op, 0, 0, 0)
         while sectors > 0:
@@ -73,13 +62,13 @@ class NvmeDisk:
             self._put(request, op, lba, part, gpa)
             lba, sectors, gpa = lba + part, sectors - part, gpa + part * SECTOR
 
-    def _put(self, request: _Request, op: str, lba: int, sectors: int, gpa: int) -> None:
+    def _put(self, request: DiskRequest, op: str, lba: int, sectors: int, gpa: int) -> None:
         if self.error is not None:
             raise self.error
         if self._waiting or not self._start(request, op, lba, sectors, gpa):
             self._waiting.append((request, op, lba, sectors, gpa))
 
-    def _start(self, request: _Request, op: str, lba: int, sectors: int, gpa: int) -> bool:
+    def _start(self, request: DiskRequest, op: str, lba: int, sectors: int, gpa: int) -> bool:
         queue = self.driver.pairs[0]
         if not queue.free:
             return False
@@ -106,7 +95,7 @@ class NvmeDisk:
                 self.dma.unmap(address, length)
             self._over(request, NvmeError(f"{request.tag}", status) if status else None)
 
-    def _over(self, request: _Request, error: Exception | None) -> None:
+    def _over(self, request: DiskRequest, error: Exception | None) -> None:
         """A command of a request is over: good, or what went wrong."""
         request.error = request.error or error
         request.remaining -= 1

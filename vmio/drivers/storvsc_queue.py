@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeAlias
 
 from vmio.drivers import ipi
-from vmio.drivers.contracts import Reaped
+from vmio.drivers.contracts import DiskRequest, Done, Reaped
 from vmio.drivers.errors import DriverError, DriverTimeout
 from vmio.drivers.scsi_probe import Identity, ScsiError
 from vmio.drivers.storvsc_one import OneAtATime
@@ -28,7 +28,6 @@ from vmio.vmbus.storage import vstor as v
 TIMEOUT_NS = 60_000_000_000    # for any request, as Linux has it
 PAGE, SECTOR = 4096, 512
 _Record: TypeAlias = tuple[int, bytes, int, int, PageRanges]      # what `RingWriter.write` takes
-Done: TypeAlias = Callable[[Tag, Exception | None], None]      # (tag, error): is called when a request is over
 
 _ANSWER = v.SRB.only("operation", "status", "srb_status", "scsi_status", "sense_length", "transfer_length")
 _SENSE = v.SRB.slice("cdb").start
@@ -47,23 +46,13 @@ class Sharer(Protocol):
     asleep: bool
 
 
-class _Request:
-    """One request of the owner, in one or more parts."""
-
-    __slots__ = ("tag", "done", "remaining", "error")
-
-    def __init__(self, tag: Tag, done: Done | None, remaining: int) -> None:
-        self.tag, self.done, self.remaining = tag, done, remaining
-        self.error: Exception | None = None
-
-
 class _Part(NamedTuple):
     """What goes into the ring at once: a command to the unit at `lun`, whose data are `length` bytes at `gpa`.
 
     `unmapped` (LBA, sectors) is what an UNMAP's list shall hold; `expected` bytes shall move, None for as many as there are.
     """
 
-    request: _Request
+    request: DiskRequest
     lun: int
     cdb: bytes
     direction: int
@@ -125,18 +114,18 @@ class StorQueue(OneAtATime, UnmapLists):
         """
         lun = self.lun if unit is None else unit.lun
         if op == "flush":
-            self._put(_Part(_Request(tag, done, 1), lun, _CDB10(wire.SYNCHRONIZE, 0, 0), v.NO_DATA, 0, 0, 0))
+            self._put(_Part(DiskRequest(tag, done, 1), lun, _CDB10(wire.SYNCHRONIZE, 0, 0), v.NO_DATA, 0, 0, 0))
             return
         if op == "discard":
             most = (unit or self).identity.max_unmapped
-            request = _Request(tag, done, -(-sectors // most))
+            request = DiskRequest(tag, done, -(-sectors // most))
             for at in range(lba, lba + sectors, most):
                 unmapped = at, min(most, lba + sectors - at)
                 self._put(_Part(request, lun, _UNMAP_CDB, v.TO_DEVICE, wire.UNMAP_LIST.size, 0, None, unmapped))
             return
         direction = v.TO_GUEST if op == "read" else v.TO_DEVICE
         most = self.max_bytes // SECTOR
-        request = _Request(tag, done, -(-sectors // most))
+        request = DiskRequest(tag, done, -(-sectors // most))
         while sectors > 0:
             part = sectors if sectors < most else most
             if lba <= 0xFFFFFFFF and part <= 0xFFFF:
@@ -149,7 +138,7 @@ class StorQueue(OneAtATime, UnmapLists):
 
     def execute(self, cdb: bytes, direction: int, length: int, gpa: int, tag: Tag, done: Done, lun: int | None = None) -> None:
         """Start any command; how many of its `length` bytes come is the disk's affair."""
-        self._put(_Part(_Request(tag, done, 1), self.lun if lun is None else lun, cdb, direction, length, gpa, None))
+        self._put(_Part(DiskRequest(tag, done, 1), self.lun if lun is None else lun, cdb, direction, length, gpa, None))
 
     def flush_ring(self) -> None:
         """Publish what was submitted, and signal if the host must be woken.  Also sends what found no room before."""
@@ -294,7 +283,7 @@ class StorQueue(OneAtATime, UnmapLists):
         else:
             self.unknown += 1
 
-    def _over(self, request: _Request, error: Exception | None) -> None:
+    def _over(self, request: DiskRequest, error: Exception | None) -> None:
         """A part of a request is over: good, or what went wrong."""
         request.error = request.error or error
         request.remaining -= 1

@@ -11,11 +11,10 @@ scan doesn't find it.  Linux does so: drivers/scsi/storvsc_drv.c, storvsc_host_s
 from collections import deque
 from collections.abc import Callable
 
-from vmio.drivers.contracts import Reaped
+from vmio.drivers.contracts import Done, Reaped
 from vmio.drivers.scsi_probe import Identity, capacity, probe
 from vmio.drivers.storvsc import StorVsc
 from vmio.drivers.storvsc_one import OneAtATime
-from vmio.drivers.storvsc_queue import Done
 from vmio.hypervisor.contracts import Steps
 from vmio.machine.clock import NEVER
 from vmio.machine.contracts import Tag
