@@ -176,16 +176,18 @@ def add(machine: Whole, guest: Owner, attachment: Attachment, medium: SectorStor
         raise ValueError(f"{who}: a medium or a backend is needed, and not both")
     if attachment in guest.attachments:
         raise ValueError(f"{who}: the guest has it already")
+    if medium is not None and not hasattr(attachment, "later"):
+        raise ValueError(f"{who}: it is no disk; it needs a backend, not a medium")
     guest.platform.bus.check_room()
+    if hasattr(attachment, "claim"):        # now, as nobody can be told later: a disk's backend takes its time
+        attachment.claim(guest.platform)
     device = Device(guest, known, medium, backend)
     device.become(State.MADE)
     if medium is None:
         device.offer(backend)
-    elif hasattr(attachment, "later"):
-        device.made_for_it = True
-        attachment.later(machine.host, medium, device.offer)
     else:
-        raise ValueError(f"{who}: it is no disk; it needs a backend, not a medium")
+        device.made_for_it = True
+        known.later(machine.host, medium, device.offer)     # type: ignore[attr-defined]  # a `RemovableDisk`
     guest.changed = True
     return device
 

@@ -17,7 +17,7 @@ from vmio.machine.probes import watch
 from vmio.modes.disk_split import SplitDisk
 from vmio.modes.platform import Platform
 from vmio.vmbus.storage.scsi import ScsiTarget
-from vmio.vmbus.storage.storvsp import MAX_LUNS, StorVsp
+from vmio.vmbus.storage.storvsp import StorVsp
 
 
 class SplitLun:
@@ -31,21 +31,27 @@ class SplitLun:
 
     def __init__(self, controller: SplitDisk | None = None, lun: int | None = None) -> None:
         self.controller, self.lun = controller, lun
+        self._claimed = False           # its LUN is kept for it
 
     @staticmethod
     def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[Slice]:
         """Return the parts of one physical disk that holds all `media`, which must have one size."""
         return PhysicalDisk(host, media).slices
 
-    def plug(self, platform: Platform, backend: Slice) -> None:
-        """Have one more unit.  ValueError without a controller of this guest's, and for a LUN that is taken."""
+    def claim(self, platform: Platform) -> None:
+        """Have a LUN kept for it.  ValueError without a controller of this guest's, and for a LUN that is taken."""
         if self.controller is None or getattr(self.controller, "platform", None) is not platform:
             raise ValueError(f"guest {platform.guest.name}: a LUN needs the controller of a split disk that this guest has already")
-        self.platform, self.backend, self.vsp, self.number = platform, backend, self.controller.vsp, self.controller.number
-        if self.lun is None:
-            self.lun = next((lun for lun in range(MAX_LUNS) if lun not in self.vsp.disks), MAX_LUNS)
+        self.platform, self.vsp, self.number = platform, self.controller.vsp, self.controller.number
+        self.lun, self._claimed = self.vsp.promise_unit(self.lun), True
+
+    def plug(self, platform: Platform, backend: Slice) -> None:
+        """Have one more unit; ValueError as `claim`, unless that was called before."""
+        if not self._claimed:
+            self.claim(platform)
+        self.backend, self._claimed = backend, False
         self.target = ScsiTarget(backend.sectors, serial=f"vmio{self.lun}", unmap=True)
-        self.vsp.add_unit(self.lun, self.target, backend)
+        self.vsp.add_unit(self.lun, self.target, backend)  # type: ignore[arg-type]  # `claim` has chosen one
 
     def watch(self, served: Span, copied: Span) -> None:
         """See `Attachment`."""

@@ -118,6 +118,31 @@ def test_what_can_not_come_or_go_is_refused_with_one_sentence():
     assert guest.attachments == [disk] and guest.platform.devices == 1 and not guest.changed
 
 
+def test_a_lun_that_is_taken_is_refused_at_once_also_by_one_that_is_on_its_way():
+    """A disk's backend takes its time: what can't come is said before that, as there is nobody to hear it afterwards."""
+    machine, guest = machine_with()
+    machine.power_on()
+    first = guest.attachments[0]
+
+    def add(**options):
+        return machine.add(guest, attachment("lun", "split", **options), Overlay(pattern(1)))
+
+    def program(cpu, disk):
+        device = add(controller=first, lun=5)
+        assert device.state is State.MADE
+        for lun, taken in ((5, "0, 5"), (0, "0, 5"), (64, "0, 5")):
+            with pytest.raises(ValueError, match=f"SCSI controller of a: LUN {lun}; 0 to 63 but {taken}$"):
+                add(controller=first, lun=lun)
+        with pytest.raises(ValueError, match="a LUN needs the controller of a split disk that this guest has already"):
+            add()
+        further = [add(controller=first), add(controller=first)]
+        yield from cpu.hlt(3 * MS)
+        assert {each.state for each in (device, *further)} == {State.OFFERED} and [each.attachment.lun for each in further] == [1, 2]
+        return sorted(first.vsp.disks), first.vsp.promised
+
+    assert machine.run((guest, program)) == [([0, 1, 2, 5], set())]
+
+
 def test_a_controller_with_more_disks_stays():
     machine, guest = machine_with((attachment("lun", "split"), Overlay(pattern(1))))
     guest.attachments[1].controller = guest.attachments[0]

@@ -80,6 +80,7 @@ class StorVsp(BusDevice):
         self.requests = self.failures = self.corrupt = self.bounced = 0
         self.bounce = BouncePages(host.memory, max(MAX_BOUNCED, -(-max_transfer // 4096)))
         self.leaving: dict[ScsiTarget, Event] = {}      # units that were taken away, while requests of theirs are under way
+        self.promised: set[int] = set()                 # LUNs of disks that are on their way
         self._list_units()
         guest.vetoes.insert(0, self._destroyed)
         guest.lent.append(self._lent)
@@ -99,10 +100,24 @@ class StorVsp(BusDevice):
 
     # Units that come and go.
 
+    def promise_unit(self, lun: int | None = None) -> int:
+        """Keep a LUN for a disk that is on its way, the lowest that is free if none is asked for, and return it.
+
+        ValueError for one that is taken, or that is none.
+        """
+        taken = self.disks.keys() | self.promised
+        if lun is None:
+            lun = next((each for each in range(MAX_LUNS) if each not in taken), MAX_LUNS)
+        if lun in taken or not 0 <= lun < MAX_LUNS:
+            raise ValueError(f"SCSI controller of {self.guest.name}: LUN {lun}; 0 to {MAX_LUNS - 1} but {', '.join(map(str, sorted(taken)))}")
+        self.promised.add(lun)
+        return lun
+
     def add_unit(self, lun: int, target: ScsiTarget, backend: Backend) -> None:
-        """Have one more disk, and let the guest look; ValueError for a LUN that is taken, or that is none."""
-        if lun in self.disks or not 0 <= lun < MAX_LUNS:
-            raise ValueError(f"SCSI controller of {self.guest.name}: LUN {lun}; 0 to {MAX_LUNS - 1} but {', '.join(map(str, sorted(self.disks)))}")
+        """Have one more disk, and let the guest look; ValueError for a LUN that was not promised and is taken, or that is none."""
+        if lun not in self.promised:
+            self.promise_unit(lun)
+        self.promised.remove(lun)
         self.disks[lun] = target, backend
         self._list_units()
         if self.ready:
