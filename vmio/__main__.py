@@ -17,7 +17,7 @@ from typing import Any  # noqa: E402
 
 from vmio import __version__, console  # noqa: E402
 from vmio.boot import command as boot_command  # noqa: E402
-from vmio.experiments import accelerator_command, disk_params, net_params, params, saved_command  # noqa: E402
+from vmio.experiments import accelerator_command, disk_command, net_command, saved_command  # noqa: E402
 from vmio.manage.migration import command as migrate_command  # noqa: E402
 
 
@@ -31,32 +31,7 @@ class _Parser(argparse.ArgumentParser):
             super()._print_message(message, file)
 
 
-def _disk_options(run: argparse.ArgumentParser) -> None:
-    params.add_options(run, disk_params.DiskParams)
-    run.add_argument("--trace", metavar="FILE",
-                     help="requests of a real disk: CSV time_us,op,lba,sectors, or (recognised by content) blkparse, biosnoop, "
-                          "fio iolog 2 and 3, MSR Cambridge, Alibaba, Tencent CBS, SYSTOR '17, SPC; gzip or not")
-    run.add_argument("--volume", metavar="NAME", help="the trace's volume to take, if it has several (without: they are listed)")
-    run.add_argument("--image", metavar="FILE", help="disk: raw, gzip, VHD, VHDX, block device; it is not changed")
-
-
-def _disk_outputs(run: argparse.ArgumentParser) -> None:
-    run.add_argument("--save", metavar="FILE", help="write the first guest's disk here at the end; the file is replaced when all is written")
-    run.add_argument("--csv", metavar="FILE", help="write all counts here as CSV; the file is replaced when all is written")
-
-
-def _net_options(run: argparse.ArgumentParser) -> None:
-    params.add_options(run, net_params.NetParams)
-    run.add_argument("--pcap", metavar="FILE", help="the frames: a capture of Ethernet, pcap; who sent the first one is the guest "
-                                                    "(default: data/http.pcap, a download)")
-
-
-def _net_outputs(run: argparse.ArgumentParser) -> None:
-    run.add_argument("--save", metavar="FILE", help="write the frames as they were received here, pcap; the file is replaced when all is written")
-
-
-_RUNS = {"accelerator": (accelerator_command.add_options, accelerator_command.add_outputs), "disk": (_disk_options, _disk_outputs),
-         "net": (_net_options, _net_outputs)}
+_RUNS: dict[str, Any] = {"accelerator": accelerator_command, "disk": disk_command, "net": net_command}
 _SAVED = ("disk", "net")      # devices whose runs can be kept in a file
 
 
@@ -93,14 +68,14 @@ def _parser(device: str = "disk") -> "_Parser":
 
     run = commands.add_parser("run", help="run a workload and count")
     run.add_argument("--device", choices=sorted(_RUNS), default="disk", help="(default disk); its options: run --device net --help")
-    for add in _RUNS[device]:
-        add(run)
+    _RUNS[device].add_options(run)
+    _RUNS[device].add_outputs(run)
     run.add_argument("--schema", action="store_true", help="print the JSON schema of the parameters; run nothing")
     run.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
     checkpoint = commands.add_parser("checkpoint", help="run a workload to a time, and keep the machine with all guests in a file")
     checkpoint.add_argument("--device", choices=_SAVED, default="disk", help="(default disk); its options: checkpoint --device net --help")
-    _RUNS[device if device in _SAVED else "disk"][0](checkpoint)
+    _RUNS[device if device in _SAVED else "disk"].add_options(checkpoint)
     saved_command.add_checkpoint(checkpoint)
     saved_command.add_restore(commands.add_parser("restore", help="run what was kept to its end: the result of a run that nobody disturbed"))
 
@@ -164,75 +139,7 @@ def _qtest(args: argparse.Namespace) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    {"accelerator": accelerator_command.run, "disk": _run_disk, "net": _run_net}[args.device](args)
-
-
-def _run_net(args: argparse.Namespace) -> None:
-    from vmio import data
-    from vmio.experiments import net
-    from vmio.machine import files
-    from vmio.machine.net import pcap
-    if args.schema:
-        console.say(json.dumps(params.schema(net.NetParams, "vmio run --device net"), indent=2))
-        return
-    inputs = {"--pcap": args.pcap}
-    if args.save is not None:
-        files.target(args.save, inputs)          # refused before the work, not after it
-    told = params.from_options(net.NetParams, args)
-    params.check_effects(told, told.mode)
-    name = args.pcap if args.pcap is not None else data.path("http.pcap")
-    result = net.run(told, pcap.load(name), f"capture {name}")
-    if args.save is not None:
-        pcap.save(args.save, result.captured(), inputs=inputs)
-    console.say(json.dumps(result.to_dict()) if args.json else result.table())
-
-
-def _run_disk(args: argparse.Namespace) -> None:
-    from vmio.experiments import disk, trace
-    from vmio.machine import files
-    from vmio.machine.storage import Image
-    if args.schema:
-        console.say(json.dumps(params.schema(disk.DiskParams, "vmio run --device disk"), indent=2))
-        return
-    inputs = {"--image": args.image, "--trace": args.trace}
-    outputs = [name for name in (args.save, args.csv) if name is not None]
-    found = [files.target(name, inputs) for name in outputs]        # refused before the work, not after it
-    if len(found) != len(set(map(os.path.abspath, found))):
-        raise ValueError(f"--save and --csv: both are {args.csv}; two outputs need two files")
-    told = params.from_options(disk.DiskParams, args)
-    params.check_effects(told, told.mode)
-    _heed_the_trace(args, told)
-    requests = trace.load(args.trace, args.volume) if args.trace is not None else None
-    image = Image.open(args.image) if args.image else None
-    if image is not None:
-        inputs |= image.inputs("--image")
-        for name in outputs:
-            files.target(name, inputs)       # a parent of the image, which only the image knows of
-    result = disk.run(told, requests, image, f"trace {args.trace}" if args.trace is not None else "sequential reads")
-    if args.save is not None:
-        files.save(result.images[0], args.save, inputs)
-    if args.csv is not None:
-        files.write_text(args.csv, result.to_csv())
-    console.say(json.dumps(result.to_dict()) if args.json else result.table())
-
-
-def _heed_the_trace(args: argparse.Namespace, told: Any) -> None:
-    """Raise ValueError for what has no effect with a trace, or without one."""
-    if args.trace is None:
-        if args.volume is not None:
-            raise ValueError(f"--volume {args.volume}: no effect without --trace")
-        return
-    for name, spec in params.specs(told).items():
-        if name in ("bytes", "block") and getattr(told, name) != getattr(type(told), name):
-            raise ValueError(f"{spec.said(name, getattr(told, name))}: no effect beside --trace, whose requests have sizes of their own")
-
-
-def _checkpoint(args: argparse.Namespace) -> None:
-    saved_command.checkpoint(args, _heed_the_trace)
-
-
-def _restore(args: argparse.Namespace) -> None:
-    saved_command.restore(args)
+    _RUNS[args.device].run(args)
 
 
 def _attack(args: argparse.Namespace) -> int:
@@ -335,7 +242,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (`console`), 1 for a defence that doesn't hold."""
     def command() -> int | None:
         _files_are_named(args)
-        return {"qtest": _qtest, "run": _run, "checkpoint": _checkpoint, "restore": _restore, "migrate": migrate_command.run, "boot": boot_command.run,
+        return {"qtest": _qtest, "run": _run, "checkpoint": saved_command.checkpoint, "restore": saved_command.restore, "migrate": migrate_command.run, "boot": boot_command.run,
                 "attack": _attack, "kvm": _kvm, "linux": _linux, "grade": _grade, "progress": _progress,
                 "assignment": _assignment, "bench": _bench}[args.command](args)
     args: Any = None

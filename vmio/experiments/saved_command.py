@@ -3,11 +3,10 @@
 import argparse
 import json
 import os
-from collections.abc import Callable
-from typing import Any
 
-from vmio import console, data
-from vmio.experiments import params
+from vmio import console
+from vmio.experiments import disk_command, net_command
+from vmio.machine.contracts import Inputs
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
@@ -26,32 +25,20 @@ def add_restore(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
 
-def checkpoint(args: argparse.Namespace, heed_the_trace: Callable[[argparse.Namespace, Any], None]) -> None:
+def checkpoint(args: argparse.Namespace) -> None:
     """Run until then, and write the file; ValueError or OSError, one sentence, and nothing written, for what can't be."""
-    from vmio.experiments import disk, net, saved_run, trace
-    from vmio.machine import checkpoint_file, files
-    from vmio.machine.net import pcap
-    from vmio.machine.storage import Image
+    from vmio.experiments import saved_run
+    from vmio.machine import checkpoint_file
     if args.at < 1:
         raise ValueError(f"--at {args.at}: at least 1 ns; until then a machine is its plan")
+    inputs: Inputs
     if args.device == "net":
-        inputs = {"--pcap": args.pcap}
-        files.target(args.output, inputs)        # refused before the work, not after it
-        told = params.from_options(net.NetParams, args)
-        params.check_effects(told, told.mode)
-        name = args.pcap if args.pcap is not None else data.path("http.pcap")
-        paused = saved_run.pause_net(told, args.at, pcap.load(name), f"capture {name}")
+        frames = net_command.prepare(args, args.output)
+        inputs, paused = frames.inputs, saved_run.pause_net(frames.params, args.at, frames.captured, frames.name)
     else:
-        inputs = {"--image": args.image, "--trace": args.trace}
-        files.target(args.output, inputs)
-        told = params.from_options(disk.DiskParams, args)
-        params.check_effects(told, told.mode)
-        heed_the_trace(args, told)
-        requests = trace.load(args.trace, args.volume) if args.trace is not None else None
-        image = Image.open(args.image) if args.image else None
-        if image is not None:
-            inputs |= image.inputs("--image")
-        paused = saved_run.pause_disk(told, args.at, requests, image, f"trace {args.trace}", args.image and os.path.abspath(args.image))
+        work = disk_command.prepare(args, args.output)
+        inputs, where = work.inputs, args.image and os.path.abspath(args.image)
+        paused = saved_run.pause_disk(work.params, args.at, work.requests, work.image, work.name, where)
     checkpoint_file.write(args.output, paused.state, inputs)
     size = os.path.getsize(args.output)
     if args.json:
@@ -66,35 +53,26 @@ def restore(args: argparse.Namespace) -> None:
     """Run what is in the file to its end, and say what `vmio run` says; ValueError or OSError, one sentence, for what can't be."""
     from vmio.experiments import saved_run
     from vmio.experiments.net_result import NetResult
-    from vmio.machine import checkpoint_file, files
+    from vmio.machine import checkpoint_file
     from vmio.machine.checkpoint import CheckpointRefused
-    from vmio.machine.net import pcap
     from vmio.machine.storage import Image
-    inputs = {"checkpoint": args.checkpoint, "--image": args.image}
-    outputs = [name for name in (args.save, args.csv) if name is not None]
-    found = [files.target(name, inputs) for name in outputs]
-    if len(found) != len(set(map(os.path.abspath, found))):
-        raise ValueError(f"--save and --csv: both are {args.csv}; two outputs need two files")
+    inputs: Inputs = {"checkpoint": args.checkpoint, "--image": args.image}
+    outputs = (args.save, args.csv)
+    disk_command.check_outputs(outputs, inputs)
     state = checkpoint_file.read(args.checkpoint)
     try:
         where = args.image or saved_run.image_of(state)
         if where is not None and not isinstance(where, str):
             raise CheckpointRefused("checkpoint, run: its image has no name; --image FILE says which it is")
+        if args.csv is not None and state["device"] == "net":
+            raise ValueError(f"--csv {args.csv}: only of a disk's run, and this is one of a network card")
         image = Image.open(where) if where else None
-        inputs |= {"--image": where} if image is None else {"--image": where, **image.inputs("--image")}
-        for name in outputs:
-            files.target(name, inputs)
+        inputs = {**inputs, "--image": where, **(image.inputs("--image") if image is not None else {})}
+        disk_command.check_outputs(outputs, inputs)
         result = saved_run.resume(state, image)
     except CheckpointRefused as refused:
         raise CheckpointRefused(str(refused).replace("checkpoint", f"checkpoint {args.checkpoint}", 1)) from refused
     if isinstance(result, NetResult):
-        if args.csv is not None:
-            raise ValueError(f"--csv {args.csv}: only of a disk's run, and this is one of a network card")
-        if args.save is not None:
-            pcap.save(args.save, result.captured(), inputs=inputs)
+        net_command.tell(args, result, inputs)
     else:
-        if args.save is not None:
-            files.save(result.images[0], args.save, inputs)
-        if args.csv is not None:
-            files.write_text(args.csv, result.to_csv())
-    console.say(json.dumps(result.to_dict()) if args.json else result.table())
+        disk_command.tell(args, result, inputs)
