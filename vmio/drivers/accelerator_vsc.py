@@ -32,7 +32,7 @@ class AcceleratorVsc(AcceleratorDriver):
     def __init__(self, client: VmBusClient, channel: GuestChannel, base: int, size: int = MEMORY) -> None:
         super().__init__(client.cpu, 0, base, size=size)
         self.client, self.channel = client, channel
-        self.gpadl = self.max_commands = self.lanes = 0
+        self.gpadl = self.max_commands = 0
         self.error: DriverError | None = None
         self._answer: bytes | None = None
 
@@ -43,7 +43,7 @@ class AcceleratorVsc(AcceleratorDriver):
         found = yield from self._ask(w.VERSION.pack(version=w.VERSION_1), w.CAPABILITIES)
         if found.status != Status.SUCCESS or not found.max_commands:
             raise DriverError(f"accelerator service: version {w.VERSION_1}: status {found.status}")
-        self.max_commands, self.lanes = min(found.max_commands, RING_BYTES // r.DESCRIPTOR.size), found.lanes
+        self.max_commands = min(found.max_commands, RING_BYTES // r.DESCRIPTOR.size)
         first = self.base // PAGE
         self.gpadl = yield from self.client.create_gpadl(self.channel, tuple(range(first, first + (RING_BYTES + self.data_bytes) // PAGE)))
         yield from self._wanted(w.MAP.pack(gpadl=self.gpadl))

@@ -261,13 +261,19 @@ def test_a_bad_tail_in_the_middle_of_an_operation_ends_it():
     assert unit.error == Error.RING and unit.function.done == 0 and not any(unit.function.sram)
 
 
-def test_a_stop_ends_what_was_started_and_rung_and_a_ring_goes_on():
+def rung_and_started():
+    """A function to which both were said in one moment: the ring's tail, and to start the descriptor in its registers."""
     unit = Unit()
     unit.run()
     unit.add(Op.NOP, flags=INTERRUPT)
     unit.write(r.TAIL, 1)
     unit.write(r.CONTROL, r.RUN | r.START)
-    assert len(unit.function._bells) == 1                    # both are rung in one moment, and neither is lost
+    assert len(unit.function._bells) == 1
+    return unit
+
+
+def test_a_stop_ends_what_was_started_and_rung_and_a_ring_goes_on():
+    unit = rung_and_started()
     unit.write(r.CONTROL, 0)
     unit.clock.advance_to(10_000)
     assert (unit.function.done, unit.read(r.STATUS), unit.read(r.HEAD)) == (0, 0, 1)
@@ -278,11 +284,7 @@ def test_a_stop_ends_what_was_started_and_rung_and_a_ring_goes_on():
 
 
 def test_a_start_beside_a_doorbell_loses_neither():
-    unit = Unit()
-    unit.run()
-    unit.add(Op.NOP, flags=INTERRUPT)
-    unit.write(r.TAIL, 1)
-    unit.write(r.CONTROL, r.RUN | r.START)
+    unit = rung_and_started()
     unit.clock.advance_to(10_000)
     assert (unit.function.done, unit.messages, unit.read(r.HEAD)) == (2, [0], 1)
 

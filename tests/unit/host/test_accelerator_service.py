@@ -136,6 +136,26 @@ def test_memory_taken_back_in_the_middle_ends_the_job_and_spares_the_neighbour(a
     machine.run((a, inference(12, 100)), (b, leaves))
 
 
+@pytest.mark.parametrize("unmapped", [False, True])
+def test_memory_taken_back_is_not_written_whether_it_was_unmapped_before_or_not(unmapped):
+    guest = one_guest(attachment("accelerator", "split"))
+
+    def program(cpu, driver):
+        commands = [command(Op.MATMUL, rows=128, cols=128, depth=384)] * 20 + moves(Op.STORE, w.place(driver.gpadl, RING_BYTES), 0, 4096)     # 0.5 ms
+        cpu.write(driver.base, b"".join(commands))
+        driver.channel.end.send(w.SUBMIT.pack(gpadl=driver.gpadl, commands=len(commands)), 1, want_completion=True)
+        yield from cpu.hlt(20_000)
+        if unmapped:
+            driver.channel.end.send(w.UNMAP.pack(gpadl=driver.gpadl), 2, want_completion=True)
+            yield from cpu.hlt(20_000)
+        yield from driver.client.teardown_gpadl(driver.channel, driver.gpadl)
+        cpu.write(driver.data, b"mine" * 1000)
+        for _ in range(3):
+            yield from cpu.hlt(1_000_000)
+        assert cpu.read(driver.data, 4000) == b"mine" * 1000
+    guest.run(program)
+
+
 def test_a_channel_closed_in_the_middle_opens_again():
     guest = one_guest(attachment("accelerator", "split"))
 

@@ -74,9 +74,8 @@ class AcceleratorVsp(BusDevice):
         return super().closed()
 
     def torn_down(self, gpadl: Gpadl) -> None:
-        """The guest takes memory back: nothing more may name it, and what is under way may touch it no more."""
-        if self.mapped.pop(gpadl.handle, None) is not None:
-            self.service.forget()
+        """The guest takes memory back, which it may have forgotten to unmap."""
+        self._unmap(gpadl.handle)
 
     def packet(self, request: Answerable, packet: Packet) -> None:
         """See `BusDevice`.  A message that is none ends the channel."""
@@ -101,7 +100,7 @@ class AcceleratorVsp(BusDevice):
         elif kind == Message.MAP:
             answer(Status.SUCCESS if self._map(message.gpadl) else Status.NO_MEMORY)
         elif kind == Message.UNMAP:
-            answer(Status.SUCCESS if self.mapped.pop(message.gpadl, None) is not None else Status.NO_MEMORY)
+            answer(Status.SUCCESS if self._unmap(message.gpadl) else Status.NO_MEMORY)
         else:
             self._submit(message.gpadl, message.offset, message.commands, answer)
 
@@ -120,12 +119,20 @@ class AcceleratorVsp(BusDevice):
         self.mapped[handle] = Window(self.guest.memory, gpadl.whole_pages)
         return True
 
+    def _unmap(self, handle: int) -> bool:
+        """Know the memory by this name no more; False if nobody did.  What is under way is ended: its commands have been looked at already."""
+        if self.mapped.pop(handle, None) is None:
+            return False
+        self.service.forget()
+        return True
+
     def _submit(self, handle: int, offset: int, number: int, answer: Callable[..., None]) -> None:
         """Copy the command buffer, once, and let the service have it."""
         window, length = self.mapped.get(handle), number * self.service.command_bytes
         if window is None or not 1 <= number <= w.MAX_COMMANDS or offset + length > window.size:
             answer(Status.NO_MEMORY)
             return
+
         def done(error: int) -> None:
             answer(Status.FAILED if error else Status.SUCCESS, error)
         try:
