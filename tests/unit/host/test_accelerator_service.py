@@ -221,3 +221,96 @@ def test_no_version_no_work():
         with pytest.raises(DriverError):
             yield from driver.load(FOUND.network)
     guest.run(program)
+
+
+def _peek(driver):
+    """Generator: what the guest finds on the chip."""
+    yield from driver.run(moves(Op.STORE, w.place(driver.gpadl, RING_BYTES), 0, SRAM_BYTES))
+    return driver.cpu.read(driver.data, SRAM_BYTES)
+
+
+def test_a_job_that_halts_leaves_its_guest_an_empty_chip():
+    machine, service, (a, b) = guests(2)
+
+    def hostile(cpu, driver):
+        cpu.write(driver.data, b"before" * 100)
+        yield from driver.run(moves(Op.LOAD, w.place(driver.gpadl, RING_BYTES), 0, 600))
+        yield from cpu.hlt(1_000_000)                         # the neighbour's turn: what is on the chip is kept
+        with pytest.raises(Halted):
+            yield from driver.run([command(Op.MATMUL, rows=128, cols=128, depth=384)] * 256)
+        return (yield from _peek(driver))
+    _, seen = machine.run((a, inference(20)), (b, hostile))
+    assert seen == bytes(SRAM_BYTES)
+
+
+def test_a_guest_that_begins_anew_finds_an_empty_chip():
+    machine, service, (a, b) = guests(2)
+
+    def anew(cpu, driver):
+        cpu.write(driver.data, b"before" * 100)
+        yield from driver.run(moves(Op.LOAD, w.place(driver.gpadl, RING_BYTES), 0, 600))
+        yield from cpu.hlt(1_000_000)                         # likewise
+        assert service.loaded is not b.attachments[0].context
+        yield from driver._wanted(w.UNMAP.pack(gpadl=driver.gpadl))
+        yield from driver._wanted(w.MAP.pack(gpadl=driver.gpadl))
+        return (yield from _peek(driver))
+    _, seen = machine.run((a, inference(40)), (b, anew))
+    assert seen == bytes(SRAM_BYTES)
+
+
+def test_each_guest_has_one_job_a_round():
+    machine, service, made = guests(3)
+    order, run = [], service._done
+
+    def told(job):
+        order.append(service.contexts.index(job.context))
+        return (yield from run(job))
+    service._done = told
+
+    def many(cpu, driver):
+        cpu.write(driver.base, command(Op.MATMUL, rows=128, cols=128, depth=384) * 40)      # 1 ms: the others' are there when it ends
+        for n in range(4):
+            driver.channel.end.send(w.SUBMIT.pack(gpadl=driver.gpadl, commands=40), n, want_completion=True)
+        yield from cpu.hlt(40_000_000)
+    machine.run(*((guest, many) for guest in made))
+    assert len(order) == 12 and all(sorted(order[at:at + 3]) == [0, 1, 2] for at in (3, 6)), order
+
+
+def test_a_channel_that_is_closed_has_its_jobs_ended():
+    guest = one_guest(attachment("accelerator", "split"))
+    service = guest.attachments[0].service
+
+    def program(cpu, driver):
+        cpu.write(driver.base, command(Op.MATMUL, rows=128, cols=128, depth=384) * 60)
+        for n in range(2):
+            driver.channel.end.send(w.SUBMIT.pack(gpadl=driver.gpadl, commands=60), n, want_completion=True)
+        yield from cpu.hlt(50_000)
+        assert service.running is not None and service.running.context.jobs
+        yield from driver.client.close(driver.channel)
+        yield from cpu.hlt(100_000)
+        assert service.running is None and not service.context().jobs
+    guest.run(program)
+
+
+def test_the_host_alone_says_after_which_command_it_is_interrupted():
+    guest = one_guest(attachment("accelerator", "split"))
+    service = guest.attachments[0].service
+
+    def program(cpu, driver):
+        before = service.driver.interrupts
+        yield from driver.run([command(Op.NOP, flags=1)] * 20)
+        return service.driver.interrupts - before
+    assert guest.run(program) == 2                            # the switch to this guest, and the end of its buffer
+
+
+def test_memory_has_one_name_at_a_time_and_only_so_much_is_named():
+    guest = one_guest(attachment("accelerator", "split"))
+
+    def program(cpu, driver):
+        assert (yield from driver._ask(w.MAP.pack(gpadl=driver.gpadl), w.ANSWER)).status == Status.NO_MEMORY
+        first, found = driver.base >> 12, []
+        for n in range(w.MAX_MAPPED):
+            more = yield from driver.client.create_gpadl(driver.channel, (first + n,))
+            found.append((yield from driver._ask(w.MAP.pack(gpadl=more), w.ANSWER)).status)
+        return found
+    assert guest.run(program) == [Status.SUCCESS] * (w.MAX_MAPPED - 1) + [Status.NO_MEMORY]
