@@ -41,7 +41,8 @@ class PostCopy:
 
     def prepare(self, missing: list[Key]) -> None:
         """Hold these pages for missing, before the machine at the destination is restored."""
-        self._missing, self._order = set(missing), sorted(missing, reverse=True)
+        self._missing = set(missing)
+        self._order = sorted(self._missing, reverse=True)
         for number, each in enumerate(self._machine.guests):
             each.guest.slat.await_pages(partial(self._looked_up, number))
 
@@ -59,7 +60,7 @@ class PostCopy:
         keys: list[Key] = []
         while self._order and len(keys) < BATCH:
             key = self._order.pop()
-            if key in self._missing and key not in self._way:
+            if key in self._missing:
                 keys.append(key)
         if not keys:
             return None
