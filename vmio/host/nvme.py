@@ -41,6 +41,11 @@ class AssignableNvme:
         self.disk = HostNvme(host, medium, self.iommu, self.router, used=used, total=MAX_FUNCTIONS,
                              parts=lambda image, count: media[:count])
 
+    def remove(self) -> None:
+        """Take it out of the host, with an IOMMU that no other device is behind; ValueError while a guest has a part of it."""
+        self.iommu.remove()
+        self.router.remove()
+
 
 class HostNvme:
     """An NVMe disk of `host` over `image`, at `slot` of bus 0.  `function` is what `assign` takes.

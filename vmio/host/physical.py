@@ -118,6 +118,11 @@ class Slice:
             self.under_way.ended(over)
             raise
 
+    def dispose(self) -> None:
+        """The disk was made for one guest, which has it no more: take it out of the host."""
+        if self.disk is not None:
+            self.disk.remove()
+
     def remove(self) -> Event | None:
         """Take no more requests; what was taken is carried out.  Returns None, or an event for when it is."""
         self.removed = True

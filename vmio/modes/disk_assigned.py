@@ -43,6 +43,10 @@ class Assignable(NamedTuple):
         """The size of its medium."""
         return self.function.device.image.sectors
 
+    def dispose(self) -> None:
+        """The disk was made for one guest, which has it no more: take it out of the host."""
+        self.machine.remove()
+
 
 class AssignedDisk(OnVirtualPci):
     """`iommu` "off", "strict", "lazy" or "static"; `delivery` of interrupts "injected" or "posted"; or `polled`."""

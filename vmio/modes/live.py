@@ -21,7 +21,6 @@ from typing import Protocol
 
 from vmio.drivers.errors import DriverError
 from vmio.drivers.pages import GuestPages
-from vmio.host.physical import Slice
 from vmio.host.scheduler import Share
 from vmio.hypervisor.contracts import Steps
 from vmio.hypervisor.host import Host
@@ -161,8 +160,8 @@ class Device:
         at = guest.attachments.index(self.attachment)
         for each in (guest.attachments, guest.media, guest.backends):
             del each[at]
-        if self.made_for_it and isinstance(self.backend, Slice) and self.backend.disk is not None:
-            self.backend.disk.remove()
+        if self.made_for_it:
+            self.backend.dispose()
         self.become(State.GONE)
 
 

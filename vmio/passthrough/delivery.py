@@ -52,6 +52,11 @@ class InterruptRouter:
         remapper.set_table(self.table, ENTRIES)
         remapper.enabled = True
 
+    def remove(self) -> None:
+        """Nobody interrupts by it any more: the host has its memory back."""
+        for spa in (self.table, self._page):
+            self.memory.free(spa, 1)
+
     def create(self, requester: int, cpu: VCpu, vector: int, posted: bool = False, count: int = 1) -> tuple[int, int]:
         """Let `requester` raise `vector` (16 to 255) on a guest's `cpu`; the (address, data) of its message.
 

@@ -111,7 +111,9 @@ def test_fifty_times_the_same_and_nothing_is_used_up(mode):
                 yield from cpu.hlt(50_000)
             yield from cpu.hlt(50_000)
             assert device.state is State.GONE and guest.platform.devices == 1
-            before.append((len(guest.platform.bus.channels), guest.later_pages.next, guest.platform.mmio.next))
+            vm = guest.guest
+            before.append((len(guest.platform.bus.channels), guest.later_pages.next, guest.platform.mmio.next, machine.host.memory.free_pages,
+                           len(vm.lent), len(vm.vetoes), len(vm.releases)))
         return True
 
     assert machine.run((guest, program)) == [True]

@@ -106,6 +106,14 @@ class Iommu:
             self.iotlb.invalidate(domain.id)
             domain.free()
 
+    def remove(self) -> None:
+        """Its last device has gone for ever: the host has the memory of its tables back.  ValueError while there are domains."""
+        if self.domains:
+            raise ValueError(f"iommu: {len(self.domains)} domains are in use")
+        for spa in (self.remapper.root, *self._context_tables.values()):
+            self.memory.free(spa, 1)
+        self._context_tables.clear()
+
     def _set_context(self, requester: int, entry: bytes) -> None:
         bus = requester >> 8
         table = self._context_tables.get(bus)
