@@ -12,6 +12,20 @@ from vmio.modes import attachment
 from vmio.modes.live import State
 
 
+class Listener:
+    """A station that keeps what it hears in `heard`."""
+
+    def __init__(self, heard):
+        self.heard = heard
+
+    def receive(self, frame):
+        self.heard.append(frame)
+        return True
+
+    def link_changed(self, up):
+        pass
+
+
 def test_a_card_comes_and_goes_and_what_it_lost_is_counted():
     machine, guest = machine_with()
     machine.power_on()
@@ -19,14 +33,7 @@ def test_a_card_comes_and_goes_and_what_it_lost_is_counted():
     address, peer = bytes.fromhex("02000000000a"), bytes.fromhex("02000000000b")
     port, heard, kept = switch.port("a", address), [], {}
 
-    class Listener:
-        def receive(self, frame):
-            heard.append(frame)
-            return True
-
-        def link_changed(self, up):
-            pass
-    switch.port("peer", peer).connect(Listener())
+    switch.port("peer", peer).connect(Listener(heard))
 
     def program(cpu, disk):
         ledgers, start = [Ledger(disk, DATA)], machine.host.env.now
@@ -62,14 +69,7 @@ def test_a_virtual_function_comes_and_goes():
     address = bytes.fromhex("02000000000a")
     heard, kept = [], {}
 
-    class Listener:
-        def receive(self, frame):
-            heard.append(frame)
-            return True
-
-        def link_changed(self, up):
-            pass
-    cable.ends[1].connect(Listener())
+    cable.ends[1].connect(Listener(heard))
 
     def program(cpu, disk):
         kept["device"] = machine.add(guest, attachment("net", "passthrough", address=address), backend=cable.ends[0])

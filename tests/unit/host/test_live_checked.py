@@ -9,6 +9,7 @@ from vmio.machine.overlay import Overlay
 from vmio.modes import Machine, attachment
 from vmio.modes.live import State
 from vmio.passthrough.assignment import AssignmentRefused, check_clean
+from vmio.vmbus.bus.server import NoChannelLeft
 from vmio.vmbus.storage.scsi import CAPACITY_CHANGED, ScsiTarget
 
 MIB = 1 << 20
@@ -36,6 +37,16 @@ def test_a_device_is_taken_away_once_and_one_that_was_asked_for_may_be_taken_at_
         return [state for _, state in device.history]
 
     assert machine.run((guest, program)) == [[State.MADE, State.OFFERED, State.WANTED, State.WANTED, State.GONE]]
+
+
+def test_a_bus_without_room_says_so_before_anything_is_made(monkeypatch):
+    machine, guest = machine_with()
+    machine.power_on()
+    monkeypatch.setattr("vmio.vmbus.bus.server.MAX_CHANNELS", 1)
+    free = machine.host.memory.free_pages
+    with pytest.raises(NoChannelLeft):
+        machine.add(guest, attachment("disk", "passthrough"), Overlay(pattern(1)))
+    assert machine.host.memory.free_pages == free and not guest.changed and guest.platform.devices == 1
 
 
 @pytest.mark.parametrize("mode", ["split", "passthrough"])

@@ -16,6 +16,13 @@ from vmio.vmbus.bus.host_channel import State
 MIB = 1 << 20
 
 
+def gives_2_mib(rig, cpu):
+    """The host asks for 512 pages and gets them."""
+    rig.memory.inflate(512)
+    yield from rig.rest(cpu)
+    yield from rig.say(cpu, given((0x2000, 512)))
+
+
 def test_sizes_and_places_are_those_of_linux():
     """drivers/hv/hv_balloon.c: struct dm_version_request to struct dm_info_msg."""
     assert {name.name: w.LAYOUTS[name].size for name in Message} == {
@@ -167,9 +174,7 @@ def test_who_touches_a_page_that_it_gave_is_stopped_and_nobody_else():
         other = rig.host.guest("other", 4)
 
         def script(rig, cpu):
-            rig.memory.inflate(512)
-            yield from rig.rest(cpu)
-            yield from rig.say(cpu, given((0x2000, 512)))
+            yield from gives_2_mib(rig, cpu)
             touch(cpu)
 
         def program(cpu):
@@ -189,9 +194,7 @@ def test_a_gpadl_of_pages_that_it_gave_is_refused():
     rig = Rig()
 
     def script(rig, cpu):
-        rig.memory.inflate(512)
-        yield from rig.rest(cpu)
-        yield from rig.say(cpu, given((0x2000, 512)))
+        yield from gives_2_mib(rig, cpu)
         try:
             yield from rig.client.create_gpadl(rig.offered, (0x2100, 0x2101))
         except Exception as error:  # noqa: BLE001  whichever way the driver says it
@@ -308,11 +311,7 @@ def test_a_page_can_be_taken_when_the_host_has_none_left():
 def test_a_guest_that_begins_anew_has_its_memory_again():
     rig = Rig()
 
-    def script(rig, cpu):
-        rig.memory.inflate(512)
-        yield from rig.rest(cpu)
-        yield from rig.say(cpu, given((0x2000, 512)))
-    rig.run(script)
+    rig.run(gives_2_mib)
     rig.guest.enlightened.reset()
     assert rig.memory.ballooned.total == 0 and rig.guest.missing_ram() is None
 
