@@ -126,6 +126,25 @@ def test_what_an_administrator_can_t_do_is_one_sentence_and_changes_nothing():
     assert disk.checkpoints == [] and disk.read(0) == sector(1)
 
 
+def test_a_merge_adds_up_what_was_counted_and_a_clone_begins_at_none():
+    disk = LayeredDisk(image())
+    disk.write(0, sector(1))
+    disk.checkpoint("a")
+    disk.write(1, sector(2))
+    disk.checkpoint("b")
+    disk.read(0, 3)
+    other = disk.clone("b")
+    assert other.looked_up() == {"now": 0, "b": 0, "a": 0, "image": 0} and [layer.found for layer in other.layers] == [0, 0, 0]
+    merging = disk.merge("a")
+    with pytest.raises(ValueError, match="a is being merged; one thing at a time"):
+        disk.clone("b")
+    list(merging)
+    assert disk.looked_up() == {"now": 1, "b": 2, "image": 1} and [layer.found for layer in disk.layers] == [2, 0]
+    with pytest.raises(ValueError):
+        disk.discard(SECTORS - 1, 2)
+    assert not disk.top.zeroed.starts
+
+
 @pytest.mark.parametrize("change", [lambda s: s["layers"].clear(), lambda s: s["layers"].reverse(), lambda s: s.update(merging="zz"),
                                     lambda s: s["layers"][0].update(name="now")])
 def test_layers_that_are_no_chain_are_refused(change):
