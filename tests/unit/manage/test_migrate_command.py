@@ -42,8 +42,11 @@ def test_a_log_without_the_hosts_writes_is_exit_status_1():
     (("--bandwidth", "0"), "bandwidth 0: 1 to 100,000"),
     (("--disk", "passthrough"), "no live migration while nvme0 is assigned to it"),
     (("--pages", "200000"), "pages 200,000: a guest of 64 MiB has 16,128 behind its first MiB"),
-    (("--throttle-first", "50", "--throttle-most", "40"), "throttle_first 50: above throttle_most 40"),
+    (("--throttle", "--throttle-first", "50", "--throttle-most", "40"), "throttle_first 50: above throttle_most 40"),
     (("--postcopy-after", "20", "--patience", "10"), "postcopy_after 20: it is cancelled after 10 rounds"),
+    (("--disk", "dma", "--pages", "5"), "pages 5: no effect with disk dma"),
+    (("--requests", "3000"), "requests 3,000: no effect with disk none"),
+    (("--throttle-first", "30"), "throttle_first 30: no effect with no throttle"),
     (("--rule", "xen", "--downtime-ms", "5"), "downtime_ms 5: rule xen counts rounds"),
 ])
 def test_what_makes_no_sense_is_refused_in_a_sentence(options, why):

@@ -38,6 +38,11 @@ class MigrateParams:
     def check(self) -> "MigrateParams":
         """Return these parameters; ValueError names what is not allowed, or which limits contradict each other."""
         params.check(self)
+        for name in ("requests",) if self.disk == "none" else ("ram", "pages", "rate", "seconds"):
+            self._heeded(name, f"disk {self.disk}")
+        if not self.throttle:
+            for name in ("throttle_first", "throttle_step", "throttle_most"):
+                self._heeded(name, "no throttle")
         if self.disk == "none" and self.pages * 4096 > (self.ram - 1) << 20:
             raise ValueError(f"pages {self.pages:,}: a guest of {self.ram} MiB has {(self.ram - 1) << 8:,} behind its first MiB")
         if self.throttle_first > self.throttle_most:
@@ -47,6 +52,12 @@ class MigrateParams:
         if self.rule != "qemu" and self.downtime_ms != params.default(MigrateParams, "downtime_ms"):
             raise ValueError(f"downtime_ms {self.downtime_ms}: rule {self.rule} counts rounds and has no limit of downtime")
         return self
+
+    def _heeded(self, name: str, beside: str) -> None:
+        """Raise ValueError if the user has set what nothing looks at."""
+        value = getattr(self, name)
+        if value != params.default(MigrateParams, name):
+            raise ValueError(f"{name} {value:,}: no effect with {beside}")
 
     @property
     def stop_rule(self) -> Rule:
