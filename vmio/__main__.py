@@ -18,6 +18,7 @@ from typing import Any  # noqa: E402
 from vmio import __version__, console  # noqa: E402
 from vmio.boot import command as boot_command  # noqa: E402
 from vmio.experiments import accelerator_command, disk_command, net_command, saved_command  # noqa: E402
+from vmio.experiments.saved_run import KINDS  # noqa: E402
 from vmio.manage.migration import command as migrate_command  # noqa: E402
 
 
@@ -32,7 +33,6 @@ class _Parser(argparse.ArgumentParser):
 
 
 _RUNS: dict[str, Any] = {"accelerator": accelerator_command, "disk": disk_command, "net": net_command}
-_SAVED = ("disk", "net")      # devices whose runs can be kept in a file
 
 
 def _device(argv: Sequence[str] | None) -> str:
@@ -74,8 +74,8 @@ def _parser(device: str = "disk") -> "_Parser":
     run.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
     checkpoint = commands.add_parser("checkpoint", help="run a workload to a time, and keep the machine with all guests in a file")
-    checkpoint.add_argument("--device", choices=_SAVED, default="disk", help="(default disk); its options: checkpoint --device net --help")
-    _RUNS[device if device in _SAVED else "disk"].add_options(checkpoint)
+    checkpoint.add_argument("--device", choices=list(KINDS), default="disk", help="(default disk); its options: checkpoint --device net --help")
+    _RUNS[device if device in KINDS else "disk"].add_options(checkpoint)
     saved_command.add_checkpoint(checkpoint)
     saved_command.add_restore(commands.add_parser("restore", help="run what was kept to its end: the result of a run that nobody disturbed"))
 

@@ -55,7 +55,7 @@ print(lesson.rounds_table())
 # ## Compare
 #
 # In t seconds the guest writes 2,000 t pages, a quarter of what the link carries in that time. Round 1 is long, so some hundred pages are dirty after it; round 2 is short, so few more are;
-# and as soon as no more are left than fit into the limit, the log is read again. It can never be more than the 1,024 pages that the guest writes at all. That is the whole model, in 30 lines of `vmio/manage/migration/cyclic.py`. Beside
+# and as soon as no more are left than fit into the limit, the log is read again. It can never be more than the 1,024 pages that the guest writes at all. That is the whole model (`predict` in `vmio/manage/migration/cyclic.py`). Beside
 # migrations that move every byte:
 # %%
 print(lesson.beside_table())

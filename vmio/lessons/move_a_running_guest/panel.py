@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
+from textwrap import fill
 from typing import Any
 
 from vmio.hypervisor.dirty import WAYS
@@ -143,9 +144,9 @@ def ways_table() -> str:
 
 
 def refusal() -> str:
-    """What is said of a guest that has a device of its own."""
+    """What is said of a guest that has a device of its own, in lines of 90 letters."""
     _, report = _move(lambda: guests.disk_machine("passthrough", 20, 100_000), MS, rule("qemu", LIMIT))
-    return report.reason
+    return fill(report.reason, 90)
 
 
 @lru_cache(maxsize=1)

@@ -1,3 +1,6 @@
 def decide(dirty, limit):
-    """Return "stop", "go on" or "give up", from the pages that were dirty after each round, and those that fit into the limit."""
+    """Return "stop", "go on" or "give up".
+
+    `dirty` has the pages that were dirty after each round so far, `limit` those that fit into the limit.
+    """
     ...
