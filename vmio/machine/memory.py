@@ -38,8 +38,9 @@ class _Held:
         self.bytes, self.look_at = 0, UNCOLLECTED
 
     def subtract(self, size: int) -> None:
-        """One of `size` bytes is gone."""
+        """One of `size` bytes is gone, and the next look comes as much earlier as if it had never been."""
         self.bytes -= size
+        self.look_at = min(self.look_at, self.bytes + UNCOLLECTED)
 
 
 _HELD = _Held()

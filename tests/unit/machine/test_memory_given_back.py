@@ -60,6 +60,12 @@ def test_what_is_held_is_counted_and_given_back(no_luck):
     assert memory._HELD.bytes == before
 
 
+def test_the_next_look_comes_no_later_for_what_is_gone(no_luck):
+    kept = [HostMemory(64 * MIB) for _ in range(40)]
+    kept.clear()
+    assert memory._HELD.look_at <= memory._HELD.bytes + memory.UNCOLLECTED
+
+
 def test_more_than_there_is_room_for_is_said(monkeypatch):
     def small(number, size):
         raise OverflowError("memory mapped size must be positive")

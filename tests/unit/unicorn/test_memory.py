@@ -10,7 +10,7 @@ from vmio.firmware import longmode
 from vmio.hypervisor.hyperv import tlfs
 from vmio.hypervisor.hyperv.hypercalls import enable_enlightenments
 from vmio.processors.kvm.code import Code
-from vmio.processors.unicorn import layout, library, ram
+from vmio.processors.unicorn import layout, package, ram
 
 ROUTINE = 0x200000
 
@@ -160,18 +160,18 @@ def test_another_layout_is_refused(monkeypatch):
 
 
 def test_another_version_is_refused_and_none_is_said(monkeypatch):
-    monkeypatch.setattr(library.metadata, "version", lambda name: "2.0.1")
-    assert library.missing() == ("machine code needs Unicorn 2.1.4, whose state it knows; 2.0.1 is installed: "
+    monkeypatch.setattr(package.metadata, "version", lambda name: "2.0.1")
+    assert package.missing() == ("machine code needs Unicorn 2.1.4, whose state it knows; 2.0.1 is installed: "
                                  "pip install unicorn==2.1.4")
 
     def nothing(name):
-        raise library.metadata.PackageNotFoundError(name)
-    monkeypatch.setattr(library.metadata, "version", nothing)
+        raise package.metadata.PackageNotFoundError(name)
+    monkeypatch.setattr(package.metadata, "version", nothing)
     with pytest.raises(ValueError, match="^machine code needs Unicorn, a processor in software: pip install unicorn==2.1.4$"):
         CodeGuest()
-    monkeypatch.setattr(library.metadata, "version", lambda name: "2.1.4")
+    monkeypatch.setattr(package.metadata, "version", lambda name: "2.1.4")
     monkeypatch.setitem(sys.modules, "unicorn", None)
-    assert "can't be loaded here" in library.missing()
+    assert "can't be loaded here" in package.missing()
 
 
 def test_one_vcpu():
