@@ -21,7 +21,7 @@ Panel(model, [log2_slider("size", 16, 4096, 64, "Bytes"), slider("depth", 1, 9, 
 '''
 
 
-LESSONS = sorted(path.name for path in NOTEBOOKS.glob("[0-9A][0-9]_*.ipynb"))
+LESSONS = sorted(path.name for path in NOTEBOOKS.glob("[0-9LA][0-9]_*.ipynb"))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -18,7 +18,7 @@ from labkit import Refusal, child, site
 pytestmark = pytest.mark.browser
 
 ROOT = lab_server.ROOT
-NAMES = sorted(path.name for path in (ROOT / "notebooks").glob("[0-9A][0-9]_*.ipynb"))
+NAMES = sorted(path.name for path in (ROOT / "notebooks").glob("[0-9LA][0-9]_*.ipynb"))
 WAIT = 600_000      # ms: no measure of anything, only an end for a page that hangs
 SWEEP = 120         # s, likewise, for a sweep's last result
 TEXT = {"application/vnd.jupyter.stdout": "stdout", "text/plain": "text/plain"}

@@ -30,7 +30,8 @@ def test_the_index_and_the_folders_name_the_same_lessons():
     assert all((data.LESSONS / name / "panel.py").exists() for name in NAMES)
     numbers = [COURSE.notebook(name)[:3] for name in NAMES]
     assert numbers[:12] == [f"{number:02}_" for number in range(12)]
-    assert numbers[len(COURSE.row):] == [f"A{number}_" for number in range(1, len(NAMES) - len(COURSE.row) + 1)]
+    labs = [f"L{one.lab}_" for one in COURSE.lessons if one.lab]
+    assert labs == sorted(set(labs)) and numbers[len(COURSE.row):] == [*labs, "A1_"]
 
 
 def test_a_lesson_keeps_the_number_that_it_is_given():
@@ -51,10 +52,10 @@ def test_each_leads_back_and_on():
     assert words(COURSE.row[-1]).endswith(f"{COURSE.link(COURSE.row[-2], 'Back: ')} · [To the beginning: 00 · Start here](00_start_here.ipynb)")
 
 
-def test_an_appendix_is_reached_from_the_lesson_that_it_belongs_to_and_leads_back():
+def test_what_stands_aside_is_reached_from_the_lesson_that_it_belongs_to_and_leads_back():
     for one in COURSE.lessons[len(COURSE.row):]:
         home = one.needs[-1]
-        assert one.appendix and f"({COURSE.notebook(one.name)})" in words(home)
+        assert one.aside and f"({COURSE.notebook(one.name)})" in words(home)
         assert words(one.name).endswith(f"{COURSE.link(home, 'Back: ')} · [To the beginning: 00 · Start here](00_start_here.ipynb)")
 
 
@@ -183,6 +184,18 @@ def appendix(name, *needs):
     return Lesson(name, name.upper(), 1, do="", question="", needs=needs, appendix=True)
 
 
+def lab(name, number, *needs):
+    return Lesson(name, name.upper(), 1, do="", question="", needs=needs, lab=number)
+
+
+def test_labs_keep_their_numbers_and_nobody_goes_on_to_them():
+    course = Course([plain("a"), plain("b", "a"), lab("u", 1, "a"), lab("w", 3, "u", "b"), appendix("x", "a")])
+    assert [course.notebook(name) for name in course.names] == ["00_a.ipynb", "01_b.ipynb", "L1_u.ipynb", "L3_w.ipynb", "A1_x.ipynb"]
+    assert course.title("w") == "L3 · W" and course.neighbours("b") == "[Back: 00 · A](00_a.ipynb) · [To the beginning: 00 · A](00_a.ipynb)"
+    assert course.neighbours("w") == "[Back: 01 · B](01_b.ipynb) · [To the beginning: 00 · A](00_a.ipynb)"
+    assert build.chosen(["L3", "01"], course) == ["b", "w"]
+
+
 def test_appendices_have_numbers_of_their_own_and_nobody_goes_on_to_them():
     course = Course([plain("a"), plain("b", "a"), appendix("x", "a"), appendix("y", "b", "x")])
     assert [course.notebook(name) for name in course.names] == ["00_a.ipynb", "01_b.ipynb", "A1_x.ipynb", "A2_y.ipynb"]
@@ -209,6 +222,9 @@ def test_the_picture_of_what_needs_what():
     ([plain("a", "b")], "lesson 'a' needs 'b'; before it are none."),
     ([plain("a"), plain("b")], "lesson 'b' needs nothing; all but the first need at least 'a'."),
     ([plain("a"), appendix("x", "a"), plain("b", "a")], "appendix 'x' stands before 'b'; appendices come after all lessons."),
+    ([plain("a"), lab("x", 1, "a"), plain("b", "a")], "lab 'x' stands before 'b'; labs come after all lessons."),
+    ([plain("a"), lab("x", 2, "a"), lab("y", 2, "a")], "lab 'y' is L2 and stands after 'x'; labs stand by their numbers, before the appendices."),
+    ([plain("a"), appendix("x", "a"), lab("y", 1, "a")], "lab 'y' is L1 and stands after 'x'; labs stand by their numbers, before the appendices."),
 ])
 def test_an_index_that_cannot_be_is_refused(lessons, sentence):
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):

@@ -11,7 +11,7 @@ pytest.importorskip("ipywidgets")
 from vmio.lessons import build, percent
 from vmio.lessons.course import COURSE
 
-NOTEBOOKS = sorted(build.NOTEBOOKS.glob("[0-9A][0-9]_*.ipynb"))
+NOTEBOOKS = sorted(build.NOTEBOOKS.glob("[0-9LA][0-9]_*.ipynb"))
 PATHS = re.compile(r"/(?:home|root|tmp|Users|work|mnt)/|[A-Z]:\\\\|ipykernel_\d")
 
 

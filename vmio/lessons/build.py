@@ -141,7 +141,7 @@ def stored(notebook: Any, where: Path = NOTEBOOKS) -> str:
 
 def renumber(where: Path = NOTEBOOKS, course: Course = COURSE) -> None:
     """Rename the notebooks whose lessons have other numbers now."""
-    for path in sorted(where.glob("[0-9A][0-9]_*.ipynb")):
+    for path in sorted(where.glob("[0-9LA][0-9]_*.ipynb")):
         name = path.stem[3:]
         if name in course.names and path.name != course.notebook(name):
             path.rename(where / course.notebook(name))
@@ -161,7 +161,7 @@ def main(arguments: Any = None) -> Any:
     """Build or check the lessons whose names start with one of the arguments (all without any)."""
     parser = argparse.ArgumentParser(prog="python -m vmio.lessons.build", description="Build the notebooks from their sources.")
     parser.add_argument("--check", action="store_true", help="build again and compare with what is stored")
-    parser.add_argument("lessons", nargs="*", help="such as 01, A1 or fill_a_ring; all without")
+    parser.add_argument("lessons", nargs="*", help="such as 01, L1, A1 or fill_a_ring; all without")
     options = parser.parse_args(arguments)
     try:
         data.checkout("notebooks")

@@ -3,7 +3,8 @@
 This is the only place that numbers them: a lesson's number is the next one
 after that of the lesson before it in `COURSE`, or the one it is given, so that
 lessons keep theirs (and teachers their links) while one between them is still
-being written.  An appendix, which stands after all lessons, is A1, A2 and so on.
+being written.  After all lessons stand the labs, which are L1, L2 and so on by
+the number that each is given, then the appendices, A1, A2 and so on.
 Notebooks' file names, links between lessons, the map at the end of the first
 and README's table are made from here (`python -m vmio.lessons.build`).
 """
@@ -27,19 +28,25 @@ class Lesson:
     question: str       # what it answers, for who has seen the first
     needs: tuple = ()
     number: int = -1            # where it is not the next one
-    appendix: bool = False      # for who wants to know more of the last lesson that it needs; nobody goes on to it
+    lab: int = 0                # an application of what the lessons taught, and its number among those from 1; nobody goes on to it
+    appendix: bool = False      # for who wants to know more of the last lesson that it needs; nobody goes on to it either
+
+    @property
+    def aside(self) -> bool:
+        """Whether it is no lesson of the row, in which each leads to the next."""
+        return bool(self.lab) or self.appendix
 
 
 class Course:
-    """Lessons in order, then appendices; raises ValueError for a name that is there twice, a need or an appendix out of place."""
+    """Lessons in order, then labs, then appendices; raises ValueError for a name that is there twice, or what is out of place."""
 
     def __init__(self, lessons: Sequence[Lesson]) -> None:
         self.lessons = tuple(lessons)
         self.names = [lesson.name for lesson in self.lessons]
-        self.row = [lesson.name for lesson in self.lessons if not lesson.appendix]      # those that lead from one to the next
+        self.row = [lesson.name for lesson in self.lessons if not lesson.aside]         # those that lead from one to the next
         self.numbers: dict[str, int] = {}
         for at, lesson in enumerate(self.lessons):
-            if not lesson.appendix:
+            if not lesson.aside:
                 free = max(self.numbers.values(), default=-1) + 1
                 self.numbers[lesson.name] = lesson.number if lesson.number >= 0 else free
                 if self.numbers[lesson.name] < free:
@@ -48,8 +55,12 @@ class Course:
                 raise ValueError(f"lesson {lesson.name!r} is in the course twice.")
             if at and not lesson.needs:
                 raise ValueError(f"lesson {lesson.name!r} needs nothing; all but the first need at least {self.names[0]!r}.")
-            if lesson.appendix and at < len(self.row):
-                raise ValueError(f"appendix {lesson.name!r} stands before {self.row[-1]!r}; appendices come after all lessons.")
+            if lesson.aside and at < len(self.row):
+                kind, kinds = ("lab", "labs") if lesson.lab else ("appendix", "appendices")
+                raise ValueError(f"{kind} {lesson.name!r} stands before {self.row[-1]!r}; {kinds} come after all lessons.")
+            if lesson.lab and (self.lessons[at - 1].appendix or self.lessons[at - 1].lab >= lesson.lab):
+                raise ValueError(f"lab {lesson.name!r} is L{lesson.lab} and stands after {self.names[at - 1]!r}; labs stand by their numbers, "
+                                 f"before the appendices.")
             for need in lesson.needs:
                 if need not in self.names[:at]:
                     raise ValueError(f"lesson {lesson.name!r} needs {need!r}; before it are {', '.join(self.names[:at]) or 'none'}.")
@@ -61,8 +72,12 @@ class Course:
         return self.lessons[self.names.index(name)]
 
     def number(self, name: str) -> str:
-        """Return a lesson's number as it is shown, two digits from 00; an appendix's is A1 or more."""
-        return f"A{self.names.index(name) - len(self.row) + 1}" if self[name].appendix else f"{self.numbers[name]:02}"
+        """Return a lesson's number as it is shown, two digits from 00; a lab's is L1 or more, an appendix's A1 or more."""
+        if self[name].lab:
+            return f"L{self[name].lab}"
+        if self[name].appendix:
+            return f"A{sum(other.appendix for other in self.lessons[:self.names.index(name)]) + 1}"
+        return f"{self.numbers[name]:02}"
 
     def notebook(self, name: str) -> str:
         """Return the file name of a lesson's notebook."""
@@ -81,13 +96,13 @@ class Course:
         return {other for need in self[name].needs for other in {need} | self.before(need)}
 
     def next(self, name: str) -> str:
-        """Return the link on; the last lesson's leads to the beginning, and so does an appendix's."""
-        after = [] if self[name].appendix else self.row[self.row.index(name) + 1:]
+        """Return the link on; the last lesson's leads to the beginning, and so do a lab's and an appendix's."""
+        after = [] if self[name].aside else self.row[self.row.index(name) + 1:]
         return self.link(after[0], "Next: ") if after else self.link(self.names[0], "To the beginning: ")
 
     def neighbours(self, name: str) -> str:
-        """Return the links back and on, a lesson's last line; an appendix leads back to what it needs."""
-        before = self[name].needs if self[name].appendix else self.row[:self.row.index(name)]
+        """Return the links back and on, a lesson's last line; labs and appendices lead back to what they need."""
+        before = self[name].needs if self[name].aside else self.row[:self.row.index(name)]
         return " · ".join([self.link(other, "Back: ") for other in before[-1:]] + [self.next(name)])
 
     def map(self, name: str) -> str:
