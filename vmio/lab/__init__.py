@@ -12,12 +12,13 @@ from vmio.lab.difference import described
 from vmio.lab.machine_view import MachineView, edge
 from vmio.lab.panel import Panel
 from vmio.lab.predict import compare, guess, predict
+from vmio.lab.report import Report
 from vmio.lab.ring_view import RingView
 from vmio.seed import seeded, varied
 from vmio.table import number, table
 
 __all__ = [
-    "Exercise", "MachineView", "Outcome", "Panel", "RingView", "Wrong",
+    "Exercise", "MachineView", "Outcome", "Panel", "Report", "RingView", "Wrong",
     "a_number", "a_whole_number", "attempted", "axes", "charts", "choice", "compare", "counted", "described", "edge", "exercise", "expect", "expect_at_most",
     "guess", "log2_slider", "meter", "number", "one_of", "palette", "predict", "printed", "seeded", "slider", "table", "toggle",
     "varied",

@@ -2,11 +2,13 @@
 
     from vmio.lab import printed
     printed.svg(panel.charts[0])            # text
+    printed.png(panel.charts[0])            # bytes
     printed.figure(panel.charts[0])         # a matplotlib Figure, to change and save in any format
 
 Nothing here runs while a panel is moved, and matplotlib is imported when the first chart is printed.
 """
 
+import io
 from collections.abc import Sequence
 from math import ceil
 from typing import TYPE_CHECKING, Literal
@@ -22,6 +24,7 @@ LINES = {"solid": "-", "dashed": "--", "dashdot": "-.", "dotted": ":"}
 MARKS = {"circle": "o", "square": "s", "diamond": "D", "triangle": "^"}
 WIDTH, ROW, PLOT = 6.4, 0.36, 2.0     # inches: of a picture, of a bar, of the room for lines
 HEAD, LEGEND, FOOT = 0.45, 0.3, 0.75  # inches: of the title, the key, the axis below
+DOTS = 200                            # to the inch, of a PNG
 LETTER = 0.125                        # inches, of a letter on the average
 
 
@@ -29,6 +32,18 @@ def svg(chart: charts.Chart, width: float = WIDTH) -> str:
     """Return the chart as an <svg> element, `width` inches wide; equal charts are equal texts."""
     from vmio.lab import style
     return style.svg(figure(chart, width), charts.sentence(chart))
+
+
+def png(chart: charts.Chart, width: float = WIDTH) -> bytes:
+    """Return the chart as a PNG file, `width` inches wide, `DOTS` to the inch; equal charts are equal bytes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    from vmio.lab import style
+    paper, file = figure(chart, width), io.BytesIO()
+    paper.set_dpi(DOTS)
+    with style.look(style.STYLE):
+        FigureCanvasAgg(paper).print_png(file, metadata={"Software": None})
+    return file.getvalue()
 
 
 def figure(chart: charts.Chart, width: float = WIDTH) -> "Figure":
