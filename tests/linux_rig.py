@@ -36,11 +36,11 @@ def reads(devices):
     return [*commands, "cat /proc/interrupts", "echo WARNINGS", "dmesg -r | grep '^<[0-4]>'", "echo NO MORE WARNINGS", "dmesg | grep 'ORACLE DISK'"]
 
 
-def start(commands, modules=initramfs.DISKS, medium=None, answers=(), keep=None, **params):
+def start(commands, modules=initramfs.DISKS, medium=None, answers=(), keep=None, programs=None, **params):
     """A `Boot` of these commands, to the end of the last."""
     kept = kernel()
     params = {"quiet": True, "timeout": 600, **params}
-    return Boot(BootParams(**params), kept.read("vmlinuz"), initramfs.build(kept, commands, modules),
+    return Boot(BootParams(**params), kept.read("vmlinuz"), initramfs.build(kept, commands, modules, programs),
                 disk() if medium is None and params.get("modes") else medium, answers=answers, name="vmlinuz", keep=keep)
 
 

@@ -8,7 +8,7 @@ machine off; without commands there is a shell on the console.  Two small progra
 it is there.  The archive is not compressed: then its bytes depend on no library's version.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from vmio.linux import cpio
 from vmio.linux.kept import Kept
@@ -68,8 +68,9 @@ done
 """
 
 
-def build(kept: Kept, commands: Sequence[str] = (), modules: Sequence[str] = DISKS) -> bytes:
-    """Return the archive.  `modules` are names, or "name option=value ..."; what they need comes along.
+def build(kept: Kept, commands: Sequence[str] = (), modules: Sequence[str] = DISKS,
+          programs: Mapping[str, bytes] | None = None) -> bytes:
+    """Return the archive.  `modules` are names, or "name option=value ..."; what they need comes along; `programs` go to /bin.
 
     ValueError for a module that is not kept, for commands and options that don't fit on a line.
     """
@@ -88,6 +89,7 @@ def build(kept: Kept, commands: Sequence[str] = (), modules: Sequence[str] = DIS
     members.append(cpio.file("etc/modules", "".join(f"{name} {options.get(name, '')}".rstrip() + "\n" for name in order).encode()))
     if commands:
         members.append(cpio.file("etc/commands", "".join(_one_line("command", each) + "\n" for each in commands).encode()))
+    members += [cpio.file(f"bin/{name}", program, 0o755) for name, program in (programs or {}).items()]
     members += [cpio.file(f"modules/{name}.ko", kept.module(name)) for name in order]
     return cpio.archive(members)
 
