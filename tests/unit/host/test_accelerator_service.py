@@ -1,6 +1,7 @@
 """The matrix engine as a service: guests take turns, see nothing of each other, and end only themselves."""
 
 import pytest
+from tests.accelerator_guests import FOUND, guests, inference
 
 from vmio.drivers.accelerator import RING_BYTES, Halted
 from vmio.drivers.accelerator_plan import moves
@@ -8,38 +9,14 @@ from vmio.drivers.accelerator_vsc import Refused
 from vmio.drivers.errors import DriverError
 from vmio.experiments import digits
 from vmio.hardware.accelerator.registers import DESCRIPTOR, SRAM_BYTES, Error, Op
-from vmio.host.accelerator.service import AcceleratorService
 from vmio.machine.checkpoint import CheckpointRefused
 from vmio.modes import Machine, attachment, one_guest
 from vmio.vmbus.accelerator import wire as w
 from vmio.vmbus.accelerator.wire import Status
 
-FOUND = digits.load()
-WANTED = digits.sums(FOUND.network, FOUND.images)
-
-
-def guests(count):
-    """A machine whose guests share one service."""
-    machine = Machine(cores=4)
-    made = [machine.guest().attach(attachment("accelerator", "split")) for _ in range(count)]
-    service = AcceleratorService(machine.host)
-    for guest in made:
-        guest.backends[0] = service
-    machine.power_on()
-    return machine, service, made
-
 
 def command(op, **fields):
     return DESCRIPTOR.pack(op=op, **fields)
-
-
-def inference(rounds=3, batch=50):
-    def program(cpu, driver):
-        yield from driver.load(FOUND.network)
-        for n in range(rounds):
-            assert (yield from driver.infer(FOUND.images[:64 * batch])) == WANTED[:40 * batch]
-        return cpu.now
-    return program
 
 
 def test_guests_with_other_weights_take_turns_and_each_has_its_own():

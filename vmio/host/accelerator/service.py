@@ -2,6 +2,9 @@
 
 There is one on-chip memory.  When another guest's turn comes, what is on the chip goes to a page of the host's own and the
 other's comes back: 64 KiB out, 64 KiB in, over the link.  So no guest finds what another left there, and it costs time.
+
+A turn is one command buffer, however long; or, with `slice_ns`, as many of its commands as fit into that time, at least one.
+The rest of the buffer comes at the guest's next turn.
 """
 
 from collections import deque
@@ -12,6 +15,7 @@ from simpy.events import Event
 from vmio.drivers.accelerator import MEMORY, Halted, RingDriver
 from vmio.drivers.accelerator_plan import moves
 from vmio.drivers.errors import DriverError
+from vmio.hardware.accelerator import job as work
 from vmio.hardware.accelerator import registers as r
 from vmio.hardware.accelerator.engine import Engine
 from vmio.hardware.accelerator.function import EngineFunction
@@ -21,6 +25,7 @@ from vmio.host.clock import HostClock
 from vmio.hypervisor.contracts import Root, Steps
 from vmio.hypervisor.hostcpu import HostCpu
 from vmio.machine.bus import Bus
+from vmio.machine.clock import NEVER
 from vmio.machine.memory import PAGE
 from vmio.machine.window import Window
 
@@ -33,6 +38,17 @@ class Job:
 
     def __init__(self, context: "GuestContext", descriptors: list[bytes], done: Callable[[int], None]) -> None:
         self.context, self.descriptors, self.done, self.ended = context, descriptors, done, False
+
+    def take(self, slice_ns: int) -> list[bytes]:
+        """Return the next descriptors, and forget them: as many as fit into this time, at least one."""
+        ns = taken = 0
+        for each in self.descriptors:
+            ns += work.duration(DESCRIPTOR.parse(each))
+            if taken and ns > slice_ns:
+                break
+            taken += 1
+        part, self.descriptors = self.descriptors[:taken], self.descriptors[taken:]
+        return part
 
 
 class GuestContext:
@@ -66,8 +82,8 @@ class GuestContext:
 class AcceleratorService:
     """A matrix engine of `host`, driven by the host's driver.  `switches` counts how often another guest's turn came."""
 
-    def __init__(self, host: Root) -> None:
-        self.host, self.switches = host, 0
+    def __init__(self, host: Root, slice_ns: int = NEVER) -> None:
+        self.host, self.slice_ns, self.switches = host, slice_ns, 0
         bus = Bus("host MMIO", 1 << 48)
         self.cpu = HostCpu(host, bus)
         self.engine = Engine(HostClock(host.env))
@@ -116,7 +132,7 @@ class AcceleratorService:
         self.cpu.interrupt(vector)
 
     def _serve(self) -> Steps[None]:
-        """Job after job, the guests in turn."""
+        """Job after job, or slice after slice, the guests in turn."""
         while True:
             job = self.running = self._turn()
             if job is None:
@@ -125,15 +141,18 @@ class AcceleratorService:
                 continue
             error = yield from self._done(job)
             self.running = None
-            job.done(ENDED if job.ended else error)
+            if job.descriptors and not error and not job.ended:
+                job.context.jobs.appendleft(job)
+            else:
+                job.done(ENDED if job.ended else error)
 
     def _done(self, job: Job) -> Steps[int]:
-        """Run a job; the device's error, 0 for none.  After one the guest begins with an empty chip."""
+        """Run a job, or a slice of it; the device's error, 0 for none.  After one the guest begins with an empty chip."""
         try:
             if self.loaded is not job.context:
                 yield from self._switch(job.context)
             if not job.ended:
-                yield from self._run(job.descriptors)
+                yield from self._run(job.take(self.slice_ns))
         except DriverError as failure:
             job.context.scrub()
             self.loaded = None
