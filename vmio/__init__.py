@@ -48,7 +48,7 @@ _MODULES = {   # for their constants and functions
     "accelerator": "vmio.experiments.accelerator", "ata_commands": "vmio.devices.ata.commands", "checkpoint": "vmio.machine.checkpoint", "compare": "vmio.experiments.compare",
     "compare_sweep": "vmio.experiments.compare_sweep", "cyclic": "vmio.manage.migration.cyclic", "disk": "vmio.experiments.disk",
     "engine_job": "vmio.hardware.accelerator.job", "engine_registers": "vmio.hardware.accelerator.registers", "iotlb": "vmio.experiments.iotlb",
-    "kv": "vmio.experiments.kv", "net": "vmio.experiments.net", "packets": "vmio.vmbus.bus.packets", "pcap": "vmio.machine.net.pcap",
+    "kv": "vmio.experiments.kv", "many": "vmio.experiments.many", "net": "vmio.experiments.net", "packets": "vmio.vmbus.bus.packets", "pcap": "vmio.machine.net.pcap",
     "moved_guests": "vmio.manage.migration.guests", "pic": "vmio.drivers.pic",
     "recorded": "vmio.processors.kvm.recorded", "ring": "vmio.vmbus.bus.ring", "ringsteps": "vmio.experiments.ringsteps", "rules": "vmio.manage.migration.rules",
     "steps": "vmio.processors.kvm.steps", "trace": "vmio.experiments.trace",

@@ -147,7 +147,13 @@ def _attack(args: argparse.Namespace) -> int:
     if args.list:
         console.say(json.dumps(report.list_to_dict()) if args.json else report.listing())
         return 0
-    rows = report.run(args.only)
+    kept: dict = {}
+    try:
+        rows = report.run(args.only, kept)
+    except BaseException:
+        if kept and not args.json:      # part of an object would be none
+            console.say(report.to_table(report.rows(kept)))
+        raise
     console.say(json.dumps(report.to_dict(rows)) if args.json else report.to_table(rows))
     return 0 if all(row.holds for row in rows) else 1
 

@@ -1,10 +1,14 @@
 """The whole catalogue, run with the defence on and with it off, as a table or as plain data."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from vmio.attacks.catalogue import Attack, attacks, find
 from vmio.attacks.verdict import FAIL, WEDGED, Outcome
+from vmio.experiments import many
 from vmio.table import table
+
+Both = tuple[Outcome, Outcome]      # with the defence, and without
 
 
 class Row(NamedTuple):
@@ -20,10 +24,25 @@ class Row(NamedTuple):
         return self.on.verdict not in (FAIL, WEDGED)
 
 
-def run(only: str | None = None) -> list[Row]:
-    """`Row`s of all attacks, or of the one with this id (ValueError if there is none)."""
-    chosen = attacks().values() if only is None else [find(only)]
-    return [Row(attack, attack.run(True), attack.run(False)) for attack in chosen]
+def run(only: str | None = None, kept: dict[str, Both] | None = None) -> list[Row]:
+    """`Row`s of all attacks, or of the one with this id (ValueError if there is none), on all cores.
+
+    `kept` is filled with what each came to as it ends, so a run that is stopped has lost nothing (`rows` makes rows of it).
+    """
+    kept = {} if kept is None else kept
+    many.run(both, [find(only).id] if only is not None else list(attacks()), kept, what="attacks")
+    return rows(kept)
+
+
+def both(name: str) -> Both:
+    """Return what the attack of that id comes to, with the defence and without."""
+    attack = find(name)
+    return attack.run(True), attack.run(False)
+
+
+def rows(kept: Mapping[str, Both]) -> list[Row]:
+    """Return the `Row`s of what has ended, in the order of the catalogue."""
+    return [Row(attack, *kept[name]) for name, attack in attacks().items() if name in kept]
 
 
 def to_table(rows: list[Row]) -> str:

@@ -9,11 +9,12 @@ lie.  No test has a limit on them; the design's targets are printed beside.
 import importlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from statistics import median, quantiles
 from time import process_time_ns
 from typing import Any, NamedTuple, TypeVar
 
-from vmio import console
+from vmio import console, progress
 
 NAMES = ("exits", "disk", "dirty", "net", "setup", "start", "checkpoint", "sharing", "growth", "panels", "slider", "classroom", "kvm")
 SCHEMA = "vmio.bench/1"
@@ -38,12 +39,16 @@ def main(only: str | None = None, as_json: bool = False) -> None:
     if only is not None and only not in NAMES:
         raise ValueError(f"benchmark {only!r}: choose one of {', '.join(NAMES)}")
     results, spread = {}, {}
-    for name in NAMES if only is None else (only,):
-        rows = importlib.import_module(f"vmio.bench.{name}").measure()
-        results[name] = {row.what: row.value for row in rows}
-        spread[name] = {row.what: [row.low, row.high] for row in rows}
-        if not as_json:
-            for what, value, low, high, target in rows:
+    names = NAMES if only is None else (only,)
+    with progress.bar(len(names), "bench") if as_json else nullcontext() as step:
+        for name in names:
+            rows = importlib.import_module(f"vmio.bench.{name}").measure()
+            results[name] = {row.what: row.value for row in rows}
+            spread[name] = {row.what: [row.low, row.high] for row in rows}
+            if step is not None:
+                step()
+                continue
+            for what, value, low, high, target in rows:         # they tell how far it is
                 console.say(f"{name:7}  {what:72} {value:>14,.3f}  ({low:,.3f} to {high:,.3f})   {target}")
     if as_json:
         console.say(json.dumps({"schema": SCHEMA, **results, "spread": spread}))

@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
-from vmio import seed
+from vmio import progress, seed
 from vmio.lab import apart
 from vmio.lab.answer import same_code
 from vmio.lab.check import ERROR, NOT_ATTEMPTED, PASS, Exercise, exercise
@@ -53,7 +53,13 @@ class Row:
 
 def grade(folder: str | Path) -> list[Row]:
     """Return a row for each exercise in each notebook under a folder, in the order of their names; raises ValueError."""
-    return [row for path, sheet in sheets(folder) for row in _rows(path, sheet)]
+    found = sheets(folder)
+    graded: list[Row] = []
+    with progress.bar(len(found), "notebooks") as step:
+        for path, sheet in found:
+            graded += _rows(path, sheet)
+            step()
+    return graded
 
 
 def sheets(folder: str | Path) -> list[tuple[Path, Sheet]]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vmio import data
+from vmio import data, progress
 from vmio.linux import apt, deb
 from vmio.linux.packages import PACKAGES, RELEASE, File, Package, files
 from vmio.machine import files as outputs
@@ -85,8 +85,10 @@ def get(folder: Path | None = None, debs: Sequence[str] = ()) -> Kept:
     work = Path(tempfile.mkdtemp(prefix=".getting-", dir=folder))
     try:
         new = work / RELEASE
-        for package in PACKAGES:
-            _keep(package, given.get(package.name) or _downloaded(package, work), new)
+        with progress.bar(len(PACKAGES), "packages") as step:
+            for package in PACKAGES:
+                _keep(package, given.get(package.name) or _downloaded(package, work), new)
+                step()
         if kept.folder.exists():
             kept.folder.rename(work / "damaged")
         try:

@@ -150,6 +150,7 @@ def test_not_enough_memory_is_a_sentence(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_an_attack_with_a_sentence_and_its_status(number):
     with subprocess.Popen(command("attack"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        wait_for_handlers(process)
         wait_for_work(process)
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
