@@ -40,6 +40,7 @@ class AcceleratorDriver:
         self.cpu, self.bar, self.base, self.offset = cpu, bar, base, offset
         self.data, self.data_bytes = base + RING_BYTES, size - RING_BYTES
         self.interrupts = self.calls = 0
+        self._lost: DriverError | None = None
 
     def load(self, network: Network) -> Steps[None]:
         """Bring a network's constants onto the chip; ValueError if they don't fit."""
@@ -52,6 +53,10 @@ class AcceleratorDriver:
     def interrupt(self, cpu: DriverCpu | None = None) -> None:
         """The device says that it is done, or has halted."""
         self.interrupts += 1
+
+    def lose(self, why: DriverError) -> None:
+        """The device is there no more: who waits for it is told `why`, and who asks it later, too."""
+        self._lost = why
 
     def read(self, register: int) -> int:
         """Read a register."""
@@ -69,6 +74,8 @@ class AcceleratorDriver:
         """Wait for an interrupt that is none of the `before`."""
         deadline = self.cpu.now + WATCH_NS
         while self.interrupts == before:
+            if self._lost is not None:
+                raise self._lost
             if self.cpu.now >= deadline:
                 raise DriverTimeout("matrix engine: no interrupt")
             yield from self.cpu.hlt(watchdog_ns=deadline - self.cpu.now)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from vmio.drivers.accelerator import MEMORY, RingDriver
 from vmio.drivers.pages import GuestPages
+from vmio.drivers.vmbus import Rescinded
 from vmio.drivers.vpci import VpciBus
 from vmio.hardware.accelerator.engine import Engine
 from vmio.hardware.accelerator.function import EngineFunction
@@ -18,13 +19,14 @@ from vmio.machine.contracts import SectorStore
 from vmio.machine.memory import PAGE
 from vmio.machine.probes import watch
 from vmio.modes.accelerator_emulated import DRIVER_MEMORY
+from vmio.modes.assigned import OnVirtualPci
 from vmio.modes.platform import Platform
 from vmio.passthrough.assignment import assign
 
 FIRST_VECTOR = 0x70        # of a guest's first device, and the next ones
 
 
-class AssignedAccelerator:
+class AssignedAccelerator(OnVirtualPci):
     """The whole device, or a `virtual` function of it; `delivery` of its interrupts "injected" or "posted".
 
     Its backend is a place on a `HostAccelerator`; without one the host gets a device for this guest.
@@ -36,6 +38,7 @@ class AssignedAccelerator:
 
     def __init__(self, virtual: bool = False, delivery: str = "injected") -> None:
         self.virtual, self.delivery = virtual, delivery
+        self.driver: RingDriver | None = None       # from `boot` on
 
     @staticmethod
     def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[SectorStore]:
@@ -47,11 +50,12 @@ class AssignedAccelerator:
         self.platform, guest = platform, platform.guest
         place = backend or HostAccelerator(platform.host, int(self.virtual)).places[0]
         self.machine, bus, self.number = place.machine, platform.bus, platform.number()
-        iommu = self.machine.iommu
-        domain = iommu.domain(allowed=[(spa, length) for _, spa, length in guest.backing.runs()])
-        domain.map_guest(guest)
-        self.lent = assign(place.function, guest, bus, self.machine.router, domain, self.delivery, self.number)
-        iommu.enable()
+        self.iommu = self.machine.iommu
+        self.domain = self.iommu.domain(allowed=[(spa, length) for _, spa, length in guest.backing.runs()])
+        self.domain.map_guest(guest)
+        with self.undone_if_refused():
+            self.lent = assign(place.function, guest, bus, self.machine.router, self.domain, self.delivery, self.number)
+        self.iommu.enable()
 
     @property
     def engine(self) -> Engine:
@@ -85,11 +89,33 @@ class AssignedAccelerator:
     def boot(self, cpu: VCpu, pages: GuestPages) -> Steps[RingDriver]:
         """Bus, function, BAR, interrupt, ring, where nearly all exits of this mode are; returns a `RingDriver`."""
         client, channel = yield from self.platform.channel(cpu, pages, self.lent.vsp)
-        bus = VpciBus(client, channel, self.platform.mmio)
+        self.bus = bus = VpciBus(client, channel, self.platform.mmio, on_gone=self.gone)
         yield from bus.init()
         function, = bus.functions
         function.enable()
-        driver = RingDriver(cpu, function.bar(0), pages.take(MEMORY // PAGE))
+        self._memory = pages, pages.take(MEMORY // PAGE)
+        self.driver = driver = RingDriver(cpu, function.bar(0), self._memory[1])
         yield from function.connect(0, FIRST_VECTOR + self.number - 1, driver.interrupt)
-        yield from driver.init()
+        yield from self.start(driver)
         return driver
+
+    def start(self, driver: RingDriver) -> Steps[None]:
+        """Let the driver reset the function and tell it where the ring is; a generator."""
+        yield from driver.init()
+
+    # While the guest runs; see `OnVirtualPci`.
+
+    def stopped(self) -> Steps[None]:
+        """Nothing is under way: a driver of this kind waits for each of its calls."""
+        return
+        yield
+
+    def gone(self) -> None:
+        """The call under way has no end; the driver says so."""
+        if self.driver is not None:
+            self.driver.lose(Rescinded("matrix engine: the host has taken it away"))
+
+    def give_memory_back(self) -> None:
+        """Ring and data."""
+        pages, at = self._memory
+        pages.give_back(at, MEMORY // PAGE)
