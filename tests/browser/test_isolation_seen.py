@@ -41,6 +41,7 @@ def test_an_attack_is_stopped_at_a_wall_that_has_a_name(page):
     assert drawn(page, "dma-into-neighbour", "nothing") == [
         "stopped", "up", "IOMMU domain", {}, ["neighbour RAM"], "\u2713 refused: somebody said no"]
     assert page.locator(".vmio-stop").count() == page.locator(".vmio-wish").count() == 1 and page.locator(".vmio-hit").count() == 0
+    assert page.locator(".vmio-wall-check").all_text_contents() == ["Remapper.translate", "vmio/passthrough/iommu/remapper.py"]
     assert page.locator(".vmio-door[data-used=true]").text_content() == "device's DMA"
     assert page.locator(".vmio-code").inner_text().splitlines()[0] == "def transfer(world, cpu, kind, spa):"
 

@@ -110,7 +110,7 @@ def _frames(change):
 
 
 MAP_FAULTS = {
-    "another wall": _map(wall="SLAT"), "a wall that is not there": _map(wallIs="off"), "an arrow that goes through": _map(way="through"),
+    "another wall": _map(wall="SLAT"), "another function": _map(check="open"), "another file": _map(file="vmio/table.py"), "a wall that is not there": _map(wallIs="off"), "an arrow that goes through": _map(way="through"),
     "an arrow that is stopped": _map(way="stopped"), "another end": _map(end="stopped"), "another door": _map(door="rings"),
     "nothing is harmed": _places(lambda one: {**one, "harmed": False}), "all is intact": _places(lambda one: {**one, "state": "intact"}),
     "no aim": _places(lambda one: {**one, "aim": False}), "a guest left out": lambda monkeypatch: monkeypatch.setattr(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from vmio.attacks.catalogue import Attack, attacks, find
+from vmio.attacks.checks import check
 from vmio.attacks.verdict import FAIL, WEDGED, Outcome
 from vmio.experiments import many
 from vmio.table import table
@@ -61,7 +62,7 @@ def to_dict(rows: list[Row]) -> dict[str, Any]:
     """Return plain data for JSON."""
     return {"holds": all(row.holds for row in rows), "attacks": [{
         "id": row.attack.id, "title": row.attack.title, "mode": row.attack.mode, "surface": row.attack.surface,
-        "rule": row.attack.rule, "source": row.attack.source, "defence": row.attack.defence, "wall": row.attack.wall,
+        "rule": row.attack.rule, "source": row.attack.source, "defence": row.attack.defence, "wall": row.attack.wall, "check": check(row.attack.id)._asdict(),
         "on": row.on.verdict, "off": row.off.verdict, "evidence_on": row.on.evidence, "evidence_off": row.off.evidence,
         "slowdown_on": row.on.slowdown, "slowdown_off": row.off.slowdown,
         "touched_on": [one._asdict() for one in row.on.touched], "touched_off": [one._asdict() for one in row.off.touched]} for row in rows]}

@@ -18,11 +18,11 @@ WAYS = ("stopped", "through", "nowhere", "waiting")     # before the wall; past 
 WALLS = ("up", "off")
 
 
-def attack_map(title: str, doors: Sequence[str], door: str, wall: str, wall_is: str, way: str, end: str,
+def attack_map(title: str, doors: Sequence[str], door: str, wall: str, check: tuple[str, str], wall_is: str, way: str, end: str,
                places: Mapping[str, Mapping[str, str]], harmed: Sequence[tuple[str, str]], aims: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """Return a map as plain data.
 
-    The guest goes by `door`, one of `doors`.  `wall_is` one of WALLS, `way` one of WAYS, `end` says in words what
+    The guest goes by `door`, one of `doors`.  The wall is `check` (function, file).  `wall_is` one of WALLS, `way` one of WAYS, `end` says in words what
     came of it.  `places` {whose: {what: state in words}}; `harmed` and `aims` name (whose, what) of those that were
     reached, and of those that would be without the wall.  Raises ValueError for what is on no map.
     """
@@ -32,7 +32,7 @@ def attack_map(title: str, doors: Sequence[str], door: str, wall: str, wall_is: 
     for whose, what in (*harmed, *aims):
         if what not in places.get(whose, ()):
             raise ValueError(f"place {(whose, what)} is on no map")
-    return {"title": title, "doors": list(doors), "door": door, "wall": wall, "wallIs": wall_is, "way": way, "end": end, "guests": [
+    return {"title": title, "doors": list(doors), "door": door, "wall": wall, "check": check[0], "file": check[1], "wallIs": wall_is, "way": way, "end": end, "guests": [
         {"name": whose, "places": [{"name": what, "state": state, "harmed": (whose, what) in harmed, "aim": (whose, what) in aims}
                                    for what, state in found.items()]} for whose, found in places.items()]}
 
@@ -42,7 +42,8 @@ def describe(drawn: Mapping[str, Any]) -> str:
     found = [f"{guest['name']}: " + ", ".join(f"{one['name']} {one['state']}{' (harmed)' * one['harmed']}" for one in guest["places"])
              for guest in drawn["guests"]]
     aims = [f"{guest['name']}'s {one['name']}" for guest in drawn["guests"] for one in guest["places"] if one["aim"]]
-    return (f"{drawn['title']}. The hostile guest goes by its {drawn['door']}. The wall: {drawn['wall']}, {drawn['wallIs']}. "
+    return (f"{drawn['title']}. The hostile guest goes by its {drawn['door']}. The wall: {drawn['wall']}, {drawn['wallIs']}, "
+            f"which is {drawn['check']} in {drawn['file']}. "
             f"The arrow: {drawn['way']}, {drawn['end']}. It aims at: {' and '.join(aims) or 'not known yet'}. {'. '.join(found)}.")
 
 
@@ -65,6 +66,7 @@ class IsolationView(anywidget.AnyWidget):
         if not self.drawn:
             return []
         return [Row("map", "wall", self.drawn["wall"], value=self.drawn["wallIs"], unit="up or off"),
+                Row("map", "wall", self.drawn["check"], value=self.drawn["file"], unit="the function's file"),
                 Row("map", "arrow", self.drawn["end"], value=self.drawn["way"], unit="how far it came"),
                 *(Row("map", guest["name"], f"{place['name']}: {place['state']}", value=int(place["harmed"]), unit="harmed")
                   for guest in self.drawn["guests"] for place in guest["places"])]

@@ -20,7 +20,7 @@ def figure(drawn: Mapping[str, Any]) -> "Figure":
     from vmio.lab import style
     places = [(guest["name"], one) for guest in drawn["guests"] for one in guest["places"]]
     rows = max(len(places) + len(drawn["guests"]), len(drawn["doors"]) + 1)
-    high = ROW * (rows + 3)
+    high = ROW * (rows + 4)
     paper = style.new_figure(WIDTH, high)
     with style.look(style.STYLE):
         plot = paper.add_axes((0, 0, 1, 1))
@@ -42,6 +42,7 @@ def figure(drawn: Mapping[str, Any]) -> "Figure":
         up = drawn["wallIs"] == "up"
         box(WALL, 1.3, 0.12, rows + 0.2, facecolor=INK if up else PAPER, linestyle="-" if up else "--")
         say(WALL + 0.06, rows + 2, f"{drawn['wall']}: {drawn['wallIs']}", ha="center", fontweight="bold")
+        say(WALL + 0.06, rows + 3, f"{drawn['check']}, {drawn['file']}", ha="center")
         row, aims = 1.3, []
         for guest in drawn["guests"]:
             say(PLACES, row, guest["name"], fontweight="bold")

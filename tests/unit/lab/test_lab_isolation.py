@@ -5,6 +5,7 @@ import pytest
 pytest.importorskip("ipywidgets")
 
 from vmio.attacks.catalogue import DOORS, OF_THE_IOMMU, attacks, find, lines
+from vmio.attacks.checks import check
 from vmio.attacks.fetches import watched
 from vmio.attacks.places import PLACES
 from vmio.attacks.verdict import FAIL, PASS, REJECT, WEDGED
@@ -16,17 +17,18 @@ PLACE = {"neighbour": {"RAM": "intact", "disk": "changed"}, "host": {"itself": "
 
 
 def a_map(**other):
-    fields = dict(title="t", doors=["rings", "registers"], door="rings", wall="SLAT", wall_is="up", way="stopped", end="refused",
+    fields = dict(title="t", doors=["rings", "registers"], door="rings", wall="SLAT", check=("translate", "vmio/table.py"), wall_is="up", way="stopped", end="refused",
                   places=PLACE, harmed=[("neighbour", "disk")], aims=[("neighbour", "disk"), ("host", "itself")])
     return attack_map(**{**fields, **other})
 
 
 def test_a_map_says_all_that_it_draws():
     assert describe(a_map()) == (
-        "t. The hostile guest goes by its rings. The wall: SLAT, up. The arrow: stopped, refused. It aims at: neighbour's disk and "
+        "t. The hostile guest goes by its rings. The wall: SLAT, up, which is translate in vmio/table.py. The arrow: stopped, refused. It aims at: neighbour's disk and "
         "host's itself. neighbour: RAM intact, disk changed (harmed). host: itself alive.")
     view = IsolationView(drawn=a_map(aims=[]), code=["def f():", "    pass"])
-    assert view.rows() == [("map", "wall", "SLAT", "", "", "up", "up or off"), ("map", "arrow", "refused", "", "", "stopped", "how far it came"),
+    assert view.rows() == [("map", "wall", "SLAT", "", "", "up", "up or off"),
+                           ("map", "wall", "translate", "", "", "vmio/table.py", "the function's file"), ("map", "arrow", "refused", "", "", "stopped", "how far it came"),
                            ("map", "neighbour", "RAM: intact", "", "", 0, "harmed"), ("map", "neighbour", "disk: changed", "", "", 1, "harmed"),
                            ("map", "host", "itself: alive", "", "", 0, "harmed")]
     assert "It aims at: not known yet." in view.text and view.lines == ["def f():", "    pass"]
@@ -64,6 +66,13 @@ def test_the_map_is_what_a_run_of_its_own_measures(id, without):
     assert drawn["way"] == {FAIL: "through", WEDGED: "through", REJECT: "stopped"}.get(run.verdict, "nowhere" if missing else "stopped")
     assert {PASS: "nobody noticed" in drawn["end"] or missing, REJECT: "refused" in drawn["end"], FAIL: drawn["end"] == "went through",
             WEDGED: any(word in drawn["end"] for word in ("stopped", "waits", "keeps"))}[run.verdict]
+    assert (drawn["check"], drawn["file"]) == check(id)
+    if without == "the IOMMU" and not missing:
+        before = attack.run()
+        assert (run.verdict, run.touched, run.refused) == (before.verdict, before.touched, before.refused)
+        assert ("another wall holds" if attack.mode == "passthrough" else "no device here needs it") in panel.so_far[0]
+    else:
+        assert f"switched off: {without}" in panel.so_far[0]
     assert panel.live.code == lines(attack) and drawn["door"] == attack.door and f"verdict {run.verdict}:" in panel.so_far[0]
     assert max(map(len, panel.so_far[0].splitlines())) <= 38 and len(panel.so_far[0].splitlines()) <= 14
     panel.close()

@@ -22,13 +22,13 @@ def arrows(paper):
 
 def a_map(wall_is, way, harmed=()):
     """A map of one wall and two places of one guest, of which the RAM is aimed at."""
-    return attack_map("attack", ("rings", "DMA"), "DMA", "IOMMU domain", wall_is, way, "so it ended",
+    return attack_map("attack", ("rings", "DMA"), "DMA", "IOMMU domain", ("translate", "vmio/passthrough/iommu/remapper.py"), wall_is, way, "so it ended",
                       {"neighbour": {"RAM": "changed" if harmed else "intact", "disk": "intact"}}, harmed, [("neighbour", "RAM")])
 
 
 def test_every_word_of_a_map_is_on_paper():
     said = words(printed_map.figure(a_map("up", "stopped")))
-    assert said == ["attack", "hostile guest", "rings", "DMA", "IOMMU domain: up", "neighbour", "RAM: intact", "disk: intact", "so it ended"]
+    assert said == ["attack", "hostile guest", "rings", "DMA", "IOMMU domain: up", "translate, vmio/passthrough/iommu/remapper.py", "neighbour", "RAM: intact", "disk: intact", "so it ended"]
 
 
 def test_a_stopped_arrow_ends_at_the_wall_and_its_aim_is_dashed():

@@ -6,7 +6,7 @@ const FONT = "Arial, 'Liberation Sans', 'DejaVu Sans Condensed', 'DejaVu Sans', 
 const WIDTH = 880, HEIGHT = 292, SIZE = 16;
 const LEFT = { x: 4, wide: 180, top: 32, row: 31 };                       // the hostile guest and its doors
 const RIGHT = { x: 548, wide: 328, chip: 226, row: 21, gap: 4 };         // who lies behind the wall
-const WALL = { x: 368, wide: 18, top: 32, bottom: 252 };
+const WALL = { x: 368, wide: 18, top: 32, bottom: 208 };
 const INK = "#222", PALE = "#767676", HARM = "#9E1B32", ARROW = "#D55E00";  // of the scheme in palette.py: vermillion; harm is darker still
 
 function add(parent, tag, attributes = {}, text = "") {
@@ -77,6 +77,12 @@ function drawWall(svg, drawn) {
   say(group, x + wide / 2, 22, up ? drawn.wall : `${drawn.wall} (off)`, 330, { "text-anchor": "middle", "font-weight": "bold", class: "vmio-wall-name" });
 }
 
+// Below the wall: which function it is, and its file.  White around the letters keeps an arrow that passes there off them.
+function drawCheck(svg, drawn) {
+  [drawn.check, drawn.file].forEach((words, row) => say(svg, WALL.x + WALL.wide / 2, WALL.bottom + 19 + 20 * row, words, 330,
+    { "text-anchor": "middle", stroke: "#fff", "stroke-width": 5, "stroke-linejoin": "round", "paint-order": "stroke", class: "vmio-wall-check" }));
+}
+
 function drawArrow(svg, drawn, from, places) {
   const goals = places.filter((one) => (drawn.way === "through" ? one.harmed : one.aim)), middle = WALL.x + WALL.wide / 2;
   const level = (one) => from[1] + (one.y - from[1]) * (middle - from[0]) / (one.x - from[0]);
@@ -114,6 +120,7 @@ function update(view, model) {
   drawWall(svg, drawn);
   const from = drawDoors(svg, drawn), places = drawPlaces(svg, drawn);
   drawArrow(svg, drawn, from, places);
+  drawCheck(svg, drawn);
   drawEnd(svg, drawn);
   svg.setAttribute("aria-label", model.get("text"));
   view.code.replaceChildren();

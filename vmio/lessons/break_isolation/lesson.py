@@ -76,11 +76,12 @@ print(tables.floods_table())
 # %% [markdown]
 # ## Explore
 #
-# The arrow is the attack; its own lines stand beside what was measured. A plate with a cross is something that a canary or a
-# probe found harmed. A dashed arrow behind the wall shows where the attack would get to.
+# The arrow is the attack; its own lines stand beside what was measured. Below the wall stands the function of the host that keeps
+# the attack out, and its file. A plate with a cross is something that a canary or a probe found harmed. A dashed arrow behind the
+# wall shows where the attack would get to.
 #
-# 1. Take `dma-into-neighbour` and switch off its defence, then the IOMMU. Do the same with `ata-prd-into-neighbour`. Why does the
-#    IOMMU make no difference there?
+# 1. Take `dma-into-neighbour` and switch off its defence, then the IOMMU. Do the same with `ata-prd-into-neighbour`: it aims at the
+#    same RAM, but another wall is in its way. Open the file that stands below that wall. Which line of the function says no?
 # 2. Take `handover-disk`. The wall is not a check of an address. What is it?
 # 3. Find an attack that harms the neighbour without touching any of its bytes.
 # %%

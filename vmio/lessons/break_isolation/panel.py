@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 from vmio.attacks import fetches
 from vmio.attacks.catalogue import DOORS, OF_THE_IOMMU, Attack, attacks, find, lines
+from vmio.attacks.checks import check
 from vmio.attacks.places import PLACES
 from vmio.attacks.verdict import FAIL, PASS, REJECT, WEDGED, Outcome
 from vmio.attacks.world import AFTER, ROUNDS
@@ -50,6 +51,13 @@ def _standing(attack: Attack, without: str) -> bool:
     return without != "its defence" and not (without == "the IOMMU" and attack.mode == "passthrough" and attack.wall in OF_THE_IOMMU)
 
 
+def _missing(attack: Attack, without: str) -> str:
+    """What is switched off, in words; and why it changes nothing, where it doesn't."""
+    if without != "the IOMMU" or not _standing(attack, without):
+        return f"switched off: {without}"
+    return "no IOMMU, but another wall holds" if attack.mode == "passthrough" else "no IOMMU, and no device here needs it"
+
+
 def ending(attack: Attack, without: str, result: Outcome | None) -> tuple[str, str]:
     """(way of the arrow, what came of it in words), from what was measured."""
     if result is None:
@@ -91,8 +99,8 @@ def _view(answer: tuple[Attack, str, Outcome | None, Outcome | None]) -> Shown:
     wall = "up" if _standing(attack, without) else "off"
     harmed = [one[:2] for one in result.touched] if result else []
     aims = [one[:2] for one in reached.touched] if reached else []
-    drawn = attack_map(attack.id, DOORS, attack.door, attack.wall, wall, way, end, states(result), harmed, aims)
-    said = [attack.id, *_wrap(attack.title), f"mode {attack.mode}", f"switched off: {without}"]
+    drawn = attack_map(attack.id, DOORS, attack.door, attack.wall, check(attack.id), wall, way, end, states(result), harmed, aims)
+    said = [attack.id, *_wrap(attack.title), f"mode {attack.mode}", _missing(attack, without)]
     if result is None:
         said += ["", "It takes a while: the machine runs now."]
     else:
