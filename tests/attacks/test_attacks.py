@@ -160,7 +160,7 @@ def test_command_knows_its_attacks(capsys):
 
 def test_a_defence_that_does_not_hold_is_an_exit_status(monkeypatch, capsys):
     attack = ATTACKS["edge-read"]
-    monkeypatch.setattr(report, "run", lambda only: [report.Row(attack, attack.run(False), attack.run(False))])
+    monkeypatch.setattr(report, "run", lambda only, kept: [report.Row(attack, attack.run(False), attack.run(False))])
     assert main(["attack", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["holds"] is False
 
