@@ -1,5 +1,6 @@
 """A machine of a mode, a run of it step by step, and all that may be told about it afterwards."""
 
+from collections import deque
 from typing import NamedTuple
 
 from vmio.drivers.hvclock import HvTimer
@@ -221,3 +222,26 @@ def with_a_surprise(state, path):
         at = at[key]
     at["surprise"] = 1
     return other
+
+
+def held(part, of=("vmio.hardware", "vmio.host", "vmio.machine.clock"), known=None):
+    """All that an object holds by attributes, and the objects of these rooms that it has: what a checkpoint must not forget.
+
+    Each object is told once, then by its number; one of another room by its class alone.
+    """
+    known = {} if known is None else known
+    if part is None or isinstance(part, (bool, int, str, bytes, float)):
+        return part
+    if isinstance(part, bytearray):
+        return bytes(part)
+    if isinstance(part, dict):
+        return sorted((str(key), str(held(each, of, known))) for key, each in part.items())
+    if isinstance(part, (list, tuple, deque, set)):
+        return [held(each, of, known) for each in part]
+    if not type(part).__module__.startswith(of) or callable(part):
+        return type(part).__name__
+    if id(part) in known:
+        return f"object {known[id(part)]}"
+    known[id(part)] = len(known)
+    names = vars(part) if hasattr(part, "__dict__") else type(part).__slots__
+    return {name: held(getattr(part, name), of, known) for name in names}

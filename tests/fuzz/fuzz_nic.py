@@ -218,7 +218,7 @@ class Machine:
         assert self.memory.whole.read(RAM, len(CANARY)) == CANARY
         self.us.nic.reset()
         fresh = self.us.nic.save()
-        assert not any(fresh["mailbox"][1]) and not any(fresh["counts"]), "what the guest before has left"
+        assert not any(fresh["mailbox"]["words"]) and not any(fresh["counts"]), "what the guest before has left"
         self.us.nic.interrupts.msix.unmask_all()
         self.later(3_000_000_000)
         self.join(self.us)

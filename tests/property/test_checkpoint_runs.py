@@ -36,6 +36,8 @@ def some_disk(dice):
 def some_net(dice):
     if dice.random() < 0.5:
         return NetParams(mode="split", gap_us=dice.choice([0, 7, 90]), batch=dice.randint(1, 8))
+    if dice.random() < 0.5:
+        return NetParams(mode="passthrough", gap_us=dice.choice([0, 7, 90]), delivery=dice.choice(["injected", "posted"]))
     return NetParams(chip="21143", gap_us=dice.choice([0, 7, 90]), hold_us=dice.choice([0, 150]), budget=dice.randint(1, 64))
 
 

@@ -29,6 +29,8 @@ from typing import TypeAlias
 from vmio.hypervisor.runs import Run
 from vmio.host import checkpoint as disk
 from vmio.host import nvme_checkpoint as assignable
+from vmio.host.net import nic_checkpoint as card
+from vmio.host.net.nic import HostNic
 from vmio.host.nvme import AssignableNvme
 from vmio.host.physical import PhysicalDisk, Slice
 from vmio.hypervisor.contracts import Partition
@@ -41,8 +43,10 @@ from vmio.modes.contracts import Member, Whole
 from vmio.modes.disk_assigned import Assignable
 from vmio.vmbus.bus.packets import RingCorrupt
 
-MACHINE = Form("machine", 2, "plan", "now", "host", "guests", "disks", "run", "beside", "rest")
+MACHINE = Form("machine", 3, "plan", "now", "host", "guests", "hardware", "run", "beside", "rest")
 MEMBER = Form("guest and its devices", 1, "guest", "platform", "attachments", "media")
+Hardware: TypeAlias = PhysicalDisk | AssignableNvme | HostNic
+FORMS: dict[type, ModuleType] = {PhysicalDisk: disk, AssignableNvme: assignable, HostNic: card}
 TimersOf: TypeAlias = Callable[[Partition], Timers]     # what the programs of a guest have on its clock
 
 
@@ -73,11 +77,11 @@ def _save(machine: Whole, saving: Saving, run: State | None, timers: TimersOf) -
     def of_guest(guest: Partition) -> Timers:
         return [*timers(guest), *(each for part in machine.beside for each in part.timers(guest))]
     guests = [_save_guest(guest, of_guest, saving) for guest in machine.guests]
-    disks = [_form(each).save(each, saving) for each in _disks(machine)]
+    hardware = [_form(each).save(each, saving) for each in _hardware(machine)]
     beside = [part.save(saving) for part in machine.beside]
     rest = saving.rest()
-    return plain(MACHINE.state(plan=_plan(machine), now=saving.now, host=machine.host.save(saving), guests=guests, run=run, disks=disks,
-                               beside=beside, rest=rest))
+    return plain(MACHINE.state(plan=_plan(machine), now=saving.now, host=machine.host.save(saving), guests=guests, run=run,
+                               hardware=hardware, beside=beside, rest=rest))
 
 
 def restore(machine: Whole, state: State, programs: Sequence[tuple], limit_ns: int | None) -> Run:
@@ -129,19 +133,20 @@ def _plan(machine: Whole) -> State:
         for guest in machine.guests]}
 
 
-def _disks(machine: Whole) -> list[PhysicalDisk | AssignableNvme]:
-    """The host's physical disks, in the order of the guests that have parts of them."""
-    found: list[PhysicalDisk | AssignableNvme] = []
-    for backend in (backend for guest in machine.guests for backend in guest.backends):
-        whole = backend.disk if isinstance(backend, Slice) else backend.machine if isinstance(backend, Assignable) else None
+def _hardware(machine: Whole) -> list[Hardware]:
+    """The host's physical disks and cards, in the order of the guests that have parts of them."""
+    found: list[Hardware] = []
+    for attachment, backend in (each for guest in machine.guests for each in zip(guest.attachments, guest.backends)):
+        whole = (backend.disk if isinstance(backend, Slice) else backend.machine if isinstance(backend, Assignable)
+                 else getattr(attachment, "hardware", None))
         if whole is not None and whole not in found:
             found.append(whole)
     return found
 
 
-def _form(whole: PhysicalDisk | AssignableNvme) -> ModuleType:
-    """Who saves and restores this disk."""
-    return assignable if isinstance(whole, AssignableNvme) else disk
+def _form(whole: Hardware) -> ModuleType:
+    """Who saves and restores this device."""
+    return next(form for kind, form in FORMS.items() if isinstance(whole, kind))
 
 
 def _timers(guest: Member, of_program: TimersOf) -> list:
@@ -188,8 +193,8 @@ def _restore(machine: Whole, saved: State, run: Run | None, timers: TimersOf) ->
         guest.platform.restore(each["platform"], restoring)
         for attachment, state in zip(guest.attachments, each["attachments"], strict=True):
             attachment.restore(state, restoring, guest.platform)
-    for physical, state in zip(_disks(machine), saved["disks"], strict=True):
-        _form(physical).restore(physical, state, restoring)
+    for whole, state in zip(_hardware(machine), saved["hardware"], strict=True):
+        _form(whole).restore(whole, state, restoring)
     if run is not None:
         run.restore(saved["run"], restoring)
     for part, state in zip(machine.beside, saved["beside"], strict=True):

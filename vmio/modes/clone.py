@@ -64,7 +64,7 @@ def renewed(state: State, machine: Whole) -> State:
             member["guest"]["name"] = names[member["guest"]["name"]]
             member["attachments"] = _renamed(member["attachments"], names)
         saved["run"]["programs"] = _renamed(saved["run"]["programs"], names)
-        return {**saved, "plan": _renamed(saved["plan"], names), "disks": _renamed(saved["disks"], names)}
+        return {**saved, "plan": _renamed(saved["plan"], names), "hardware": _renamed(saved["hardware"], names)}
 
 
 def _readdress(device: State, address: bytes) -> None:

@@ -11,15 +11,17 @@ from vmio.hypervisor.contracts import Span, Steps
 from vmio.hypervisor.host import Host
 from vmio.hypervisor.pending import Restoring, Saving
 from vmio.hypervisor.vcpu import VCpu
-from vmio.machine.checkpoint import CheckpointRefused, State
+from vmio.machine.checkpoint import Form, State, same
 from vmio.machine.clock import Timers
 from vmio.machine.contracts import SectorStore
 from vmio.machine.memory import PAGE
 from vmio.machine.net.contracts import NetPort
 from vmio.modes.assigned import OnVirtualPci
 from vmio.modes.platform import Platform
+from vmio.passthrough import checkpoint as assignment
 from vmio.passthrough.assignment import assign
 
+ASSIGNED = Form("assigned network card", 1, "options", "lent")
 FIRST_VECTOR, DEVICES = 0x60, 16       # a guest's n-th device has n-th of the transmit, of the receive and of the other vectors
 
 
@@ -67,14 +69,21 @@ class AssignedNet(OnVirtualPci):
         """See `Attachment`."""
         return []
 
+    @property
+    def hardware(self) -> HostNic:
+        """The host's card, which is saved once for all of its guests."""
+        return self.nic
+
     def save(self, saving: Saving) -> State:
-        """Always `CheckpointRefused`: the driver of the physical function, which the host has, can't be saved."""
-        raise CheckpointRefused(f"checkpoint at {saving.now} ns: guest {self.platform.guest.name} has {self.lent.function.name}, and the "
-                                "driver of its physical function is the host's own, which can't be saved")
+        """See `Attachment`; the card, its IOMMU and the router are the host's."""
+        saving.assigned.add((self.platform.guest.name, self.lent.function.name))
+        return ASSIGNED.state(options=[self.address, self.delivery], lent=assignment.save(self.lent))
 
     def restore(self, state: State, restoring: Restoring, platform: Platform) -> None:
-        """See `save`."""
-        raise CheckpointRefused("checkpoint: a network card that was assigned is in no state that could be saved")
+        """See `Attachment`."""
+        saved = ASSIGNED.take(state)
+        same("assigned network card, options", saved["options"], [self.address, self.delivery])
+        assignment.restore(self.lent, saved["lent"])
 
     def boot(self, cpu: VCpu, pages: GuestPages) -> Steps[IgbVf]:
         """Bus, function, BAR, interrupts, queues, where nearly all exits of this mode are; returns an `IgbVf`."""

@@ -3,7 +3,7 @@
 What the device itself holds is saved by who knows the device.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from vmio.hypervisor.contracts import Partition
@@ -17,7 +17,7 @@ from vmio.passthrough.slot import SlotAssignment
 from vmio.passthrough.vpci_vsp import VpciVsp
 
 FUNCTION = Form("host's function", 1, "name", "registers", "traffic")
-ROUTER = Form("interrupt router", 1, "entries", "handlers", "descriptors", "spurious")
+ROUTER = Form("interrupt router", 2, "entries", "handlers", "own", "descriptors", "spurious")
 ENTRY = Form("interrupt of a device", 1, "index", "requester", "block", "message", "guest", "place")
 ASSIGNMENT = Form("assignment", 1, "function", "posted", "acquired", "mapped", "config", "accesses", "vsp")
 SLOT = Form("function in a slot", 1, "assignment", "slot", "tables")
@@ -51,25 +51,27 @@ def _traffic(function: HostFunction) -> list[int]:
 
 # Interrupts.
 
-def save_router(router: InterruptRouter, guests: Sequence[Partition]) -> State:
-    """Return the use of the remapping table; `CheckpointRefused` for interrupts of the host's own drivers."""
-    for (at, vector), call in router._handlers.items():
-        if not isinstance(call, Request):
+def save_router(router: InterruptRouter, guests: Sequence[Partition], known: Sequence[Callable[..., None]] = ()) -> State:
+    """Return the use of the remapping table; `CheckpointRefused` for interrupts of drivers of the host's, but for those that are `known`."""
+    own = _own(router)
+    for (at, vector), call in own.items():
+        if call not in known:
             raise CheckpointRefused(f"checkpoint: interrupt {vector:#x} of processor {at} is for a driver of the host's, "
                                     "which can't be saved")
-    requests: dict[Any, Any] = router._handlers
+    requests: dict[Any, Any] = {place: call for place, call in router._handlers.items() if place not in own}
     return ROUTER.state(
         entries=[ENTRY.state(index=index, requester=requester, block=router._blocks.get(index), message=router._messages[index],
                              guest=_number(guests, router._guests.get(index)), place=router._places.get(index))
                  for index, requester in router.owners.items()],
-        handlers=[[*place, *_vcpu(guests, request.cpu), request.vector] for place, request in requests.items()],
+        handlers=[[*place, *_vcpu(guests, request.cpu), request.vector] for place, request in requests.items()], own=own.keys(),
         descriptors=[[spa, *_vcpu(guests, each.cpu), each.posts, each.notifications] for spa, each in router._descriptors.items()],
         spurious=router.spurious)
 
 
 def restore_router(router: InterruptRouter, state: State, guests: Sequence[Partition]) -> None:
     """Take it back, when the host's memory is restored, where table and descriptors lie."""
-    saved = ROUTER.take(state)
+    saved, own = ROUTER.take(state), _own(router)
+    same("interrupt router, interrupts of the host's own drivers", saved["own"], own.keys())
     for table in (router.owners, router._blocks, router._messages, router._guests, router._places, router._handlers,
                   router._descriptors):
         table.clear()
@@ -91,7 +93,13 @@ def restore_router(router: InterruptRouter, state: State, guests: Sequence[Parti
     for spa, guest, cpu, posts, notifications in saved["descriptors"]:
         found = router._descriptors[spa] = PostedDescriptor(router.memory, spa, guests[guest].vcpus[cpu], None)
         found.posts, found.notifications = posts, notifications
+    router._handlers.update(own)
     router.spurious = saved["spurious"]
+
+
+def _own(router: InterruptRouter) -> dict[tuple[int, int], Callable[..., None]]:
+    """Return what is called for interrupts of the host's own drivers: (APIC id, vector) -> function()."""
+    return {place: call for place, call in router._handlers.items() if not isinstance(call, Request)}
 
 
 def _number(guests: Sequence[Partition], guest: Partition | None) -> int | None:

@@ -28,7 +28,8 @@ RUNS = {
     "passthrough, posted": DiskParams(mode="passthrough", bytes=256 * KIB, queue_depth=8, delivery="posted"),
 }
 SENT = data.path("http.pcap")
-NETS = {"emulated": NetParams(), "emulated, held back": NetParams(chip="21143", hold_frames=4, hold_us=200), "split": NetParams(mode="split")}
+NETS = {"emulated": NetParams(), "emulated, held back": NetParams(chip="21143", hold_frames=4, hold_us=200), "split": NetParams(mode="split"),
+        "passthrough": NetParams(mode="passthrough"), "passthrough, posted": NetParams(mode="passthrough", delivery="posted", gap_us=30)}
 
 
 def through_json(state):
@@ -95,7 +96,7 @@ def state_of(**more):
     (lambda state: state["params"].pop("bytes"), "no entry 'bytes'"),
     (lambda state: state.update(version=9), "checkpoint, run: version 9; version 1 can be read"),
     (lambda state: state.update(extra=9), "checkpoint, run: unknown entry 'extra'"),
-    (lambda state: state["machine"].update(version=1), "checkpoint, machine: version 1; version 2 can be read"),
+    (lambda state: state["machine"].update(version=2), "checkpoint, machine: version 2; version 3 can be read"),
     (lambda state: state["machine"]["beside"][0].update(clock=1), "checkpoint, disk run: unknown entry 'clock'"),
     (lambda state: state["machine"]["beside"].pop(), "checkpoint: damaged, "),
     (lambda state: state.update(image=["disk.img", 8, "00"]), "the run had an image, which must be there"),
@@ -173,10 +174,11 @@ def test_a_file_that_is_there_stays_when_the_run_can_t_be_kept(tmp_path):
     assert kept.read_bytes() == b"mine" and names(tmp_path) == ["half.vmio"]
 
 
-def test_a_network_card_s_run_by_commands(tmp_path):
+@pytest.mark.parametrize("mode", ["split", "passthrough"])
+def test_a_network_card_s_run_by_commands(tmp_path, mode):
     kept = tmp_path / "half.vmio"
-    whole = vmio("run", "--device", "net", "--mode", "split", "--save", tmp_path / "a.pcap", "--json").stdout
-    vmio("checkpoint", kept, "--at", "2000000", "--device", "net", "--mode", "split")
+    whole = vmio("run", "--device", "net", "--mode", mode, "--save", tmp_path / "a.pcap", "--json").stdout
+    vmio("checkpoint", kept, "--at", "2000000", "--device", "net", "--mode", mode)
     assert vmio("restore", kept, "--save", tmp_path / "b.pcap", "--json").stdout == whole
     assert (tmp_path / "a.pcap").read_bytes() == (tmp_path / "b.pcap").read_bytes()
     refused(vmio("restore", kept, "--csv", tmp_path / "c.csv"), "only of a disk's run")

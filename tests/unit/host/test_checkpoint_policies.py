@@ -28,7 +28,7 @@ def full(policy):
 @pytest.mark.parametrize("policy", ["limits", "mclock"])
 def test_an_entry_that_nobody_knows_is_named(policy):
     state = full(policy)
-    found = [path for path, _ in places(state) if path[:1] == ("disks",) and "queue" in path]
+    found = [path for path, _ in places(state) if path[:1] == ("hardware",) and "queue" in path]
     assert len(found) > 3
     for path in found:
         with pytest.raises(CheckpointRefused, match="surprise"):

@@ -7,7 +7,6 @@ from tests.nic_rig import Vf
 from vmio.hardware.nic import registers as r
 from vmio.host.net.igb import ACK, CTS, LONGEST, MULTICAST, NACK, PROMISCUOUS, RESET, SET_MAC, VLAN
 from vmio.host.net.nic import HostNic
-from vmio.machine.checkpoint import CheckpointRefused
 from vmio.machine.net import headers
 from vmio.machine.net.cable import Cable
 from vmio.modes import Machine
@@ -191,16 +190,3 @@ def test_lent_taken_back_and_the_physical_function_never():
     assert not any(vf.mailbox.words) and not any(vf.counts.values()) and not vf.transmitters[0].enabled
     with pytest.raises(AssignmentRefused, match="has virtual functions"):
         check_free(nic.function, rig.guest.guest, "injected")
-
-
-def test_a_guest_that_has_one_is_not_saved():
-    rig = NetRig("passthrough", checkpoints=True)
-
-    def program(cpu, driver):
-        yield from driver.wait(cpu.now + 1_000_000)
-    run = rig.machine.start((rig.guest, program))
-    for _ in range(20):
-        run.step()
-    with pytest.raises(CheckpointRefused, match="guest guest has nic0-vf0, and the driver of its physical function is the host's own"):
-        rig.machine.save()
-    run.to_the_end()

@@ -52,15 +52,15 @@ def under_way():
     while run.step():
         if len(machine.host.env.to_come()) > 4:
             state = from_json(to_json(machine.save()))
-            kinds = {tuple(each) for each in state["disks"][0]["at_medium"]}
-            if len(kinds) == 2 and any(port["waiting"]["read"] for port in state["disks"][0]["arbiter"]["ports"]):
+            kinds = {tuple(each) for each in state["hardware"][0]["at_medium"]}
+            if len(kinds) == 2 and any(port["waiting"]["read"] for port in state["hardware"][0]["arbiter"]["ports"]):
                 return state, plan
     raise AssertionError("no such step")
 
 
 def test_an_entry_that_nobody_knows_is_named_wherever_it_is():
     state, plan = under_way()
-    found = [path for path, _ in places(state) if path[:1] == ("disks",) or "attachments" in path]
+    found = [path for path, _ in places(state) if path[:1] == ("hardware",) or "attachments" in path]
     tried = [path for path in found if path[-1] not in ("refused", "handled")]       # counted by name
     assert len(tried) > 40
     for path in tried:
@@ -69,10 +69,10 @@ def test_an_entry_that_nobody_knows_is_named_wherever_it_is():
 
 
 @pytest.mark.parametrize("path, value, what", [
-    (("disks", 0, "iommu", "domains", 0, "requesters"), [1], "checkpoint, domain: saved with"),
-    (("disks", 0, "iommu", "owners", 0, 1), 7, "checkpoint, IOMMU, who is in which domain: saved with"),
-    (("disks", 0, "at_medium"), [], "checkpoint, NVMe: nobody goes on with [0-9]+ commands"),
-    (("disks", 0, "function", "name"), "nvme1", "checkpoint, host's function: saved with"),
+    (("hardware", 0, "iommu", "domains", 0, "requesters"), [1], "checkpoint, domain: saved with"),
+    (("hardware", 0, "iommu", "owners", 0, 1), 7, "checkpoint, IOMMU, who is in which domain: saved with"),
+    (("hardware", 0, "at_medium"), [], "checkpoint, NVMe: nobody goes on with [0-9]+ commands"),
+    (("hardware", 0, "function", "name"), "nvme1", "checkpoint, host's function: saved with"),
     (("guests", 0, "attachments", 0, "lent", "posted"), False, "checkpoint, assignment: saved with"),
     (("guests", 0, "attachments", 0, "lent", "mapped"), [], "who answers where"),
 ])

@@ -14,10 +14,12 @@ from vmio.hardware.nic.mailbox import WORDS
 from vmio.hardware.nic.mailbox import Mailbox
 from vmio.hardware.nic.pools import POOLS, Pools
 from vmio.hardware.nic.virtual import DeviceClock, VirtualNic
+from vmio.machine.checkpoint import Form, State, same
 from vmio.machine.contracts import Memory
 from vmio.machine.net import frames, headers
 from vmio.machine.net.contracts import NetPort, Station
 
+CARD = Form("82576", 1, "values", "asked", "resets", "cause", "spoofed", "dropped", "interrupts", "functions")
 BAR_BYTES = 0x2_0000
 VECTORS = 10
 EVERYBODY = (1 << POOLS) - 1
@@ -229,3 +231,23 @@ class Adapter82576:
         if self.host is not None:
             self.host.link_changed(up)
         self._raise(r.LINK_CHANGED)
+
+    # Checkpoint.
+
+    def save(self) -> State:
+        """Return the switch's tables, all registers, and each virtual function."""
+        return CARD.state(values=[[at, value] for at, value in self._values.items()], asked=self._asked, resets=self._resets, cause=self._cause,
+                          spoofed=self._spoofed, dropped=self.dropped, interrupts=self.interrupts.save(), functions=[each.save() for each in self.functions])
+
+    def restore(self, state: State) -> None:
+        """Take back what `save` gave, of as many functions; the clocks then get the timers."""
+        saved = CARD.take(state)
+        same("82576, counts of what was dropped", sorted(saved["dropped"]), sorted(self.dropped))
+        self._values.clear()
+        self._values.update({at: value for at, value in saved["values"]})
+        self.pools.learn()
+        self._asked, self._resets, self._cause, self._spoofed = (saved[name] for name in ("asked", "resets", "cause", "spoofed"))
+        self.dropped = dict(saved["dropped"])
+        self.interrupts.restore(saved["interrupts"])
+        for function, each in zip(self.functions, saved["functions"], strict=True):
+            function.restore(each)

@@ -10,7 +10,11 @@ from functools import partial
 
 from vmio.devices.pci.msix import Msix
 from vmio.hardware.nic import registers as r
+from vmio.machine.checkpoint import Form, same_entries
+from vmio.machine.clock import Timer
 from vmio.machine.contracts import Pending, State, Timers
+
+INTERRUPTS = Form("network card's interrupts", 1, "cause", "mask", "auto_clear", "auto_mask", "intervals", "ready_at", "msix", "waiting")
 
 US = 1000
 
@@ -101,19 +105,22 @@ class Interrupts:
         if self.cause & self.mask & 1 << vector and self.msix.enabled:
             self._send(vector)
 
+    def timers(self) -> list[tuple[str, Timer | None]]:
+        """Return the messages that are to come, as (name, timer) pairs."""
+        return [(f"message {vector}", alarm) for vector, alarm in enumerate(self._alarms) if isinstance(alarm, Timer)]
+
     def save(self) -> State:
-        """Return the registers and the MSI-X table, and for which vectors a message is to come."""
-        return {"cause": self.cause, "mask": self.mask, "auto_clear": self.auto_clear, "auto_mask": self.auto_mask,
-                "intervals": list(self.intervals), "ready_at": list(self.ready_at), "msix": self.msix.save(),
-                "waiting": [alarm is not None for alarm in self._alarms]}
+        """Return the registers and the MSI-X table, and when messages that wait are to come (ns), None for no message."""
+        return INTERRUPTS.state(
+            cause=self.cause, mask=self.mask, auto_clear=self.auto_clear, auto_mask=self.auto_mask, intervals=self.intervals,
+            ready_at=self.ready_at, msix=self.msix.save(), waiting=[alarm and alarm.when for alarm in self._alarms])
 
     def restore(self, state: State) -> None:
-        """Take back what `save` gave; what was to come comes at its time."""
+        """Take back what `save` gave; the clock then gets the `timers`."""
+        saved = INTERRUPTS.take(state)
+        same_entries("MSI-X", saved["msix"], self.msix.save())
         self.power_on()
-        self.cause, self.mask = state["cause"], state["mask"]
-        self.auto_clear, self.auto_mask = state["auto_clear"], state["auto_mask"]
-        self.intervals, self.ready_at = list(state["intervals"]), list(state["ready_at"])
-        self.msix.restore(state["msix"])
-        for vector, waiting in enumerate(state["waiting"]):
-            if waiting:
-                self._alarms[vector] = self.clock.call_at(self.ready_at[vector], partial(self._again, vector))
+        self.cause, self.mask, self.auto_clear, self.auto_mask = (saved[name] for name in ("cause", "mask", "auto_clear", "auto_mask"))
+        self.intervals, self.ready_at = list(saved["intervals"]), list(saved["ready_at"])
+        self.msix.restore(saved["msix"])
+        self._alarms = [None if when is None else Timer(when, partial(self._again, vector)) for vector, when in enumerate(saved["waiting"])]

@@ -7,8 +7,10 @@ Source: Intel 82576EB data sheet, 7.8.2.9 "VF to PF Mailbox"; Linux, drivers/net
 from collections.abc import Callable
 
 from vmio.hardware.nic import registers as r
+from vmio.machine.checkpoint import Form, State
 
 WORDS = 16
+MAILBOX = Form("mailbox", 1, "bits", "words")
 READ_CLEARS = r.PF_STATUS | r.PF_ACK | r.RESET_DONE
 
 
@@ -65,3 +67,12 @@ class Mailbox:
     def reset(self, done: bool) -> None:
         """The physical function begins its reset, or has `done` it."""
         self.bits = self.bits & ~r.RESET_NOW | r.RESET_DONE if done else self.bits | r.RESET_NOW
+
+    def save(self) -> State:
+        """Return the bits and the words."""
+        return MAILBOX.state(bits=self.bits, words=self.words)
+
+    def restore(self, state: State) -> None:
+        """Take back what `save` gave; nobody is told."""
+        saved = MAILBOX.take(state)
+        self.bits, self.words = saved["bits"], list(saved["words"])

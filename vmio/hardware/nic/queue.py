@@ -4,12 +4,14 @@ from typing import Any
 
 from vmio.hardware.nic import registers as r
 from vmio.hardware.nic.descriptors import BYTES
+from vmio.machine.checkpoint import Form, State
 from vmio.machine.memory import MemoryFault
 from vmio.machine.pagetable import TranslationFault
 
 FAULTS = (TranslationFault, MemoryFault)
 MASKS = {r.LOW: 0xFFFF_FF80, r.HIGH: 0xFFFF_FFFF, r.LENGTH: 0xF_FF80, r.SRRCTL: 0xFFFF_FFFF, r.HEAD: 0xFFFF, r.DCA: 0xFFFF_FFFF,
          r.TAIL: 0xFFFF, r.CONTROL: 0xFFFF_FFFF}
+RING = Form("network card's queue", 1, "registers", "head", "dead")
 
 
 class Ring:
@@ -64,13 +66,13 @@ class Ring:
         self.dead = True
         self.card.faults += 1
 
-    def save(self) -> list:
+    def save(self) -> State:
         """Return the registers, the head, and whether it is dead."""
-        return [[[at, value] for at, value in self.registers.items()], self.head, self.dead]
+        return RING.state(registers=[[at, value] for at, value in self.registers.items()], head=self.head, dead=self.dead)
 
-    def restore(self, state: list) -> None:
-        """Take back what `save` gave."""
-        registers, head, dead = state
-        for at, value in registers:
-            self.write(at, value)
-        self.head, self.dead = head, dead
+    def restore(self, state: State) -> None:
+        """Take back what `save` gave; no doorbell rings."""
+        saved = RING.take(state)
+        for at, value in saved["registers"]:
+            Ring.write(self, at, value)
+        self.head, self.dead = saved["head"], saved["dead"]

@@ -8,8 +8,10 @@ Source: Intel 82576EB data sheet, 7.1 "Receive Functionality".
 from vmio.hardware.nic import descriptors as d
 from vmio.hardware.nic import registers as r
 from vmio.hardware.nic.queue import FAULTS, Ring
+from vmio.machine.checkpoint import Form, State
 from vmio.machine.net import checksums, headers
 
+RECEIVER = Form("network card's receive queue", 1, "ring", "missed")
 SIZE_MASK, DEFAULT_SIZE = 0x7F, 2048
 FORM_SHIFT, ONE_BUFFER = 25, 1          # of SRRCTL: the form of descriptors
 _STATUS = {headers.IS_TCP: d.TCP_CHECKED, headers.IS_UDP: d.UDP_CHECKED}
@@ -64,3 +66,13 @@ class Receiver(Ring):
         if transport is not None:
             status |= _STATUS[found.protocol] | (0 if transport else d.BAD_TRANSPORT)
         return status, info
+
+    def save(self) -> State:
+        """See `Ring`."""
+        return RECEIVER.state(ring=super().save(), missed=self.missed)
+
+    def restore(self, state: State) -> None:
+        """See `Ring`."""
+        saved = RECEIVER.take(state)
+        super().restore(saved["ring"])
+        self.missed = saved["missed"]

@@ -9,11 +9,14 @@ Source: Intel 82576EB data sheet, 7.2 "Transmit Functionality".
 from vmio.hardware.nic import descriptors as d
 from vmio.hardware.nic import registers as r
 from vmio.hardware.nic.queue import FAULTS, Ring
+from vmio.machine.checkpoint import Form, State
+from vmio.machine.clock import Timer
 from vmio.machine.contracts import Pending
 from vmio.machine.contracts import Record
 from vmio.machine.net import checksums, frames, headers
 from vmio.machine.net.headers import IS_TCP, IS_UDP
 
+TRANSMITTER = Form("network card's transmit queue", 1, "ring", "frame", "first", "contexts", "goes_on")
 BURST, BURST_NS = 128, 100_000      # descriptors at once, and how long until the next ones: about what they take on a wire of 1 Gb/s
 MOST = (1 << 16) + 256              # bytes that are gathered for a frame that is to be cut
 DONE = d.DONE.to_bytes(4, "little")
@@ -38,7 +41,7 @@ class Transmitter(Ring):
         self._contexts: list[Record | None] = [None] * CONTEXTS
         if self._alarm is not None:
             self._alarm.cancel()
-            self._alarm = None
+        self._alarm = None
 
     def write(self, register: int, value: int) -> None:
         """See `Ring`; a write of the tail is the doorbell."""
@@ -129,3 +132,23 @@ class Transmitter(Ring):
     def waits(self) -> bool:
         """Whether the card will go on by itself."""
         return self._alarm is not None
+
+    @property
+    def timer(self) -> Timer | None:
+        """When the card will go on by itself."""
+        return self._alarm if isinstance(self._alarm, Timer) else None
+
+    def save(self) -> State:
+        """See `Ring`; also the frame that was begun, the contexts, and when the card goes on (ns)."""
+        return TRANSMITTER.state(
+            ring=super().save(), frame=self._frame, first=[self._first, self._first_status],
+            contexts=[each and d.TX_CONTEXT.pack(**each._asdict()) for each in self._contexts], goes_on=self._alarm and self._alarm.when)
+
+    def restore(self, state: State) -> None:
+        """See `Ring`; the clock then gets the `timer`."""
+        saved = TRANSMITTER.take(state)
+        super().restore(saved["ring"])
+        self._frame = None if saved["frame"] is None else bytearray(saved["frame"])
+        self._first, self._first_status = saved["first"]
+        self._contexts = [each and d.TX_CONTEXT.parse(each) for each in saved["contexts"]]
+        self._alarm = None if saved["goes_on"] is None else Timer(saved["goes_on"], self._run)

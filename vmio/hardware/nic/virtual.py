@@ -16,10 +16,11 @@ from vmio.hardware.nic.queue import Ring
 from vmio.hardware.nic.receive import Receiver
 from vmio.hardware.nic.transmit import Transmitter
 from vmio.machine.checkpoint import Form, State
+from vmio.machine.clock import Timer
 from vmio.machine.contracts import Memory, Timers
 from vmio.machine.net.frames import FCS, is_group
 
-VIRTUAL = Form("virtual network card", 1, "queues", "interrupts", "ivar", "ivar_misc", "counts", "missed", "faults", "mailbox")
+VIRTUAL = Form("virtual network card", 2, "queues", "interrupts", "ivar", "ivar_misc", "counts", "faults", "mailbox")
 BAR_BYTES = 0x4000
 QUEUES, VECTORS = 2, 3
 SPAN = 0x100                       # from a queue's registers to the next one's
@@ -196,9 +197,22 @@ class VirtualNic:
 
     # Checkpoint.
 
+    def timers(self) -> list[tuple[str, Timer | None]]:
+        """Return what it has on its clock, as (name, timer) pairs."""
+        return [*self.interrupts.timers(), *((f"transmit {n}", each.timer) for n, each in enumerate(self.transmitters) if each.waits)]
+
     def save(self) -> State:
         """Return all that it holds; what is in memory is memory's."""
         return VIRTUAL.state(
             queues=[ring.save() for ring in self._rings.values()], interrupts=self.interrupts.save(), ivar=self.ivar,
-            ivar_misc=self.ivar_misc, counts=list(self.counts.values()), missed=[each.missed for each in self.receivers],
-            faults=self.faults, mailbox=[self.mailbox.bits, list(self.mailbox.words)])
+            ivar_misc=self.ivar_misc, counts=list(self.counts.values()), faults=self.faults, mailbox=self.mailbox.save())
+
+    def restore(self, state: State) -> None:
+        """Take back what `save` gave; the clock then gets the `timers`."""
+        saved = VIRTUAL.take(state)
+        for ring, each in zip(self._rings.values(), saved["queues"], strict=True):
+            ring.restore(each)
+        self.interrupts.restore(saved["interrupts"])
+        self.ivar, self.ivar_misc, self.faults = saved["ivar"], saved["ivar_misc"], saved["faults"]
+        self.counts = dict(zip(COUNTS, saved["counts"], strict=True))
+        self.mailbox.restore(saved["mailbox"])
