@@ -102,6 +102,14 @@ def saved(before: float, after: float) -> float:
     return 100 * (before - after) / before
 
 
+@lru_cache
+def recorded(name: str) -> Requests:
+    """Return the requests of a real guest that are in data/traces under this name; ValueError names those there are."""
+    if name not in TRACES:
+        raise ValueError(f"trace {name!r}: choose one of {', '.join(TRACES)}")
+    return tuple(trace.load(data.path("traces") / f"{name}.csv"))
+
+
 @lru_cache(maxsize=64)
 def requests(workload: str = "mix", transfer: str = "DMA", block: int = 4096, reads: int = 100,
              order: str = "sequential") -> tuple[Request, ...]:
@@ -109,7 +117,7 @@ def requests(workload: str = "mix", transfer: str = "DMA", block: int = 4096, re
     max_bytes = MAX_BYTES[transfer]
     if workload == "mix":
         return tuple(trace.mixed(max(1, min(MAX_REQUESTS, max_bytes // block)), block, reads, order == "random", DISK_MIB << 20))
-    return tuple(trace.middle(trace.load(data.path("traces") / f"{workload}.csv"), MAX_REQUESTS, max_bytes))
+    return tuple(trace.middle(recorded(workload), MAX_REQUESTS, max_bytes))
 
 
 @lru_cache(maxsize=2048)

@@ -14,6 +14,7 @@ from vmio.hardware.nvme.pci import MSIX_CONTROL
 from vmio.hardware.nvme.sriov import PhysicalFunction
 from vmio.host.block import BlockLayer
 from vmio.host.physical import BAR, MediumTime, Volumes
+from vmio.host.scheduler import Scheduler
 from vmio.hypervisor.contracts import Root, Steps
 from vmio.hypervisor.hostcpu import HostCpu
 from vmio.machine.bus import Bus
@@ -31,15 +32,17 @@ MAX_FUNCTIONS = 64     # virtual functions that the disk can make
 class AssignableNvme:
     """An IOMMU on `host`, off until `iommu.enable()`, and behind it an NVMe disk that holds `media`.
 
-    `disk` is the `HostNvme`; unless `used` no driver of the host's drives it.
+    `disk` is the `HostNvme`, with these options; unless `used` no driver of the host's drives it.
     """
 
-    def __init__(self, host: Root, media: Sequence[SectorStore], used: bool = False) -> None:
+    def __init__(self, host: Root, media: Sequence[SectorStore], used: bool = False, arbitrated: bool = True, weights: Sequence[int] = (),
+                 scheduler: Scheduler | None = None, window: float | None = None) -> None:
         self.host, self.iommu = host, Iommu(host.memory)
         self.router = InterruptRouter(host, self.iommu)
         medium = media[0] if len(media) == 1 else Volumes(media)
         self.disk = HostNvme(host, medium, self.iommu, self.router, used=used, total=MAX_FUNCTIONS,
-                             parts=lambda image, count: media[:count])
+                             parts=lambda image, count: media[:count], arbitrated=arbitrated, weights=weights,
+                             scheduler=scheduler, window=window)
 
     def remove(self) -> None:
         """Take it out of the host, with an IOMMU that no other device is behind; ValueError while a guest has a part of it."""
@@ -51,21 +54,24 @@ class HostNvme:
     """An NVMe disk of `host` over `image`, at `slot` of bus 0.  `function` is what `assign` takes.
 
     `iommu` and `router` are the host's.  Unless `used` is False the host has a domain
-    and a driver for it; `layer` is its block layer.  `parts` is how virtual
-    functions share the medium (`PhysicalFunction`).
+    and a driver for it; `layer` is its block layer (`scheduler` and `window` are its options).  `parts` is how virtual
+    functions share the medium, `weights` how they share its time (`PhysicalFunction`); unless
+    it is `arbitrated`, the medium serves who comes first.
     """
 
     def __init__(self, host: Root, image: SectorStore, iommu: Iommu, router: InterruptRouter, slot: int = 3, used: bool = True,
-                 entries: int = 256, total: int = 64, parts: Callable[[SectorStore, int], Sequence[SectorStore]] | None = None) -> None:
+                 entries: int = 256, total: int = 64, parts: Callable[[SectorStore, int], Sequence[SectorStore]] | None = None,
+                 arbitrated: bool = True, weights: Sequence[int] = (), scheduler: Scheduler | None = None,
+                 window: float | None = None) -> None:
         self.host, self.router, self.entries, self.used = host, router, entries, used
-        self.layer = BlockLayer(host, None)
+        self.layer = BlockLayer(host, None, scheduler, window=window)
         self.layer.close("the host has no driver for it")
         self._starting = False
         bus = Bus("host MMIO", 1 << 48)
         self.cpu = HostCpu(host, bus)
         self.medium = medium = MediumTime(host)
         self.controller = NvmeController(medium.clock, host.memory, image, lambda vector: None, medium.service, serial=serial_of(image, SERIAL))
-        pci = PhysicalFunction(self.controller, total, parts=parts, window=medium.window(), at=medium.at)
+        pci = PhysicalFunction(self.controller, total, parts=parts, window=medium.window() if arbitrated else None, at=medium.at, weights=weights)
         self.arbiter = pci.arbiter
         bus.attach(BAR, BAR_BYTES, self.controller, "nvme", width=4)
         self.function = HostFunction("nvme0", requester_id(0, slot), pci, iommu, self, arrived=medium.clock.arrived)

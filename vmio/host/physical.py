@@ -165,6 +165,9 @@ class MediumTime:
     `service` is what an `NvmeController` asks.  `clock` is the device's, a `HostClock`.
     """
 
+    POINTS = {"begun": "(op, from, until) in ns of each request, when the medium takes it"}
+    begun: Callable[[str, int, int], None] | None = None
+
     def __init__(self, host: Root) -> None:
         self.env, self.costs, self.clock = host.env, host.costs, HostClock(host.env)
         self._alone: dict[tuple[str, int], tuple[int, int | None]] = {}   # (op, sectors) -> ns that it takes alone, of prices asked for once
@@ -190,6 +193,8 @@ class MediumTime:
         over = max(now, self.clock.asked) + alone
         if passing is not None:
             over = self._passed[op] = max(over - passing, self._passed[op]) + passing
+        if self.begun is not None:
+            self.begun(op, now, over)
         self.env.timeout(over - now).callbacks.append(Then(done))
 
     def _price(self, op: str, sectors: int) -> tuple[int, int | None]:

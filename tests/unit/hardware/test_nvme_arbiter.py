@@ -166,3 +166,21 @@ def test_a_guest_that_is_ahead_of_time_is_alone_there():
     ahead.forget()
     host.env.run()
     assert [name for name, _ in times] == ["modest", "ahead"]
+
+
+def test_a_weight_is_so_many_bursts_in_a_turn(medium):
+    arbiter = Arbiter(medium.service, {"read": BURST})
+    heavy, light = Port(arbiter, 3), Port(arbiter)
+    order = []
+    for _ in range(4):
+        heavy("read", 3 * BURST, lambda: order.append("heavy"))
+        light("read", BURST, lambda: order.append("light"))
+    while medium.asked:
+        medium.end()
+    assert order == ["heavy", "light"] * 4
+
+
+@pytest.mark.parametrize("weight", [0, 257, 1.5, "2"])
+def test_a_weight_that_the_standard_has_not_is_refused(medium, weight):
+    with pytest.raises(ValueError, match=f"weight of a function {weight!r}: 1 to 256"):
+        Port(Arbiter(medium.service, {}), weight)

@@ -3,8 +3,10 @@
 NVMe arbitrates between the queues of one controller (1.4, "Command
 Arbitration": round robin, a bounded burst from each); how a device shares its medium
 among the controllers of its virtual functions is the vendor's choice.  Here: round
-robin again, by function, with a burst counted in sectors.  A large command is
-started in parts, as flash does it, or its length would be its owner's advantage.
+robin again, by function, with a burst counted in sectors, or in `weight` bursts: the
+standard's weighted round robin (4.13.2), which is one of queues, for functions.  A
+large command is started in parts, as flash does it, or its length would be its owner's
+advantage.
 """
 
 from collections import deque
@@ -14,6 +16,7 @@ from vmio.devices.ata.contracts import Service
 from vmio.hardware.nvme.contracts import At
 
 BURST = 64      # sectors that a function may start in a turn
+MAX_WEIGHT = 256    # the standard's weights have 8 bits, 0 for 1 (5.21.1.1)
 
 
 class Arbiter:
@@ -32,11 +35,13 @@ class Arbiter:
 
 
 class Port:
-    """A function's own way to the medium: what its controller has as `service`."""
+    """A function's own way to the medium: what its controller has as `service`.  In its turn it may start `weight` bursts."""
 
-    def __init__(self, arbiter: "Arbiter") -> None:
+    def __init__(self, arbiter: "Arbiter", weight: int = 1) -> None:
+        if not isinstance(weight, int) or not 1 <= weight <= MAX_WEIGHT:
+            raise ValueError(f"weight of a function {weight!r}: 1 to {MAX_WEIGHT}")
         self._arbiter, self.asked, self.resets = arbiter, 0, 0
-        self.waiting: dict[str, deque[Command]] = {op: deque() for op in arbiter.lanes}
+        self.waiting: dict[str, Waiting] = {op: Waiting(weight * BURST) for op in arbiter.lanes}
 
     def arrived(self, ns: int) -> None:
         """Commands from now on come in at `ns` or later: this function's guest is so far, the others need not be."""
@@ -64,6 +69,14 @@ class Port:
             if waiting:
                 self._arbiter.lanes[op].turns.remove(waiting)
                 waiting.clear()
+
+
+class Waiting(deque["Command"]):
+    """The commands of one function and one op that have not begun as a whole; in its turn it may start `burst` sectors."""
+
+    def __init__(self, burst: int) -> None:
+        super().__init__()
+        self.burst = burst
 
 
 class Coming:
@@ -106,13 +119,14 @@ class Lane:
 
     def __init__(self, arbiter: Arbiter, op: str) -> None:
         self.arbiter, self.op = arbiter, op
-        self.turns: deque[deque[Command]] = deque()
+        self.turns: deque[Waiting] = deque()
         self.under_way = 0
 
     def start(self) -> None:
         """Begin what the window has room for, a burst from each function in turn."""
         while self.turns and self.under_way < self.arbiter.window[self.op]:
-            waiting, burst = self.turns.popleft(), BURST
+            waiting = self.turns.popleft()
+            burst = waiting.burst
             while waiting and burst:
                 command = waiting[0]
                 part = min(command.to_begin, burst)

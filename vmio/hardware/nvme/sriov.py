@@ -94,17 +94,19 @@ class PhysicalFunction(NvmeFunction):
     `sriov.functions` are those there are now.  `parts` cuts the medium for the VF count
     that software chose: `parts(image, count)` gives a list of media (default: equal parts).
     `window` {kind: sectors} and `at` are the arbiter's: without a window the medium serves
-    who comes first.  The physical function's own commands wait for nobody: who has it
-    manages the disk.
+    who comes first.  The physical function's own commands wait for nobody, as who has it
+    manages the disk; with `weights` (its own, then those of the virtual ones) all take turns.
     """
 
     def __init__(self, controller: NvmeController, total: int = 8,
                  parts: Callable[[SectorStore, int], Sequence[SectorStore]] | None = None,
-                 window: Mapping[str, int] | None = None, at: At | None = None) -> None:
+                 window: Mapping[str, int] | None = None, at: At | None = None, weights: Sequence[int] = ()) -> None:
         if not 1 <= total <= MAX_FUNCTIONS:
             raise ValueError(f"virtual functions: total {total}; 1 to {MAX_FUNCTIONS}")
-        self._parts = parts or equal_parts
+        self._parts, self._weights = parts or equal_parts, weights
         self.arbiter = Arbiter(controller.service, window or {}, at)  # type: ignore[arg-type]  # without one there is no `Port`
+        if weights and controller.service is not None:
+            controller.service = Port(self.arbiter, weights[0])
         self.sriov = Sriov(self._make, total, DEVICE_ID, {0: Bar(BAR_BYTES, wide=True)})
         super().__init__(controller, extended=[self.sriov])
 
@@ -115,7 +117,8 @@ class PhysicalFunction(NvmeFunction):
 
     def _controller(self, number: int, medium: SectorStore) -> VirtualController:
         own = self.device
-        service = None if own.service is None else Port(self.arbiter)
+        weight = self._weights[1 + number] if 1 + number < len(self._weights) else 1
+        service = None if own.service is None else Port(self.arbiter, weight)
         return VirtualController(own.clock, own.memory, medium, lambda vector: None, service,
                                  serial=serial_of(medium, f"VMIOVF{number:02}"), fetch_ns=own.fetch_ns)
 
