@@ -1,0 +1,142 @@
+"""A parallel scan of a real file system image whose resources may change while it runs.
+
+    result = scan.run(ScanParams(workers=8))
+    result.found                    {b"license": 1794, ...}: the same however it was run
+    result.virtual_ns, result.exits_per_mb, result.device_busy
+
+The image is that of lessons 1 to 4, with Debian's licences in it; what its words number in all is known.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+
+from simpy.events import Event
+
+from vmio import data
+from vmio.experiments.scan_job import Job
+from vmio.experiments.scan_params import MAX_DEPTH, WORDS, ScanParams
+from vmio.experiments.scan_worker import START_NS, Team, Worker
+from vmio.machine.media.medium import Medium
+from vmio.machine.overlay import Overlay
+from vmio.machine.storage import Image
+from vmio.modes import Machine, attachment
+from vmio.modes.disk_assigned import AssignedDisk
+from vmio.modes.machine import MIB, GuestMachine
+
+IMAGE = "licenses-ext4.img.gz"
+LATER_MIB = 8           # of a guest, for the driver of a function that comes later
+__all__ = ["WORDS", "ScanParams", "ScanResult", "image", "run"]
+
+
+@dataclass(frozen=True)
+class ScanResult:
+    """What a scan counted, from the moment at which all workers begin to the joined lists; times in ns.
+
+    `found` are the matches, `spans` (worker, from, until) of each search, `latencies` (when, how long) of each read; `changes` are
+    (ns, what the host did or a guest has seen).  `device_busy` is the part of the time in which bytes passed the device.
+    """
+
+    params: ScanParams
+    found: dict[bytes, int]
+    virtual_ns: int
+    exits: int
+    guest_ns: int               # of the vCPUs
+    host_cpu_ns: int            # of the host's own code: exits, workers of its channels
+    device_ns: int              # in which the device's bytes passed
+    copies: int                 # pieces that were begun twice
+    spans: list[tuple[int, int, int]] = field(repr=False)
+    latencies: list[tuple[int, int]] = field(repr=False)
+    changes: list[tuple[int, str]]
+
+    @property
+    def exits_per_mb(self) -> float:
+        """Exits for each MB (10^6 bytes) that was searched."""
+        return self.exits * 1e6 / (self.params.kib << 10)
+
+    @property
+    def mb_per_s(self) -> float:
+        """MB that were searched in a second of virtual time."""
+        return (self.params.kib << 10) * 1e3 / self.virtual_ns
+
+    @property
+    def device_busy(self) -> float:
+        """Percent of the time in which bytes passed the device."""
+        return 100 * self.device_ns / self.virtual_ns
+
+    def per_slice(self, slice_ns: int) -> list[int]:
+        """Return how many pieces were ended in each slice of time."""
+        ends = [until // slice_ns for _, _, until in self.spans]
+        return [ends.count(n) for n in range(max(ends) + 1)]
+
+
+@lru_cache(maxsize=1)
+def image() -> Medium:
+    """Return the image: 32 MiB, an ext4 file system with licences."""
+    return Image.open(data.path(IMAGE))
+
+
+def run(params: ScanParams = ScanParams(), control: Callable[[Machine, Team], None] | None = None) -> ScanResult:
+    """Return what a scan by these parameters counts; `control(machine, team)` is called before it begins, for who governs it from the host.
+
+    ValueError for parameters that can't be.
+    """
+    params.check()
+    machine = Machine(params.costs, params.cores)
+    team = Team(Job(params), params.depth)
+    most = 1 + MAX_DEPTH if control is not None else 1 + max([params.depth, *(value for _, what, value in params.changes if what == "depth")])
+    lanes = params.workers if params.kind == "vcpus" else 1        # vCPUs of a guest
+    guests = [_guest(machine, params, lanes, lanes * most * params.buffer) for _ in range(params.workers // lanes)]
+    machine.power_on()
+    workers = []
+    for number in range(params.workers):
+        guest = guests[number // lanes]
+        first = guest.attachments[0].driver_memory + number % lanes * most * params.buffer
+        workers.append(Worker(team, number, guest, first, params.slow if number == 0 else 1))
+    _plan(machine, team, guests)
+    busy: list[int] = []
+    machine.host.at(START_NS, lambda _: busy.append(machine.host.busy_ns))
+    if control is not None:
+        control(machine, team)
+    machine.run(*[(guest, [each.program for each in workers if each.machine is guest]) for guest in guests])
+    assert team.finished_ns is not None
+    return ScanResult(
+        params, team.job.found, team.finished_ns - START_NS,
+        exits=sum(sum(each.mark.by(lambda row: 0).values()) for each in workers),
+        guest_ns=sum(each.cpu.compute_ns - each.mark.compute_ns for each in workers),
+        host_cpu_ns=machine.host.busy_ns - busy[0] + sum(each.mark.exit_ns for each in workers),
+        device_ns=team.job.bytes_read * 10**9 // machine.host.costs.disk_read_rate,
+        copies=team.job.copies,
+        spans=[(n, since - START_NS, until - START_NS) for n, since, until in team.job.spans],
+        latencies=[(when - START_NS, ns) for when, ns in team.job.latencies],
+        changes=sorted((when - START_NS, what) for when, what in team.log))
+
+
+def _guest(machine: Machine, params: ScanParams, lanes: int, buffers: int) -> GuestMachine:
+    """Plan a guest with so many vCPUs and bytes of buffers; the image is under a difference disk of its own."""
+    disk = (attachment("disk", "split", channels=params.channels or lanes, roomy=lanes > 1) if params.mode == "split"
+            else attachment("disk", "passthrough"))
+    later = LATER_MIB if any(what == "passthrough" for _, what, _ in params.changes) else 0
+    return machine.guest(None, disk, Overlay(image()), (disk.driver_memory + buffers) // MIB + 1 + later, lanes, later_mib=later)
+
+
+def _plan(machine: Machine, team: Team, guests: list[GuestMachine]) -> None:
+    """Let the changes happen at their times."""
+    for when, what, value in team.job.params.changes:
+        machine.host.at(START_NS + when * 1000, partial(_change, machine, team, guests, what, value))
+
+
+def _change(machine: Machine, team: Team, guests: list[GuestMachine], what: str, value: int, _: Event) -> None:
+    """Change a resource now; what a guest must do about it, it does when it looks next."""
+    if team.over:
+        return
+    if what == "cores":
+        machine.set_cores(value)
+    elif what == "depth":
+        team.depth = value
+    elif what == "channels":
+        team.channels = value
+    else:       # the functions of another disk, which has the same image
+        for guest, function in zip(guests, AssignedDisk.backends(machine.host, [Overlay(image()) for _ in guests])):
+            machine.add(guest, attachment("disk", "passthrough"), backend=function)
+    team.log.append((machine.host.env.now, f"{what}: {value}" if what != "passthrough" else "functions are given"))

@@ -1,0 +1,70 @@
+"""What a parallel scan is told: who searches, through what, in pieces of what size, and what changes while it runs."""
+
+from dataclasses import dataclass
+
+from vmio.experiments import params
+from vmio.experiments.params import param
+from vmio.hypervisor.costs import CostModel
+from vmio.machine.storage import SECTOR
+
+WORDS = (b"license", b"copyright", b"warranty", b"the")
+MODES, WORKERS = ("split", "passthrough"), ("vcpus", "guests")
+CHANGES = ("channels", "depth", "cores", "passthrough")
+MAX_WORKERS, MAX_DEPTH = 16, 64
+
+
+@dataclass(frozen=True)
+class ScanParams:
+    """How `scan.run` searches the first `kib` of a disk image for `WORDS`, without regard to case.
+
+    The workers are the vCPUs of one guest, with a channel each unless `channels` says fewer, or guests with a disk each.  `rate` and
+    `merge_ns` are the program's own, and not the machine's: how fast a core searches, and what the one who ends last takes for each
+    match to join all lists.  `changes` are (us since the start, one of `CHANGES`, new value), made while all run.
+    """
+
+    mode: str = param("split", "how each worker reaches the image", choices=MODES)
+    workers: int = param(4, "workers", low=1, high=MAX_WORKERS, scale="log2")
+    kind: str = param("vcpus", "what a worker is: a vCPU of one guest, or a guest", choices=WORKERS)
+    channels: int | None = param(None, "channels of the guest's disk, each bound to one vCPU", low=1, high=MAX_WORKERS, optional=True, follows="workers")
+    depth: int = param(2, "reads that a worker keeps in flight", low=1, high=MAX_DEPTH, scale="log2")
+    piece_kib: int = param(64, "what a worker reads at a time", unit="KiB", low=4, high=256, multiple=4, scale="log2")
+    kib: int = param(8192, "how much of the image is searched, from its beginning", unit="KiB", low=4, high=32768, multiple=4)
+    rate: int = param(250, "what a core searches in a second", unit="MB/s", low=1, high=100_000, scale="log2")
+    merge_ns: int = param(50, "what joining the lists takes for each match", unit="ns", low=0, high=1_000_000)
+    overlap: bool = param(True, "read on after a piece's end, as far as a match that begins in it may reach", flag=True)
+    shared: bool = param(True, "a worker takes the next piece when it has done one; without, each has its own part from the start", flag=True)
+    slow: int = param(1, "so many times as long the first worker takes to search", low=1, high=100)
+    backup: bool = param(False, "who has nothing left to begin searches a piece again that another is slow with", flag=True)
+    cores: int = param(32, "cores of the host", low=1, high=256)
+    costs: str | CostModel = param("server-2022", "cost preset")
+    changes: tuple[tuple[int, str, int], ...] = ()
+
+    def check(self) -> "ScanParams":
+        """Return these parameters; ValueError names the parameter, its value and what is allowed."""
+        params.check(self)
+        CostModel.preset(self.costs)
+        if self.mode == "passthrough" and self.kind == "vcpus" and self.workers > 1:
+            raise ValueError(f"workers {self.workers}: an assigned disk is driven by one vCPU; with kind guests each worker has a function")
+        if self.channels is not None and (self.channels > self.workers or self.kind == "guests" or self.mode == "passthrough"):
+            raise ValueError(f"channels {self.channels}: at most one for each vCPU, {self.workers}, of one guest with a split disk")
+        if self.backup and not self.shared:
+            raise ValueError("backup: only where workers take the next piece of one list (shared)")
+        for when, what, value in self.changes:
+            self._check_change(when, what, value)
+        return self
+
+    def _check_change(self, when: int, what: str, value: int) -> None:
+        if what not in CHANGES:
+            raise ValueError(f"change {what!r}: choose one of {', '.join(CHANGES)}")
+        most = {"channels": self.workers, "depth": MAX_DEPTH, "cores": 256, "passthrough": 1}[what]
+        if when < 0 or not 1 <= value <= most:
+            raise ValueError(f"change of {what} to {value} at {when} us: at 0 us or later, to 1 to {most}")
+        if what == "channels" and (self.kind != "vcpus" or self.mode != "split"):
+            raise ValueError(f"change of channels at {when} us: of one guest with a split disk, and here are {self.kind} in mode {self.mode}")
+        if what == "passthrough" and (self.kind != "guests" or self.mode != "split"):
+            raise ValueError(f"change to passthrough at {when} us: of guests with split disks, and here are {self.kind} in mode {self.mode}")
+
+    @property
+    def buffer(self) -> int:
+        """Bytes of a read's buffer: a piece, and the sector in which a match may end."""
+        return (self.piece_kib << 10) + SECTOR
