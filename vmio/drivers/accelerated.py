@@ -41,8 +41,8 @@ class Accelerated:
             self._offer(channel)
 
     def _offer(self, channel: GuestChannel) -> None:
-        """A device was offered: a bus of PCI's, perhaps with our function."""
-        if channel.offer.interface_type == PCI_CLASS:
+        """A device was offered: a bus of PCI's, perhaps with our function, unless another driver has it."""
+        if channel.offer.interface_type == PCI_CLASS and channel.end is None:
             self._offered.append(channel)
 
     @property

@@ -44,6 +44,7 @@ class Identity:
     lba48: bool
     max_multiple: int
     trim: bool
+    dma: bool           # it says that it moves data by DMA
 
 
 class AtaDriver:
@@ -72,6 +73,7 @@ class AtaDriver:
         self.block = 1           # sectors in a DRQ block
         self.discards = False    # TRIM is a DMA command
         self._interrupted = False
+        self.identity: Identity | None = None      # from `init` on
 
     def init(self, multiple: int = 16) -> Steps:
         """Find the disk and read its identity; sets READ MULTIPLE's block if that is the transfer.
@@ -90,7 +92,7 @@ class AtaDriver:
         if self.interrupts:
             pic.connect(cpu, self.irq, self._interrupt)
         words = yield from self._identify()
-        identity = _parse_identity(words)
+        self.identity = identity = _parse_identity(words)
         self.discards = identity.trim and self.transfer == "dma"
         if self.transfer == "multiple":
             self.block = min(multiple, identity.max_multiple)
@@ -274,4 +276,4 @@ def _parse_identity(words: list[int]) -> Identity:
     sectors = int.from_bytes(b"".join(w.to_bytes(2, "little") for w in (words[100:104] if lba48 else words[60:62])),
                              "little")
     return Identity(text(27, 46), text(10, 19), text(23, 26), sectors, lba48, words[47] & 0xFF,
-                    bool(words[169] & 1))
+                    bool(words[169] & 1), bool(words[49] & 1 << 8))

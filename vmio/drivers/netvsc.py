@@ -46,6 +46,7 @@ class NetVsc(NetQueue):
         self.receive_bytes, self.send_bytes = receive_kib << 10, send_kib << 10
         pages = client.pages
         self.receive_at, self.send_at, self._control = pages.take(receive_kib // 4), pages.take(send_kib // 4), pages.take()
+        self.tried: dict[int, bool] = {}     # versions that we asked for -> did the host agree?
         self.version = self.mtu = self.speed = self.section_bytes = 0
         self.address, self.up, self.checksums, self.large_send = b"", False, False, False
         self.max_messages, self.alignment, self.max_channels = 1, 8, 1

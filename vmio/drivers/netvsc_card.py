@@ -28,6 +28,7 @@ class SplitCard(Protocol):
     section_bytes: int
     free_sections: list[int]
     # Agreed on, or said by the card.
+    tried: dict[int, bool]
     version: int
     address: bytes
     mtu: int

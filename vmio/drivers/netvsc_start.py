@@ -22,11 +22,12 @@ def negotiate(card: SplitCard, versions: tuple[int, ...]) -> Steps[None]:
     """Agree on a version, newest first, and say what follows it.  `DriverError`."""
     for version in versions:
         answer = yield from card.ask(n.INIT.pack(min_version=version, max_version=version), n.INIT_COMPLETE)
-        if answer.status == n.SUCCESS:
+        card.tried[version] = answer.status == n.SUCCESS
+        if card.tried[version]:
             card.version = version
             break
     else:
-        raise DriverError("NetVSC: no protocol version in common with the host")
+        raise DriverError(f"NetVSC: no protocol version in common with the host; asked for {', '.join(map(n.version_text, versions))}")
     if card.version >= n.V2:
         capabilities = LINUX_CAPABILITIES | (n.CAPABILITIES.mask("teaming") if card.version >= n.V5 else 0)
         capabilities |= n.CAPABILITIES.mask("sriov") if card.version >= n.V5 and card.accelerated else 0

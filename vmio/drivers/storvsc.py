@@ -14,6 +14,8 @@ How requests go and come is in `storvsc_queue.py`, the start-up in `storvsc_star
 The order is Linux's: drivers/scsi/storvsc_drv.c, scsi_scan.c, sd.c.
 """
 
+from collections.abc import Sequence
+
 from vmio.drivers import channels, storvsc_channels, storvsc_start
 from vmio.drivers.errors import DriverError
 from vmio.drivers.scsi_probe import Ask, Identity, capacity, probe, report_luns
@@ -22,6 +24,7 @@ from vmio.drivers.storvsc_shared import SharedQueue
 from vmio.drivers.vmbus import GuestChannel, VmBusClient
 from vmio.hypervisor.contracts import Steps
 from vmio.hypervisor.vcpu import VCpu
+from vmio.vmbus.storage import vstor as v
 
 QUEUE_DEPTH = 256              # requests in the ring at a time; the others wait here
 LOOK_NS = 20_000               # between two looks at another vCPU's queue
@@ -33,19 +36,20 @@ class StorVsc(StorQueue):
 
     `ring_kib` is the size of each ring, its control page included.  `signals`:
     "batch" publishes what was submitted at `flush_ring`, "each" at once, "always"
-    also signals each time, whether the host is awake or not.
+    also signals each time, whether the host is awake or not.  `versions` of the protocol are tried in their order.
 
     Requests are of the vCPU `cpu` (default: the client's own).  For each further one that
     is online when it starts, the disk has a queue of its own, `on(cpu)`, if the host allows.
     """
 
     def __init__(self, client: VmBusClient, channel: GuestChannel, ring_kib: int = 128, signals: str = "batch", lun: int = 0,
-                 queue_depth: int = QUEUE_DEPTH, cpu: VCpu | None = None) -> None:
+                 queue_depth: int = QUEUE_DEPTH, cpu: VCpu | None = None, versions: Sequence[int] = v.LINUX_VERSIONS) -> None:
         if ring_kib % 4 or not 8 <= ring_kib <= 4096:
             raise ValueError(f"ring_kib {ring_kib}: 8 to 4,096, a multiple of 4")
         if signals not in SIGNALS:
             raise ValueError(f"signals {signals!r}: choose one of {', '.join(SIGNALS)}")
         super().__init__(client, channel, ring_kib, signals, lun, queue_depth, cpu or client.cpu)
+        self.versions, self.tried = versions, dict[int, bool]()     # tried: version that we asked for -> did the host agree?
         self.further: list[StorQueue] = []   # queues on sub-channels, one each for the other vCPUs
         self._buffer = 0                     # a page, from `init` on
 
@@ -53,7 +57,7 @@ class StorVsc(StorQueue):
         """Open the channel, negotiate, probe.  `DriverError` if any of it fails.  Returns the `Identity`."""
         self._buffer = self._buffer or self.client.pages.take()
         yield from self.open()
-        self.further = yield from storvsc_channels.open_all(self, (yield from storvsc_start.negotiate(self)))
+        self.further = yield from storvsc_channels.open_all(self, (yield from storvsc_start.negotiate(self, self.versions, self.tried)))
         self.identity = yield from probe(self.commands())
         for queue in (self, *self.further):
             queue.learn(self.identity)

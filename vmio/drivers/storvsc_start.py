@@ -17,16 +17,25 @@ PAGE = 4096
 RECORD = 112                   # bytes of a request in the ring beside its page numbers
 
 
-def negotiate(disk: StorQueue) -> Steps[int]:
-    """Run the start-up protocol on an open channel; returns how many sub-channels the host allows.  `DriverError`."""
+def negotiate(disk: StorQueue, versions: Sequence[int], tried: dict[int, bool]) -> Steps[int]:
+    """Run the start-up protocol on an open channel, the `versions` in their order; returns how many sub-channels the host allows.
+
+    `tried` is told whether the host agrees to each.  `DriverError` if they have none in common, and for a host that answers with
+    another version than it was asked for (Linux looks at the status alone).
+    """
     yield from ask(disk, v.PACKET.pack(operation=v.BEGIN_INITIALIZATION, flags=v.REQUEST_COMPLETION), "begin")
-    for version in v.LINUX_VERSIONS:
+    for version in versions:
         packet = v.VERSION.pack(operation=v.QUERY_PROTOCOL_VERSION, flags=v.REQUEST_COMPLETION, version=version)
-        if (yield from ask(disk, packet, "version", refusals=(v.REVISION_MISMATCH,))) is not None:
+        answer = yield from ask(disk, packet, "version", refusals=(v.REVISION_MISMATCH,))
+        tried[version] = answer is not None
+        if answer is not None:
+            said = v.VERSION.parse(answer).version
+            if said != version:
+                raise DriverError(f"StorVSC: asked for version {v.version_text(version)}, the host says {v.version_text(said)}")
             disk.version = version
             break
     else:
-        raise DriverError("StorVSC: no protocol version in common with the host")
+        raise DriverError(f"StorVSC: no protocol version in common with the host; asked for {', '.join(map(v.version_text, versions))}")
     packet = v.PACKET.pack(operation=v.QUERY_PROPERTIES, flags=v.REQUEST_COMPLETION)
     properties = v.PROPERTIES.parse((yield from ask(disk, packet, "properties")) or b"")
     fits = ((disk.ring_kib << 10) - PAGE - RECORD - 16) // 8 * PAGE - PAGE

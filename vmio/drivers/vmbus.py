@@ -88,8 +88,8 @@ class VmBusClient:
         self._connection = m.MESSAGE_CONNECTION
         self._expected: dict[tuple[Message, int], Record | None] = {}   # what we wait for -> the host's answer
         self._next_gpadl = m.FIRST_GPADL
-        self._input = pages.take()
-        self._hints = synic.detect(cpu)
+        self._input, self._hints = pages.take(), synic.detect(cpu)
+        self.tried: dict[int, bool] = {}    # versions that we asked for -> did the host agree?
         self.eoi = synic.EndOfInterrupt(self._hints, pages)
         synic.enable_hypercalls(cpu, pages.take())
         self.add_cpu(cpu)
@@ -115,24 +115,23 @@ class VmBusClient:
     # Connection.
 
     def connect(self) -> Steps[int]:
-        """Agree on a version, newest first.  `DriverError` if the host speaks none of ours."""
+        """Agree on a version, in our order.  `DriverError` if the host speaks none of ours."""
         for page in filter(None, self.monitor_pages):
             self.cpu.write(page, bytes(PAGE))
         for version in self.versions:
-            modern = version >= m.V5_0
+            modern, self.tried[version] = version >= m.V5_0, False
             contact = m.INITIATE_CONTACT.pack(version=version, target_vp=self.cpu.index,
                                               sint=m.VMBUS_SINT if modern else 0, monitor_page1=self.monitor_pages[0],
                                               monitor_page2=self.monitor_pages[1])
             self._expect(Message.VERSION_RESPONSE)
-            status = yield from self._post(contact, m.CONTACT_CONNECTION if modern else m.MESSAGE_CONNECTION)
-            if status:
+            if (yield from self._post(contact, m.CONTACT_CONNECTION if modern else m.MESSAGE_CONNECTION)):
                 continue            # nobody listens there: perhaps an older host
             answer = yield from self._answer(Message.VERSION_RESPONSE)
             if answer.supported:
-                self.version = version
+                self.version, self.tried[version] = version, True
                 self._connection = answer.connection_id if modern else m.MESSAGE_CONNECTION
                 return version
-        raise DriverError("VMBus: no version in common with the host")
+        raise DriverError(f"VMBus: no version in common with the host; asked for {', '.join(map(m.version_text, self.versions))}")
 
     def request_offers(self) -> Steps[list[GuestChannel]]:
         """All devices there are now: a list of `GuestChannel`."""

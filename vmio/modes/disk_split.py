@@ -16,10 +16,11 @@ from vmio.machine.clock import Timers
 from vmio.machine.contracts import SectorStore
 from vmio.machine.media.medium import serial_of
 from vmio.machine.probes import watch
-from vmio.modes.platform import Platform
 from vmio.modes.on_bus import OnBus
+from vmio.modes.platform import Platform
 from vmio.vmbus.bus.monitor_page import LATENCY
 from vmio.vmbus.storage import checkpoint as storage
+from vmio.vmbus.storage import vstor as v
 from vmio.vmbus.storage.scsi import SERIAL, ScsiTarget
 from vmio.vmbus.storage.storvsp import StorVsp
 
@@ -31,7 +32,7 @@ DOORBELLS = ("hypercall", "monitor")
 
 
 class SplitDisk(OnBus):
-    """`ring_kib` and `signals` are the guest driver's options (`StorVsc`), `options` the host's (`StorVsp`).
+    """`ring_kib`, `signals` and `asks`, its versions, are the guest driver's options (`StorVsc`), `options` the host's (`StorVsp`).
 
     The guest waits for interrupts, or is `polled`.  It has up to `channels`, each
     bound to a vCPU of its own (None: one for each vCPU).  Its `doorbell` is a "hypercall", or
@@ -41,13 +42,14 @@ class SplitDisk(OnBus):
 
     in_memory = True
     for_each_vcpu = True
+    host_half = StorVsp      # a subclass may have another
 
     def __init__(self, ring_kib: int = 128, signals: str = "batch", polled: bool = False, channels: int | None = None,
-                 doorbell: str = "hypercall", roomy: bool = True, **options: Any) -> None:
+                 doorbell: str = "hypercall", roomy: bool = True, asks: Sequence[int] = v.LINUX_VERSIONS, **options: Any) -> None:
         if doorbell not in DOORBELLS:
             raise ValueError(f"doorbell {doorbell!r}: choose one of {', '.join(DOORBELLS)}")
         self.ring_kib, self.signals, self.polled, self.options = ring_kib, signals, polled, options
-        self.channels, self.monitored = channels, doorbell == "monitor"
+        self.channels, self.monitored, self.asks = channels, doorbell == "monitor", asks
         rings = (channels or 1) * 2 * ring_kib << 10
         self.driver_memory = max(16, OTHER_MIB + -(-rings // MIB)) * MIB if roomy else LEAST + rings
 
@@ -62,7 +64,7 @@ class SplitDisk(OnBus):
         platform.monitored |= self.monitored
         bus = platform.bus            # first: a guest's end is refused for its requests before its channels
         self.number = platform.number()
-        self.vsp = StorVsp(platform.host, platform.guest, {0: (ScsiTarget(backend.sectors, unmap=True, serial=serial_of(backend, SERIAL)), backend)},
+        self.vsp = self.host_half(platform.host, platform.guest, {0: (ScsiTarget(backend.sectors, unmap=True, serial=serial_of(backend, SERIAL)), backend)},
                            number=self.number, max_subchannels=self.channels and self.channels - 1,
                            monitor_latency=LATENCY if self.monitored else None, **self.options)
         self.vsp.offer(bus)
@@ -87,12 +89,12 @@ class SplitDisk(OnBus):
 
     @property
     def _options(self) -> list:
-        return [self.ring_kib, self.signals, self.polled, self.channels, self.monitored, self.options]
+        return [self.ring_kib, self.signals, self.polled, self.channels, self.monitored, list(self.asks), self.options]
 
     def boot(self, cpu: VCpu, pages: GuestPages) -> Steps[StorVsc]:
         """Bring up the bus and the disk; a generator that returns a `StorVsc`."""
         client, channel = yield from self.platform.channel(cpu, pages, self.vsp)
-        self.disk = disk = StorVsc(client, channel, self.ring_kib, self.signals)
+        self.disk = disk = StorVsc(client, channel, self.ring_kib, self.signals, versions=self.asks)
         yield from disk.init()
         for queue in (disk, *disk.further):
             queue.polled = self.polled

@@ -78,7 +78,7 @@ class AcceleratedNet(SplitNet):
     def boot(self, cpu: VCpu, pages: GuestPages) -> Steps[Accelerated]:
         """Bring up the bus and the split card; a generator that returns an `Accelerated`."""
         client, channel = yield from self.platform.channel(cpu, pages, self.vsp)
-        card = NetVsc(client, channel, self.ring_kib, batch=self.batch, accelerated=True)
+        self.driver = card = NetVsc(client, channel, self.ring_kib, versions=self.asks, batch=self.batch, accelerated=True)
         yield from card.init()
         first = FIRST_VECTOR + self.number - 1
         return Accelerated(cpu, card, self.platform.mmio, pages, (first, first + DEVICES, first + 2 * DEVICES))

@@ -17,13 +17,15 @@ from vmio.machine.net.contracts import NetPort
 from vmio.modes.on_bus import OnBus
 from vmio.modes.platform import Platform
 from vmio.vmbus.net import checkpoint as net
+from vmio.vmbus.net import nvsp as n
 from vmio.vmbus.net.netvsp import NetVsp
 
 SPLIT = Form("split network card", 1, "options", "vsp")
 
 
 class SplitNet(OnBus):
-    """`address` is the card's; `ring_kib` and `batch` are the guest driver's options (`NetVsc`), `options` the host's (`NetVsp`).
+    """`address` is the card's; `ring_kib`, `batch` and `asks`, its versions, are the guest driver's options (`NetVsc`), `options` the
+    host's (`NetVsp`).
 
     Its backend is the `NetPort` that it is plugged into.
     """
@@ -31,9 +33,10 @@ class SplitNet(OnBus):
     driver_memory = 8 << 20
     in_memory = True
     for_each_vcpu = True
+    host_half = NetVsp       # a subclass may have another
 
-    def __init__(self, address: bytes, ring_kib: int = 128, batch: int | None = None, **options: Any) -> None:
-        self.address, self.ring_kib, self.batch, self.options = address, ring_kib, batch, options
+    def __init__(self, address: bytes, ring_kib: int = 128, batch: int | None = None, asks: tuple[int, ...] = n.VERSIONS, **options: Any) -> None:
+        self.address, self.ring_kib, self.batch, self.asks, self.options = address, ring_kib, batch, asks, options
 
     @staticmethod
     def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[SectorStore]:
@@ -43,7 +46,7 @@ class SplitNet(OnBus):
     def plug(self, platform: Platform, backend: NetPort) -> None:
         """Offer a card on the guest's bus."""
         self.platform, self.number = platform, platform.number()
-        self.vsp = NetVsp(platform.host, platform.guest, backend, self.address, number=self.number, **self.options)
+        self.vsp = self.host_half(platform.host, platform.guest, backend, self.address, number=self.number, **self.options)
         self.vsp.offer(platform.bus)
 
     def watch(self, served: Span, copied: Span) -> None:
@@ -65,12 +68,12 @@ class SplitNet(OnBus):
 
     @property
     def _options(self) -> list:
-        return [self.address, self.ring_kib, self.batch, self.options]
+        return [self.address, self.ring_kib, self.batch, list(self.asks), self.options]
 
     def boot(self, cpu: VCpu, pages: GuestPages) -> Steps[NetDriver]:
         """Bring up the bus and the card; a generator that returns a `NetVsc`."""
         client, channel = yield from self.platform.channel(cpu, pages, self.vsp)
-        self.driver = card = NetVsc(client, channel, self.ring_kib, batch=self.batch)
+        self.driver = card = NetVsc(client, channel, self.ring_kib, versions=self.asks, batch=self.batch)
         yield from card.init()
         return card
 

@@ -1,6 +1,6 @@
 """What all devices of a guest share: its host, its VMBus, and the guest's driver for that bus."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from vmio.devices.board import Board
@@ -18,6 +18,7 @@ from vmio.machine.checkpoint import Form, State, same
 from vmio.machine.clock import Timers
 from vmio.machine.contracts import Options
 from vmio.vmbus.bus import checkpoint as bus
+from vmio.vmbus.bus import messages as m
 from vmio.vmbus.bus.contracts import Offered
 from vmio.vmbus.bus.server import VmbusServer
 
@@ -30,7 +31,11 @@ JOIN_NS = 10_000         # between two looks of a further vCPU: has the bus's dr
 
 
 class Platform:
-    """A guest before its devices; attachments plug into it.  Host and guest side of the bus are made when first asked for."""
+    """A guest before its devices; attachments plug into it.  Host and guest side of the bus are made when first asked for.
+
+    Until then it can be said which versions of VMBus each side has: `host_versions` is what the host speaks, `guest_versions`
+    what the guest's driver asks for, in its order, and `bus_kind` a host's half that does not behave as ours.
+    """
 
     def __init__(self, guest: Guest) -> None:
         self.guest, self.host = guest, guest.host
@@ -41,6 +46,9 @@ class Platform:
         self._numbers: set[int] = set()     # of the devices on the bus
         self.came_later: set[bytes] = set() # instances of devices that were offered while the guest ran
         self.monitored = False       # the guest gives its host monitor pages, for who wants to be signalled by them
+        self.host_versions: Sequence[int] = m.LINUX_VERSIONS
+        self.guest_versions: Sequence[int] = m.LINUX_VERSIONS
+        self.bus_kind: Callable[[Guest, Sequence[int]], VmbusServer] | None = None
         self._server: VmbusServer | None = None
         self._client: VmBusClient | None = None
 
@@ -76,7 +84,8 @@ class Platform:
         """The host's side of the guest's VMBus (`VmbusServer`); asking for it makes the guest an enlightened one."""
         if self._server is None:
             self.enlighten()
-            self._server = VmbusServer(self.guest)
+            made = self.bus_kind(self.guest, self.host_versions) if self.bus_kind is not None else VmbusServer(self.guest, self.host_versions)
+            self._server = made
         return self._server
 
     def save(self, saving: Saving) -> State:
@@ -102,6 +111,11 @@ class Platform:
         """Return what these have on the guest's clock, as (name, timer) pairs."""
         board = [] if self.board is None else self.board.timers()
         return board if self.guest.enlightened is None else [*board, *hyperv.timers(self.guest.enlightened)]
+
+    @property
+    def tried(self) -> dict[int, bool]:
+        """The versions of VMBus that the guest has asked for so far, in its order, and whether the host agreed."""
+        return {} if self._client is None else self._client.tried
 
     @property
     def devices(self) -> int:
@@ -157,7 +171,7 @@ class Platform:
     def client(self, cpu: VCpu, pages: GuestPages) -> Steps[VmBusClient]:
         """Generator: the guest's side of its bus, connected, with all that was offered in its `channels`."""
         if self._client is None:
-            self._client = VmBusClient(cpu, pages, monitored=self.monitored)
+            self._client = VmBusClient(cpu, pages, self.guest_versions, self.monitored)
             yield from self._client.connect()
             yield from self._client.request_offers()
         return self._client

@@ -38,6 +38,12 @@ VERSIONS = (V6_1, V6, V5, V4, V2, V1)        # in the order in which Linux asks
 SINCE = {Nvsp.SEND_NDIS_CONFIG: V2, Nvsp.SEND_VF_ASSOCIATION: V4, Nvsp.SWITCH_DATA_PATH: V4, Nvsp.SUBCHANNEL: V5,
          Nvsp.SEND_INDIRECTION_TABLE: V5}   # the first version that has it; the others are V1's
 
+def version_text(value: int) -> str:
+    """Return a version as people write it: 0x60001 -> "6.1"; the two oldest are 1 and 2 (Linux, drivers/net/hyperv/hyperv_net.h)."""
+    first = {V1: "1", V2: "2"}
+    return first.get(value) or f"{value >> 16}" + f".{value & 0xFFFF}" * bool(value & 0xFFFF)
+
+
 SUCCESS, FAILURE, TOO_NEW, TOO_OLD, INVALID_RNDIS, BUSY, UNSUPPORTED = range(1, 8)
 STATUSES = {1: "success", 2: "failure", 3: "protocol too new", 4: "protocol too old", 5: "invalid RNDIS packet", 6: "busy",
             7: "unsupported"}

@@ -42,6 +42,13 @@ STATUSES = {SUCCESS: "success", DATA_OVERRUN_STATUS: "buffer overflow", INVALID_
 WIN6, WIN7, WIN8, WIN8_1, WIN10 = 0x0200, 0x0402, 0x0501, 0x0600, 0x0602
 LINUX_VERSIONS = (WIN10, WIN8_1, WIN8)   # in the order in which Linux asks
 
+
+def version_text(value: int) -> str:
+    """0x0602 -> "6.2"."""
+    return f"{value >> 8}.{value & 0xFF}"
+
+
+
 # SRB (SCSI request block) status: the low six bits, and a flag
 SRB_SUCCESS, SRB_ERROR, SRB_INVALID_REQUEST, SRB_DATA_OVERRUN, SRB_INVALID_LUN = 1, 4, 6, 0x12, 0x20
 SENSE_VALID = 0x80
