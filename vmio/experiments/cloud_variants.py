@@ -1,6 +1,6 @@
 """The ways in which a cloud may treat the same eight guests on the same disk: a policy of the host, a function for one, both.
 
-The limits are those of a volume that is really sold: rows C01.4 and C01.5 of data/published.csv.
+The limits are those of a volume that is really sold: rows V01.4 and V01.5 of data/published.csv.
 """
 
 from dataclasses import replace
@@ -39,4 +39,4 @@ def variant(name: str, base: CloudParams = CloudParams()) -> CloudParams:
 def volume_limits() -> tuple[int, int]:
     """Return (requests a second, bytes a second) of the volume that is sold."""
     rows = published()
-    return int(rows["C01.4"]["value"]), int(rows["C01.5"]["value"]) * MIB
+    return int(rows["V01.4"]["value"]), int(rows["V01.5"]["value"]) * MIB

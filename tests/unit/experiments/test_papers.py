@@ -2,6 +2,7 @@
 
 import pytest
 
+from vmio import data
 from vmio.experiments import papers
 from vmio.experiments.papers import backends, doorbell, exit_ladder, exitless, mapping, polling, suppression
 from vmio.experiments.papers.result import USES, WIDTH, Row
@@ -143,3 +144,9 @@ def test_the_summary_and_the_picture():
     panel.set(fitted=True)
     assert panel.text != held and max(map(len, held.splitlines())) <= 38
     assert panel.charts[0]["axis"]["label"] == "model / paper"
+
+
+def test_no_two_figures_have_one_id():
+    """Of two the later one would set a price of its own, without a word."""
+    lines = data.path("published.csv").read_text(encoding="utf-8").splitlines()
+    assert len(published()) == len(lines) - 1
