@@ -137,9 +137,11 @@ class NvmeDisk:
     def drain(self) -> Steps[None]:
         """Wait until every request has its answer; `reap` still tells of them.  A generator."""
         deadline = self.cpu.now + TIMEOUT_NS
-        while self.in_flight or self._waiting:
-            yield from self.cpu.pay()
+        while True:
+            yield from self.cpu.pay()           # the last answers may come meanwhile
             self.flush_ring()
+            if not self.in_flight and not self._waiting:
+                return
             if self.polled:
                 yield from self.cpu.spin()
                 self.interrupt(self.cpu)

@@ -224,7 +224,7 @@ class VmBusClient:
             raise
         if answer.status:
             channel.end = None
-            yield from self.teardown_gpadl(channel, channel.gpadl)
+            yield from self.close(channel)      # the pages are ours again, and nobody has to give them back twice
             raise DriverError(f"channel {channel.relid}: the host refused to open it, status {answer.status:#x}")
         return channel.end
 

@@ -224,11 +224,15 @@ def _planned(machine: Whole, attachment: Attachment) -> Device:
     raise ValueError(f"{type(attachment).__name__}: no guest of this machine has it")
 
 
-def grow(device: Device | Attachment, sectors: int) -> None:
+def grow(machine: Whole, device: Device | Attachment, sectors: int) -> None:
     """See `Machine.grow`."""
     attachment = device.attachment if isinstance(device, Device) else device
     if not hasattr(attachment, "grow"):
         raise ValueError(f"{type(attachment).__name__} can't grow while its guest runs: it has no way to tell the guest")
+    if isinstance(device, Device) and device.history and device.state is not State.OFFERED:
+        raise ValueError(f"guest {device.guest.name}: {type(attachment).__name__} is {device.state.value}; only one that is offered can grow")
+    if not machine.on or not any(attachment in guest.attachments for guest in machine.guests):
+        raise ValueError(f"{type(attachment).__name__}: no guest that runs has it, so it can't grow")
     attachment.grow(sectors)
 
 

@@ -258,7 +258,7 @@ class Machine:
 
         ValueError, with nothing changed, for fewer than it has, and where it can't grow.
         """
-        live.grow(device, sectors)
+        live.grow(self, device, sectors)
 
     def set_cores(self, cores: int) -> None:
         """Let the host have so many cores from now on, whatever runs on them; ValueError unless 1 to 256."""

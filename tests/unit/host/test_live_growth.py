@@ -69,3 +69,32 @@ def test_a_disk_does_not_shrink_and_nothing_has_changed():
     fixed.power_on()
     with pytest.raises(ValueError, match="EmulatedDisk can't grow while its guest runs"):
         fixed.grow(other.attachments[0], 4096)
+
+
+def test_a_disk_that_is_not_there_yet_or_no_more_does_not_grow_and_its_medium_stays_as_it_was():
+    machine, guest = machine_with()
+    why = []
+
+    def refused(device):
+        with pytest.raises(ValueError) as said:
+            machine.grow(device, 4096)
+        why.append(str(said.value))
+    refused(guest.attachments[0])                       # the machine is off
+    machine.power_on()
+    later = attachment("disk", "split")
+    devices = []
+
+    def change(cpu):
+        devices.append(machine.add(guest, later, Overlay(pattern(1))))
+        refused(devices[0])
+        refused(later)
+        yield from cpu.hlt(MS)
+        machine.grow(devices[0], 4096)
+        machine.remove(devices[0])
+        refused(devices[0])                             # nothing was under way
+        refused(later)
+
+    guest.run(lambda cpu, disk: change(cpu))
+    assert why == ["SplitDisk: no guest that runs has it, so it can't grow", "guest a: SplitDisk is made; only one that is offered can grow",
+                   "SplitDisk: no guest that runs has it, so it can't grow", "guest a: SplitDisk is gone; only one that is offered can grow", "SplitDisk: no guest that runs has it, so it can't grow"]
+    assert devices[0].medium.sectors == 4096 and guest.media[0].sectors == 2048

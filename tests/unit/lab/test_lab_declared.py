@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("ipywidgets")
 
 from vmio.experiments.accelerator import AcceleratorParams
+from vmio.experiments.device_story import DevicesParams
 from vmio.experiments.disk import DiskParams
 from vmio.experiments.instructions import InstructionParams
 from vmio.experiments.iotlb import IotlbParams
@@ -52,6 +53,7 @@ PANELS = {
     "move_packets.switch_panel": (None, {"steps", "any_address", "own_vlan", "mirror"}),        # a story that is told
     "accelerate.panel": (AcceleratorParams, set()),
     "grow_and_shrink.panel": (MemoryParams, {"second"}),
+    "grow_and_shrink.devices_panel": (DevicesParams, {"until_us"}),
     "move_a_running_guest.panel": (MigrateParams, set()),
     "check_the_model.ratio_panel": (None, {"fitted"}),                                    # papers: figures that others published
     "run_on_real_hardware.panel": (InstructionParams, {"kind", "count", "costs"}),    # what was recorded on a real host

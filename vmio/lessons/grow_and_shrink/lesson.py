@@ -3,12 +3,13 @@ raise ImportError("a lesson is no module: python -m vmio.lessons.build makes its
 # # {title}
 #
 # **What you'll do.** Let three guests share a host that has not enough memory for all of them at once. See, byte by byte, how a guest gives
-# memory away while it runs, and write the rule by which the host decides who gets how much.
+# memory away while it runs, and write the rule by which the host decides who gets how much. Then take a guest's disks away while it writes to them.
 #
 # **What you'll learn**
 # 1. How a running guest's memory becomes smaller (a *balloon*) and larger (*hot add*), and why only the guest can choose the pages.
 # 2. What *pressure* is, and what minimum, maximum, buffer and weight do.
 # 3. Why a host need not trust a guest that promises to leave a page alone.
+# 4. What becomes of a request whose disk goes away.
 #
 # **What you'll need.** {lesson:split_a_driver}. About {minutes} minutes.
 # %%
@@ -93,14 +94,45 @@ panel
 # %% [markdown]
 # ## Disks come and go, too
 #
-# A guest writes to all disks that it has, eight requests at a time. Meanwhile the host gives it three more: one behind a controller of its own, one as a second disk
-# of the first controller (a *LUN*, logical unit number), one passed through. One of them grows. Then all three are taken away, and only the first of these without a word.
+# A guest writes to all disks that it has, four requests at a time at each. It starts with one, *first*, by split drivers. Then the host adds three more at the same moment:
+#
+# - *second*, behind a controller of its own: another channel on VMBus, with rings of its own.
+# - *LUN 1* (logical unit number), a second disk behind the controller of the first, by the same rings.
+# - *passed through*: the guest's own driver for NVMe (non-volatile memory express) works with the registers of the real disk ({lesson:pass_a_device_through}).
+#
+# The host lets the three grow, and at last takes them away, without asking. At that moment four requests are under way at each of them. A request whose answer can't come any more ends with an
+# error: the driver tells the program that has asked for it.
 # %%
+ask = predict("disks-taken", "How many requests, of all four disks, end with an error?", "requests")
+ask
+# %%
+ask.compare(lesson.errors())
+print()
 print(lesson.events_table())
-# %%
+print()
 print(lesson.disks_table())
 # %% [markdown]
-# Only what was under way at the disk that went unasked has failed, and it says so. The guest can't know whether such a write reached the disk. What was answered did.
+# The channel of *second* is gone, with its rings. The host has carried out what was under way, but there is nowhere left to put the answers. The device of *passed through* is gone, too. The
+# controller of *LUN 1* stays, and it answers: what was under way is done. No request is without an end, and none has two.
+#
+# The guest can't know whether a write that ended with an error has reached the disk. What was done is there.
+#
+# Drag the times and look at the drawing. Full circles are what the host does, open ones what the guest has noticed.
+#
+# - Take away *Unasked*. Whose errors disappear, and why not those of *second*? (Only for a device that was passed through there is a message that asks, `EJECT`. An ordinary offer on VMBus is
+#   taken back without a question, by `RESCIND_CHANNELOFFER`.)
+# - Move *Taken at* in steps. At some times requests of *LUN 1* end with an error as well. The guest had sent them before it knew that the disk was gone, and the controller answers: no such disk.
+# - Why does *first* do less while the new drivers start? (How many processors has this guest?)
+# - Let the host take the disks before their drivers are up. Let them grow before they are added.
+# - Who notices that a disk has grown? Disks that speak SCSI (small computer system interface) say so with their next answer. NVMe has an event for it, which our driver doesn't ask for.
+# %%
+disks = lesson.devices_panel()
+for settings in (dict(), dict(at_once=False), dict(removed_us=1200), dict(added_us=600, removed_us=600)):
+    disks.set(**settings)
+    print(disks.text + "\n")
+# %%
+disks.set(added_us=200, removed_us=1300, at_once=True)
+disks
 # %% [markdown]
 # ## Explain
 #
@@ -128,6 +160,11 @@ print(lesson.disks_table())
 # %%
 ex = exercise("share-the-memory")
 ex.check(share)
+# %% [exercise] one-end-for-each
+# %% [stub] one-end-for-each
+# %%
+ex = exercise("one-end-for-each")
+ex.check(ends)
 # %% [quiz]
 # %% [markdown]
 # ## In practice

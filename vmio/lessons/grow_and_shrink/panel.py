@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from vmio.drivers.balloon import floor
 from vmio.experiments import device_story
-from vmio.lab import axes, charts
+from vmio.experiments.device_story import DevicesParams
+from vmio.lab import axes, charts, palette
 from vmio.lab.controls import slider
 from vmio.lab.declared import declared
+from vmio.lab.disks_view import DisksView, lane
 from vmio.lab.idle import unmoved
-from vmio.lab.panel import Panel
+from vmio.lab.panel import Drawn, Panel
 from vmio.manage.memory_run import BATCH, FROM, GUESTS, SECONDS, UNTIL, MemoryParams, MemoryResult, run_memory
 from vmio.table import number, table
 from vmio.vmbus.balloon import wire as w
@@ -48,21 +50,29 @@ def messages_table() -> str:
     return table(rows, ("message to the host", "how often"), title=f"three guests, {SECONDS} seconds")
 
 
-@lru_cache(maxsize=1)
-def story() -> device_story.Story:
-    """A guest whose disks come, grow and go while it writes to all of them."""
-    return device_story.run()
+@lru_cache(maxsize=_CACHED)
+def story(**changes: Any) -> device_story.Story:
+    """A guest whose disks come, grow and go while it writes to all of them, with these parameters, the others as they are declared."""
+    return device_story.run(DevicesParams(**changes))
 
 
 def events_table() -> str:
     """What the host does, and what the guest sees of it, in order."""
-    return table([(f"{ns / 1e6:.2f}", what) for ns, what in story().events], ("ms", "what happens"), title="disks that come and go")
+    return table([(f"{one.ns / 1000:,.0f}", one.said) for one in story().events], ("us", "what happens"), title="disks that come and go")
 
 
-def disks_table() -> str:
+def disks_table(**changes: Any) -> str:
     """Every request of every disk, and its end."""
-    rows = [(each.name, each.submitted, each.answered, each.failed, each.lost) for each in story().accounts]
-    return table(rows, ("disk", "requests", "answered", "failed", "without an end"), title="each request has one end")
+    rows = []
+    for each in story(**changes).accounts:
+        done, failed, under_way = each.until(device_story.SLICES - 1)
+        rows.append((each.name, each.submitted, done, failed, under_way, each.submitted - done - failed - under_way))
+    return table(rows, ("disk", "requests", "done", "with an error", "under way", "without an end"), title="each request has one end")
+
+
+def errors(**changes: Any) -> int:
+    """Return how many requests of all disks have ended with an error when the run is over."""
+    return sum(sum(each.failed) for each in story(**changes).accounts)
 
 
 def _model(second: int, **settings: int) -> tuple[dict[str, int], MemoryResult]:
@@ -109,3 +119,43 @@ def panel() -> Panel:
         declared(MemoryParams, "minimum", "Minimum, MiB", step=16),
         declared(MemoryParams, "balanced", "Balance")],
         _view, name="grow_and_shrink", idle=_idle)
+
+
+# The disks.
+
+def _disks(until_us: int, **asked: Any) -> tuple[int, device_story.Story]:
+    return until_us // device_story.SLICE_US - 1, story(**asked)
+
+
+def _size(sectors: int) -> str:
+    return f"{sectors // 2048} MiB" if sectors else "not there"
+
+
+def _disks_view(told: tuple[int, device_story.Story]) -> Drawn:
+    part, one = told
+    rows = [(each.name, *each.until(part)) for each in one.accounts]
+    until = (part + 1) * device_story.SLICE_US
+    text = "\n".join([f"until {number(until)} us, {one.params.queue_depth} in flight", "", table(rows, ("disk", "done", "error", "under way"))])
+    lanes = [lane(each.name, _size(each.sectors[part]), each.done, each.failed, each.under_way, each.there,
+                  [(event.ns / 1000, event.what, event.said) for event in one.events if event.disk == each.name]) for each in one.accounts]
+    chart = charts.bars(f"Ended with an error until {number(until)} us", {name: failed for name, _, failed, _ in rows}, "requests", color=palette.OTHERS[3])
+    return text, [chart], {"lanes": lanes, "at": part}
+
+
+def _disks_idle(until_us: int, **asked: Any) -> dict[str, str]:
+    """Which control changes nothing, and why."""
+    late = any(event.disk == device_story.PASSED and event.what == "refused" and event.ns == asked["removed_us"] * device_story.US
+               for event in story(**asked).events)
+    return {"at_once": "the host takes nothing, the disks are not there yet"} if late else {}
+
+
+def devices_panel() -> Panel:
+    """A guest's disks: when three of them come, grow and go, and what becomes of its requests."""
+    return Panel(_disks, [
+        slider("until_us", device_story.SLICE_US, device_story.SLICES * device_story.SLICE_US, device_story.SLICE_US, 1400, label="Until, us"),
+        declared(DevicesParams, "queue_depth", "In flight"),
+        declared(DevicesParams, "added_us", "Added at, us"),
+        declared(DevicesParams, "grown_us", "Grown at, us"),
+        declared(DevicesParams, "removed_us", "Taken at, us"),
+        declared(DevicesParams, "at_once", "Unasked")],
+        _disks_view, name="grow_and_shrink devices", live=DisksView(slice_us=device_story.SLICE_US), idle=_disks_idle)

@@ -1,0 +1,3 @@
+def ends(news):
+    """[(tag, "done" or "error"), ...] for a list of ("request", tag), ("answer", tag) and ("gone",)."""
+    ...
