@@ -4,6 +4,7 @@ Sources: ATA/ATAPI-6 (T13/1410D), 8 "Command descriptions" and 9 "Protocol";
 SFF-8038i "Bus Master Programming Interface for IDE".
 """
 
+import struct
 from dataclasses import dataclass
 
 from vmio.drivers import pic
@@ -14,6 +15,7 @@ DATA, ERROR, COUNT, LBA_LOW, LBA_MID, LBA_HIGH, DEVICE, STATUS = range(8)
 BSY, DRDY, DF, DRQ, ERR = 0x80, 0x40, 0x20, 0x08, 0x01
 SECTOR = 512
 TIMEOUT_NS = 1_000_000_000
+_PRD, _LAST = struct.Struct("<II"), 0x8000_0000     # a physical region descriptor: address, bytes and the mark of the last one
 
 # (read, write) opcodes by (transfer, 48-bit address?)
 OPCODES = {
@@ -177,13 +179,13 @@ class AtaDriver:
 
     def _write_prd(self, gpa: int, length: int) -> None:
         """The physical region descriptor table: (address, byte count), none across 64 KiB, the last one marked."""
-        entries = []
+        table = b""
         while length:
             step = min(length, 0x10000 - gpa % 0x10000)
-            entries.append([gpa, step & 0xFFFF])
-            gpa, length = gpa + step, length - step
-        entries[-1][1] |= 0x8000_0000
-        self.cpu.write(self.prd, b"".join(a.to_bytes(4, "little") + n.to_bytes(4, "little") for a, n in entries))
+            length -= step
+            table += _PRD.pack(gpa, step & 0xFFFF | (0 if length else _LAST))
+            gpa += step
+        self.cpu.write(self.prd, table)
 
     def _command(self, opcode: int, lba: int, sectors: int, long: bool = False, feature: int | None = None) -> None:
         """Select, wait until the disk is free, load the task file, start."""

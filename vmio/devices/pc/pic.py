@@ -10,6 +10,7 @@ QEMU 7.2 does.  QEMU, and so this chip, differs from the 8259A's sheet here:
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from vmio.machine.bus import BadAccess
 from vmio.machine.contracts import State
@@ -24,6 +25,15 @@ ICW4_AUTO_EOI, ICW4_NESTED = 0x02, 0x10
 
 CHIP_STATE = ("irr", "isr", "imr", "lines", "elcr", "base", "lowest", "expecting", "wants_icw4", "single",
               "auto_eoi", "rotate_on_auto_eoi", "special_mask", "special_nested", "read_isr", "poll")
+
+
+def _ranks(lowest: int) -> bytes:
+    """Return the priority of the highest input in each set of inputs (a byte): 0, the one after `lowest`, to 7; `NONE` in no set."""
+    turned = [(inputs | inputs << 8) >> lowest + 1 & 0xFF for inputs in range(256)]
+    return bytes((each & -each).bit_length() - 1 if each else NONE for each in turned)
+
+
+RANKS = [_ranks(lowest) for lowest in range(8)]     # by the input that is lowest: looked up, as it is asked for at each move of a line
 
 
 class Pic:
@@ -71,14 +81,15 @@ class Pic:
         requests = self.irr & ~self.imr
         if not requests:
             return None
-        request = self._rank(requests)
+        ranks = RANKS[self.lowest]
+        request = ranks[requests]
         in_service = self.isr
         if in_service:
             if self.special_mask:
                 in_service &= ~self.imr
             if self.special_nested and self.is_master:
                 in_service &= ~(1 << CASCADE)  # the slave may interrupt itself
-            if request >= self._rank(in_service):
+            if request >= ranks[in_service]:
                 return None
         return request + self.lowest + 1 & 7
 
@@ -92,15 +103,6 @@ class Pic:
             self.irr &= ~(1 << n)
         self._update()
 
-    def _rank(self, bits: int) -> int:
-        """Priority of the highest input in `bits`: 0, the input after the lowest one, to 7; `NONE` if it is empty."""
-        turned = (bits | bits << 8) >> self.lowest + 1 & 0xFF
-        return (turned & -turned).bit_length() - 1 if turned else NONE
-
-    def _highest(self, bits: int) -> int | None:
-        rank = self._rank(bits)
-        return None if rank == NONE else rank + self.lowest + 1 & 7
-
     def _update(self) -> None:
         self._int_out(0 if self.pending() is None else 1)
 
@@ -108,7 +110,8 @@ class Pic:
 
     def read(self, offset: int, size: int) -> int:
         """IRR or ISR (as OCW3 chose) at offset 0, IMR at 1; after a poll command, the poll word at either."""
-        self._check(offset, size)
+        if size != 1 or not 0 <= offset <= 1:
+            raise BadAccess(f"8259A has no {size}-byte register at {offset:#x}")
         if self.poll:
             self.poll = False
             n = self.pending()
@@ -122,7 +125,8 @@ class Pic:
 
     def write(self, offset: int, size: int, value: int) -> None:
         """ICW1, OCW2 or OCW3 at offset 0; ICW2-4 in their turn, or OCW1, at 1."""
-        self._check(offset, size)
+        if size != 1 or not 0 <= offset <= 1:
+            raise BadAccess(f"8259A has no {size}-byte register at {offset:#x}")
         if offset == 1:
             self._write_data(value)
         elif value & ICW1:
@@ -153,9 +157,9 @@ class Pic:
         """R, SL, EOI in the three bits of `command`; `level` counts where SL is set (but 010 is no operation)."""
         rotate, specific, eoi = command & 4, command & 2, command & 1
         if eoi:
-            n = level if specific else self._highest(self.isr)
-            if n is None:
+            if not (specific or self.isr):
                 return
+            n = level if specific else RANKS[self.lowest][self.isr] + self.lowest + 1 & 7
             self.isr &= ~(1 << n)
             if rotate:
                 self.lowest = n
@@ -185,11 +189,6 @@ class Pic:
         for name in CHIP_STATE:
             setattr(self, name, state[name])
         self._update()
-
-    @staticmethod
-    def _check(offset: int, size: int) -> None:
-        if size != 1 or offset not in (0, 1):
-            raise BadAccess(f"8259A has no {size}-byte register at {offset:#x}")
 
 
 class Elcr:
@@ -235,7 +234,7 @@ class PicPair:
     def __init__(self, int_line: Line) -> None:
         self.line = int_line
         self.master = Pic(int_line.set, 0xF8, True)
-        self.slave = Pic(lambda level: self.master.set_input(CASCADE, level), 0xDE, False)
+        self.slave = Pic(partial(self.master.set_input, CASCADE), 0xDE, False)
         self.elcr = Elcr(self.master, self.slave)
 
     def input(self, n: int) -> Callable[[int], None]:
@@ -243,7 +242,7 @@ class PicPair:
         if not 0 <= n < 16:
             raise ValueError(f"IRQ is {n}; it must be 0 to 15")
         chip, pin = (self.master, n) if n < 8 else (self.slave, n - 8)
-        return lambda level: chip.set_input(pin, level)
+        return partial(chip.set_input, pin)
 
     def acknowledge(self) -> int:
         """INTA: the vector of the highest request; the default IR7 of the chip that has none (spurious)."""

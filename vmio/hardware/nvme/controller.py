@@ -221,7 +221,8 @@ class NvmeController:
                     self.start(Request(sq, command))
             finally:
                 self._serving -= 1
-            self.post(sq.cq)
+            if sq.cq.waiting or self.shadow.on:
+                self.post(sq.cq)
 
     def start(self, request: Request) -> None:
         """Begin a command; what fails at once is answered at once."""

@@ -27,7 +27,7 @@ class NvmCommands:
 
     def __init__(self, controller: Controller) -> None:
         self.controller, self.image = controller, controller.image
-        self.commands = {w.READ: self._read, w.WRITE: self._write, w.COMPARE: self._compare,
+        self.commands = {w.READ: self._move, w.WRITE: self._move, w.COMPARE: self._compare,
                          w.WRITE_ZEROES: self._write_zeroes, w.DATASET: self._dataset, w.VERIFY: self._verify,
                          w.COPY: self._copy}
         self.ends: dict[int, Callable[[Request], None]] = {     # what each does when the medium is ready
@@ -64,16 +64,13 @@ class NvmCommands:
 
     # -- READ (6.9), WRITE (6.15) ------------------------------------------------------------
 
-    def _move(self, request: Request, prp1: int, prp2: int, kind: str) -> bool:
+    def _move(self, request: Request, prp1: int, prp2: int) -> bool:
         """Find the memory of a command, and let the medium take its time."""
         self._check(request)
         controller = self.controller
         request.pieces = controller.pieces(request, prp1, prp2, request.count * SECTOR)
-        controller.medium(request, kind, request.count)
+        controller.medium(request, "read" if request.command[0] == w.READ else "write", request.count)
         return PENDING
-
-    def _read(self, request: Request, prp1: int, prp2: int) -> bool:
-        return self._move(request, prp1, prp2, "read")
 
     def _has_read(self, request: Request) -> None:
         controller = self.controller
@@ -96,9 +93,6 @@ class NvmCommands:
         counters = self.controller.counters
         counters["reads"] += 1
         counters["sectors_read"] += request.count
-
-    def _write(self, request: Request, prp1: int, prp2: int) -> bool:
-        return self._move(request, prp1, prp2, "write")
 
     def _has_written(self, request: Request) -> None:
         controller = self.controller
