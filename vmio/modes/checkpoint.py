@@ -179,11 +179,15 @@ def _check_owners(machine: Whole) -> None:
 
 
 def _restore(machine: Whole, saved: State, run: Run | None, timers: TimersOf) -> None:
-    """Memory first, then what is plugged in, then the vCPUs, which hear what devices say, then the programs."""
+    """What came while the machine ran, then memory, what is plugged in, then the vCPUs, which hear what devices say, then the programs."""
     host = machine.host
+    members = [(guest, MEMBER.take(each)) for guest, each in zip(machine.guests, saved["guests"], strict=True)]
+    for guest, each in members:
+        for attachment, state in zip(guest.attachments, each["attachments"], strict=True):
+            if hasattr(attachment, "come_again"):
+                attachment.come_again(state)
     restoring = Restoring(host.env, saved["now"])
     host.restore(saved["host"], restoring)
-    members = [(guest, MEMBER.take(each)) for guest, each in zip(machine.guests, saved["guests"], strict=True)]
     memories = [guest.guest.restore_memory(each["guest"]) for guest, each in members]
     _check_owners(machine)
     for guest, each in members:

@@ -69,6 +69,7 @@ def renewed(state: State, machine: Whole) -> State:
 
 def _readdress(device: State, address: bytes) -> None:
     """Let a saved card have this address, but for what the guest has told it."""
+    device = device.get("card", device)
     options = device["options"]
     at = "address" if isinstance(options, dict) else 0
     old = options[at]

@@ -8,16 +8,17 @@ from vmio.host.net.nic import HostNic
 from vmio.hypervisor.contracts import Steps
 from vmio.hypervisor.pending import Restoring, Saving
 from vmio.hypervisor.vcpu import VCpu
-from vmio.machine.checkpoint import CheckpointRefused, Form, State
+from vmio.machine.checkpoint import Form, State
 from vmio.machine.net.contracts import NetPort
 from vmio.modes.net_assigned import DEVICES, FIRST_VECTOR
 from vmio.modes.net_split import SplitNet
 from vmio.modes.platform import Platform
+from vmio.passthrough import checkpoint as assignment
 from vmio.passthrough.assignment import Assignment, assign
 from vmio.vmbus.net import nvsp as n
 
 CARD_MEMORY = 8 << 20
-ACCELERATED = Form("accelerated network card", 1, "card", "switches")
+ACCELERATED = Form("accelerated network card", 2, "card", "association", "had", "lent")
 
 
 class AcceleratedNet(SplitNet):
@@ -34,6 +35,7 @@ class AcceleratedNet(SplitNet):
         """Make a card of the host's with one virtual function, which stays the host's, and offer a split card on it."""
         self.nic = HostNic(platform.host, backend, [self.address])
         self.lent: Assignment | None = None
+        self.had = False                            # the guest has had the function at some time
         self.nic.driver.park(0, True)
         super().plug(platform, self.nic.port)
         self.vsp.vf.on_path = lambda path: self.nic.driver.park(0, path != n.VF)
@@ -47,6 +49,7 @@ class AcceleratedNet(SplitNet):
             raise ValueError(f"guest {self.platform.guest.name}: it has {function.name} already")
         self.vsp.vf.associate(function.requester)
         self.lent = assign(function, self.platform.guest, self.platform.bus, self.nic.router, number=self.number)
+        self.had = True
 
     def ask_back(self) -> None:
         """Ask the guest for the function; it is taken in a minute at the latest.  Nothing happens without one."""
@@ -59,21 +62,34 @@ class AcceleratedNet(SplitNet):
         if self.lent is not None:
             self.lent.take_back()
 
-    def save(self, saving: Saving) -> State:
-        """Return the split card's state, for a guest without the function; `CheckpointRefused` while it has it.
+    @property
+    def hardware(self) -> HostNic:
+        """The host's card, with the function, whoever has that."""
+        return self.nic
 
-        The host's card is the host's own: where the guest goes on, it is there as it was made.
-        """
-        if self.lent is not None and not self.lent.ended:
-            raise CheckpointRefused(f"checkpoint at {saving.now} ns: guest {self.platform.guest.name} has {self.nic.places[0].function.name}, whose "
-                                    "state can't be saved; it can when the function was taken back")
-        return ACCELERATED.state(card=super().save(saving), switches=self.vsp.vf.switches)
+    def save(self, saving: Saving) -> State:
+        """Return the split card's state, and what the guest has made of the function; `CheckpointRefused` while it is asked for it."""
+        lent = None if self.lent is None or self.lent.ended else assignment.save(self.lent)
+        if lent is not None:
+            saving.assigned.add((self.platform.guest.name, self.nic.places[0].function.name))
+        return ACCELERATED.state(card=super().save(saving), association=self.vsp.vf.save(), had=self.had, lent=lent)
+
+    def come_again(self, state: State) -> None:
+        """Give the guest the function, if it had it, before anything is restored: all the rest is restored into that machine."""
+        saved = ACCELERATED.take(state)
+        if saved["lent"] is not None:
+            self.give()
+        elif saved["had"]:
+            self.platform.guest.pin_ram()           # which it stays
+        self.had = saved["had"]
 
     def restore(self, state: State, restoring: Restoring, platform: Platform) -> None:
-        """See `Attachment`; the function is with the host."""
+        """See `Attachment`."""
         saved = ACCELERATED.take(state)
         super().restore(saved["card"], restoring, platform)
-        self.vsp.vf.switches = saved["switches"]
+        self.vsp.vf.restore(saved["association"])
+        if self.lent is not None:
+            assignment.restore(self.lent, saved["lent"])
 
     def boot(self, cpu: VCpu, pages: GuestPages) -> Steps[Accelerated]:
         """Bring up the bus and the split card; a generator that returns an `Accelerated`."""

@@ -117,6 +117,8 @@ def save(lent: Assignment) -> State:
     if lent.ended:
         raise CheckpointRefused(f"checkpoint: {lent.function.name} was taken back from guest {lent.guest.name}; "
                                 "only a machine that has all of its devices can be saved")
+    if lent._last_chance is not None:
+        raise CheckpointRefused(f"checkpoint: guest {lent.guest.name} is asked to give {lent.function.name} back; it can be saved once that is over")
     config = lent.config
     return ASSIGNMENT.state(
         function=lent.function.name, posted=lent.posted, acquired=lent._acquired, accesses=[config.reads, config.writes],

@@ -35,7 +35,7 @@ def restore(iommu: Iommu, state: State) -> None:
     remapper, faults, interrupts = iommu.remapper, iommu.faults, iommu.interrupts
     same("IOMMU, root table", saved["root"], remapper.root)
     same("IOMMU, who is in which domain", saved["owners"], _owners(iommu))
-    same("IOMMU, context tables", saved["context_tables"], iommu._context_tables.items())
+    iommu._context_tables = {bus: spa for bus, spa in saved["context_tables"]}
     for domain, each in zip(iommu.domains.values(), saved["domains"], strict=True):
         _restore_domain(domain, each)
     remapper.enabled, remapper.walks = saved["enabled"], saved["walks"]

@@ -8,8 +8,10 @@ Public sources: OpenVMM vm/devices/net/netvsp (the order); Linux drivers/net/hyp
 from collections.abc import Callable
 from typing import Any
 
+from vmio.machine.checkpoint import Form, State
 from vmio.vmbus.net import nvsp as n
 
+ASSOCIATION = Form("virtual function beside a card", 1, "serial", "path", "told", "switches")
 
 class VfAssociation:
     """Of `vsp` (a `NetVsp`).  `on_path(path)` lets the host's network give frames to the one or the other; None: there is no function."""
@@ -64,3 +66,12 @@ class VfAssociation:
 
     def _say(self, message: bytes) -> None:
         self.vsp.post(message.ljust(n.size(self.vsp.version), b"\0"))
+
+    def save(self) -> State:
+        """Return which function there is, what the guest knows of it, and where its frames come."""
+        return ASSOCIATION.state(serial=self.serial, path=self.path, told=self._told, switches=self.switches)
+
+    def restore(self, state: State) -> None:
+        """Take back what `save` gave; nobody is told."""
+        saved = ASSOCIATION.take(state)
+        self.serial, self.path, self._told, self.switches = saved["serial"], saved["path"], saved["told"], saved["switches"]
