@@ -75,6 +75,10 @@ def talk(own, other, again=False):
         if again:
             at_once(driver, [frame(other, own, 80, n) for n in range(140)])
             driver.__init__(cpu, driver.base, driver.tx_ring, driver.own)
+            driver.write(r.CTRL, r.RESET)
+            driver.write(r.V2P, r.ACK)
+            yield from cpu.hlt(100_000)
+            told.append(driver.mailbox.take(1))         # a refusal, the first in two seconds: a reset begins with a message
             yield from driver.init()
             driver.send(frame(PEER, own, 70))
             yield from hear(cpu.now + 300_000)

@@ -119,7 +119,6 @@ class Interrupts:
         """Take back what `save` gave; the clock then gets the `timers`."""
         saved = INTERRUPTS.take(state)
         same_entries("MSI-X", saved["msix"], self.msix.save())
-        self.power_on()
         self.cause, self.mask, self.auto_clear, self.auto_mask = (saved[name] for name in ("cause", "mask", "auto_clear", "auto_mask"))
         self.intervals, self.ready_at = list(saved["intervals"]), list(saved["ready_at"])
         self.msix.restore(saved["msix"])
