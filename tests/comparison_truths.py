@@ -3,7 +3,7 @@
 from collections import Counter
 from functools import lru_cache
 
-from vmio.attacks.catalogue import find
+from vmio.attacks.catalogue import attacks, find
 from vmio.attacks.split import SplitWorld
 from vmio.attacks.world import AFTER, BUFFER, CANARY, ROUNDS
 from vmio.experiments import compare, compare_sweep, papers, sharing, trace
@@ -118,6 +118,20 @@ def attack(id, without):
     return Truth([*digits(id), *digits(one.title), *digits(outcome.evidence), outcome.answered, asked, *[slow] * (slow not in (None, 1)),
                   *digits(one.defence)], on_map=[*late, *(late or (outcome.answered, asked))],
                  harmed={(place.whose, place.what) for place in outcome.touched})
+
+
+@lru_cache(maxsize=None)
+def _touched(id, without):
+    """The places that an attack touches, in a run of its own."""
+    return {one[:2] for one in find(id).run(without != "its defence", without != "the IOMMU").touched}
+
+
+def reach(without, place):
+    """How many attacks aim at a place, how many get there, how many there are, and how many of these get anywhere."""
+    whose, _, what = place.replace("host itself", "host's itself").partition("'s ")
+    aims = [id for id in attacks() if (whose, what) in _touched(id, "its defence") | _touched(id, without)]
+    return Truth([len(aims), sum((whose, what) in _touched(id, without) for id in aims), len(attacks()),
+                  sum(bool(_touched(id, without)) for id in attacks())])
 
 
 def double_fetch(copy_first):

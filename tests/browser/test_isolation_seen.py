@@ -13,6 +13,11 @@ panel
 # %%
 lesson.fetches_panel()
 '''
+ALL = """\
+# %%
+from vmio.lessons.break_isolation import panel as lesson
+lesson.reach_panel()
+"""
 # What the map shows: [the arrow's way, the wall, its name, {harmed place: its words}, places that are aimed at, the end].
 MAP = """() => {
     const one = (name) => document.querySelector(name), all = (name) => [...document.querySelectorAll(name)];
@@ -82,3 +87,24 @@ def test_the_double_fetch_is_stepped_and_ends_with_harm(page):
     page.wait_for_selector(".vmio-timeline[data-frame='5']")
     assert page.evaluate(held) == ["page number 640", "page number 2,304", "host 640"]
     assert page.locator(".vmio-moment[data-harm=true]").count() == 0
+
+
+def test_all_attacks_are_signs_and_one_row_is_listed(desk):
+    lab_server.store(ALL, desk.server.work / "98_reach.ipynb")
+    page = desk.run("98_reach.ipynb", 1280, 720)
+    ran = "() => !document.querySelector('.vmio-readout').innerText.includes('still to be run')"
+    signs = """() => [...document.querySelectorAll('.vmio-row')].map((row) => [row.dataset.place, row.dataset.here === 'true',
+        row.querySelectorAll('[data-how=""]').length, row.querySelectorAll('.vmio-sign:not([data-how=""])').length])"""
+    page.wait_for_function(ran)
+    held = page.evaluate(signs)
+    assert [row[0] for row in held if row[1]] == ["neighbour RAM"] and sum(row[3] for row in held) == 0 and sum(row[2] for row in held) > 81
+    page.locator(".vmio-panel").get_by_role("combobox").select_option("host's interrupts")
+    page.get_by_role("group", name="Switched off").get_by_role("button", name="the IOMMU").press("Space")
+    lab_server.settled(page)
+    page.wait_for_function(ran)
+    reached = {row[0]: tuple(row[1:]) for row in page.evaluate(signs)}
+    assert {place: row for place, row in reached.items() if row[2]} == {
+        "neighbour RAM": (False, held[0][2] - 4, 4), "host tables": (False, 0, 1), "host interrupts": (True, 2, 1)}
+    assert page.locator(".vmio-list").inner_text().splitlines() == [
+        "passthrough, 1 of 3:", "\u2717 msi-any-vector: changed", "\u25cb msi-foreign-entry", "\u25cb msi-beyond-the-table"]
+    assert page.locator(".vmio-reach svg").get_attribute("aria-label").startswith("Who gets where, switched off: the IOMMU. neighbour's RAM: emulated 0 of 4")

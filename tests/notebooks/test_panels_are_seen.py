@@ -14,6 +14,7 @@ from vmio import data
 from vmio.lab import axes, charts, panel_text
 from vmio.lab.panel import Panel
 from vmio.lessons.break_isolation import panel as isolation
+from vmio.lessons.break_isolation import reach
 from vmio.lessons.course import COURSE
 from vmio.lessons.start_here import panel as lesson
 
@@ -102,6 +103,13 @@ def _places(change):
     return plant
 
 
+def _fields(change):
+    def plant(monkeypatch):
+        whole = reach.fields
+        monkeypatch.setattr(reach, "fields", lambda found: change(whole(found)))
+    return plant
+
+
 def _frames(change):
     def plant(monkeypatch):
         whole = isolation.moments
@@ -110,7 +118,8 @@ def _frames(change):
 
 
 MAP_FAULTS = {
-    "another wall": _map(wall="SLAT"), "another function": _map(check="open"), "another file": _map(file="vmio/table.py"), "a wall that is not there": _map(wallIs="off"), "an arrow that goes through": _map(way="through"),
+    "another wall": _map(wall="SLAT"), "another function": _map(check="open"), "another file": _map(file="vmio/table.py"),
+    "a wall that is not there": _map(wallIs="off"), "an arrow that goes through": _map(way="through"),
     "an arrow that is stopped": _map(way="stopped"), "another end": _map(end="stopped"), "another door": _map(door="rings"),
     "nothing is harmed": _places(lambda one: {**one, "harmed": False}), "all is intact": _places(lambda one: {**one, "state": "intact"}),
     "no aim": _places(lambda one: {**one, "aim": False}), "a guest left out": lambda monkeypatch: monkeypatch.setattr(
@@ -130,6 +139,17 @@ LANE_FAULTS = {
 }
 
 
+REACH_FAULTS = {
+    "an attack left out": _fields(lambda rows: {**rows, ("host", "tables"): {}}),
+    "a cross that is none": _fields(lambda rows: {**rows, ("host", "tables"): {"passthrough": {"dma-into-the-tables": "changed"}}}),
+    "another mode": _fields(lambda rows: {**rows, ("host", "tables"): {"split": rows["host", "tables"]["passthrough"]}}),
+    "a row left out": _fields(lambda rows: {where: row for where, row in rows.items() if where != ("host", "tables")}),
+    "another row is looked at": lambda monkeypatch: monkeypatch.setattr(
+        reach, "reach_map", lambda title, ways, rows, _, whole=reach.reach_map: whole(title, ways, rows, ("host", "tables"))),
+    "a switch that switches nothing": MAP_FAULTS["a switch that switches nothing"], "dead controls": FAULTS["dead sliders"],
+}
+
+
 def on_the_map():
     """What is stored of the map of *Break isolation*: the panel, and before it the same in words without the defence."""
     panel = isolation.panel()
@@ -144,7 +164,7 @@ def on_the_map():
 
 @pytest.mark.parametrize("fault", MAP_FAULTS)
 def test_a_fault_planted_in_the_map_changes_what_is_stored(fault, monkeypatch):
-    stored = panels("break_isolation")[0][0], "".join(
+    stored = panels("break_isolation")[1][0], "".join(
         "".join(one["text"]) for _, found in outputs("break_isolation") for one in found if one["output_type"] == "stream")
 
     def is_stored():
@@ -158,9 +178,20 @@ def test_a_fault_planted_in_the_map_changes_what_is_stored(fault, monkeypatch):
         assert "is on no map" in str(refused)
 
 
+@pytest.mark.parametrize("fault", REACH_FAULTS)
+def test_a_fault_planted_among_all_attacks_changes_what_is_stored(fault, monkeypatch):
+    stored = panels("break_isolation")[0][0]
+    assert panel_text.describe(isolation.reach_panel(), moved=True) == stored
+    REACH_FAULTS[fault](monkeypatch)
+    try:
+        assert panel_text.describe(isolation.reach_panel(), moved=True) != stored
+    except ValueError as refused:
+        assert "is not there" in str(refused)
+
+
 @pytest.mark.parametrize("fault", LANE_FAULTS)
 def test_a_fault_planted_in_the_lanes_changes_what_is_stored(fault, monkeypatch):
-    stored = panels("break_isolation")[1][0]
+    stored = panels("break_isolation")[2][0]
     assert panel_text.describe(isolation.fetches_panel(), moved=True) == stored
     LANE_FAULTS[fault](monkeypatch)
     assert panel_text.describe(isolation.fetches_panel(), moved=True) != stored
@@ -181,7 +212,7 @@ def test_every_lesson_stores_its_panels_with_a_picture_and_no_control_is_dead(na
     found = panels(name)
     assert found
     for text, bundle in found:
-        assert "lines change at" in text and ("Chart: " in text or "The hostile guest goes by" in text) == ("image/png" in bundle)
+        assert "lines change at" in text and any(words in text for words in ("Chart: ", "The hostile guest goes by", "Who gets where")) == ("image/png" in bundle)
         if "image/png" in bundle:
             wide, high = struct.unpack(">II", base64.b64decode(bundle["image/png"])[16:24])
             assert wide >= 500 and high >= 100

@@ -86,16 +86,17 @@ def _lines(panel: Shown) -> list[str]:
 
 
 def picture(panel: Shown) -> bytes | None:
-    """Return the panel's map, if it is one, and its charts, one below the other, as a PNG; None if it has none."""
+    """Return the panel's map, or its drawing of who is reached, if it has one, and its charts, one below the other, as a PNG; None if it has none."""
     drawn = [chart for chart in panel.charts if chart is not None]
-    if not drawn and not hasattr(panel.live, "drawn"):
+    if not drawn and not hasattr(panel.live, "drawn") and not hasattr(panel.live, "reach"):
         return None
     import numpy
     from matplotlib import image
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    from vmio.lab import printed, printed_map
+    from vmio.lab import printed, printed_map, printed_reach
     maps = [printed_map.figure(panel.live.drawn)] if hasattr(panel.live, "drawn") else []
+    maps += [printed_reach.figure(panel.live.reach)] if hasattr(panel.live, "reach") else []
     pages = []
     for page in (*maps, *map(printed.figure, drawn)):
         canvas = FigureCanvasAgg(page)

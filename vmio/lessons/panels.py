@@ -10,7 +10,7 @@ PANELS = (
     ("fill_a_ring.panel", "load_panel"), ("fill_a_ring.panel", "disk_panel"),
     ("fill_a_ring.panel", "channels_panel"), ("pass_a_device_through.panel", "modes_panel"),
     ("pass_a_device_through.panel", "iotlb_panel"), ("pass_a_device_through.panel", "late_panel"), ("compare_modes.panel", "panel"), ("compare_modes.panel", "break_even_panel"),
-    ("break_isolation.panel", "panel"),
+    ("break_isolation.panel", "panel"), ("break_isolation.panel", "reach_panel"),
     ("break_isolation.panel", "fetches_panel"), ("share_a_device.panel", "panel"),
     ("share_a_device.panel", "live_panel"), ("run_on_real_hardware.panel", "panel"), ("boot_a_real_linux.panel", "panel"),
     ("move_packets.panel", "panel"), ("move_packets.panel", "bursts_panel"), ("move_packets.panel", "moderation_panel"),

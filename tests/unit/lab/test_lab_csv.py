@@ -13,6 +13,7 @@ from vmio.lab.controls import choice, slider, toggle
 from vmio.lab.isolation_view import IsolationView
 from vmio.lab.machine_view import MachineView, edge
 from vmio.lab.panel import Panel
+from vmio.lab.reach_view import ReachView, called
 from vmio.lab.ring_view import RingView
 from vmio.lab.timeline_view import TimelineView
 from vmio.lessons.panels import PANELS, make
@@ -75,9 +76,14 @@ def check_panel(panel):
             assert [int(row.value) for row in steps if row.series == name] == [frame[name] for frame in panel.live.frames]
     if isinstance(panel.live, IsolationView):
         drawn = panel.live.drawn
-        assert [(row.name, row.value) for row in of(found, "map")][:2] == [(drawn["wall"], drawn["wallIs"]), (drawn["end"], drawn["way"])]
-        assert [(row.series, row.name, row.value) for row in of(found, "map")][2:] == [
+        assert [(row.name, row.value) for row in of(found, "map")][:3] == [
+            (drawn["wall"], drawn["wallIs"]), (drawn["check"], drawn["file"]), (drawn["end"], drawn["way"])]
+        assert [(row.series, row.name, row.value) for row in of(found, "map")][3:] == [
             (guest["name"], f"{one['name']}: {one['state']}", str(int(one["harmed"]))) for guest in drawn["guests"] for one in guest["places"]]
+    if isinstance(panel.live, ReachView):
+        assert sorted((row.series, row.name, row.value) for row in of(found, "reach")) == sorted(
+            (way, f"{called(guest['name'], place['name'])}: {one['id']}", one["how"]) for guest in panel.live.reach["guests"]
+            for place in guest["places"] for way, field in zip(panel.live.reach["ways"], place["fields"]) for one in field)
     if isinstance(panel.live, TimelineView):
         steps = of(found, "steps")
         assert [(row.series, row.name, float(row.x), row.value) for row in steps if row.unit == "harm"] == [
@@ -85,7 +91,7 @@ def check_panel(panel):
         assert [(row.series, row.value) for row in steps if row.unit != "harm"] == [
             (lane, has) for one in panel.live.frames for lane, has in one["has"].items()]
     assert panel.live is None or isinstance(panel.live, rows.Tabled) and list(panel.live.rows()), "a drawing says its numbers"
-    assert {row.shown_in for row in found} <= {"setting", "drawing", "ring", "map", "steps", "readout", *(chart["title"] for chart in shown)}
+    assert {row.shown_in for row in found} <= {"setting", "drawing", "ring", "map", "reach", "steps", "readout", *(chart["title"] for chart in shown)}
     assert all(row.unit for row in found if row.value != "" and row.shown_in != "setting")
     return found
 

@@ -43,6 +43,7 @@ PANELS = {
     "compare_modes.panel": (DiskParams, {"workload", "transfer", "reads"}),
     "compare_modes.break_even_panel": (DiskParams, {"against", "transfer"}),
     "break_isolation.panel": (DiskParams, {"id", "without"}),
+    "break_isolation.reach_panel": (DiskParams, {"without", "place"}),
     "break_isolation.fetches_panel": (DiskParams, {"copy_first"}),
     "share_a_device.panel": (SharedGuest, {"policy", "quiet"}),
     "share_a_device.live_panel": (SharedGuest, {"policy"}),

@@ -41,6 +41,7 @@ TRUTHS = {
     ("compare_modes.panel", "break_even_panel"): comparison_truths.break_even,
     ("check_the_model.panel", "ratio_panel"): comparison_truths.ratios,
     ("break_isolation.panel", "panel"): comparison_truths.attack,
+    ("break_isolation.panel", "reach_panel"): comparison_truths.reach,
     ("break_isolation.panel", "fetches_panel"): comparison_truths.double_fetch,
     ("share_a_device.panel", "panel"): comparison_truths.noisy,
     ("share_a_device.panel", "live_panel"): comparison_truths.live,

@@ -79,7 +79,7 @@ def test_the_map_is_what_a_run_of_its_own_measures(id, without):
 
 
 def test_what_takes_a_while_is_first_shown_without_an_end(monkeypatch):
-    monkeypatch.setattr(lesson, "_known", set())
+    monkeypatch.setattr(lesson, "_known", {})
     panel = lesson.panel()
     for id, first in (("flood-of-requests", "waiting"), ("edge-read", "stopped")):
         panel.set(id=id)

@@ -27,7 +27,7 @@ from tests.panel_rig import numbers, of_control, settings
 STARS = {("compare_modes.panel", "panel"), ("compare_modes.panel", "break_even_panel"), ("emulate_a_device.panel", "disk_panel")}
 ONCE = {("break_isolation.panel", "panel")}
 SENTENCE = re.compile(r'((?:"[^"]+"(?:, | and )?)+) changes? nothing here: [^.]+\.')
-TRAITS = ("edges", "frames", "lanes", "drawn", "code", "lines")
+TRAITS = ("edges", "frames", "lanes", "drawn", "reach", "code", "lines")
 
 
 DEAR = {"CPUID": 3_000, "doorbell (ioeventfd), port": 20_000, "doorbell (ioeventfd), memory": 20_000, "MMIO write": 130_000}

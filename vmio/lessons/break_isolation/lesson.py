@@ -69,6 +69,12 @@ print(tables.reach_table())
 # With all walls up nothing is reached, in any mode. And no wall is superfluous: switch off the one that an attack is aimed at, and
 # every attack of the catalogue does damage.
 #
+# The same map, drawn: each sign is one attack. A ring was held off, a cross came there. Switch off the IOMMU: in which column, and
+# in which rows, do crosses appear? Then switch off each attack's own defence. *Look at* lists the attacks of one row, mode by mode,
+# and how they got there.
+# %%
+lesson.reach_panel()
+# %% [markdown]
 # A flood needs no bug: each of its requests is correct. It takes time, and what is shared is shared in time, too. How many
 # times as long do the neighbour's requests take beside it? (One flood costs memory instead: the host keeps each message.)
 # %%

@@ -13,7 +13,9 @@ from vmio.attacks.world import AFTER, ROUNDS
 from vmio.lab.controls import choice, toggle
 from vmio.lab.isolation_view import IsolationView, attack_map
 from vmio.lab.panel import Panel, Shown
+from vmio.lab.reach_view import ReachView
 from vmio.lab.timeline_view import TimelineView, moment
+from vmio.lessons.break_isolation import reach
 from vmio.table import number
 
 WITHOUT = ("nothing", "its defence", "the IOMMU")
@@ -24,13 +26,14 @@ MEANS = {PASS: "harmless, and nobody noticed", REJECT: "harmless, and somebody s
 RING = "page number"
 
 
-@lru_cache(maxsize=512)
+_known: dict[tuple[str, str], Outcome] = {}     # of what was run before
+
+
 def outcome(id: str, without: str = "nothing") -> Outcome:
     """The `Outcome` of one attack in a machine made for it, `without` one of WITHOUT; the same question gets the same answer."""
-    return find(id).run(defended=without != "its defence", iommu=without != "the IOMMU")
-
-
-_known: set[tuple[str, str]] = set()      # (id, without) of what was run before
+    if (id, without) not in _known:
+        _known[id, without] = find(id).run(defended=without != "its defence", iommu=without != "the IOMMU")
+    return _known[id, without]
 
 
 def _run(id: str, without: str) -> Iterator[tuple[Attack, str, Outcome | None, Outcome | None]]:
@@ -39,12 +42,9 @@ def _run(id: str, without: str) -> Iterator[tuple[Attack, str, Outcome | None, O
     if attack.long and (id, without) not in _known:
         yield attack, without, None, None
     asked = outcome(id, without)
-    _known.add((id, without))
     if (id, "its defence") not in _known and without != "its defence":
         yield attack, without, asked, None
-    reached = outcome(id, "its defence")
-    _known.add((id, "its defence"))
-    yield attack, without, asked, reached
+    yield attack, without, asked, outcome(id, "its defence")
 
 
 def _standing(attack: Attack, without: str) -> bool:
@@ -125,6 +125,27 @@ def panel() -> Panel:
     """Any attack as an arrow: with all walls up, without its own, or in a machine without an IOMMU."""
     return Panel(_run, [choice("id", attacks(), "ring-double-fetch", label="Attack"),
                         choice("without", WITHOUT, label="Switched off")], _view, name="break_isolation", live=IsolationView())
+
+
+def _reach(without: str, place: str) -> Iterator[reach.Answer]:
+    """Yield what all attacks touch: of those that were run before at once, then of one more each time."""
+    def asked(attack: Attack) -> str:
+        return "nothing" if without == "the IOMMU" and attack.mode != "passthrough" else without      # there is none that could be missing
+    known = [attack for attack in attacks().values() if {(attack.id, asked(attack)), (attack.id, "its defence")} <= _known.keys()]
+    found = {attack.id: (outcome(attack.id, asked(attack)).touched, outcome(attack.id, "its defence").touched) for attack in known}
+    yield without, place, found
+    for attack in attacks().values():
+        if attack.id not in found:
+            found = {**found, attack.id: (outcome(attack.id, asked(attack)).touched, outcome(attack.id, "its defence").touched)}
+            yield without, place, found
+
+
+def reach_panel() -> Panel:
+    """All attacks at once: with all walls up, each without its own, or in a machine without an IOMMU."""
+    return Panel(_reach, [choice("without", WITHOUT, label="Switched off"), choice("place", reach.LOOK_AT, label="Look at")], reach.view,
+                 name="break_isolation reach", live=ReachView())
+
+
 Fetched: TypeAlias = tuple[bool, list[fetches.Access], Outcome]      # does the host copy first? accesses, and what came of it
 
 
