@@ -61,7 +61,7 @@ def assign(function: HostFunction, guest: Guest, server: Any, router: InterruptR
 
 
 def check_free(function: HostFunction, guest: Guest, interrupts: str) -> None:
-    """`AssignmentRefused` for a function that nobody can have now; ValueError for another kind of interrupts."""
+    """Raise `AssignmentRefused` for a function that nobody can have now, and ValueError for another kind of interrupts."""
     if interrupts not in INTERRUPTS:
         raise ValueError(f"interrupts {interrupts!r}: choose one of {', '.join(INTERRUPTS)}")
     if not function.present:
@@ -218,7 +218,7 @@ class Assignment:
         self.function.reset()
 
     def create_interrupt(self, cpu: VCpu, vector: int, count: int = 1) -> tuple[int, int] | None:
-        """(address, data) of a new message, or of the first of `count` in a row; None if there are not so many left."""
+        """Return (address, data) of a new message, or of the first of `count` in a row; None if there are not so many left."""
         mine = sum(owner == self.function.requester for owner in self.router.owners.values())
         if mine + count > self.function.vectors:
             return None

@@ -57,7 +57,7 @@ class HostFunction:
         return self.pci.vectors
 
     def reset(self) -> None:
-        """Function level reset: the device, MSI and configuration as at power-on; what was under way is void."""
+        """Do a function level reset: the device, MSI and configuration are as at power-on; what was under way is void."""
         self.pci.reset()
 
     def erase(self) -> None:

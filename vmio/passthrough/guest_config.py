@@ -36,7 +36,7 @@ class GuestConfig(PciFunction):
         self.reads = self.writes = 0
 
     def read(self, offset: int, size: int) -> int:
-        """Configuration bytes as the guest is to see them: the header is the copy, what follows is the device's."""
+        """Return configuration bytes as the guest is to see them: the header is the copy, what follows is the device's."""
         self.reads += 1
         ours = min(size, max(h.DEVICE_SPECIFIC - offset, 0))
         value = super().read(offset, ours) if ours else 0
@@ -45,7 +45,7 @@ class GuestConfig(PciFunction):
         return value
 
     def write(self, offset: int, size: int, value: int) -> None:
-        """A guest's write: to the copy, and what concerns the device to the device."""
+        """Take a guest's write: it goes to the copy, and what concerns the device to the device."""
         self.writes += 1
         if offset >= h.DEVICE_SPECIFIC:
             self.real.write(offset, size, value)
@@ -74,7 +74,7 @@ class ConfigWindow:
         self.slot = 0
 
     def read(self, offset: int, size: int) -> int:
-        """Page 0: the slot; page 1: that function's space.  All ones where there is none."""
+        """Return the slot from page 0, that function's space from page 1; all ones where there is none."""
         if offset < CONFIG_PAGE:
             if offset:
                 raise BadAccess(f"vpci window: nothing at {offset:#x}")
@@ -85,7 +85,7 @@ class ConfigWindow:
         return function.read(offset - CONFIG_PAGE, size)
 
     def write(self, offset: int, size: int, value: int) -> None:
-        """Page 0: select a slot; page 1: write that function's space."""
+        """Select a slot in page 0, or write that function's space in page 1."""
         if offset >= CONFIG_PAGE:
             function = self.functions.get(self.slot)
             if function is None or offset - CONFIG_PAGE >= h.CONFIG_BYTES:

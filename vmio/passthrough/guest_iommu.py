@@ -48,7 +48,7 @@ class GuestIommu:
         self.cpu = cpu
 
     def invalidate(self, domain: Domain | None = None, iova: int | None = None, length: int = 0) -> None:
-        """One exit: the hypervisor invalidates a range of our domain, or all of it."""
+        """Have the hypervisor invalidate a range of our domain, or all of it: one exit."""
         cpu, enabled = self.cpu, self.cpu.interrupts_enabled
         cpu.interrupts_enabled = False       # a flush by a timer may come while the guest is halted
         try:

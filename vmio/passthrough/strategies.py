@@ -55,7 +55,7 @@ class Static:
         """Invalidate what waits for it."""
 
     def counters(self) -> State:
-        """{name: count}."""
+        """Return {name: count}."""
         return {name: getattr(self, name) for name in
                 ("maps", "unmaps", "invalidations", "stale_peak", "stale_ns", "stale_worst_ns")}
 
@@ -136,7 +136,7 @@ class Lazy(Strict):
             self.charge(owed)
 
     def flush(self) -> None:
-        """One invalidation of the domain for all that wait; their IOVAs are free again."""
+        """Invalidate the domain once for all that wait; their IOVAs are free again."""
         if self._alarm is None or not self._waiting:
             return
         self._alarm.cancel()

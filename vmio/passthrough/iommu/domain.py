@@ -49,7 +49,7 @@ class Domain:
         self.maps += 1
 
     def map_guest(self, guest: Guest, permissions: int = READ | WRITE) -> None:
-        """All of a guest's RAM at its guest-physical addresses: what its driver calls an address, the device does."""
+        """Map all of a guest's RAM at its guest-physical addresses: what its driver calls an address, the device does."""
         for gpa, spa, length in guest.backing.runs():
             self.map(gpa, spa, length, permissions)
 

@@ -73,7 +73,7 @@ class FaultLog:
         self.reset()
 
     def reset(self) -> None:
-        """Nothing recorded."""
+        """Have nothing recorded."""
         self.low, self.high = [0] * self.size, [0] * self.size
         self.next = self.index = 0
         self.overflow = self.queue_error = False

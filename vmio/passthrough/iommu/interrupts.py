@@ -39,22 +39,22 @@ _IGNORED_FUNCTIONS = (0, 4, 6, 7)              # IRTE: SQ, function bits that ne
 
 
 def message(index: int) -> tuple[int, int]:
-    """(address, data) that a device is told to send for table entry `index`."""
+    """Return (address, data) that a device is told to send for table entry `index`."""
     return REMAPPABLE_ADDRESS.number(prefix=0xFEE, handle=index & 0x7FFF, remappable=1, subhandle=1, handle15=index >> 15), 0
 
 
 def compatibility_message(destination: int, vector: int) -> tuple[int, int]:
-    """(address, data) as without remapping: APIC id and vector, for anyone to choose (SDM vol. 3A, 11.11)."""
+    """Return (address, data) as without remapping: APIC id and vector, for anyone to choose (SDM vol. 3A, 11.11)."""
     return MSI_ADDRESS.number(prefix=0xFEE, destination=destination), vector
 
 
 def remapped_entry(requester: int, destination: int, vector: int) -> bytes:
-    """16 bytes: this requester's message becomes `vector` at APIC id `destination` (xAPIC: bits 47:40)."""
+    """Return 16 bytes that say: this requester's message becomes `vector` at APIC id `destination` (xAPIC: bits 47:40)."""
     return REMAPPED.pack(present=1, vector=vector, destination=destination << 8, requester=requester, verify=VERIFY_ID)
 
 
 def posted_entry(requester: int, descriptor: int, vector: int, urgent: bool = False) -> bytes:
-    """16 bytes: this requester's message becomes `vector` in the posted-interrupt descriptor at SPA `descriptor`."""
+    """Return 16 bytes that say: this requester's message becomes `vector` in the posted-interrupt descriptor at SPA `descriptor`."""
     return POSTED.pack(present=1, posted=1, urgent=int(urgent), vector=vector, requester=requester, verify=VERIFY_ID,
                        descriptor_low=descriptor >> 6 & 0x3FF_FFFF, descriptor_high=descriptor >> 32)
 
@@ -92,12 +92,12 @@ class InterruptRemapper:
         self.reset()
 
     def reset(self) -> None:
-        """Off, no table."""
+        """Be off, without a table."""
         self.enabled = self.compatibility = self.wide = False
         self.table = self.entries = 0
 
     def set_table(self, address: int, entries: int, wide: bool = False) -> None:
-        """The table's SPA and length; `wide`: destinations are 32-bit x2APIC ids."""
+        """Use the table of so many entries at this SPA from now on; `wide`: destinations are 32-bit x2APIC ids."""
         self.table, self.entries, self.wide = address, entries, wide
 
     def send(self, address: int, data: int) -> None:
@@ -106,7 +106,7 @@ class InterruptRemapper:
         self.deliver(address >> 12 & 0xFF, data & 0xFF)
 
     def message(self, requester: int, address: int, data: int) -> None:
-        """A device's write of `data` to `address`.  `DmaFault` and a record if it may not."""
+        """Take a device's write of `data` to `address`.  `DmaFault` and a record if it may not."""
         if not self.enabled:
             self.send(address, data)
             return
@@ -156,7 +156,7 @@ class InterruptRemapper:
         raise DmaFault(requester, address, WRITE, reason)
 
     def save(self) -> State:
-        """Table, size and switches."""
+        """Return table, size and switches."""
         return {name: getattr(self, name) for name in ("enabled", "compatibility", "wide", "table", "entries")}
 
     def restore(self, state: State) -> None:

@@ -58,7 +58,7 @@ class InvalidationQueue:
         self.reset()
 
     def reset(self) -> None:
-        """Off and empty."""
+        """Be off and empty."""
         self.enabled = False
         self.base = self.entries = self.head = self.tail = 0
         self.last = NONE

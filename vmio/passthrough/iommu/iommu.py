@@ -141,7 +141,7 @@ class Iommu:
         return self.iotlb.invalidate(domain.id, iova & -size, size)
 
     def stale(self) -> list[Translation]:
-        """Translations in the IOTLB that the domain's table no longer makes: what a device can still misuse."""
+        """Return the translations in the IOTLB that the domain's table no longer makes: what a device can still misuse."""
         return [entry for entry in self.iotlb if not self._is_true(entry)]
 
     def _is_true(self, entry: Translation) -> bool:

@@ -35,7 +35,7 @@ class PostedDescriptor:
             self._store(DESCRIPTOR.number(vector=notification_vector))
 
     def post(self, vector: int, urgent: bool = False) -> None:
-        """What the IOMMU does: set the vector's bit; notify unless one is on its way or is held back."""
+        """Set the vector's bit, as the IOMMU does, and notify unless one is on its way or is held back."""
         self.posts += 1
         bits = self._load() | 1 << vector
         notify = not bits & OUTSTANDING and (urgent or not bits & SUPPRESS)
@@ -45,7 +45,7 @@ class PostedDescriptor:
             self.take()
 
     def take(self) -> None:
-        """What the vCPU's processor does when it is notified, or enters the guest: the bits become requests."""
+        """Make the bits requests, as the vCPU's processor does when it is notified, or enters the guest."""
         bits = self._load()
         self._store(bits & ~(_VECTORS | OUTSTANDING))
         vectors = (bits & _VECTORS) >> 16 << 16      # 0 to 15 are exceptions: no APIC takes them
@@ -55,7 +55,7 @@ class PostedDescriptor:
             self.cpu.apic.request(vector)
 
     def suppress(self, on: bool = True) -> None:
-        """SN: set when the vCPU leaves its processor.  What was posted meanwhile is taken when it returns."""
+        """Set or clear SN: it is set when the vCPU leaves its processor.  What was posted meanwhile is taken when it returns."""
         bits = self._load()
         self._store(bits | SUPPRESS if on else bits & ~SUPPRESS)
         if not on:

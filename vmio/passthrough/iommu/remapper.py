@@ -46,7 +46,7 @@ class Remapper:
         self.walks = 0
 
     def reset(self) -> None:
-        """Off, caches empty, nothing recorded."""
+        """Be off, with empty caches and nothing recorded."""
         self.root, self.enabled = 0, False
         self.forget()
         self.faults.reset()
@@ -57,7 +57,7 @@ class Remapper:
         self._contexts.clear()
 
     def forget_contexts(self, requester: int | None = None, ignore: int = 0) -> None:
-        """Context-cache invalidation: all, or one requester (function bits in `ignore` don't count)."""
+        """Invalidate the context cache: all, or one requester (function bits in `ignore` don't count)."""
         if requester is None:
             self._contexts.clear()
             return

@@ -15,5 +15,5 @@ def requester_id(bus: int, device: int, function: int = 0) -> int:
 
 
 def text(requester: int) -> str:
-    """As lspci writes it: `00:03.0`."""
+    """Return it as lspci writes it: `00:03.0`."""
     return f"{requester >> 8:02x}:{requester >> 3 & 31:02x}.{requester & 7}"

@@ -31,7 +31,7 @@ class DmaSpace:
         self.reads = self.writes = 0
 
     def read(self, address: int, length: int) -> bytes:
-        """`length` bytes from I/O virtual address `address`."""
+        """Return `length` bytes from I/O virtual address `address`."""
         if (address & 0xFFF) + length > PAGE:
             return b"".join([self.read(at, n) for at, n in _pages(address, length)])
         if _FIRST <= address < _END:
@@ -63,7 +63,7 @@ class DmaSpace:
             raise TranslationFault(address, WRITE, True) from None
 
     def message(self, address: int, data: int) -> None:
-        """A message-signalled interrupt: 32 bits of `data` to `address`.  `TranslationFault` if it is refused."""
+        """Send a message-signalled interrupt: 32 bits of `data` to `address`.  `TranslationFault` if it is refused."""
         self.write(address, data.to_bytes(4, "little"))
 
 

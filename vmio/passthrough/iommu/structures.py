@@ -34,24 +34,24 @@ class Context(NamedTuple):
 
 
 def root_entry(context_table: int) -> bytes:
-    """16 bytes that point to a context table (SPA)."""
+    """Return 16 bytes that point to a context table (SPA)."""
     return ROOT.pack(present=1, table=context_table >> 12)
 
 
 def parse_root(raw: bytes, width: int) -> tuple[int | None, bool]:
-    """(context table or None, reserved bits set); `width` is that of addresses, in bits."""
+    """Return (context table or None, are reserved bits set?); `width` is that of addresses, in bits."""
     number, most = int.from_bytes(raw, "little"), (1 << width) - 1
     present, table = ROOT.take(number)
     return (table << 12 & most if present else None), bool(number & _ROOT_RESERVED or table << 12 > most)
 
 
 def context_entry(domain: int, table: int, levels: int, kind: int = TRANSLATE, faults_off: bool = False) -> bytes:
-    """16 bytes: requests go through the page table at `table` (SPA) with `levels` levels."""
+    """Return 16 bytes that say: requests go through the page table at `table` (SPA) with `levels` levels."""
     return CONTEXT.pack(present=1, faults_off=int(faults_off), kind=kind, table=table >> 12, width=levels - 2, domain=domain)
 
 
 def parse_context(raw: bytes, width: int) -> Context:
-    """`Context` of 16 bytes."""
+    """Return the `Context` in 16 bytes; `width` is that of addresses, in bits."""
     number, most = int.from_bytes(raw, "little"), (1 << width) - 1
     present, faults_off, kind, table, levels, _, domain = CONTEXT.take(number)
     return Context(domain, table << 12 & most, levels + 2, kind, bool(present), bool(faults_off),

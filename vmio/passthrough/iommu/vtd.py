@@ -53,7 +53,7 @@ class VtdRegisters:
         self.reset()
 
     def reset(self) -> None:
-        """Power-on state: nothing translated, both events masked."""
+        """Be as at power-on: nothing is translated, both events are masked."""
         self._values = {FECTL: MASK, IECTL: MASK}    # dword offset -> value
         for offset, value in self._fixed.items():
             self._values[offset], self._values[offset + 4] = value & 0xFFFF_FFFF, value >> 32
@@ -64,7 +64,7 @@ class VtdRegisters:
     # Access.
 
     def read(self, offset: int, size: int) -> int:
-        """Dwords and aligned quadwords; smaller reads give 0."""
+        """Return dwords and aligned quadwords; smaller reads give 0."""
         if size < 4:
             return 0
         if offset % size:
@@ -78,7 +78,7 @@ class VtdRegisters:
         return self._dword(offset) | self._dword(offset + 4) << 32
 
     def write(self, offset: int, size: int, value: int) -> None:
-        """Dwords and aligned quadwords; smaller writes are lost."""
+        """Store dwords and aligned quadwords; smaller writes are lost."""
         if size < 4 or offset & 3:
             return
         if offset % size:
@@ -169,7 +169,7 @@ class VtdRegisters:
         self._values[CCMD + 4] = self._values[CCMD + 4] & 0x67FF_FFFF | done << 27
 
     def invalidate_contexts(self, kind: int, requester: int, function_mask: int) -> None:
-        """Context-cache invalidation: 1 and 2 all, 3 one device, with some function bits ignored."""
+        """Invalidate the context cache: kinds 1 and 2 all of it, 3 one device, with some function bits ignored."""
         if kind == 3:
             self.remapper.forget_contexts(requester, (0, 4, 6, 7)[function_mask])
         else:
@@ -184,7 +184,7 @@ class VtdRegisters:
         self._values[IOTLB + 4] = self._values[IOTLB + 4] & 0x79FF_FFFF | done << 25
 
     def invalidate_iotlb(self, kind: int, domain: int, address: int, log2_pages: int) -> bool:
-        """IOTLB invalidation: 1 global, 2 a domain, 3 2^n pages of it.  False for what makes no sense."""
+        """Invalidate the IOTLB: kind 1 all of it, 2 a domain, 3 2^n pages of it.  False for what makes no sense."""
         if not kind or kind == 3 and log2_pages > MAX_PAGES_LOG2:
             return False
         if kind == 1:
@@ -235,7 +235,7 @@ class VtdRegisters:
     # State.
 
     def save(self) -> State:
-        """Registers, queue, interrupt table and fault records; the caches are dropped."""
+        """Return registers, queue, interrupt table and fault records; the caches are dropped."""
         return {"values": {str(at): value for at, value in self._values.items()}, "root": self.remapper.root,
                 "faults": self.remapper.faults.save(), "queue": self.queue.save(), "interrupts": self.interrupts.save()}
 
