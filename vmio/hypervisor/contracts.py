@@ -108,7 +108,7 @@ class Cpu(DriverCpu, Protocol):
         """VMCALL; returns the 64-bit result."""
 
     def compute(self, ns: int) -> None:
-        """Work for `ns` inside the guest."""
+        """Let the guest work for `ns`."""
 
     def cli(self) -> None:
         """Hold interrupts back."""
@@ -227,10 +227,10 @@ class Partition(Protocol):
         """Return what CPUID says."""
 
     def read_msr(self, msr: int, cpu: "GuestCpu") -> int:
-        """RDMSR's answer."""
+        """Return what RDMSR answers."""
 
     def write_msr(self, msr: int, value: int, cpu: "GuestCpu") -> None:
-        """WRMSR's effect."""
+        """Do what WRMSR does."""
 
 
 class GuestCpu(Cpu, Protocol):

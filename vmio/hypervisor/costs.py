@@ -74,7 +74,7 @@ class CostModel:
 
     @classmethod
     def preset(cls, name: "str | CostModel" = "server-2022") -> "CostModel":
-        """Prices of a processor generation (a `CostModel` is its own); ValueError names the presets there are."""
+        """Return the prices of a processor generation (a `CostModel` is its own); ValueError names the presets there are."""
         if isinstance(name, cls):
             return name
         if name not in PRESETS:
@@ -83,7 +83,7 @@ class CostModel:
 
     @classmethod
     def measured(cls, rows: Mapping[str, int] | None = None, name: str = "kvm-recorded") -> "CostModel":
-        """Prices from exits measured on real hardware: `rows` are {access: ns}, those named in MEASURED.
+        """Return prices from exits measured on real hardware: `rows` are {access: ns}, those named in MEASURED.
 
         Without rows: the smallest times of data/kvm-recorded.json.  They hold all that an exit
         took there, the host's Python loop included.  What is no exit is the default preset's.
@@ -120,7 +120,7 @@ class CostModel:
                 + (self.user_space_ns if handler == "worker" else 0))
 
     def copy_ns(self, length: int) -> int:
-        """Moving `length` bytes in memory."""
+        """Return how long it takes to move `length` bytes in memory, in ns."""
         return length * 1_000_000_000 // self.copy_rate
 
     def disk_ns(self, op: str, sectors: int) -> int:
@@ -161,7 +161,7 @@ _offered: dict[str, "CostModel"] = {}                                     # name
 
 @cache
 def recorded() -> Json:
-    """data/kvm-recorded.json: `host`, `exits` (rows of vmio.processors.kvm.measure), and what else was recorded there."""
+    """Return data/kvm-recorded.json: `host`, `exits` (rows of vmio.processors.kvm.measure), and what else was recorded there."""
     return json.loads(data.path("kvm-recorded.json").read_text(encoding="utf-8"))
 
 

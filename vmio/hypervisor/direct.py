@@ -115,7 +115,7 @@ def write(cpu: GuestCpu, gpa: int, data: Buffer) -> None:
 
 
 def check_range(cpu: GuestCpu, what: str, gpa: int, length: int) -> None:
-    """`GuestFault` (#PF) where physical addresses end; ValueError for what is no address, or for far too much of no RAM."""
+    """Raise `GuestFault` (#PF) where physical addresses end, and ValueError for what is no address, or for far too much of no RAM."""
     if length < 0 or not 0 <= gpa < 1 << 64:
         raise ValueError(f"{what} of {length} bytes at {gpa:#x}: 0 or more, at 0 to 2^64 - 1")
     if gpa + length > PHYSICAL_END:

@@ -56,7 +56,7 @@ class DirtyLog:
         return found
 
     def stop(self) -> None:
-        """Log no longer."""
+        """Stop to log."""
         for stop in self._stops:
             stop()
         self._stops.clear()

@@ -125,14 +125,14 @@ class Guest:
         return (ns - self.started) * TSC_HZ // 1_000_000_000
 
     def read_msr(self, msr: int, cpu: GuestCpu) -> int:
-        """RDMSR's answer, or `GuestFault` (#GP)."""
+        """Return what RDMSR answers; `GuestFault` (#GP) for an MSR that there is not."""
         read = self.msrs.get(msr, (None, None))[0]
         if read is None:
             raise GuestFault(f"{self.name}: #GP, RDMSR of {msr:#x}: no such MSR")
         return read(cpu)
 
     def write_msr(self, msr: int, value: int, cpu: GuestCpu) -> None:
-        """WRMSR's effect, or `GuestFault` (#GP)."""
+        """Do what WRMSR does; `GuestFault` (#GP) for an MSR that there is not, or that is read-only."""
         write = self.msrs.get(msr, (None, None))[1]
         if write is None:
             raise GuestFault(f"{self.name}: #GP, WRMSR of {msr:#x}: no such MSR, or read-only")
@@ -171,7 +171,7 @@ class Guest:
         self.backing.remove(gpa, length)
 
     def check_takeable(self) -> None:
-        """ValueError if no memory can be taken from this guest now."""
+        """Raise ValueError if no memory can be taken from this guest now."""
         self.check_movable("memory taken away")
         if self.host.backing == PINNED:
             raise ValueError(f"guest {self.name}: no memory taken away: the host pins its guests' RAM (backing {PINNED})")
@@ -215,7 +215,7 @@ class Guest:
         return self.enlightened is not None and self.enlightened.overlays.covers(gpa)
 
     def check_movable(self, what: str) -> None:
-        """ValueError if the guest can't be saved, moved, or lose memory (`what` says which) now."""
+        """Raise ValueError if the guest can't be saved, moved, or lose memory (`what` says which) now."""
         for name, why in self.pins.items():
             raise ValueError(f"guest {self.name}: no {what} while {name} is assigned to it: {why}")
 
@@ -272,6 +272,6 @@ class Guest:
 
 
 def text_registers(text: str) -> tuple[int, int, int]:
-    """Twelve characters as three little-endian registers."""
+    """Return twelve characters as three little-endian registers."""
     raw = text.encode()
     return int.from_bytes(raw[0:4], "little"), int.from_bytes(raw[4:8], "little"), int.from_bytes(raw[8:12], "little")

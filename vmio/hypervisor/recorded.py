@@ -114,7 +114,7 @@ class RecordedCpu:
         return self._do("write", self._cpu.write, gpa, data)
 
     def window(self, pages: Sequence[int]) -> Any:
-        """Guest pages as one array of bytes, whose reads are answers, too."""
+        """Return guest pages as one array of bytes, whose reads are answers, too."""
         self.record.asked("window", tuple(pages))
         return RecordedWindow(self, self._cpu, pages)
 

@@ -111,7 +111,7 @@ class VCpu(Waiting):
             direct.write(self, gpa, data)
 
     def window(self, pages: Sequence[int]) -> Window:
-        """Guest pages (their numbers) as one array of bytes, each translated once: how a driver reaches a ring.
+        """Return guest pages (their numbers) as one array of bytes, each translated once: so a driver reaches a ring.
 
         No exit but for first touches, which are counted here: a driver clears the pages that it shares.
         """

@@ -50,13 +50,13 @@ class Form:
 
 
 def same(what: str, saved: Any, here: Any) -> None:
-    """`CheckpointRefused` unless what was saved is what is here, once both are plain data."""
+    """Raise `CheckpointRefused` unless what was saved is what is here, once both are plain data."""
     if plain(saved, what) != plain(here, what):
         raise CheckpointRefused(f"checkpoint, {what}: saved with {saved!r}, here it is {here!r}")
 
 
 def same_entries(what: str, saved: Any, here: Any) -> None:
-    """`CheckpointRefused` unless dicts in what was saved, also inside of others and in lists, have the entries that they have here."""
+    """Raise `CheckpointRefused` unless dicts in what was saved, also inside of others and in lists, have the entries that they have here."""
     if isinstance(here, dict):
         if not isinstance(saved, dict):
             raise CheckpointRefused(f"checkpoint, {what}: {saved!r}, where entries {', '.join(here)} belong")

@@ -93,7 +93,7 @@ class SectorStore(Readable, Protocol):
         """What was written is where it belongs when this returns."""
 
     def persist(self, lba: int, count: int) -> None:
-        """The same of these sectors alone."""
+        """Do the same for these sectors alone."""
 
 
 class Timers(Protocol):

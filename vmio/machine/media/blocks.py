@@ -71,7 +71,7 @@ class Layout:
         self._lengths: list[np.ndarray] = []
 
     def add(self, starts: int | np.ndarray, length: int, what: str) -> None:
-        """Structures of `length` bytes at `starts`.  ValueError, naming `what`, if one ends after the file does."""
+        """Note structures of `length` bytes at `starts`.  ValueError, naming `what`, if one ends after the file does."""
         starts = np.atleast_1d(np.asarray(starts, np.uint64))
         if starts.size and int(starts.max()) + length > self.file.size:
             raise damaged(self.file.name, f"{what} at byte {int(starts.max())} takes {length} bytes, "
@@ -101,7 +101,7 @@ def pieces(lba: int, count: int, per_block: int) -> Iterator[tuple[int, int, int
 
 
 def choose(have: Sequence[int], own: bytes, below: Sectors) -> bytes:
-    """Sectors of `own` where `have` (a bit for each) is set, of `below` where it isn't."""
+    """Return the sectors of `own` where `have` (a bit for each) is set, those of `below` where it isn't."""
     return b"".join((own if here else below)[at * SECTOR:(at + 1) * SECTOR] for at, here in enumerate(have))
 
 

@@ -52,7 +52,7 @@ PATTERNS = (
 
 
 def recognise(file: DiskFile) -> str | None:
-    """GZIP, VHD, VHDX, or None for a raw disk.  ValueError, with what to do, for any other container.
+    """Return GZIP, VHD, VHDX, or None for a raw disk.  ValueError, with what to do, for any other container.
 
     The footer of a fixed VHD is looked at first: what is before it is the guest's,
     and may look like anything.

@@ -127,7 +127,7 @@ def grow(medium: Any, sectors: int) -> None:
 
 
 def check_growth(name: str, now: int, then: int) -> None:
-    """ValueError unless a disk of `now` sectors may have `then`: more, and fewer than 2^48, as many as ATA can name."""
+    """Raise ValueError unless a disk of `now` sectors may have `then`: more, and fewer than 2^48, as many as ATA can name."""
     if then < now:
         raise ValueError(f"image {name}: {then:,} sectors instead of {now:,}; a disk only grows, or what lies beyond its new end is lost")
     if then == now or then >= 1 << 48:

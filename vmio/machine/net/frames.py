@@ -39,7 +39,7 @@ def station_address(address: bytes) -> bytes:
 
 
 def all_different(addresses: list[bytes]) -> None:
-    """ValueError if two cards of one network have the same address."""
+    """Raise ValueError if two cards of one network have the same address."""
     for n, address in enumerate(addresses):
         if address in addresses[:n]:
             raise ValueError(f"address {show_address(address)}: two cards have it; each needs its own")
@@ -56,7 +56,7 @@ def longest(frame: bytes) -> int:
 
 
 def check(frame: bytes, what: str = "frame") -> None:
-    """ValueError, with `what` before it, for fewer bytes than a header, or more than a network takes."""
+    """Raise ValueError, with `what` before it, for fewer bytes than a header, or more than a network takes."""
     if len(frame) < HEADER:
         raise ValueError(f"{what}: a runt of {len(frame)} bytes; a header alone has {HEADER}")
     if len(frame) > longest(frame):

@@ -51,18 +51,18 @@ class Piece:
     log_bytes: int = 0
 
     def has_room(self, size: int) -> bool:
-        """For a step that reads or writes `size` bytes."""
+        """Return whether a step that reads or writes `size` bytes still fits."""
         return (CODE + len(self.code) + 2 * _STEP_CODE <= LITERALS and LITERALS + len(self.literals) + size <= LOG
                 and LOG + self.log_bytes + size <= BYTES)
 
     def literal(self, data: bytes) -> int:
-        """Lay `data` beside the code: its address."""
+        """Lay `data` beside the code; returns its address."""
         at = BASE + LITERALS + len(self.literals)
         self.literals += data
         return at
 
     def keep(self, data: bytes) -> int:
-        """Room in the log for what the last step reads, which should be `data`: its address."""
+        """Keep room in the log for what the last step reads, which should be `data`; returns its address."""
         at, self.log_bytes = self.log_bytes, self.log_bytes + len(data)
         self.log.append((at, data, len(self.steps) - 1))
         return BASE + LOG + at

@@ -73,7 +73,7 @@ def groups(memory: int, size: int, count: int) -> list[int]:
 
 
 def pieces(address: int, size: int) -> Iterator[tuple[int, int]]:
-    """(offset, bytes) of the parts of a memory access: none crosses a page, none is larger than 8 bytes."""
+    """Yield (offset, bytes) of the parts of a memory access: none crosses a page, none is larger than 8 bytes."""
     at = 0
     while at < size:
         n = min(8, size - at, PAGE - (address + at) % PAGE)

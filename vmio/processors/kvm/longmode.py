@@ -35,7 +35,7 @@ _EFER = 0x500                                         # LMA, LME
 
 
 def page_tables(base: int = 0) -> Iterator[tuple[int, bytes]]:
-    """(address, bytes) of tables, from `base` on, that map the first 4 GiB to themselves, in 2 MiB pages open to user mode.
+    """Yield (address, bytes) of tables, from `base` on, that map the first 4 GiB to themselves, in 2 MiB pages open to user mode.
 
     The guest may spoil its own tables.  That hurts nobody else: what it can
     reach at all is decided by the slots, which it can't see.

@@ -75,7 +75,7 @@ def host() -> dict[str, Any]:
 
 
 def to_table(rows: Sequence[Row]) -> str:
-    """Counts and times as fixed-width text."""
+    """Return counts and times as fixed-width text."""
     cells = [(row.name, row.accesses, row.exits, row.rings, round(row.low, 1), round(row.ns, 1), round(row.high, 1))
              for row in rows]
     return table(cells, ("access", "accesses", "exits", "rings", "least ns", "median", "most"))

@@ -14,7 +14,7 @@ _TRY_PORT, _TRY_VALUE = 0x80, 0x5A
 
 
 def usable(path: str | None = None) -> tuple[bool, str]:
-    """(True, "") or (False, why not and what would help), in words for a reader."""
+    """Return (True, "") or (False, why not and what would help), in words for a reader."""
     path = path or device()
     if path == NONE:
         return False, "KVM is left alone, for VMIO_KVM in the environment says so"

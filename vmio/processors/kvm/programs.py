@@ -144,7 +144,7 @@ def nvme_machine(mib: int = 1) -> Any:
 
 
 def nvme(cpu: RecordingCpu) -> Steps:
-    """Queues, then a write and two reads; polled, as there is no MSI-X here."""
+    """Make queues, then do a write and two reads; it polls, as there is no MSI-X here."""
     disk = NvmeDriver(cpu, BAR, QUEUES, memory_needed(ENTRIES), ENTRIES)
     yield from disk.init()
     cpu.write(BUFFER, TEXT.ljust(8 * SECTOR, b"*"))
@@ -180,12 +180,12 @@ class SplitCase:
         return {"signals": lambda: [channel.signals for channel in channels.values()], "the disk": lambda: contents(medium)}
 
     def program(self, cpu: RecordingCpu) -> Steps:
-        """Bus, channel, SCSI bring-up; then the work."""
+        """Bring up bus, channel and SCSI disk; then do the work."""
         return (yield from self.work(cpu, (yield from self.disk.boot(cpu, GuestPages(DRIVER_PAGES, 2 * DRIVER_PAGES)))))
 
 
 def storvsc(cpu: RecordingCpu, disk: Any) -> Steps:
-    """A write, a read, four reads in flight."""
+    """Do a write, a read, and four reads in flight."""
     cpu.write(BUFFER, TEXT.ljust(8 * SECTOR, b"*"))
     yield from disk.write(100, 8, BUFFER)
     yield from disk.read(96, 16, RESULT)

@@ -257,7 +257,7 @@ def _check_string(ram: bool, gpa: int) -> None:
 
 
 def build(cpu_class: type[VCpu], machine: Builds, ram_mib: int) -> tuple[Guest, Devices]:
-    """(guest, devices) on a host of its own, the guest's only vCPU a `cpu_class`."""
+    """Return (guest, devices) on a host of its own, the guest's only vCPU a `cpu_class`."""
     plan = Machine().guest(ram_mib=ram_mib).make()
     plan.guest.vcpus[:] = [cpu_class(plan.guest, 0)]
     return plan.guest, machine(plan)

@@ -34,13 +34,13 @@ _ROUNDS, _FEWER = 151, 5                         # of measuring: the smallest ti
 
 @cache
 def live() -> tuple[bool, str]:
-    """(True, "") where /dev/kvm can be asked, or (False, why not)."""
+    """Return (True, "") where /dev/kvm can be asked, or (False, why not)."""
     return probe.usable()
 
 
 @cache
 def counts(kind: str, n: int) -> tuple[int, int]:
-    """(exits to user space, rings) of `n` accesses of a kind in `steps.KINDS`."""
+    """Return (exits to user space, rings) of `n` accesses of a kind in `steps.KINDS`."""
     if live()[0]:
         seen = steps.on_kvm(steps.KINDS[kind](n))
         return len(seen.exits), seen.rings
@@ -48,7 +48,7 @@ def counts(kind: str, n: int) -> tuple[int, int]:
 
 
 def seen(program: Any) -> Any:
-    """Exits of a program as `steps` has them; where none can be run, what the rules say (a test holds both together)."""
+    """Return the exits of a program as `steps` has them; where none can be run, what the rules say (a test holds both together)."""
     return steps.on_kvm(program) if live()[0] else steps.expected(program)
 
 
@@ -74,7 +74,7 @@ def dirty(order: str) -> list[list[int]]:
 
 @cache
 def interrupts(n: int) -> Any:
-    """(handler runs, exits to user space) of a guest that executes OUT `n` times and is interrupted by irqfd at each.
+    """Return (handler runs, exits to user space) of a guest that executes OUT `n` times and is interrupted by irqfd at each.
 
     Recorded also where KVM is usable and has no interrupt controller in the kernel.
     """
@@ -106,7 +106,7 @@ def replay(name: str) -> dict[str, Any]:
 
 @cache
 def times() -> Any:
-    """(host, {access: row of `measure`, as a dict}); measured once in a process."""
+    """Return (host, {access: row of `measure`, as a dict}); measured once in a process."""
     if live()[0]:
         from vmio.processors.kvm import measure
         return measure.host(), {row.name: row._asdict() for row in measure.measure(rounds=_FEWER)}
@@ -115,7 +115,7 @@ def times() -> Any:
 
 @cache
 def offer_this_host() -> Any:
-    """Measure, and put "this-host" beside the cost presets.  The model, or None where nothing can be measured."""
+    """Measure, and put "this-host" beside the cost presets.  Returns the model, or None where nothing can be measured."""
     if not live()[0]:
         return None
     host, rows = times()

@@ -86,7 +86,7 @@ class Replay:
                         if name not in rules and (self.kvm[name] != count or name in _STAND_INS)}
 
     def table(self) -> str:
-        """Exits by instruction on the model and under KVM, as fixed-width text."""
+        """Return the exits by instruction on the model and under KVM, as fixed-width text."""
         rows = [(name, count, self.kvm[name], self.rings[name], self.rules.get(name, ""))
                 for name, count in self.model.items()]
         rows.append(("all", self.model.total(), self.kvm.total(), self.rings.total(), ""))

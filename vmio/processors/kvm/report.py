@@ -9,7 +9,7 @@ from vmio.table import table
 
 
 def run(names: Collection[str] = CASES) -> dict[str, Replay]:
-    """{name: `Replay`} of these `CASES`."""
+    """Return {name: `Replay`} of these `CASES`."""
     return {name: replay(case.record(), case.doorbells, case.signals)
             for name, case in CASES.items() if name in names}
 

@@ -101,7 +101,7 @@ def _is_mapped(address: int, write: bool) -> bool:
 
 
 def compiled(program: Sequence[tuple]) -> Code:
-    """`program` as machine code; ValueError for an instruction that it can't have."""
+    """Return `program` as machine code; ValueError for an instruction that it can't have."""
     code = Code()
     for name, *operands in program:
         if name in _OUT:
@@ -158,7 +158,7 @@ class Rig:
                     self.rings(), run.ns)
 
     def rings(self) -> int:
-        """Of both doorbells since the last call."""
+        """Return how often both doorbells have rung since the last call."""
         return sum(bell.rings() for bell in self.bells)
 
     def _answer(self, exit: Exit) -> None:

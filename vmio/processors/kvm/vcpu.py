@@ -67,7 +67,7 @@ class Vcpu:
         vm.resources.callback(self.area.close)
 
     def registers(self) -> api.Regs:
-        """`api.Regs` as they are."""
+        """Return `api.Regs` as they are."""
         regs = api.Regs()
         call(self.fd, api.GET_REGS, regs)
         return regs
@@ -82,7 +82,7 @@ class Vcpu:
         call(self.fd, api.SET_REGS, regs)
 
     def special_registers(self) -> api.Sregs:
-        """`api.Sregs` as they are."""
+        """Return `api.Sregs` as they are."""
         sregs = api.Sregs()
         call(self.fd, api.GET_SREGS, sregs)
         return sregs

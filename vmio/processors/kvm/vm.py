@@ -31,7 +31,7 @@ class KvmError(OSError):
 
 
 def call(fd: int, number: int, argument: Any = 0) -> int:
-    """`ioctl` on a KVM file: the answer as a number.  KvmError names the call that failed.
+    """Do an `ioctl` on a KVM file, and return the answer as a number.  KvmError names the call that failed.
 
     `argument` is a small number or a ctypes structure, which the kernel may
     change in place.  (bytes would do only up to 1,024: fcntl copies them.)
@@ -51,12 +51,12 @@ class Slot:
         self.memory, self.start = memory or mmap.mmap(-1, size), start
 
     def write(self, address: int, data: Buffer) -> None:
-        """The host's own write, at a guest-physical address: no slot is read-only for the host."""
+        """Store what the host itself writes at a guest-physical address: no slot is read-only for the host."""
         start = self._offset(address, len(data))
         self.memory[start:start + len(data)] = data
 
     def read(self, address: int, size: int) -> bytes:
-        """`size` bytes at a guest-physical address."""
+        """Return `size` bytes at a guest-physical address."""
         start = self._offset(address, size)
         return self.memory[start:start + size]
 

@@ -26,7 +26,7 @@ def missing() -> str | None:
 
 
 def check() -> None:
-    """ValueError, `missing`'s sentence, if Unicorn can't be used."""
+    """Raise ValueError, with `missing`'s sentence, if Unicorn can't be used."""
     why = missing()
     if why is not None:
         raise ValueError(why)
