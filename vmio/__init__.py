@@ -47,7 +47,7 @@ _PUBLIC = {
 _MODULES = {   # for their constants and functions
     "accelerator": "vmio.experiments.accelerator", "ata_commands": "vmio.devices.ata.commands", "checkpoint": "vmio.machine.checkpoint", "compare": "vmio.experiments.compare",
     "compare_sweep": "vmio.experiments.compare_sweep", "cyclic": "vmio.manage.migration.cyclic", "disk": "vmio.experiments.disk",
-    "engine_job": "vmio.hardware.accelerator.job", "engine_registers": "vmio.hardware.accelerator.registers", "iotlb": "vmio.experiments.iotlb",
+    "encrypted": "vmio.machine.media.encrypted", "engine_job": "vmio.hardware.accelerator.job", "engine_registers": "vmio.hardware.accelerator.registers", "iotlb": "vmio.experiments.iotlb",
     "kv": "vmio.experiments.kv", "many": "vmio.experiments.many", "net": "vmio.experiments.net", "packets": "vmio.vmbus.bus.packets", "pcap": "vmio.machine.net.pcap",
     "moved_guests": "vmio.manage.migration.guests", "pic": "vmio.drivers.pic",
     "recorded": "vmio.processors.kvm.recorded", "ring": "vmio.vmbus.bus.ring", "ringsteps": "vmio.experiments.ringsteps", "rules": "vmio.manage.migration.rules",

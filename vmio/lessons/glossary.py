@@ -22,6 +22,11 @@ class Term:
 
 
 TERMS = tuple(Term(*row) for row in (
+    ("AES", "advanced encryption standard", "The usual cipher of today: it turns 16 bytes into 16 others, by a key of 16, 24 or 32 bytes.", "keep_secrets"),
+    ("AES-XTS", "", "AES as disks use it: the number of a sector goes in, so that equal sectors look different.", "keep_secrets"),
+    ("confidential guest", "", "A guest whose memory the processor encrypts with a key that the host doesn't have.", "keep_secrets"),
+    ("HMAC", "hash-based message authentication code", "A short text that only who has the key can make for a message; it shows that the message is the one that was written.", "keep_secrets"),
+    ("SHA-256", "secure hash algorithm, 256 bits", "A hash: 32 bytes that stand for a text of any length; nobody knows how to find another text with the same.", "keep_secrets"),
     ("accelerator", "", "A device that computes something faster than the processor does, such as pictures or products of matrices.", "accelerate"),
     ("ACPI", "advanced configuration and power interface", "Tables that firmware leaves in memory: which devices and processors a PC has, "
      "and how it is switched off.", "boot_a_real_linux"),
@@ -162,7 +167,7 @@ TERMS = tuple(Term(*row) for row in (
      "trap_an_instruction"),
 ))
 NAMES = frozenset("""
-    ADDRESS AMD ANSWER EAX EBX ECX EDX AT ATAPI-6 BFQ CACHE COM1 DEVICE EXTERNAL FAIL FLUSH GB GET IDENTIFY IN INBAND INS INTERRUPT KiB MAX MiB MODE MOV MULTIPLE
+    ADDRESS AMD ANSWER BitLocker SEV-SNP TDX XTS EAX EBX ECX EDX AT ATAPI-6 BFQ CACHE COM1 DEVICE EXTERNAL FAIL FLUSH GB GET IDENTIFY IN INBAND INS INTERRUPT KiB MAX MiB MODE MOV MULTIPLE
     NATIVE OSDI OUT OUTS OUTSB PASS NSDI MB PC PIIX4 PUT READ REJECT REP REQUEST SECRET SECTORS SET SQLite SYNCHRONIZE USER VMware WEDGED WRITE
     XSA-155 IEEE CLOUD LOAD MATMUL STORE LeftoverLocals NetGames GHz MHz MSI-X RDMSR WRMSR RDTSC LSR LCR DEC CSR0 CSR1 CSR5 CSR7 CSR8 CSR11""".split())
 _BY_WORD = {term.word: term for term in TERMS}

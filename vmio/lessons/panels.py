@@ -16,6 +16,7 @@ PANELS = (
     ("move_packets.panel", "panel"), ("move_packets.panel", "bursts_panel"), ("move_packets.panel", "moderation_panel"),
     ("move_packets.panel", "switch_panel"),
     ("accelerate.panel", "panel"), ("grow_and_shrink.panel", "panel"), ("grow_and_shrink.panel", "devices_panel"), ("move_a_running_guest.panel", "panel"),
+    ("keep_secrets.panel", "panel"),
     ("check_the_model.panel", "ratio_panel"))
 
 

@@ -17,6 +17,7 @@ from vmio.experiments.late_writes import LateWritesParams
 from vmio.experiments.net_params import NetParams
 from vmio.experiments.params import default, param, specs
 from vmio.experiments.ringload import LoadParams
+from vmio.experiments.secrets import SecretsParams
 from vmio.experiments.serial import SerialParams
 from vmio.experiments.sharing import SharedGuest
 from vmio.lab.declared import declared
@@ -56,6 +57,7 @@ PANELS = {
     "grow_and_shrink.panel": (MemoryParams, {"second"}),
     "grow_and_shrink.devices_panel": (DevicesParams, {"until_us"}),
     "move_a_running_guest.panel": (MigrateParams, set()),
+    "keep_secrets.panel": (SecretsParams, set()),
     "check_the_model.ratio_panel": (None, {"fitted"}),                                    # papers: figures that others published
     "run_on_real_hardware.panel": (InstructionParams, {"kind", "count", "costs"}),    # what was recorded on a real host
 }

@@ -16,6 +16,7 @@ from vmio.lessons import panels
 from vmio.lessons.accelerate import panel as engine
 from vmio.lessons.fill_a_ring import panel as ring
 from vmio.lessons.grow_and_shrink import panel as memory
+from vmio.lessons.keep_secrets import panel as secrets
 from vmio.lessons.move_a_running_guest import panel as moving
 from vmio.lessons.move_packets import panel as packets
 from vmio.lessons.pass_a_device_through import panel as passthrough
@@ -84,6 +85,22 @@ def test_accelerate_what_the_text_says_of_turns_and_attacks():
     assert 1.9 < rows[4][4] / rows[3][4] < 2 and rows[4][2] < 1.3 * rows[4][4], "large calls: twice as long, and switches are few"
     ends = [(line.split()[0], "nothing" in line, line.endswith(("damage", "for ever"))) for line in engine.attacks_table().splitlines()[2:]]
     assert ends == [(name, True, True) for name in ("leftovers", "endless-job", "dma-outside", "tail-beyond", "command-beyond", "command-changed", "next-turn")]
+
+
+def test_secrets_what_the_text_says_of_places_and_changes():
+    assert secrets.found().lines == 128 and (secrets.in_the_rings(), secrets.in_ram()) == (0, 2 * 128)
+    for mode in ("emulated", "split", "passthrough"):
+        clear, guest = (secrets.found(mode, who) for who in ("nobody", "guest"))
+        assert clear.exits == guest.exits, "no exit is added"
+        assert clear.hits["the device"] == 256 and set(list(guest.hits.values())[:-1]) == {0}, "every hand but RAM"
+    assert CostModel.preset().xts_rate // 10**9 == 16, "16 gigabytes a second"
+    nowhere = [one for one in (secrets.found(mode, who, keep=keep) for mode in ("emulated", "split", "passthrough") for who in ("nobody", "host", "guest")
+                               for keep in (True, False)) if not any(one.hits.values())]
+    assert len(nowhere) == 3 and {(one.params.encrypt, one.params.keep) for one in nowhere} == {("guest", False)}
+    *rows, last = [line.split()[-4:] for line in secrets.tampering_table().splitlines()[2:]]
+    assert len(rows) == 5 and last == ["unnoticed"] * 4, "the last row goes through everywhere"
+    assert all("noticed" not in row[:2] and row[2:] == ["noticed"] * 2 for row in rows), "XTS has no way to notice anything"
+    assert secrets.flipped() == (1, 16)
 
 
 def test_moving_what_the_text_says_of_rounds_rules_and_missing_bits():

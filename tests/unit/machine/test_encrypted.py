@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from vmio.machine.media.encrypted import Encrypted, Xts
+from vmio.machine import aes
+from vmio.machine.media.encrypted import Encrypted, xts
 from vmio.machine.media.medium import BeyondEnd
 from vmio.machine.storage import Image
 
@@ -25,9 +26,9 @@ def test_a_vector_of_ieee_1619():
     key = bytes.fromhex("2718281828459045235360287471352662497757247093699959574966967627"
                         "3141592653589793238462643383279502884197169399375105820974944592")
     plain = bytes(range(256)) * 2
-    found = Xts(key).encrypt(0xFF, plain)
+    found = xts(key).encrypt(0xFF, plain)
     assert (found[:16].hex(), found[-16:].hex()) == ("1c3b3a102f770386e4836c99e370cf9b", "c4f36ffda9fcea70b9c6e693e148c151")
-    assert Xts(key).decrypt(0xFF, found) == plain
+    assert xts(key).decrypt(0xFF, found) == plain
 
 
 @pytest.mark.parametrize("unit", (512, 4096))
@@ -67,7 +68,7 @@ def test_equal_sectors_look_different_and_nothing_of_them_is_found():
 def test_which_number_a_large_unit_has(large_numbers, step):
     image, secret = disk(4096, large_numbers)
     secret.write(24, SECRET * 4)
-    assert Xts(KEY).decrypt(3 * step, image.read(24, 8)) == SECRET * 4
+    assert xts(KEY).decrypt(3 * step, image.read(24, 8)) == SECRET * 4
 
 
 def test_what_a_vandal_can_do():
@@ -126,10 +127,24 @@ def test_units_that_cannot_be():
         disk(4096, sectors=63)
 
 
-def test_without_the_library_a_sentence_says_so(monkeypatch):
+def test_without_the_library_the_bytes_are_the_same(monkeypatch):
+    rng, cases = random.Random(3), []
+    for size in (32, 64):
+        for length in (16, 512, 4096):
+            key, number, plain = rng.randbytes(size), rng.randrange(1 << 60), rng.randbytes(length)
+            cases.append((key, number, plain, xts(key).encrypt(number, plain)))
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers", None)
-    with pytest.raises(ValueError, match=r"^encryption needs .*, which is not installed: pip install 'vmio\[secrets\]'$"):
-        disk()
+    for key, number, plain, ciphertext in cases:
+        assert isinstance(xts(key), aes.Xts)
+        assert xts(key).encrypt(number, plain) == ciphertext and xts(key).decrypt(number, ciphertext) == plain
+
+
+@pytest.mark.parametrize("length, ciphertext", ((16, "69c4e0d86a7b0430d8cdb78070b4c55a"), (24, "dda97ca4864cdfe06eaf70a0ec0d7191"),
+                                                (32, "8ea2b7ca516745bfeafc49904b496089")))
+def test_the_examples_of_fips_197(length, ciphertext):
+    """Appendix C: keys 00 01 02 ..., plain text 00 11 22 ..."""
+    plain, cipher = bytes.fromhex("00112233445566778899aabbccddeeff"), aes.Aes(bytes(range(length)))
+    assert cipher.encrypt(plain).hex() == ciphertext and cipher.decrypt(bytes.fromhex(ciphertext) * 2) == plain * 2
 
 
 def test_what_is_saved_is_ciphertext():

@@ -11,7 +11,9 @@ Sources: IEEE 1619-2018; Linux Documentation/admin-guide/device-mapper/dm-crypt.
 """
 
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
+from vmio.machine import aes
 from vmio.machine.checkpoint import State
 from vmio.machine.contracts import Buffer, Sectors
 from vmio.machine.media.medium import SECTOR, Medium
@@ -35,7 +37,7 @@ class Encrypted(Medium):
         if base.sectors * SECTOR % unit:
             raise ValueError(f"encrypted {base.name}: its {base.sectors} sectors are no whole number of units of {unit} bytes")
         self.base, self.name, self.unit = base, f"encrypted {base.name}", unit
-        self._cipher = Xts(key)
+        self._cipher = xts(key)
         self._step = 1 if large_numbers else unit // SECTOR     # how much the tweak grows from one unit to the next
 
     @property
@@ -112,26 +114,42 @@ class Encrypted(Medium):
         return b"".join(one((first + n) * self._step, view[n * self.unit:(n + 1) * self.unit]) for n in range(len(view) // self.unit))
 
 
-class Xts:
-    """AES-XTS with one key: `encrypt(number, data)` and `decrypt`; the tweak is the number, in 16 bytes, the lowest first."""
-
-    def __init__(self, key: bytes) -> None:
-        """Raises ValueError for a key of another length or of two equal halves, and where the library for it is not installed."""
-        if len(key) not in KEYS:
-            raise ValueError(f"a key of {len(key)} bytes; XTS takes two keys of AES at once, {KEYS[0]} or {KEYS[1]} bytes")
-        if key[:len(key) // 2] == key[len(key) // 2:]:
-            raise ValueError("a key of two equal halves; XTS needs two different keys")
-        try:
-            from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-        except ModuleNotFoundError as missing:
-            raise ValueError(f"encryption needs {missing.name}, which is not installed: pip install 'vmio[secrets]'") from None
-        aes = algorithms.AES(key)
-        self._at = lambda number: Cipher(aes, modes.XTS(number.to_bytes(16, "little")))
+class Cipher(Protocol):
+    """XTS with one key: the tweak is a number, in 16 bytes, the lowest first."""
 
     def encrypt(self, number: int, plain: Buffer) -> bytes:
-        """Return the ciphertext of one unit, as long as it is; ValueError below 16 bytes."""
-        return self._at(number).encryptor().update(memoryview(plain))
+        """Return the ciphertext of one unit, as long as it is."""
 
     def decrypt(self, number: int, ciphertext: Buffer) -> bytes:
         """Return the plain text of one unit."""
-        return self._at(number).decryptor().update(memoryview(ciphertext))
+
+
+def xts(key: bytes) -> Cipher:
+    """Return AES-XTS with this key; ValueError for one of another length than 32 or 64 bytes, or of two equal halves.
+
+    The library `cryptography` does it where it is installed, `vmio.machine.aes` otherwise: the same bytes, some hundred times as slowly.
+    """
+    if len(key) not in KEYS:
+        raise ValueError(f"a key of {len(key)} bytes; XTS takes two keys of AES at once, {KEYS[0]} or {KEYS[1]} bytes")
+    if key[:len(key) // 2] == key[len(key) // 2:]:
+        raise ValueError("a key of two equal halves; XTS needs two different keys")
+    try:
+        return _Library(key)
+    except ModuleNotFoundError:
+        return aes.Xts(key)
+
+
+class _Library:
+    """A `Cipher` of the library's, which asks for an object for each unit."""
+
+    def __init__(self, key: bytes) -> None:
+        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+        self._of = lambda number: Cipher(algorithms.AES(key), modes.XTS(number.to_bytes(16, "little")))
+
+    def encrypt(self, number: int, plain: Buffer) -> bytes:
+        """See `Cipher`."""
+        return self._of(number).encryptor().update(memoryview(plain))
+
+    def decrypt(self, number: int, ciphertext: Buffer) -> bytes:
+        """See `Cipher`."""
+        return self._of(number).decryptor().update(memoryview(ciphertext))

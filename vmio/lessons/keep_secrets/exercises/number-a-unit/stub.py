@@ -1,0 +1,3 @@
+def tweak(sector, unit, by_units):
+    """Return the 16 bytes with which the unit that begins at `sector` is encrypted."""
+    ...

@@ -1,0 +1,130 @@
+raise ImportError("a lesson is no module: python -m vmio.lessons.build makes its notebook")
+# %% [markdown]
+# # {title}
+#
+# **What you'll do.** Let a guest write a letter to its disk, then look for the letter as the host's administrator would: on the disk, in the device's hands, in the rings, in RAM (random-access memory). Encrypt the disk, in the host and in the guest, and look again. Then
+# change bytes of the disk and see who notices.
+#
+# **What you'll learn**
+# 1. Which places see a guest's data in which mode.
+# 2. Why it matters *who* encrypts, and what encryption of a disk can't hide.
+# 3. That a secret and an unchanged text are two different promises.
+#
+# **What you'll need.** {lesson:pass_a_device_through}. About {minutes} minutes.
+# %%
+from vmio.lab import exercise, predict
+from vmio.lessons.keep_secrets import panel as lesson
+# %% [markdown]
+# ## Who looks over your shoulder
+#
+#     guest's RAM          the letter, 128 lines
+#        │ rings           (split mode) which pages, which sectors
+#     device's hands       the host's device model or driver, or the hardware
+#        │
+#     disk                 what stays when the machine is off
+#
+# Everything so far protected the host from its guests, and guests from each other. This lesson turns round. Whoever runs the host can read all memory of the computer and every byte of its disks. Sometimes
+# that is not wanted: a cloud's customer need not trust the cloud's staff, and a stolen disk shouldn't say anything.
+#
+# The guest here writes a letter of 128 lines. Every line holds the same sentence, *the host must never see this*. Then the guest reads the letter back into another buffer. All places that the host can look at
+# without the guest's help are kept, and the sentence is counted in them.
+# %% [markdown]
+# ## Predict
+#
+# First nobody encrypts, and the disk is split: requests go through two rings in memory that guest and host share.
+# %%
+rings = predict("letter-in-the-rings", "How many lines of the letter does the host find in the rings?", "lines")
+rings
+# %% [markdown]
+# Now the guest encrypts every sector before it goes out, and decrypts what comes back. The key is in the guest.
+# %%
+ram = predict("letter-in-ram", "How many lines of the letter does the host find in the guest's RAM?", "lines")
+ram
+# %% [markdown]
+# ## Run
+# %%
+rings.compare(lesson.in_the_rings())
+ram.compare(lesson.in_ram())
+# %% [markdown]
+# None in the rings: a request names pages and sectors, and the data stay where they are until the disk fetches them. In RAM there are both buffers, the letter and its copy. Encrypting a disk changes nothing about RAM.
+# %% [markdown]
+# ## Compare
+#
+# All modes, and all who can encrypt. *The device* is whoever carries out the requests: the host's device model, the host's driver, or, with passthrough, the hardware itself. It sees the letter twice, on its way out and on its way back.
+# %%
+print(lesson.places_table())
+# %% [markdown]
+# - **The host encrypts** below the guest's disk. Windows' BitLocker does it like this on a host's own disks. Then a stolen disk says nothing, and the guest notices nothing. But the host itself has seen every line.
+# - **The guest encrypts.** Then the letter passes through every hand as noise. No exit is added. What it costs is the guest's own processor time, at 16 gigabytes a second: a published figure for one core of a server of 2025 (E. Biggers,
+#   a patch to Linux). Python's own time for it is no part of the model.
+# - **Passthrough.** The host can't encrypt here: it has no hand in a request. The guest can, as always.
+#
+# What the host's administrator sees of the letter's beginning, in clear and encrypted:
+# %%
+print(lesson.looks("nobody"))
+print()
+print(lesson.looks("guest"))
+# %% [markdown]
+# ## Explore
+#
+# Is there a setting with which the host finds no line anywhere? And what tells noise from text if you can't read either? *Entropy* says how surprising a byte is, in bits: 0 if all bytes are the same, 8 if all 256 values are equally frequent.
+# %%
+panel = lesson.panel()
+print(panel.text)
+panel.set(encrypt="guest", keep=False)
+print("\n" + panel.text)
+# %%
+panel.set(encrypt="nobody", keep=True)
+panel
+# %% [markdown]
+# The letter in RAM, kept and overwritten after use:
+# %%
+print(lesson.forgotten_table())
+# %% [markdown]
+# ## Explain
+#
+# **How a disk is encrypted.** AES (advanced encryption standard) turns 16 bytes into 16 others, by a key. A disk has many equal blocks, and equal blocks must not look equal. So each sector's number goes in as well: AES-XTS (XTS is a way to
+# use AES for disks, standard IEEE 1619). The result is as long as before, so no sector has to move. An unmodified Linux does this with *dm-crypt*; on our disk on VMBus (virtual machine bus) it writes exactly the bytes that this lesson's guest writes
+# (`tests/linux/test_linux_crypt.py`).
+#
+# **What it doesn't hide.** When you write which sector, and how often. A sector that is written again with the same bytes has the same ciphertext. And RAM: while the guest works with the letter, it lies there in clear. To hide it there,
+# the memory itself must be encrypted by the processor, with a key that the host doesn't have. Such *confidential guests* exist (AMD's SEV-SNP, Intel's TDX); our machine has none.
+# %% [markdown]
+# ## Secret is not unchanged
+#
+# The guest's letter says whom to pay. The host can't read it, but it can write to the disk. Six things to try, on four kinds of disk:
+# %%
+print(lesson.tampering_table())
+# %% [markdown]
+# - *Unnoticed*: the guest reads a text that it didn't write last, and believes it. *Garbled*: it reads noise, and may or may not see that. *Noticed*: it gets an error instead of a text.
+# - AES-XTS has no way to notice anything. A flipped bit turns the 16 bytes around it into noise:
+# %%
+in_clear, encrypted = lesson.flipped()
+print(f"one bit flipped: {in_clear} byte is wrong in clear, {encrypted} bytes under AES-XTS")
+# %% [markdown]
+# - A *tag* is a short text that only who has the key can make for this sector at this place, here by HMAC (hash-based message authentication code). It costs room on the disk, and a second write. Tags alone hide nothing: the letter can be read.
+# - The last row goes through everywhere. Old sectors with their old tags are good sectors. To notice, the guest must remember something that is not on this disk.
+# %% [markdown]
+# ## Exercises
+# %% [exercise] number-a-unit
+# %% [stub] number-a-unit
+# %%
+ex = exercise("number-a-unit")
+ex.check(tweak)
+# %% [exercise] know-your-own-sector
+# %% [stub] know-your-own-sector
+# %%
+ex = exercise("know-your-own-sector")
+ex.check(Tags)
+# %% [quiz]
+# %% [markdown]
+# ## In practice
+#
+# - **BitLocker and dm-crypt** in a guest keep its disk secret from whoever copies it. Where does the key come from when the guest starts? If the host hands it over, the host has it. So the key is *sealed*: a chip, or its virtual twin, gives it
+#   out only if the guest has started the programs it should have.
+# - **A destroyed key is a destroyed disk.** Clouds erase disks like this: overwriting 32 bytes takes no time, overwriting a terabyte takes hours.
+# - **Tags** beside encryption: Linux has *dm-integrity* for it. Containers in confidential guests use both.
+# - `vmio/drivers/crypt.py` is the guest's half, `vmio/machine/media/encrypted.py` the disk, and `vmio/machine/aes.py` the cipher in a hundred lines.
+# - *A question without an answer in the text:* the host keeps a copy of your encrypted disk of every day for a year. What can it find out about your working hours?
+#
+# {neighbours}
