@@ -18,7 +18,7 @@ class AtaQueue:
 
     def __init__(self, driver: AtaDriver) -> None:
         self.driver, self.cpu = driver, driver.cpu
-        self.discards = driver.discards
+        self.polled, self.discards = not driver.interrupts, driver.discards
         self._waiting: deque[tuple[str, int, int, int, Tag]] = deque()
         self._finished: list[Reaped] = []
 

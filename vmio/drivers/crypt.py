@@ -40,13 +40,9 @@ class CryptDisk:
     def __init__(self, cpu: Cpu, disk: DiskDriver, cipher: Cipher, buffers: Sequence[int], size: int, rate: int) -> None:
         self.cpu, self.disk, self.cipher, self.size, self.rate = cpu, disk, cipher, size, rate
         self.crypt_ns = 0           # the guest's time for it so far
+        self.polled = disk.polled   # whether nobody interrupts
         self._free = list(buffers)
         self._waiting: list[Asked] = []
-
-    @property
-    def polled(self) -> bool:
-        """Whether nobody interrupts."""
-        return self.disk.polled
 
     @property
     def discards(self) -> bool:

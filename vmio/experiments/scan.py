@@ -4,7 +4,7 @@
     result.found                    {b"license": 1794, ...}: the same however it was run
     result.virtual_ns, result.exits_per_mb, result.device_busy
 
-The image is that of lessons 1 to 4, with Debian's licences in it; what its words number in all is known.
+The image is that of the first lessons, with Debian's licences in it; what its words number in all is known.
 """
 
 from collections.abc import Callable

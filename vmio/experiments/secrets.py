@@ -152,8 +152,9 @@ def run(wanted: SecretsParams) -> Found:
     guest.run(lambda cpu, disk: writer.program(cpu, disk, room))
     places = {DISK: bytes(image.read(0, image.sectors)), DEVICE: b"".join(seen.passed)}
     if isinstance(device, SplitDisk):
-        end = device.vsp.channel.end
-        places[RINGS] = b"".join(ring.memory.read(0, ring.memory.size) for ring in (end.incoming, end.outgoing))
+        channel = device.vsp.channel
+        ends = [channel.end] if channel is not None and channel.end is not None else []
+        places[RINGS] = b"".join(ring.memory.read(0, ring.memory.size) for end in ends for ring in (end.incoming, end.outgoing))
     places[RAM] = guest.guest.memory.read(0, guest.guest.ram)
     return Found(wanted, {place: held.count(MARK) for place, held in places.items()}, wanted.bytes // LINE, writer.intact,
                  writer.exits, writer.crypt_ns, writer.ns, bytes(image.read(FIRST, wanted.bytes // SECTOR)))
