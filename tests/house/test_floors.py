@@ -8,7 +8,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Lowest first, as README's layout lists them; rooms in one line may not import each other.
 FLOORS = (
     ("table", "data", "console", "progress", "seed"), ("machine",), ("hypervisor",), ("devices",), ("hardware", "vmbus", "firmware", "linux"), ("passthrough", "drivers"),
-    ("host",), ("modes",), ("experiments",), ("processors", "attacks", "oracle", "manage"), ("boot",), ("lab",), ("lessons",), ("bench",),
+    ("host",), ("modes",), ("experiments",), ("manage",), ("processors", "attacks", "oracle"), ("boot",), ("lab",), ("lessons",), ("bench",),
     ("__main__",),
 )
 HEIGHT = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}

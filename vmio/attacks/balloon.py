@@ -26,6 +26,8 @@ GIVEN, REST = 0x200, 2_000_000      # the page that is given; ns that the host h
 class BalloonWorld(World):
     """The host asks for 2 MiB as soon as the attacker's driver is up, and a new guest gets what comes."""
 
+    capabilities = w.BALLOONS
+
     def __init__(self, cores: int = 2) -> None:
         super().__init__(cores)
         enable_enlightenments(self.attacker)
@@ -42,7 +44,7 @@ class BalloonWorld(World):
         yield from client.connect()
         channel, = yield from client.request_offers()
         self.end = yield from client.open(channel, pages=w.RING_PAGES, on_signal=lambda cpu: list(self.end.packets()))
-        for message in (w.VERSION_REQUEST.pack(version=w.V2_0), w.CAPABILITIES.pack(capabilities=w.BALLOONS)):
+        for message in (w.VERSION_REQUEST.pack(version=w.V2_0), w.CAPABILITIES.pack(capabilities=self.capabilities)):
             yield from self.say(cpu, message)
         self.ask()
         yield from cpu.hlt(REST)

@@ -1,4 +1,8 @@
-"""The catalogue: what an attack is, and all of them by surface."""
+"""The catalogue: what an attack is, and all of them by surface.
+
+Who attacks is a guest.  A migration's stream that is cut or changed, and a checkpoint's file that was tampered with, come from somebody
+else, between hosts: they have no row here, docs/migration.md and docs/checkpoint.md say what refuses them.
+"""
 
 import ast
 import inspect
@@ -10,7 +14,7 @@ from typing import Any, Callable
 
 from vmio.attacks.verdict import Outcome
 
-SURFACES = ("memory", "rings", "gpadl", "floods", "scsi", "ata", "dma", "interrupts", "handover", "ports", "frames", "netcard", "tulip", "nic", "accelerator", "balloon")
+SURFACES = ("memory", "rings", "gpadl", "floods", "scsi", "ata", "dma", "interrupts", "handover", "ports", "frames", "netcard", "tulip", "nic", "accelerator", "balloon", "balancer")
 DOORS = ("memory access", "registers", "rings", "messages", "device's DMA", "device's interrupts", "processor time", "change of owner")
 OF_THE_IOMMU = ("IOMMU domain", "IOTLB invalidation", "interrupt remapping", "remapping: owner", "remapping: size")    # walls
 MODES = ("emulated", "split", "passthrough", "hypervisor")

@@ -90,6 +90,8 @@ CHECKS = {      # attack: module of vmio, function
     "balloon-page-of-another": _GIVEN,
     "balloon-page-twice": _GIVEN,
     "balloon-page-in-use": _GIVEN,
+    "balancer-lie": "manage.memory:Limits.target",
+    "balancer-silence": "manage.memory:Balancer.step",
 }
 
 

@@ -45,10 +45,11 @@ class World:
     """What all modes have: two guests, canaries, the honest requests, the measuring."""
 
     vcpus = 1                           # of the attacker
+    host_mib = 48                       # of the host
     answers = NEIGHBOUR_DISK            # what the neighbour's requests bring, again and again: 16 bytes
 
     def __init__(self, cores: int = 2) -> None:
-        self.machine = Machine(cores=cores, memory_mib=48)
+        self.machine = Machine(cores=cores, memory_mib=self.host_mib)
         host = self.host = self.machine.host
         for spa in [host.memory.allocate(1) for _ in range(16)][::2]:
             host.memory.free(spa, 1)                    # the attacker's tables go there, each by itself, so that

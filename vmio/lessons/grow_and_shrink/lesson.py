@@ -149,7 +149,7 @@ disks
 # 3. What is left is shared by *weight* among those who are below their targets. Who reaches his target takes no more, and what he leaves is shared again.
 #
 # **A liar hurts himself, or nobody.** Who reports a need that he doesn't have gets his maximum at the most, and when memory is short his part by weight. Who never
-# answers keeps what he has, and the others share the rest.
+# answers keeps what he has, and the others share the rest. Both are attacks in {lesson:break_isolation}: `balancer-lie` and `balancer-silence`, with and without what keeps them harmless.
 #
 # **A guest with a device of its own keeps all its pages.** A device that was passed through writes to memory by itself, and nobody can tell it that a page has
 # gone ({lesson:pass_a_device_through}). Such a guest is *pinned*, and the host says so.
