@@ -19,6 +19,7 @@ from vmio import __version__, console  # noqa: E402
 from vmio.boot import command as boot_command  # noqa: E402
 from vmio.experiments import accelerator_command, disk_command, net_command, saved_command  # noqa: E402
 from vmio.experiments.saved_run import KINDS  # noqa: E402
+from vmio.manage import chain_command  # noqa: E402
 from vmio.manage.migration import command as migrate_command  # noqa: E402
 
 
@@ -84,6 +85,7 @@ def _parser(device: str = "disk") -> "_Parser":
 
     migrate = commands.add_parser("migrate", help="move a guest to another host while it runs")
     migrate_command.add_options(migrate)
+    chain_command.add_options(commands.add_parser("chain", help="differencing disks as files: show a chain, begin one, merge it into one file"))
 
     attack = commands.add_parser("attack", help="a hostile guest's attacks, with the defence on and with it off")
     attack.add_argument("--list", action="store_true", help="show what there is; run nothing")
@@ -238,7 +240,7 @@ def _bench(args: argparse.Namespace) -> None:
 def _files_are_named(args: argparse.Namespace) -> None:
     """Raise ValueError for a file's name that is empty: it is no way to leave the file out."""
     for option in ("drive", "serial", "unix", "trace", "image", "save", "csv", "pcap", "deb", "output", "cache",
-                   "kernel", "initrd", "disk", "console", "checkpoint", "restore", "weights", "biases", "images"):
+                   "kernel", "initrd", "disk", "console", "checkpoint", "restore", "weights", "biases", "images", "parent"):
         given = getattr(args, option, None)
         if "" in (given if isinstance(given, list) else [given]):
             raise ValueError(f"--{option}: the name is empty; a file's name is needed")
@@ -248,7 +250,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (`console`), 1 for a defence that doesn't hold."""
     def command() -> int | None:
         _files_are_named(args)
-        return {"qtest": _qtest, "run": _run, "checkpoint": saved_command.checkpoint, "restore": saved_command.restore, "migrate": migrate_command.run, "boot": boot_command.run,
+        return {"qtest": _qtest, "run": _run, "checkpoint": saved_command.checkpoint, "restore": saved_command.restore, "migrate": migrate_command.run, "chain": chain_command.run, "boot": boot_command.run,
                 "attack": _attack, "kvm": _kvm, "linux": _linux, "grade": _grade, "progress": _progress,
                 "assignment": _assignment, "bench": _bench}[args.command](args)
     args: Any = None

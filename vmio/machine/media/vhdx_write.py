@@ -38,8 +38,8 @@ class _Block(NamedTuple):
     have: list[int] | None = None
 
 
-def write_disk(path: FileName, disk: Medium) -> UUID:
-    """Write a whole disk, as it is now, as a dynamic VHDX file; returns its DataWriteGuid.  ValueError, OSError as `files.Output`."""
+def write_disk(path: FileName, disk: Medium, new: bool = False) -> UUID:
+    """Write a whole disk, as it is now, as a dynamic VHDX file; returns its DataWriteGuid.  `new`, ValueError, OSError as `files.Output`."""
     def blocks() -> Iterator[_Block]:
         done = -1
         for start, end in disk.extents():
@@ -49,10 +49,10 @@ def write_disk(path: FileName, disk: Medium) -> UUID:
                 done = number
                 if data.count(0) != BLOCK:
                     yield _Block(number, data)
-    return _write(path, disk.sectors, blocks, None, disk.paths)
+    return _write(path, disk.sectors, blocks, None, disk.paths, new)
 
 
-def write_layer(path: FileName, layer: Layer, parent: str) -> UUID:
+def write_layer(path: FileName, layer: Layer, parent: str, new: bool = False) -> UUID:
     """Write a layer as a differencing VHDX file over the one at `parent`; returns its DataWriteGuid.
 
     ValueError if that is no VHDX file, and if the layer has sectors beyond its end.
@@ -76,11 +76,11 @@ def write_layer(path: FileName, layer: Layer, parent: str) -> UUID:
             own = [int(each is not None) for each in found]
             yield _Block(number, b"".join(each or bytes(SECTOR) for each in found), own if left else None)
     where = ntpath.join(".", os.path.relpath(parent, os.path.dirname(os.path.abspath(os.fsdecode(path)))).replace(os.sep, "\\"))
-    return _write(path, sectors, blocks, {"parent_linkage": f"{{{guid}}}", "relative_path": where}, paths)
+    return _write(path, sectors, blocks, {"parent_linkage": f"{{{guid}}}", "relative_path": where}, paths, new)
 
 
 def _write(path: FileName, sectors: int, blocks: Callable[[], Iterable[_Block]], parent: dict[str, str] | None,
-           paths: tuple[str, ...]) -> UUID:
+           paths: tuple[str, ...], new: bool) -> UUID:
     """Lay out and write a file: header section, log, metadata, block allocation table, then bitmaps and blocks [2.1]."""
     known = hashlib.sha256(f"{sectors} {parent and parent['parent_linkage']}".encode())
     placed, bitmaps = [], dict[int, bytearray]()
@@ -103,7 +103,7 @@ def _write(path: FileName, sectors: int, blocks: Callable[[], Iterable[_Block]],
     for number, partly in placed:
         entries[number + number // RATIO] = (w.PARTIALLY_PRESENT if partly else w.FULLY_PRESENT) | at
         at += BLOCK
-    with Output(path, {f"layer {n}": each for n, each in enumerate(paths)}) as out:
+    with Output(path, {f"layer {n}": each for n, each in enumerate(paths)}, new) as out:
         out.write(_head(guid, bat_bytes))
         out.write(bytes(w.MIB))                                         # the log, which holds nothing
         out.write(_metadata(sectors * SECTOR, guid, parent))
