@@ -51,6 +51,7 @@ _MODULES = {   # for their constants and functions
     "kv": "vmio.experiments.kv", "many": "vmio.experiments.many", "net": "vmio.experiments.net", "packets": "vmio.vmbus.bus.packets", "pcap": "vmio.machine.net.pcap",
     "moved_guests": "vmio.manage.migration.guests", "pic": "vmio.drivers.pic",
     "recorded": "vmio.processors.kvm.recorded", "ring": "vmio.vmbus.bus.ring", "ringsteps": "vmio.experiments.ringsteps", "rules": "vmio.manage.migration.rules",
+    "scan": "vmio.experiments.scan", "scan_control": "vmio.experiments.scan_control", "scan_scaling": "vmio.experiments.scan_scaling",
     "steps": "vmio.processors.kvm.steps", "trace": "vmio.experiments.trace",
 }
 __all__ = sorted([*_PUBLIC, *_MODULES])

@@ -4,7 +4,7 @@
     result.found                    {b"license": 1794, ...}: the same however it was run
     result.virtual_ns, result.exits_per_mb, result.device_busy
 
-The image is that of the first lessons, with Debian's licences in it; what its words number in all is known.
+The image is an ext4 file system with Debian's licences in it; how often each word is there in all is known.
 """
 
 from collections.abc import Callable

@@ -30,6 +30,8 @@ TERMS = tuple(Term(*row) for row in (
     ("accelerator", "", "A device that computes something faster than the processor does, such as pictures or products of matrices.", "accelerate"),
     ("ACPI", "advanced configuration and power interface", "Tables that firmware leaves in memory: which devices and processors a PC has, "
      "and how it is switched off.", "boot_a_real_linux"),
+    ("AIMD", "additive increase, multiplicative decrease", "A rule that asks for one more while all is well and for half when it is not. Those "
+     "who share something by it end with equal parts.", "scan_in_parallel"),
     ("APIC", "advanced programmable interrupt controller", "The interrupt controller that each processor of a PC has. It takes the "
      "interrupts that are meant for its processor and hands them over one at a time. Newer processors virtualize it.",
      "trap_an_instruction"),
@@ -169,7 +171,7 @@ TERMS = tuple(Term(*row) for row in (
 NAMES = frozenset("""
     ADDRESS AMD ANSWER BitLocker SEV-SNP TDX XTS EAX EBX ECX EDX AT ATAPI-6 BFQ CACHE COM1 DEVICE EXTERNAL FAIL FLUSH GB GET IDENTIFY IN INBAND INS INTERRUPT KiB MAX MiB MODE MOV MULTIPLE
     NATIVE OSDI OUT OUTS OUTSB PASS NSDI MB PC PIIX4 PUT READ REJECT REP REQUEST SECRET SECTORS SET SQLite SYNCHRONIZE USER VMware WEDGED WRITE
-    XSA-155 IEEE CLOUD LOAD MATMUL STORE LeftoverLocals NetGames GHz MHz MSI-X RDMSR WRMSR RDTSC LSR LCR DEC CSR0 CSR1 CSR5 CSR7 CSR8 CSR11""".split())
+    XSA-155 MapReduce IEEE CLOUD LOAD MATMUL STORE LeftoverLocals NetGames GHz MHz MSI-X RDMSR WRMSR RDTSC LSR LCR DEC CSR0 CSR1 CSR5 CSR7 CSR8 CSR11""".split())
 _BY_WORD = {term.word: term for term in TERMS}
 _WORDS = "|".join(re.escape(word) for word in sorted(_BY_WORD, key=len, reverse=True))
 _FIRST = re.compile(rf"(?<![\w/\[-])({_WORDS})(s?)(?![\w-]|\.\w)")

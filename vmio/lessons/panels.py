@@ -17,6 +17,7 @@ PANELS = (
     ("move_packets.panel", "switch_panel"),
     ("accelerate.panel", "panel"), ("grow_and_shrink.panel", "panel"), ("grow_and_shrink.panel", "devices_panel"), ("move_a_running_guest.panel", "panel"),
     ("keep_secrets.panel", "panel"),
+    ("scan_in_parallel.panel", "panel"), ("scan_in_parallel.panel", "rules_panel"),
     ("check_the_model.panel", "ratio_panel"))
 
 

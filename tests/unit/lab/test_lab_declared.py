@@ -18,6 +18,7 @@ from vmio.experiments.net_params import NetParams
 from vmio.experiments.params import default, param, specs
 from vmio.experiments.ringload import LoadParams
 from vmio.experiments.secrets import SecretsParams
+from vmio.experiments.scan import ScanParams
 from vmio.experiments.serial import SerialParams
 from vmio.experiments.sharing import SharedGuest
 from vmio.lab.declared import declared
@@ -56,6 +57,8 @@ PANELS = {
     "accelerate.panel": (AcceleratorParams, set()),
     "grow_and_shrink.panel": (MemoryParams, {"second"}),
     "grow_and_shrink.devices_panel": (DevicesParams, {"until_us"}),
+    "scan_in_parallel.panel": (ScanParams, {"answer"}),
+    "scan_in_parallel.rules_panel": (None, {"rule", "delay"}),                            # rules are functions
     "move_a_running_guest.panel": (MigrateParams, set()),
     "keep_secrets.panel": (SecretsParams, set()),
     "check_the_model.ratio_panel": (None, {"fitted"}),                                    # papers: figures that others published
@@ -90,11 +93,12 @@ def test_a_control_agrees_with_the_declaration(name):
     for each, control in found.items():
         if each in own:
             continue
-        spec, factor = specs(kind)[RENAMED.get(each, each)], FACTORS.get(each, 1)
+        field = each if each in specs(kind) else RENAMED.get(each, each)
+        spec, factor = specs(kind)[field], FACTORS.get(each, 1)
         assert control.help.startswith(spec.help) and tooltips[each] == control.help
         for value in control.values:
             assert spec.admits(value * factor if factor > 1 else value) or value == 0 and spec.optional, (each, value)
-        if not spec.choices and not isinstance(default(kind, RENAMED.get(each, each)), bool) and control.kind != "choice":
+        if not spec.choices and not isinstance(default(kind, field), bool) and control.kind != "choice":
             assert control.kind == ("log2" if spec.scale == "log2" else "slider")
 
 

@@ -21,7 +21,7 @@ from vmio.lessons.share_a_device import panel as share
 from vmio.lessons.split_a_driver import panel as split
 from vmio.lessons.start_here import panel as start
 
-from tests import accelerator_truths, comparison_truths, device_truths, disk_truths, memory_truths, migration_truths, net_truths, other_truths, secrets_truths
+from tests import accelerator_truths, comparison_truths, device_truths, disk_truths, memory_truths, migration_truths, net_truths, other_truths, scan_truths, secrets_truths
 from tests.panel_rig import faults, settings
 
 TRUTHS = {
@@ -56,6 +56,8 @@ TRUTHS = {
     ("grow_and_shrink.panel", "panel"): memory_truths.shared,
     ("grow_and_shrink.panel", "devices_panel"): device_truths.panel,
     ("keep_secrets.panel", "panel"): secrets_truths.panel,
+    ("scan_in_parallel.panel", "panel"): scan_truths.workers,
+    ("scan_in_parallel.panel", "rules_panel"): scan_truths.rules,
 }
 # Controls that meet only the defaults of the others: a sweep of three runs a step, attacks of half a second each, prices that change no count.
 ALONE = {"break_even_panel": ("against", "transfer", "queue_depth", "iommu", "delivery", "costs"), "fetches_panel": ()}

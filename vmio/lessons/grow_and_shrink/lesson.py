@@ -173,5 +173,6 @@ ex.check(ends)
 #   runs, its minimum can only be lowered and its maximum only raised.
 # - **Linux** as a guest of Hyper-V: `python -m vmio boot --balloon 64` lets an unmodified kernel give 64 MiB away, and the total in `/proc/meminfo` falls by exactly that much.
 # - **KVM** (kernel-based virtual machine) has balloons, too. Linux's driver for them is virtio-balloon; virtio-mem plugs and unplugs whole blocks.
+# - In {lesson:scan_in_parallel} channels, cores and disks change while a guest works, and you choose the rule that decides.
 #
 # {neighbours}

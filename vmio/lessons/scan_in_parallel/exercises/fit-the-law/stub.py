@@ -1,0 +1,3 @@
+def fit(speeds):
+    """The pair (a, b) of the law through `speeds` {number of workers: times as fast as one}."""
+    ...

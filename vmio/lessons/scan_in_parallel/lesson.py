@@ -1,0 +1,201 @@
+raise ImportError("a lesson is no module: python -m vmio.lessons.build makes its notebook")
+# %% [markdown]
+# # {title}
+#
+# **What you'll do.** Let up to 16 workers search one real disk image at the same time. Predict how much faster they are, find out what ends it, give them other channels, cores and
+# disks while they work, and choose the rule that decides.
+#
+# **What you'll learn**
+# 1. How to cut a file so that nothing is lost or counted twice at the borders.
+# 2. How two laws predict 16 workers from a few measurements, and where they stop being true.
+# 3. Why one slow worker can cost more than all others together bring, and three answers to it.
+# 4. Why a rule that reacts to old numbers swings, and in which time.
+#
+# **What you'll need.** {lesson:fill_a_ring}, {lesson:pass_a_device_through}, {lesson:grow_and_shrink}. About {minutes} minutes. This is a lab: it ends with a report that you write.
+# %%
+from vmio import many, scan
+from vmio.lab import Report, exercise, predict
+from vmio.lessons.scan_in_parallel import panel as lesson
+# %% [markdown]
+# ## Four words in a file system
+#
+# The disk image of {lesson:emulate_a_device} is an ext4 file system with Debian's licences. How often are *license*, *copyright*, *warranty* and *the* in it, in upper or lower case? All text lies in the
+# first 7 MiB, so we search 8. The image is cut into pieces of 64 KiB. A worker takes a piece, reads it, and searches it while its next reads are on their way.
+#
+# A worker is a virtual processor (vCPU) of one guest, with a channel of its own to the disk, or a guest with a disk of its own. A core searches 250 MB in a second, the disk reads 5,696.
+# %%
+print(lesson.ways_table())
+print()
+print(lesson.counts_table())
+# %% [markdown]
+# All of them find the same, and four workers need about a quarter of the time. Passing the disk through hardly changes that time: here the cores are busy, not the way to the disk. What it changes is
+# the work of the host.
+#
+# ## The border
+#
+# A word may lie across the border of two pieces. So a worker reads on: as far as the longest word less its first letter. Without this *overlap* nobody finds such a word:
+# %%
+print(lesson.borders_table())
+# %% [markdown]
+# With pieces of 64 KiB the mistake can't be seen: by chance no word lies across one of those borders. With 16 KiB one of 1,794 is lost, and no test that was written with
+# large pieces would have noticed.
+#
+# ## Predict
+#
+# The last worker joins the lists of all. That takes 50 ns for each of the 10,067 matches, and meanwhile the others have nothing to do. With 8 workers the search is 6.88 times as fast as with one.
+# %%
+ask = predict("sixteen-workers", "How many times as fast as one worker are 16?", "times as fast as one worker")
+ask
+# %% [markdown]
+# ## Run
+# %%
+ask.compare(lesson.sixteen())
+print()
+print(lesson.speeds_table())
+# %% [markdown]
+# ## Compare
+#
+# **Amdahl's law**: if the part *a* of the work can be done by one alone, n workers are n / (1 + a (n - 1)) times as fast. **The universal scalability law** has one term more, b n (n - 1), for what each *pair* of
+# workers costs. Both were fitted to 1, 2, 4 and 8 workers only, and 16 was held back. Amdahl's law is too hopeful by 7 percent, the universal one is right within 2.
+#
+# Here no pair of workers talks to each other, and still *b* is not 0. With more workers each has fewer pieces, and the last one to end lets all others wait. What is called *coherency* in the law
+# is in this case the end of the work.
+#
+# ## Where the device ends it
+#
+# Neither law knows the disk. What it can give divided by what one worker takes is a number of workers that can be said before any second worker runs:
+# %%
+print(lesson.device_table())
+# %% [markdown]
+# If a core searches 2,000 MB in a second, more than 4 workers bring nothing: the disk is busy. The speed stays a little below what was said, as nobody reads while the first pieces come and the last ones are searched.
+#
+# ## One slow worker
+#
+# Worker 0 is on a core that somebody else heats: it takes 8 times as long to search a piece. Each of four workers has a quarter of the image as its own.
+# %%
+ask = predict("slow-worker", "How many times as long does the whole take?", "times as long")
+ask
+# %%
+ask.compare(lesson.slower())
+print()
+print(lesson.slow_table())
+# %% [markdown]
+# With parts of their own, three workers wait for the slow one. If all take from *one list*, it gets fewer pieces, and only its last ones are late. And if those who have nothing left to do
+# begin *copies* of the pieces that are still open, whoever ends first counts, and the slow worker's own end does not matter. MapReduce called them backup tasks: without them a sort at Google took 44 percent longer, 1,283 seconds instead of
+# 891, because of the last five tasks (Dean and Ghemawat, OSDI 2004, section 5.4).
+#
+# ## Explore
+#
+# - Set *Work is in* to *one list*, then to *one list, copies*. How many pieces has worker 0 searched in each?
+# - Raise *Reads ahead* with *one list*. Why does it get slower?
+# - Set *Worker 0 slower by* to 1 and *MB/s of a core* to 4,096. What is busy now? How many workers still bring something?
+# %%
+panel = lesson.panel()
+for settings in (dict(), dict(answer="one list"), dict(answer="one list, copies"), dict(answer="one list", depth=8)):
+    panel.set(**settings)
+    print(panel.text + "\n")
+# %%
+panel.set(answer="own parts", depth=2)
+panel
+# %% [markdown]
+# ## While it runs
+#
+# Eight workers search, and the host changes what they have: their channels, its own cores, the reads in flight. To close channels the guest lets all reads come that are under way, so it takes a moment until it has what the host wants.
+# %%
+print(lesson.changes_table())
+# %% [markdown]
+# And here four guests search, and each of them gets a function of another disk for its own, with the same image ({lesson:pass_a_device_through}). They go on where they were:
+# %%
+print(lesson.changes_table(lesson.MOVED))
+# %% [markdown]
+# ## Who decides?
+#
+# Somebody must say how many reads each worker keeps in flight. With few the disk is idle, with many each read waits long. The disk of this part gives 1,000 MB in a second, two workers ask for
+# more, and a read should take no more than 300 us. Every 150 us the host looks how long reads took, and a rule says what to do:
+#
+# | rule | reads took too long | else |
+# |---|---|---|
+# | static | nothing | nothing |
+# | threshold | one fewer | one more, but only below half the target |
+# | AIMD (additive increase, multiplicative decrease) | half | one more |
+# | hasty | one | 16 |
+#
+# What the host sees is old: the numbers come with a *delay*.
+# %%
+print(lesson.rules_table())
+# %% [markdown]
+# **Hasty swings.** It answers at once, and sees what came of it only later; a swing takes twice that time. A read's own time is part of it: at 16 reads in flight one takes about 500 us, so with a delay of
+# 600 us it is 2 times 1,100 us or a little more, until the next look.
+#
+# **AIMD** swings, too, but it comes back to the right place each time, and if many share something by this rule, they end with equal parts (Chiu and Jain, 1989). The internet's connections have done so since 1988.
+#
+# **Threshold** leaves a band in which it does nothing (*hysteresis*), so it comes to rest. With a delay of 1,200 us even that is not enough.
+# %% [markdown]
+# In the panel the delay is counted in looks, of 150 us each. Which rule do you trust with old numbers?
+# %%
+panel = lesson.rules_panel()
+for settings in (dict(), dict(rule="AIMD"), dict(rule="threshold"), dict(delay=8)):
+    panel.set(**settings)
+    print(panel.text + "\n")
+# %%
+panel.set(rule="hasty", delay=4)
+panel
+# %% [markdown]
+# ## Explain
+#
+# **Cut by bytes, belong by beginnings.** A match belongs to the piece in which it begins (`vmio/experiments/scan_job.py`). With that rule no worker needs to know of another.
+#
+# **A law is as good as what it knows.** Amdahl's knows the part that one does alone, the universal one also what grows with each pair. A device that is busy, or a host with too few cores, is not in it. Predict from what you have
+# measured, and say what must not change for it to stay true.
+#
+# **A delay is part of every loop.** Who governs by measuring sees the past. Either act in small steps, or act less often than the delay, or do nothing in a band.
+#
+# ## On all cores of your own computer
+#
+# These scans don't know of each other, so they can run side by side, each in a process of its own. `kept` has what is done: stop this cell in the middle and run it again, and it goes on from there. With `client=` and a Dask
+# client the same line runs on a class's cluster (`docs/doors.md`).
+# %%
+kept = {}
+# %%
+points = [scan.ScanParams(workers=workers, depth=depth) for depth in (1, 2, 8) for workers in (1, 2, 4, 8, 16)]
+results = many.run(scan.run, points, kept, what="scans")
+for depth in (1, 2, 8):
+    print(f"{depth} ahead:", ", ".join(f"{one.virtual_ns / 1e6:.2f} ms" for one in results if one.params.depth == depth))
+# %% [markdown]
+# ## Exercises
+# %% [exercise] count-across-borders
+# %% [stub] count-across-borders
+# %%
+ex = exercise("count-across-borders")
+ex.check(found)
+# %% [exercise] fit-the-law
+# %% [stub] fit-the-law
+# %%
+ex = exercise("fit-the-law")
+ex.check(fit)
+# %% [markdown]
+# ## Your report
+#
+# Answer each question in a few sentences, with numbers that you have counted. The answer to the third is nowhere in this text: find it with scans of your own, such as
+# `scan.run(scan.ScanParams(workers=8, cores=4))`. Then give `save` the name of a new folder.
+# %%
+report = Report("L2 · Scan in parallel", [
+    "How many workers would you pay for, if each costs as much as the one before it? Which numbers say so?",
+    "Which of the four rules would you choose, and for which delay would you choose another?",
+    "A host has 4 cores. From how many workers on do more of them bring nothing, what does the law that was fitted to 1, 2 and 4 say of 8, and what would you measure to see the end coming?"])
+report.table("Times as fast as one worker", ("workers", "times"), lesson.speeds().items())
+for chart in panel.charts:
+    report.chart(chart)
+report.answer(1, "")
+report.answer(2, "")
+report.answer(3, "")
+print(report.save(""))
+# %% [quiz]
+# %% [markdown]
+# ## In practice
+#
+# - **Hadoop** and **Spark** cut files into pieces of 128 MiB, hand them out one by one, and begin copies of slow ones (`mapreduce.map.speculative`, `spark.speculation`).
+# - **Linux** gives a fast disk a queue for each core, and a disk of Hyper-V's further channels for its vCPUs, so that those who work at the same time need not wait for each other.
+# - **Clouds** add machines by thresholds with a band and a time of rest after each change; both are there against swings.
+#
+# {neighbours}
