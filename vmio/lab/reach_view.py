@@ -35,8 +35,8 @@ def reach_map(title: str, ways: Sequence[str], fields: Mapping[tuple[str, str], 
 
 
 def counted(field: Sequence[Mapping[str, str]]) -> str:
-    """A field in words: how many came there, of how many that aim there; "." if nobody does."""
-    return f"{sum(bool(one['how']) for one in field)} of {len(field)}" if field else "."
+    """A field in words: how many came there, of how many that aim there."""
+    return f"{sum(bool(one['how']) for one in field)} of {len(field)}"
 
 
 def called(whose: str, what: str) -> str:
@@ -45,8 +45,9 @@ def called(whose: str, what: str) -> str:
 
 
 def describe(drawn: Mapping[str, Any]) -> str:
-    """Return the drawing in words."""
-    rows = [f"{called(guest['name'], place['name'])}: " + ", ".join(f"{way} {counted(field)}" for way, field in zip(drawn["ways"], place["fields"]))
+    """Return the drawing in words, ways that nobody takes left out: a screen reader's name for it is short."""
+    rows = [f"{called(guest['name'], place['name'])}: "
+            + (", ".join(f"{way} {counted(field)}" for way, field in zip(drawn["ways"], place["fields"]) if field) or "nobody aims there")
             for guest in drawn["guests"] for place in guest["places"]]
     return f"{drawn['title']}. {'. '.join(rows)}."
 
