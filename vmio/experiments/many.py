@@ -12,9 +12,8 @@ import os
 import pickle
 import sys
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
 from contextlib import closing, contextmanager
-from multiprocessing import get_context, parent_process
 from signal import SIG_DFL, SIGINT, signal
 from typing import Protocol, TypeVar
 
@@ -110,7 +109,7 @@ def _pool(workers: int, client: Client | None) -> Iterator[Executor]:
 
     Processes are begun anew ("spawn"), as on Windows and macOS: a fork would copy the locks of a notebook's threads.
     """
-    pool = client.get_executor() if client else ProcessPoolExecutor(workers, get_context("spawn"), initializer=signal, initargs=(SIGINT, SIG_DFL))
+    pool = client.get_executor() if client else _processes(workers)
     try:
         yield pool
     finally:
@@ -120,12 +119,22 @@ def _pool(workers: int, client: Client | None) -> Iterator[Executor]:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
+def _processes(workers: int) -> Executor:
+    """A pool of this machine's processes.  What makes it is imported here: a browser's Python has no such modules."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+    return ProcessPoolExecutor(workers, get_context("spawn"), initializer=signal, initargs=(SIGINT, SIG_DFL))
+
+
 def _can_leave(experiment: Callable[[Point], Result], points: Sequence[Point]) -> bool:
     """Whether other processes can have it: there are some, this is none of them, and they find it under its name.
 
     What a notebook's cell defines can't be imported by anybody else, so it runs here.
     """
-    if sys.platform == "emscripten" or parent_process() is not None:
+    if sys.platform == "emscripten":
+        return False
+    from multiprocessing import parent_process
+    if parent_process() is not None:
         return False
     try:
         sent = pickle.dumps((experiment, points))

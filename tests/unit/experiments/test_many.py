@@ -54,6 +54,15 @@ def test_one_core_and_what_others_cannot_import_run_here(monkeypatch):
     assert {process for process, _ in many.run(slow_first, [1, 2], workers=2)} == {os.getpid()}
 
 
+def test_a_browsers_python_has_no_modules_for_processes_and_needs_none():
+    code = ("import sys; sys.platform = 'emscripten'\n"
+            "for name in ('_multiprocessing', 'multiprocessing', 'concurrent.futures.process'): sys.modules[name] = None\n"
+            "from vmio.experiments import many\n"
+            "print(many.run(abs, [-1, 2, -3], workers=2))")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("[1, 2, 3]\n", "")
+
+
 def test_what_a_cell_defines_runs_here():
     code = ("import os, sys; from vmio.experiments import many\n"
             "def mine(point): return os.getpid()\n"
