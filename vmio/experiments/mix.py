@@ -7,6 +7,7 @@ host negotiate, and the `Cell` says what they said.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 from vmio.drivers.contracts import Reaped
@@ -14,7 +15,7 @@ from vmio.drivers.errors import DriverError
 from vmio.drivers.storvsc import StorVsc
 from vmio.experiments import mix_kinds as k
 from vmio.experiments import many, net_ping
-from vmio.experiments.mix_lies import HONEST, lie as lie_of
+from vmio.experiments.mix_lies import HONEST, LIES, Lie, lie as lie_of
 from vmio.experiments.mix_machine import DRIVERS, Mixed
 from vmio.experiments.mix_result import Cell, Device, Try
 from vmio.experiments.pattern import pattern
@@ -29,7 +30,7 @@ READS, PINGS = 4, 4          # that are counted; one more goes before the reads
 BLOCK, SECTORS = 4096, 8
 OF_A_DISK = ("ata", "bus master", "nvme")        # who answers for a disk's registers, in rows of exits
 OF_A_CARD = ("tulip",)
-ALL_GUESTS, ALL_HOSTS = [kind.name for kind in k.GUESTS], [kind.name for kind in k.HOSTS]
+ALL_GUESTS, ALL_HOSTS, ALL_LIES = [kind.name for kind in k.GUESTS], [kind.name for kind in k.HOSTS], [each.name for each in LIES]
 Point = tuple[str, str, str]                 # guest, host, lie
 KEPT: dict[Point, Cell] = {}                 # what was run in this process
 Each = tuple[float, float, float]            # exits, those that the device's registers had, interrupts
@@ -41,7 +42,12 @@ class Wrong(Exception):
 
 def run(guest: str, host: str, lie: str = HONEST.name) -> Cell:
     """Let a guest run on a host, both by their names, and return the `Cell`; ValueError for a name that there isn't."""
-    mixed = Mixed(k.guest(guest), k.host(host), pattern(DISK_MIB), lie_of(lie))
+    return meet(k.guest(guest), k.host(host), lie_of(lie))
+
+
+def meet(guest: k.GuestKind, host: k.HostKind, lie: Lie = HONEST) -> Cell:
+    """Let any guest run on any host, and return the `Cell`."""
+    mixed = Mixed(guest, host, pattern(DISK_MIB), lie)
     found: list[Device] = []
     served: list[bool] = []
     neighbour = mixed.neighbour
@@ -55,7 +61,7 @@ def run(guest: str, host: str, lie: str = HONEST.name) -> Cell:
         served.append(True)
     programs = [(mixed.guest, program)] if neighbour is None else [(mixed.guest, program), (neighbour, beside)]
     mixed.machine.run(*programs)
-    return Cell(guest, host, lie, found[0], found[1], _asked(mixed), None if neighbour is None else bool(served))
+    return Cell(guest.name, host.name, lie.name, found[0], found[1], _asked(mixed), None if neighbour is None else bool(served))
 
 
 def at(point: Point) -> Cell:
@@ -77,8 +83,13 @@ def cell(guest: str, host: str, lie: str = HONEST.name) -> Cell:
 
 
 def matrix(guests: Sequence[str] = ALL_GUESTS, hosts: Sequence[str] = ALL_HOSTS, lie: str = HONEST.name) -> list[Cell]:
-    """Return the cell of each guest on each host, guest after guest; what is not remembered is run on all cores (`many`)."""
-    return many.run(at, [(guest, host, lie) for guest in guests for host in hosts], KEPT, what="cells")
+    """Return the cell of each guest on each host, guest after guest."""
+    return [cell(guest, host, lie) for guest in guests for host in hosts]
+
+
+def sweep(guests: Sequence[str] = ALL_GUESTS, hosts: Sequence[str] = ALL_HOSTS, lies: Sequence[str] = ALL_LIES) -> list[Cell]:
+    """Return all cells of the matrices of several lies, guest by guest; what is not remembered is run on all cores (`many`)."""
+    return many.run(at, list(product(guests, hosts, lies)), KEPT, what="cells")
 
 
 def _use(mixed: Mixed, cpu: VCpu, what: str, drivers: Sequence[str]) -> Steps[Device]:

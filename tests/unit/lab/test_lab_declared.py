@@ -61,6 +61,7 @@ PANELS = {
     "scan_in_parallel.rules_panel": (None, {"rule", "delay"}),                            # rules are functions
     "move_a_running_guest.panel": (MigrateParams, set()),
     "keep_secrets.panel": (SecretsParams, set()),
+    "test_the_mix.panel": (None, {"guest", "on_host", "lie"}),                                # names of what is in two lists
     "check_the_model.ratio_panel": (None, {"fitted"}),                                    # papers: figures that others published
     "run_on_real_hardware.panel": (InstructionParams, {"kind", "count", "costs"}),    # what was recorded on a real host
 }

@@ -21,7 +21,7 @@ from vmio.lessons.share_a_device import panel as share
 from vmio.lessons.split_a_driver import panel as split
 from vmio.lessons.start_here import panel as start
 
-from tests import accelerator_truths, comparison_truths, device_truths, disk_truths, memory_truths, migration_truths, net_truths, other_truths, scan_truths, secrets_truths
+from tests import accelerator_truths, comparison_truths, device_truths, disk_truths, memory_truths, migration_truths, mix_truths, net_truths, other_truths, scan_truths, secrets_truths
 from tests.panel_rig import faults, settings
 
 TRUTHS = {
@@ -52,6 +52,7 @@ TRUTHS = {
     ("move_packets.panel", "moderation_panel"): net_truths.moderation,
     ("move_packets.panel", "switch_panel"): net_truths.switch,
     ("move_a_running_guest.panel", "panel"): migration_truths.panel,
+    ("test_the_mix.panel", "panel"): mix_truths.panel,
     ("accelerate.panel", "panel"): accelerator_truths.panel,
     ("grow_and_shrink.panel", "panel"): memory_truths.shared,
     ("grow_and_shrink.panel", "devices_panel"): device_truths.panel,

@@ -210,4 +210,6 @@ ex.check(may_send)
 # - **Xen**: `netfront` and `netback` were there first; the names say what they are.
 # - Everywhere: the emulated card is kept for what must boot anywhere, and replaced as soon as a driver for the other is loaded.
 #
+# What becomes of the guests that have no other driver when a host gives up the emulated card is a lab: {lesson:test_the_mix}.
+#
 # {neighbours}

@@ -1,0 +1,3 @@
+def agree(versions, ask):
+    """Return the version that both sides speak, or None."""
+    ...

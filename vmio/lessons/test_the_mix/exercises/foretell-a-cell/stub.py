@@ -1,0 +1,3 @@
+def verdict(drivers, offered, agreed, dma):
+    """Return "passes", "falls back", "refused" or "breaks"."""
+    ...

@@ -1,0 +1,219 @@
+"""Tables and the panel of *Test the mix*: guests on hosts as a matrix, and what stands behind each cell."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from vmio.experiments import mix, mix_kinds as k
+from vmio.experiments.mix_lies import LIES
+from vmio.experiments.mix_result import REFUSED, VERDICTS, Cell, Device
+from vmio.hypervisor.costs import published
+from vmio.lab import charts, palette
+from vmio.lab.controls import choice
+from vmio.lab.matrix_view import WAITS, MatrixView
+from vmio.lab.panel import Drawn, Panel
+from vmio.lab.report import Report
+from vmio.lessons.boot_a_real_linux import recorded
+from vmio.lessons.boot_a_real_linux.plans import PIO, READS
+from vmio.table import number, table
+from vmio.vmbus.bus.messages import WIN7, WIN8, version, version_text
+
+GUESTS, HOSTS = mix.ALL_GUESTS, mix.ALL_HOSTS
+PER = {"disk": "a read", "network": "a ping"}
+QUESTIONS = (
+    "Which cells does your company lose when it drops its legacy devices, and what would you offer each of these guests instead?",
+    "Which cell breaks, and which one line of a driver would turn it into one that falls back?",
+    "Choose a guest that falls back. What does that cost in exits for a read and for a ping, and how did you notice at all?",
+    "Which of the lies did a guest believe? What would it have to check?",
+    "Your host will speak VMBus 6.0 and nothing below 5.2. Which rows change, and how do you know before you switch it on?")
+
+
+# Guests and hosts.
+
+def guest(name: str) -> k.GuestKind:
+    """Return the guest of that name; ValueError with those that there are."""
+    return k.guest(name)
+
+
+def host(name: str, bus: Sequence[str] = ()) -> k.HostKind:
+    """Return the host of that name; with a `bus`, such as ["5.3", "5.2"], one like it that speaks these versions of VMBus instead.
+
+    ValueError for a name that there isn't, and for what is no version.
+    """
+    found = k.host(name)
+    return replace(found, bus=tuple(map(_version, bus))) if bus else found
+
+
+def _version(text: str) -> int:
+    """Return a version of VMBus as it travels."""
+    major, point, minor = text.partition(".")
+    if not (point and major.isascii() and major.isdigit() and minor.isascii() and minor.isdigit() and int(major) < 1 << 16 and int(minor) < 1 << 16):
+        raise ValueError(f"version {text!r}: two whole numbers with a point between them, such as 5.3")
+    return version(int(major), int(minor))
+
+
+def disk_verdict(drivers: Sequence[str], offered: Collection[str], agreed: bool, dma: bool) -> str:
+    """Return what comes of the disk of a guest with these drivers on a host with these devices, in a run of its own."""
+    one = replace(k.guest("2012"), disk=tuple(drivers), net=(k.NETVSC,), bus=(WIN8,) if agreed else (WIN7,))
+    return mix.meet(one, replace(k.host("2012"), devices=tuple(sorted(offered)), dma=dma)).disk.verdict
+
+
+# Tables.
+
+def guests_table() -> str:
+    """The rows of the matrix: what each guest tries, in its order."""
+    return table([(one.name, ", ".join(one.disk), ", ".join(one.net), ", ".join(map(version_text, one.bus)) or "-") for one in k.GUESTS],
+                 ("guest", "drivers for a disk", "for a network card", "VMBus it asks for"), "<<<<")
+
+
+def hosts_table() -> str:
+    """The columns of the matrix: what each host offers."""
+    return table([(one.name, ", ".join(one.devices), ", ".join(map(version_text, one.bus)) or "-") for one in k.HOSTS],
+                 ("host", "offers", "VMBus it speaks"), "<<<")
+
+
+def matrix_table(lie: str = "none") -> str:
+    """The matrix in words."""
+    found = iter(mix.matrix(lie=lie))
+    return table([(guest, *(next(found).verdict for _ in HOSTS)) for guest in GUESTS], ("guest", *HOSTS), "<<<<<<")
+
+
+def counted(verdict: str) -> int:
+    """Return how many cells have this verdict, on hosts that tell the truth."""
+    return sum(cell.verdict == verdict for cell in mix.matrix())
+
+
+def reason_table(verdict: str) -> str:
+    """The cells with a verdict, and what each guest was told."""
+    return table([(cell.guest, cell.host, device.what, device.reason) for cell in mix.matrix() if cell.verdict == verdict
+                  for device in cell.devices if device.verdict == verdict], ("guest", "host", "device", "why"), "<<<<")
+
+
+def contacts(one: k.GuestKind, other: k.HostKind) -> int:
+    """Return how often a guest asked until it and its host agreed on a version of VMBus, and on one of the network's protocol."""
+    asked = mix.meet(one, other).asked
+    return len(asked["VMBus"]) + len(asked["network"])
+
+
+def turned_away(by: k.HostKind) -> int:
+    """Return how many of the guests a host refuses."""
+    return sum(mix.meet(one, by).verdict == REFUSED for one in k.GUESTS)
+
+
+def conversation(guest: str, host: str) -> str:
+    """What one guest and one host said to each other about versions."""
+    return "\n".join(mix.cell(guest, host).conversation())
+
+
+def cost_table() -> str:
+    """What a read and a ping cost, by the driver that came up; the first cell in which each did."""
+    found: dict[tuple[str, str], Device] = {}
+    where: dict[tuple[str, str], Cell] = {}
+    for cell in mix.matrix():
+        for device in cell.devices:
+            name = f"{device.driver}, PIO" if device.driver == k.IDE_EITHER and not k.host(cell.host).dma else device.driver
+            if device.worked() and (device.what, name) not in found:
+                found[device.what, name], where[device.what, name] = device, cell
+    rows = [(PER[what], name, where[what, name].guest, where[what, name].host, one.exits, one.at_device, one.interrupts, one.setup_exits)
+            for (what, name), one in sorted(found.items())]
+    return table(rows, ("", "driver", "guest", "host", "exits", "at the device", "interrupts", "to set up"), "<<<<>>>>")
+
+
+def linux_table() -> str:
+    """One read of 4 KiB by an unmodified Linux 6.1: on our machine, all exits and those of the disk; on QEMU, accesses of the disk."""
+    quoted = {"IDE, PIO": "L01.1", "IDE, DMA": "L01.2", "NVMe, emulated": "L01.3"}
+    there = {"IDE, PIO": (PIO, "emulated"), "IDE, DMA": ("disks", "emulated"), "StorVSC": ("disks", "split"),
+             "NVMe, emulated": ("disks", "nvme"), "NVMe, passed through": ("disks", "passthrough")}
+    rows = []
+    for name, (boot, mode) in there.items():
+        phase = recorded.of(boot).reading(mode)
+        at_device = sum(row.moved or row.count if row.instruction.startswith("REP") else row.count for row in phase.rows if row.device in mix.OF_A_DISK)
+        qemu = float(published()[quoted[name]]["value"]) if name in quoted else None
+        rows.append((name, phase.exits(("uart",)) / READS, at_device / READS, "-" if qemu is None else number(qemu)))
+    return table(rows, ("disk", "exits", "at the device", "accesses on QEMU"), "<>>>", title=f"Linux, a direct read of 4 KiB, mean of {READS}")
+
+
+def lies_table(guest: str = "isolated", host: str = "2022") -> str:
+    """Each lie, and what becomes of one guest: what it says, and whether the host's other guest was served."""
+    return table([(lie.name, lie.what, cell.verdict, cell.reason, "yes" if cell.neighbour else "no") for lie in LIES[1:]
+                  for cell in [mix.cell(guest, host, lie.name)]], ("lie", "what the host says", "the guest", "it says", "the other guest served"), "<<<<<")
+
+
+def sweep_table() -> str:
+    """All guests on all hosts, with each lie: how many cells of each kind; all cores of the machine work on it."""
+    verdicts = [(cell.lie, cell.verdict) for cell in mix.sweep()]
+    return table([(lie, *(verdicts.count((lie, one)) for one in VERDICTS)) for lie in mix.ALL_LIES], ("lie", *VERDICTS), "<>>>>",
+                 title=f"{len(verdicts)} cells")
+
+
+def report() -> Report:
+    """Return the report of this lab, with the matrix and the costs in it."""
+    made = Report("L4 · Test the mix", QUESTIONS)
+    cells = mix.matrix()
+    made.table("The matrix", ("guest", "host", "verdict", "disk", "network", "VMBus", "why"), [
+        (cell.guest, cell.host, cell.verdict, cell.disk.driver, cell.network.driver, cell.agreed("VMBus"), cell.reason) for cell in cells])
+    made.table("Costs", ("guest", "host", "device", "driver", "exits", "interrupts", "exits to set up"), [
+        (cell.guest, cell.host, one.what, one.driver, one.exits, one.interrupts, one.setup_exits) for cell in cells for one in cell.devices if one.worked()])
+    return made
+
+
+# The panel.
+
+def _run(guest: str, on_host: str, lie: str) -> Iterator[Cell]:
+    """Yield the chosen cell, again after each other cell of the matrix that had to be run first."""
+    chosen = mix.cell(guest, on_host, lie)
+    yield chosen
+    for other in GUESTS:
+        for there in HOSTS:
+            if (other, there, lie) not in mix.KEPT:
+                mix.cell(other, there, lie)
+                yield chosen
+
+
+def _said(one: Device) -> list[str]:
+    """The lines of the readout about a device."""
+    if not one.driver:
+        return [f"{one.what}: none came up", f"  exits to look for it: {number(one.setup_exits)}"]
+    each = f"  {PER[one.what]}: exits {number(one.exits)}, interrupts {number(one.interrupts)}" if one.worked() else "  came up, and broke"
+    return [f"{one.what}: {one.driver}", each, f"  exits to set it up: {number(one.setup_exits)}"]
+
+
+def _wrap(text: str, width: int = 38) -> list[str]:
+    """The words of a text in lines of at most so many characters."""
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    return [line for line in lines if line]
+
+
+def _bars(cell: Cell) -> charts.Chart | None:
+    """The exits of a read by one guest on each host on which its disk works, so far as they were run; None on none."""
+    row = {host: mix.KEPT[cell.guest, host, cell.lie].disk for host in HOSTS if (cell.guest, host, cell.lie) in mix.KEPT}
+    values = {host: one.exits for host, one in row.items() if one.worked()}
+    return charts.bars(f"Exits of a read: guest {cell.guest}", values, "exits", log=True, color=palette.OTHERS[0]) if values else None
+
+
+def _view(cell: Cell) -> Drawn:
+    said = [*_wrap(f"guest {cell.guest} on host {cell.host}: {cell.verdict}"), *_said(cell.disk), *_said(cell.network)]
+    for line in cell.conversation():
+        said += _wrap(line)
+    said += _wrap(f"why: {cell.reason}") if cell.reason else []
+    said += [] if cell.neighbour is None else [f"the other guest: {'served' if cell.neighbour else 'not served'}"]
+    cells = [[mix.KEPT[guest, host, cell.lie].verdict if (guest, host, cell.lie) in mix.KEPT else WAITS for host in HOSTS] for guest in GUESTS]
+    drawn: dict[str, Any] = {"cells": cells, "at": [GUESTS.index(cell.guest), HOSTS.index(cell.host)]}
+    return "\n".join(said), [_bars(cell)], drawn
+
+
+def panel() -> Panel:
+    """Any guest on any host; a click on a cell chooses both."""
+    view = MatrixView(names=GUESTS, columns=HOSTS, words=list(VERDICTS), corner="guest, host")
+    made = Panel(_run, [choice("guest", GUESTS, "2013 gen 2", "Guest"), choice("on_host", HOSTS, "2022", "Host"),
+                        choice("lie", mix.ALL_LIES, label="The host lies about")], _view, name="test_the_mix", live=view)
+
+    def picked(change: Any) -> None:
+        row, column = change["new"]
+        made.set(guest=GUESTS[row], on_host=HOSTS[column])
+    view.observe(picked, "picked")
+    return made
