@@ -9,6 +9,7 @@ from vmio.host.policies import make
 from vmio.host.scheduler import Share
 from vmio.hypervisor.hyperv import tlfs
 from vmio.machine.checkpoint import from_json, to_json
+from vmio.machine.clock import Clock
 from vmio.machine.overlay import Overlay
 from vmio.modes import Machine, attachment
 
@@ -231,11 +232,13 @@ def held(part, of=("vmio.hardware", "vmio.host", "vmio.machine.clock"), known=No
     """
     known = {} if known is None else known
     if part is None or isinstance(part, (bool, int, str, bytes, float)):
-        return part
+        return part if type(part).__module__ == "builtins" else part.value      # of an enumeration
     if isinstance(part, bytearray):
         return bytes(part)
+    if isinstance(part, Clock):
+        return "Clock"                  # of a guest, which is saved with it
     if isinstance(part, dict):
-        return sorted((str(key), str(held(each, of, known))) for key, each in part.items())
+        return sorted((str(held(key, of, known)), str(held(each, of, known))) for key, each in part.items())
     if isinstance(part, (list, tuple, deque, set)):
         return [held(each, of, known) for each in part]
     if not type(part).__module__.startswith(of) or callable(part):

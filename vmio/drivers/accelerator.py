@@ -96,6 +96,8 @@ class AcceleratorDriver:
 class RingDriver(AcceleratorDriver):
     """With a ring: descriptors in memory, one store of the tail tells of all."""
 
+    tail = 0                # the entry that is written next
+
     def init(self) -> Steps[None]:
         """Reset, tell where the ring is, run."""
         self._identify()

@@ -79,3 +79,10 @@ class HostClock:
             restoring.call(at, Due(self, timer))
         if own:
             raise CheckpointRefused(f"checkpoint: nothing lets the timers {', '.join(own)} of a device come")
+
+
+def of_host(clock: object) -> HostClock:
+    """Return a device's clock, which in the host is one of these; TypeError for a board's."""
+    if not isinstance(clock, HostClock):
+        raise TypeError(f"{type(clock).__name__}: a device of the host's has a HostClock")
+    return clock

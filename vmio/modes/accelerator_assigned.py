@@ -13,7 +13,7 @@ from vmio.hypervisor.contracts import Span, Steps
 from vmio.hypervisor.host import Host
 from vmio.hypervisor.pending import Restoring, Saving
 from vmio.hypervisor.vcpu import VCpu
-from vmio.machine.checkpoint import CheckpointRefused, State
+from vmio.machine.checkpoint import Form, State, same
 from vmio.machine.clock import Timers
 from vmio.machine.contracts import SectorStore
 from vmio.machine.memory import PAGE
@@ -21,8 +21,10 @@ from vmio.machine.probes import watch
 from vmio.modes.accelerator_emulated import DRIVER_MEMORY
 from vmio.modes.assigned import OnVirtualPci
 from vmio.modes.platform import Platform
+from vmio.passthrough import checkpoint as assignment
 from vmio.passthrough.assignment import assign
 
+ASSIGNED = Form("assigned matrix engine", 1, "options", "lent")
 FIRST_VECTOR = 0x70        # of a guest's first device, and the next ones
 
 
@@ -77,14 +79,21 @@ class AssignedAccelerator(OnVirtualPci):
         """See `Attachment`."""
         return []
 
+    @property
+    def hardware(self) -> HostAccelerator:
+        """The host's device, which is saved once for all of its guests."""
+        return self.machine
+
     def save(self, saving: Saving) -> State:
-        """See `Attachment`: not yet."""
-        raise CheckpointRefused(f"checkpoint at {saving.now} ns: guest {self.platform.guest.name} has {self.lent.function.name}, and a "
-                                "matrix engine can't be saved yet")
+        """See `Attachment`; the device, its IOMMU and the router are the host's."""
+        saving.assigned.add((self.platform.guest.name, self.lent.function.name))
+        return ASSIGNED.state(options=[self.virtual, self.delivery], lent=assignment.save(self.lent))
 
     def restore(self, state: State, restoring: Restoring, platform: Platform) -> None:
         """See `Attachment`."""
-        raise CheckpointRefused("checkpoint: a matrix engine can't be restored yet")
+        saved = ASSIGNED.take(state)
+        same("assigned matrix engine, options", saved["options"], [self.virtual, self.delivery])
+        assignment.restore(self.lent, saved["lent"])
 
     def boot(self, cpu: VCpu, pages: GuestPages) -> Steps[RingDriver]:
         """Bus, function, BAR, interrupt, ring, where nearly all exits of this mode are; returns a `RingDriver`."""

@@ -20,13 +20,14 @@ from vmio.hypervisor.contracts import Span, Steps
 from vmio.hypervisor.host import Host
 from vmio.hypervisor.pending import Restoring, Saving
 from vmio.hypervisor.vcpu import VCpu
-from vmio.machine.checkpoint import CheckpointRefused, State
+from vmio.machine.checkpoint import Form, State, same
 from vmio.machine.clock import Timers
 from vmio.machine.contracts import SectorStore
 from vmio.machine.memory import PAGE
 from vmio.machine.probes import watch
 from vmio.modes.platform import Platform
 
+EMULATED = Form("emulated matrix engine", 1, "options", "engine", "function")
 VECTOR = 0x70               # and the next ones, by slot
 WINDOW = 0xE100_0000        # where a generator's firmware has put BAR 0, 128 KiB a slot
 ENABLE = 1 << 31            # of the address register at CF8h
@@ -69,16 +70,19 @@ class EmulatedAccelerator:
         watch(self.engine, "served", lambda user, span: served(span))
 
     def timers(self) -> Timers:
-        """See `Attachment`: a machine with a matrix engine can't be saved, and nobody asks."""
-        return []
+        """See `Attachment`: the operation under way, and doorbells."""
+        return [("operation", self.engine.timer), *self.function.timers()]
 
     def save(self, saving: Saving) -> State:
-        """See `Attachment`: not yet."""
-        raise CheckpointRefused(f"checkpoint at {saving.now} ns: a matrix engine can't be saved yet")
+        """See `Attachment`; the board is the platform's."""
+        return EMULATED.state(options=[self.ring], engine=self.engine.save([self.function]), function=self.function.save())
 
     def restore(self, state: State, restoring: Restoring, platform: Platform) -> None:
         """See `Attachment`."""
-        raise CheckpointRefused("checkpoint: a matrix engine can't be restored yet")
+        saved = EMULATED.take(state)
+        same("emulated matrix engine, options", saved["options"], [self.ring])
+        self.function.restore(saved["function"])
+        self.engine.restore(saved["engine"], [self.function])
 
     def boot(self, cpu: VCpu, pages: GuestPages, size: int = MEMORY) -> Steps[AcceleratorDriver]:
         """Firmware's part, the interrupt by message, the driver with `size` bytes of memory; a generator that returns it."""

@@ -11,14 +11,17 @@ from vmio.hypervisor.contracts import Span, Steps
 from vmio.hypervisor.host import Host
 from vmio.hypervisor.pending import Restoring, Saving
 from vmio.hypervisor.vcpu import VCpu
-from vmio.machine.checkpoint import CheckpointRefused, State
+from vmio.machine.checkpoint import Form, State
 from vmio.machine.clock import Timers
 from vmio.machine.contracts import SectorStore
 from vmio.machine.memory import PAGE
 from vmio.machine.probes import watch
 from vmio.modes.accelerator_emulated import DRIVER_MEMORY
 from vmio.modes.platform import Platform
+from vmio.vmbus.accelerator import checkpoint
 from vmio.vmbus.accelerator.vsp import AcceleratorVsp
+
+SPLIT = Form("split matrix engine", 1, "vsp")
 
 
 class SplitAccelerator:
@@ -58,13 +61,18 @@ class SplitAccelerator:
         """See `Attachment`."""
         return []
 
+    @property
+    def hardware(self) -> AcceleratorService:
+        """The host's service, which is saved once for all of its guests."""
+        return self.service
+
     def save(self, saving: Saving) -> State:
-        """See `Attachment`: not yet."""
-        raise CheckpointRefused(f"checkpoint at {saving.now} ns: a matrix engine can't be saved yet")
+        """See `Attachment`; service and device are the host's."""
+        return SPLIT.state(vsp=checkpoint.save(self.vsp))
 
     def restore(self, state: State, restoring: Restoring, platform: Platform) -> None:
         """See `Attachment`."""
-        raise CheckpointRefused("checkpoint: a matrix engine can't be restored yet")
+        checkpoint.restore(self.vsp, SPLIT.take(state)["vsp"])
 
     def boot(self, cpu: VCpu, pages: GuestPages) -> Steps[AcceleratorVsc]:
         """Bring up the bus and the service; a generator that returns an `AcceleratorVsc`."""

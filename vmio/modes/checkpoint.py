@@ -29,6 +29,10 @@ from typing import TypeAlias
 from vmio.hypervisor.runs import Run
 from vmio.host import checkpoint as disk
 from vmio.host import nvme_checkpoint as assignable
+from vmio.host.accelerator import checkpoint as engine
+from vmio.host.accelerator import service_checkpoint as service
+from vmio.host.accelerator.assignable import HostAccelerator
+from vmio.host.accelerator.service import AcceleratorService
 from vmio.host.net import nic_checkpoint as card
 from vmio.host.net.nic import HostNic
 from vmio.host.nvme import AssignableNvme
@@ -45,8 +49,9 @@ from vmio.vmbus.bus.packets import RingCorrupt
 
 MACHINE = Form("machine", 3, "plan", "now", "host", "guests", "hardware", "run", "beside", "rest")
 MEMBER = Form("guest and its devices", 1, "guest", "platform", "attachments", "media")
-Hardware: TypeAlias = PhysicalDisk | AssignableNvme | HostNic
-FORMS: dict[type, ModuleType] = {PhysicalDisk: disk, AssignableNvme: assignable, HostNic: card}
+Hardware: TypeAlias = PhysicalDisk | AssignableNvme | HostNic | HostAccelerator | AcceleratorService
+FORMS: dict[type, ModuleType] = {PhysicalDisk: disk, AssignableNvme: assignable, HostNic: card, HostAccelerator: engine,
+                                 AcceleratorService: service}
 TimersOf: TypeAlias = Callable[[Partition], Timers]     # what the programs of a guest have on its clock
 
 

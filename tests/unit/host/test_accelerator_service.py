@@ -9,8 +9,7 @@ from vmio.drivers.accelerator_vsc import Refused
 from vmio.drivers.errors import DriverError
 from vmio.experiments import digits
 from vmio.hardware.accelerator.registers import DESCRIPTOR, SRAM_BYTES, Error, Op
-from vmio.machine.checkpoint import CheckpointRefused
-from vmio.modes import Machine, attachment, one_guest
+from vmio.modes import attachment, one_guest
 from vmio.vmbus.accelerator import wire as w
 from vmio.vmbus.accelerator.wire import Status
 
@@ -174,19 +173,6 @@ def test_command_buffers_that_cannot_be(number, offset):
     def program(cpu, driver):
         return (yield from driver._ask(w.SUBMIT.pack(gpadl=driver.gpadl, offset=offset, commands=number), w.ANSWER)).status
     assert guest.run(program) == Status.NO_MEMORY
-
-
-@pytest.mark.parametrize("mode", ["emulated", "split", "passthrough"])
-def test_a_machine_with_one_is_not_saved_and_says_so(mode):
-    machine = Machine(checkpoints=True)
-    guest = machine.guest().attach(attachment("accelerator", mode))
-    machine.power_on()
-    run = machine.start((guest, inference(1)))
-    for _ in range(5):
-        run.step()
-    with pytest.raises(CheckpointRefused, match="matrix engine can't be saved yet"):
-        machine.save()
-    run.to_the_end()
 
 
 def test_no_version_no_work():

@@ -15,11 +15,15 @@ from vmio.hardware.accelerator import registers as r
 from vmio.hardware.accelerator.engine import Engine
 from vmio.hardware.accelerator.job import Refused
 from vmio.hardware.accelerator.registers import DESCRIPTOR, WRITTEN, Error, Op
+from vmio.machine.checkpoint import Form, State, same, same_entries
+from vmio.machine.clock import Timer
 from vmio.machine.contracts import Memory, Pending, Record, Timers
 from vmio.machine.memory import MemoryFault
 from vmio.machine.pagetable import TranslationFault
 
 NO_DESCRIPTOR = bytes(DESCRIPTOR.size)
+KEPT = "control", "base", "size", "head", "tail", "written_tail", "done"       # whole numbers
+FUNCTION = Form("function of a matrix engine", 1, "numbers", "error", "halts", "direct", "sram", "msix", "bells", "job", "started")
 
 
 class EngineFunction:
@@ -215,3 +219,30 @@ class EngineFunction:
                     self.halts[Error.DMA] += 1
         if self.msix.enabled:
             self.msix.notify(0)
+
+    # Checkpoint.
+
+    def timers(self) -> list[tuple[str, Timer | None]]:
+        """Return the doorbells that are on their way, as (name, timer) pairs."""
+        return [(f"doorbell {number}", timer) for number, (_, _, timer) in enumerate(self._bells) if isinstance(timer, Timer)]
+
+    def save(self) -> State:
+        """Return registers, on-chip memory, the operation under way, and doorbells as [ns, tail, when they are heard]."""
+        return FUNCTION.state(
+            numbers=[getattr(self, name) for name in KEPT], error=self.error, halts=list(self.halts.values()), direct=self.direct, sram=self.sram,
+            msix=self.msix.save(), bells=[[ns, tail, timer.when] for ns, tail, timer in self._bells],
+            job=None if self._job is None else DESCRIPTOR.pack(**self._job._asdict()), started=self._started)
+
+    def restore(self, state: State) -> None:
+        """Take back what `save` gave; the engine has it in hand as it had, and the clock then gets the `timers`."""
+        saved = FUNCTION.take(state)
+        same_entries("MSI-X", saved["msix"], self.msix.save())
+        same("function of a matrix engine, bytes", [len(saved["direct"]), len(saved["sram"])], [len(self.direct), len(self.sram)])
+        for name, value in zip(KEPT, saved["numbers"], strict=True):
+            setattr(self, name, value)
+        self.error, self.halts = Error(saved["error"]), dict(zip(Error, saved["halts"], strict=True))
+        self.direct[:], self.sram[:] = saved["direct"], saved["sram"]
+        self.msix.restore(saved["msix"])
+        self._bells = deque((ns, tail, Timer(when, self._rung)) for ns, tail, when in saved["bells"])
+        self._job = None if saved["job"] is None else DESCRIPTOR.parse(saved["job"])
+        self._started = saved["started"]

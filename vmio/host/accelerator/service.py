@@ -97,7 +97,16 @@ class AcceleratorService:
         self._down = True                            # the driver must begin anew
         self._idle: Event | None = None
         self._next = 0
-        host.env.process(self._serve())
+        self.start()
+
+    def start(self) -> None:
+        """Serve from now on."""
+        self.host.env.process(self._serve())
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has begun, and waits for somebody to have a job."""
+        return self._idle is not None
 
     def context(self) -> GuestContext:
         """Return a place for one more guest."""

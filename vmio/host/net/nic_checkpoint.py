@@ -1,8 +1,8 @@
 """The host's 82576 as plain data and back: the card and its functions, their clocks, the host's driver, the IOMMU before it."""
 
 from collections import Counter
-from typing import Any
 
+from vmio.host.clock import HostClock, of_host
 from vmio.host.net.igb import Igb, Vf
 from vmio.host.net.nic import HostNic
 from vmio.hypervisor.pending import Restoring, Saving
@@ -36,10 +36,10 @@ def restore(nic: HostNic, state: State, restoring: Restoring) -> None:
     iommu.restore(nic.iommu, saved["iommu"])
 
 
-def _clocks(nic: HostNic) -> list[tuple[Any, Timers]]:
+def _clocks(nic: HostNic) -> list[tuple[HostClock, Timers]]:
     """Return the clock of the physical function, and of each virtual one, with what it has on it."""
     card = nic.card
-    return [(card.interrupts.clock, card.interrupts.timers()), *((each.clock, each.timers()) for each in card.functions)]
+    return [(of_host(card.interrupts.clock), card.interrupts.timers()), *((of_host(each.clock), each.timers()) for each in card.functions)]
 
 
 def _save_driver(driver: Igb, saving: Saving) -> State:
