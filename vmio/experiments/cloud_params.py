@@ -103,7 +103,7 @@ class CloudParams:
     duration_ns: int = param(1000 * MS, "how long requests come", unit="ns", low=MS, high=100 * SECOND)
     moved: str | None = None
     moved_ns: int = param(0, "when it gets the function, and measuring begins", unit="ns", low=0)
-    arbitrated: bool = False
+    arbitrated: bool = param(False, "the functions of the disk take turns")
     function_weights: tuple[int, int] = (1, 1)
     objective_ns: int = param(MS, "the victim's 99th percentile is to be no longer", unit="ns", low=1)
     window_ns: int = param(100 * MS, "the time in which it is looked at", unit="ns", low=1)
@@ -130,6 +130,10 @@ class CloudParams:
         if self.moved_ns >= self.duration_ns:
             raise ValueError(f"moved_ns {self.moved_ns:,}: before the end, {self.duration_ns:,}")
         return self
+
+    def guest(self, name: str) -> CloudGuest:
+        """Return the guest of that name; StopIteration if there is none."""
+        return next(each for each in self.guests if each.name == name)
 
     def with_guest(self, name: str, **changes: Any) -> "CloudParams":
         """Return the same with other fields of one guest."""

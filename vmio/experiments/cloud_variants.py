@@ -29,11 +29,15 @@ def variant(name: str, base: CloudParams = CloudParams()) -> CloudParams:
     """Return `base` as one of `VARIANTS`; ValueError names those there are."""
     if name not in VARIANTS:
         raise ValueError(f"variant {name!r}: choose one of {', '.join(VARIANTS)}")
-    made = replace(base, **VARIANTS[name])
-    if made.policy == "limits":
+    return promised(replace(base, **VARIANTS[name]))
+
+
+def promised(params: CloudParams) -> CloudParams:
+    """Return the same with what the policy needs to be told: limits for all guests, or a reservation for the victim."""
+    if params.policy == "limits":
         iops, cap = volume_limits()
-        return replace(made, guests=tuple(replace(guest, iops=iops, cap=cap) for guest in made.guests))
-    return made.with_guest(VICTIM, reservation=RESERVED) if made.policy == "mclock" else made
+        return replace(params, guests=tuple(replace(guest, iops=iops, cap=cap) for guest in params.guests))
+    return params.with_guest(VICTIM, reservation=RESERVED) if params.policy == "mclock" else params
 
 
 def volume_limits() -> tuple[int, int]:

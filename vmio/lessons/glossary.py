@@ -48,6 +48,7 @@ TERMS = tuple(Term(*row) for row in (
      "trap_an_instruction"),
     ("CPU", "central processing unit", "The processor.", "compare_modes"),
     ("CSR", "control and status register", "What a network chip of DEC's calls its registers: the Tulip has 16 of them, numbered from 0.", "move_packets"),
+    ("CSV", "comma-separated values", "A table as plain text: a line for each row, commas between its cells. Every spreadsheet reads it.", "store_in_a_cloud"),
     ("DDA", "discrete device assignment", "Hyper-V's name for passthrough: a whole PCI device is given to one guest.",
      "pass_a_device_through"),
     ("dirty log", "", "A bit for each page of a guest's memory: set by whoever writes into the page, cleared when the host reads it.", "move_a_running_guest"),
@@ -116,6 +117,7 @@ TERMS = tuple(Term(*row) for row in (
     ("PIO", "programmed input and output", "The processor itself moves each word between memory and a device's data port.",
      "emulate_a_device"),
     ("PIT", "programmable interval timer", "The PC's first timer, a chip of type 8254: 1,193,182 counts a second.", "trap_an_instruction"),
+    ("PNG", "portable network graphics", "A picture as points of colour, in a file that every program shows.", "store_in_a_cloud"),
     ("PRD", "physical region descriptor", "Address and length of a piece of memory, for an IDE controller's DMA.", "emulate_a_device"),
     ("post-copy", "", "A live migration that moves the guest first and its pages afterwards; each is fetched when it is touched.",
      "move_a_running_guest"),
@@ -136,6 +138,7 @@ TERMS = tuple(Term(*row) for row in (
     ("SRB", "SCSI request block", "Windows's form of a SCSI request: the command, how much data, and later how it ended.", "split_a_driver"),
     ("StorVSC", "storage virtualization service client", "The guest's half of Hyper-V's disk driver.", "split_a_driver"),
     ("StorVSP", "storage virtualization service provider", "The host's half of Hyper-V's disk driver.", "split_a_driver"),
+    ("SVG", "scalable vector graphics", "A picture as lines and letters, which stays sharp at any size.", "store_in_a_cloud"),
     ("SynIC", "synthetic interrupt controller", "Hyper-V's own interrupt controller for each virtual processor: messages and event flags "
      "in memory instead of wires.", "split_a_driver"),
     ("TLFS", "top-level functional specification", "Microsoft's description of what a Hyper-V guest can ask its hypervisor.",
@@ -171,7 +174,7 @@ TERMS = tuple(Term(*row) for row in (
 NAMES = frozenset("""
     ADDRESS AMD ANSWER BitLocker SEV-SNP TDX XTS EAX EBX ECX EDX AT ATAPI-6 BFQ CACHE COM1 DEVICE EXTERNAL FAIL FLUSH GB GET IDENTIFY IN INBAND INS INTERRUPT KiB MAX MiB MODE MOV MULTIPLE
     NATIVE OSDI OUT OUTS OUTSB PASS NSDI MB PC PIIX4 PUT READ REJECT REP REQUEST SECRET SECTORS SET SQLite SYNCHRONIZE USER VMware WEDGED WRITE
-    XSA-155 MapReduce IEEE CLOUD LOAD MATMUL STORE LeftoverLocals NetGames GHz MHz MSI-X RDMSR WRMSR RDTSC LSR LCR DEC CSR0 CSR1 CSR5 CSR7 CSR8 CSR11""".split())
+    FAST FlashBlox SYSTOR XSA-155 MapReduce IEEE CLOUD LOAD MATMUL STORE LeftoverLocals NetGames GHz MHz MSI-X RDMSR WRMSR RDTSC LSR LCR DEC CSR0 CSR1 CSR5 CSR7 CSR8 CSR11""".split())
 _BY_WORD = {term.word: term for term in TERMS}
 _WORDS = "|".join(re.escape(word) for word in sorted(_BY_WORD, key=len, reverse=True))
 _FIRST = re.compile(rf"(?<![\w/\[-])({_WORDS})(s?)(?![\w-]|\.\w)")

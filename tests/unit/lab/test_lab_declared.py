@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("ipywidgets")
 
 from vmio.experiments.accelerator import AcceleratorParams
+from vmio.experiments.cloud_params import CloudParams
 from vmio.experiments.device_story import DevicesParams
 from vmio.experiments.disk import DiskParams
 from vmio.experiments.instructions import InstructionParams
@@ -61,6 +62,7 @@ PANELS = {
     "scan_in_parallel.rules_panel": (None, {"rule", "delay"}),                            # rules are functions
     "move_a_running_guest.panel": (MigrateParams, set()),
     "keep_secrets.panel": (SecretsParams, set()),
+    "store_in_a_cloud.panel": (CloudParams, {"moved", "burst_ms", "objective_us"}),
     "test_the_mix.panel": (None, {"guest", "on_host", "lie"}),                                # names of what is in two lists
     "check_the_model.ratio_panel": (None, {"fitted"}),                                    # papers: figures that others published
     "run_on_real_hardware.panel": (InstructionParams, {"kind", "count", "costs"}),    # what was recorded on a real host

@@ -152,4 +152,6 @@ ex.check(culprit)
 # - **VMware** published mClock and ships it as Storage I/O Control.
 # - **Firecracker** has token buckets for each device, in bytes and operations, and no weights.
 #
+# {lesson:store_in_a_cloud} is a lab about all of this: eight guests with recorded requests, what a provider may promise each, and a report.
+#
 # {neighbours}

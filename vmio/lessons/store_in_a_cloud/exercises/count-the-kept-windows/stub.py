@@ -1,0 +1,3 @@
+def kept(requests, window, objective):
+    """In how many windows, in percent, the 99th percentile was at most `objective`; `requests` are (came, took) pairs."""
+    ...

@@ -1,0 +1,3 @@
+def lasts(credits, base, most, demand):
+    """For how many seconds a guest that asks for `demand` requests a second gets more than `base`."""
+    ...
