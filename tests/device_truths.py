@@ -67,7 +67,7 @@ def seen(**params):
 
 
 def panel(until_us, **params):
-    part, words, failed = until_us // 100, [until_us, params["queue_depth"]], {}
+    part, words, failed = until_us // 100, [until_us, params["queue_depth"], params["added_us"], params["grown_us"], params["removed_us"]], {}
     for name, (done, errors, under_way) in seen(**params).items():
         words += [1] * (name == LUN) + [sum(done[:part]), sum(errors[:part]), under_way[part - 1]]
         failed[name] = sum(errors[:part])

@@ -135,7 +135,9 @@ def _disks_view(told: tuple[int, device_story.Story]) -> Drawn:
     part, one = told
     rows = [(each.name, *each.until(part)) for each in one.accounts]
     until = (part + 1) * device_story.SLICE_US
-    text = "\n".join([f"until {number(until)} us, {one.params.queue_depth} in flight", "", table(rows, ("disk", "done", "error", "under way"))])
+    params = one.params
+    text = "\n".join([f"until {number(until)} us, {params.queue_depth} in flight",
+                      f"added {params.added_us}, grown {number(params.grown_us)}, taken {number(params.removed_us)} us", "", table(rows, ("disk", "done", "error", "under way"))])
     lanes = [lane(each.name, _size(each.sectors[part]), each.done, each.failed, each.under_way, each.there,
                   [(event.ns / 1000, event.what, event.said) for event in one.events if event.disk == each.name]) for each in one.accounts]
     chart = charts.bars(f"Ended with an error until {number(until)} us", {name: failed for name, _, failed, _ in rows}, "requests", color=palette.OTHERS[3])
