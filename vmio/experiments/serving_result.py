@@ -1,5 +1,6 @@
 """What a run of a served model counted: for each tenant, for its bully, and for the engine that they share."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,12 @@ from vmio.experiments.sharing_result import jain
 from vmio.table import table
 
 SCHEMA = "vmio.serving/1"     # the number goes up when a name's meaning changes
+
+
+def percentile(values: Sequence[int], part: float) -> int:
+    """Return the value that `part` percent of `values` do not exceed; 0 if there are none."""
+    ordered = sorted(values)
+    return ordered[max(-int(-len(ordered) * part // 100), 1) - 1] if ordered else 0
 
 
 @dataclass(frozen=True)
@@ -34,8 +41,7 @@ class TenantResult:
 
     def percentile(self, part: float) -> int:
         """Return the latency in ns that `part` percent of the answers do not exceed; 0 if there are none."""
-        ordered = sorted(self.latencies)
-        return ordered[max(-int(-len(ordered) * part // 100), 1) - 1] if ordered else 0
+        return percentile(self.latencies, part)
 
     @property
     def mean_ns(self) -> float:
@@ -92,6 +98,10 @@ class ServingResult:
     def wrong(self) -> int:
         """Return answers that are other than numpy's."""
         return sum(each.wrong for each in self.tenants)
+
+    def percentile(self, part: float) -> int:
+        """Return the latency in ns that `part` percent of all tenants' answers do not exceed."""
+        return percentile([ns for each in self.tenants for ns in each.latencies], part)
 
     @property
     def worst(self) -> TenantResult:

@@ -18,7 +18,7 @@ PANELS = (
     ("accelerate.panel", "panel"), ("grow_and_shrink.panel", "panel"), ("grow_and_shrink.panel", "devices_panel"), ("move_a_running_guest.panel", "panel"),
     ("keep_secrets.panel", "panel"), ("store_in_a_cloud.panel", "panel"),
     ("scan_in_parallel.panel", "panel"), ("scan_in_parallel.panel", "rules_panel"),
-    ("test_the_mix.panel", "panel"), ("check_the_model.panel", "ratio_panel"))
+    ("test_the_mix.panel", "panel"), ("serve_a_model.panel", "panel"), ("check_the_model.panel", "ratio_panel"))
 
 
 def make(module: str, maker: str) -> Panel:

@@ -21,6 +21,7 @@ from vmio.experiments.ringload import LoadParams
 from vmio.experiments.secrets import SecretsParams
 from vmio.experiments.scan import ScanParams
 from vmio.experiments.serial import SerialParams
+from vmio.experiments.serving_params import ServingParams
 from vmio.experiments.sharing import SharedGuest
 from vmio.lab.declared import declared
 from vmio.lab.panel import Panel
@@ -64,6 +65,7 @@ PANELS = {
     "keep_secrets.panel": (SecretsParams, set()),
     "store_in_a_cloud.panel": (CloudParams, {"moved", "burst_ms", "objective_us"}),
     "test_the_mix.panel": (None, {"guest", "on_host", "lie"}),                                # names of what is in two lists
+    "serve_a_model.panel": (ServingParams, set()),
     "check_the_model.ratio_panel": (None, {"fitted"}),                                    # papers: figures that others published
     "run_on_real_hardware.panel": (InstructionParams, {"kind", "count", "costs"}),    # what was recorded on a real host
 }

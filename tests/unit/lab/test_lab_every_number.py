@@ -22,7 +22,7 @@ from vmio.lessons.split_a_driver import panel as split
 from vmio.lessons.start_here import panel as start
 
 from tests import (accelerator_truths, cloud_truths, comparison_truths, device_truths, disk_truths, memory_truths, migration_truths, mix_truths,
-                   net_truths, other_truths, scan_truths, secrets_truths)
+                   net_truths, other_truths, scan_truths, secrets_truths, serving_truths)
 from tests.panel_rig import faults, settings
 
 TRUTHS = {
@@ -56,6 +56,7 @@ TRUTHS = {
     ("test_the_mix.panel", "panel"): mix_truths.panel,
     ("accelerate.panel", "panel"): accelerator_truths.panel,
     ("store_in_a_cloud.panel", "panel"): cloud_truths.panel,
+    ("serve_a_model.panel", "panel"): serving_truths.panel,
     ("grow_and_shrink.panel", "panel"): memory_truths.shared,
     ("grow_and_shrink.panel", "devices_panel"): device_truths.panel,
     ("keep_secrets.panel", "panel"): secrets_truths.panel,

@@ -103,6 +103,7 @@ USUAL = {
     "bully-tail": dict(rate=10_000), "function-tail": dict(rate=10_000),
     "sixteen-workers": dict(merge=50), "slow-worker": dict(slow=8),
     "how-often-asked": dict(bus=7, network=3), "guests-turned-away": dict(bus=4, network=3),
+    "served-one-by-one": dict(tenants=3, rate=40_000), "p99-beside-a-bully": dict(rate=40_000),
 }
 STORED = "".join(path.read_text(encoding="utf-8") for path in sorted(data.NOTEBOOKS.glob("*.ipynb")))
 

@@ -138,5 +138,6 @@ ex.check(fits)
 # - **Batching** is what people do about the price: frameworks for neural networks put many images into a call, and record a sequence of small calls to send it as one.
 # - `python -m vmio run --device accelerator --help` runs all of this with other numbers, and with weights of your own; [docs/differences.md](../docs/differences.md) says what is simpler here than in reality.
 # - *A question without an answer in the text:* your service gets 1,000 images a second, one at a time, and each answer may take 2 ms. How many would you put into a call, and what would you lose?
+#   {lesson:serve_a_model} is a lab about that.
 #
 # {neighbours}
