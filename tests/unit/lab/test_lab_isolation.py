@@ -69,7 +69,8 @@ def test_the_map_is_what_a_run_of_its_own_measures(id, without):
     assert (drawn["check"], drawn["file"]) == check(id)
     if without == "the IOMMU" and not missing:
         before = attack.run()
-        assert (run.verdict, run.touched, run.refused) == (before.verdict, before.touched, before.refused)
+        assert (run.verdict, run.touched) == (before.verdict, before.touched)
+        assert sum(run.refused.values()) == sum(before.refused.values())      # not their kinds: without an IOMMU a device finds other bytes at an address
         assert ("another wall holds" if attack.mode == "passthrough" else "no device here needs it") in panel.so_far[0]
     else:
         assert f"switched off: {without}" in panel.so_far[0]
