@@ -8,7 +8,7 @@ interrupt drivers/hv/vmbus_drv.c (vmbus_isr).
 from collections.abc import Callable
 
 from vmio.drivers.errors import DriverError
-from vmio.drivers.pages import PAGE, GuestPages
+from vmio.drivers.pages import GuestPages
 from vmio.hypervisor.apic import X2APIC_EOI
 from vmio.hypervisor.contracts import Cpu
 from vmio.hypervisor.hyperv import tlfs
@@ -16,7 +16,6 @@ from vmio.hypervisor.hyperv import tlfs
 VECTOR = 0xF3                    # Linux's HYPERVISOR_CALLBACK_VECTOR
 OS_ID = 0x8100 << 48 | 6 << 32 | 8 << 24  # open source, Linux, 6.8.0: as Linux would say it
 SINT = 2
-_SLOT = tlfs.SLOT * SINT         # where our SINT's slot is in the pages of messages and of event flags
 _NEEDED = tlfs.SYNIC_BIT | tlfs.HYPERCALL_BIT | tlfs.VP_INDEX_BIT
 _CALLS = tlfs.POST_MESSAGES_BIT | tlfs.SIGNAL_EVENTS_BIT
 
@@ -88,6 +87,7 @@ class GuestSynic:
     def __init__(self, cpu: Cpu, messages: int, flags: int, hints: int, event: Callable[..., None], message: Callable[..., None],
                  eoi: EndOfInterrupt) -> None:
         self.cpu = cpu
+        self._slot, self._flags = messages + tlfs.SLOT * SINT, flags + tlfs.SLOT * SINT
         self._event, self._message, self._eoi = event, message, eoi
         self.on_timer: Callable[..., None] | None = None      # function(cpu) for the expiration of this vCPU's synthetic timer
         self.flag_bytes = 8       # how much of the 256 bytes of flags is in use: grows with the highest relid
@@ -95,7 +95,6 @@ class GuestSynic:
         cpu.on_interrupt(VECTOR, self._interrupt)
         cpu.wrmsr(tlfs.SIMP, cpu.rdmsr(tlfs.SIMP) & ~tlfs.PAGE_MASK | messages | tlfs.ENABLE)
         cpu.wrmsr(tlfs.SIEFP, cpu.rdmsr(tlfs.SIEFP) & ~tlfs.PAGE_MASK | flags | tlfs.ENABLE)
-        self._messages, self._flags = cpu.window((messages // PAGE,)), cpu.window((flags // PAGE,))   # from now on the SynIC's own
         cpu.rdmsr(tlfs.SINT0 + SINT)
         cpu.wrmsr(tlfs.SINT0 + SINT, VECTOR | (tlfs.AUTO_EOI if self._auto_eoi else 0))
         cpu.wrmsr(tlfs.SCONTROL, cpu.rdmsr(tlfs.SCONTROL) | tlfs.ENABLE)
@@ -109,23 +108,23 @@ class GuestSynic:
 
     def _interrupt(self, cpu: Cpu) -> None:
         """First the event flags, then the message slot, then the end of interrupt."""
-        flags = int.from_bytes(self._flags.read(_SLOT, self.flag_bytes), "little")
+        flags = int.from_bytes(cpu.read(self._flags, self.flag_bytes), "little")
         if flags:
-            self._flags.write(_SLOT, bytes(self.flag_bytes))   # no instruction of ours exits between: test-and-clear
+            cpu.write(self._flags, bytes(self.flag_bytes))   # no instruction of ours exits between: test-and-clear
             while flags:
                 low = flags & -flags
                 flags ^= low
                 self._event(cpu, low.bit_length() - 1)
-        if self._messages.load32(_SLOT):
+        if cpu.load(self._slot, 4):
             self._take_message(cpu)
         if not self._auto_eoi:
             self._eoi(cpu)
 
     def _take_message(self, cpu: Cpu) -> None:
         """Copy, free the slot, *then* look whether more is waiting, and ask for it."""
-        message = tlfs.MESSAGE.parse(self._messages.read(_SLOT, tlfs.SLOT))
-        self._messages.store32(_SLOT, 0)
-        if self._messages.read(_SLOT + 5, 1)[0] & tlfs.MESSAGE_PENDING:
+        message = tlfs.MESSAGE.parse(cpu.read(self._slot, tlfs.SLOT))
+        cpu.store(self._slot, 4, 0)
+        if cpu.load(self._slot + 5, 1) & tlfs.MESSAGE_PENDING:
             cpu.wrmsr(tlfs.EOM, 0)
         if message.message_type == tlfs.TIMER_EXPIRED and self.on_timer is not None:
             self.on_timer(cpu)
