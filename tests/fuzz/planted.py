@@ -79,7 +79,7 @@ BUGS = (
     ("chips", "vmio.devices.pc.uart:Uart._read_rbr", "if self._rx else 0", ""),
     ("chips", "vmio.devices.pc.ps2:Ps2Device.send", "len(self.queue) + len(values) <= QUEUE_BYTES", "True"),
     ("chips", "vmio.devices.pc.ps2:Ps2Device.take", "if self.queue:", "if True:"),
-    ("chips", "vmio.devices.pc.pic:Pic._write_ocw2", "if n is None:", "if False:"),
+    ("chips", "vmio.devices.pc.pic:Pic._write_ocw2", "self.lowest = n", "self.lowest = n + 1"),
     ("chips", "vmio.devices.pc.pit:Counter.write", "(byte or 0x10000)", "byte"),
     # The Tulip: lists without an end, memory that isn't there, frames that are none.
     ("tulip", "vmio.devices.net.tulip.descriptors:Dma.read", "except (TranslationFault, MemoryFault)", "except ZeroDivisionError"),
@@ -109,7 +109,7 @@ BUGS = (
     ("accel", "vmio.hardware.accelerator.function:EngineFunction._obey", "2 <= self.size <= r.MAX_ENTRIES and", ""),
     ("accel", "vmio.hardware.accelerator.function:EngineFunction.write", "if at + size <= r.SRAM_BYTES:", "if True:"),
     ("accel", "vmio.hardware.accelerator.function:EngineFunction.reset", "self.clear()", "pass"),
-    ("accel", "vmio.hardware.accelerator.engine:Engine._done", "self._used[id(user)] > self.limit_ns", "False"),
+    ("accel", "vmio.hardware.accelerator.engine:Engine._done", "self._used[user] > self.limit_ns", "False"),
     ("accel", "vmio.hardware.accelerator.engine:Engine._done", "self.waiting and self.clock.now >= self._slice_ends", "False"),
     ("accel", "vmio.host.accelerator.commands:checked", "if job.op == Op.JUMP:", "if False:"),
     ("accel", "vmio.host.accelerator.commands:checked", "flags=job.flags & ~INTERRUPT", "flags=job.flags"),
