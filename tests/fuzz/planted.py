@@ -79,7 +79,7 @@ BUGS = (
     ("chips", "vmio.devices.pc.uart:Uart._read_rbr", "if self._rx else 0", ""),
     ("chips", "vmio.devices.pc.ps2:Ps2Device.send", "len(self.queue) + len(values) <= QUEUE_BYTES", "True"),
     ("chips", "vmio.devices.pc.ps2:Ps2Device.take", "if self.queue:", "if True:"),
-    ("chips", "vmio.devices.pc.pic:Pic._write_ocw2", "self.lowest = n", "self.lowest = n + 1"),
+    ("chips", "vmio.devices.pc.pic:Pic._write_ocw2", "self.isr &= ~(1 << n)", "self.isr -= 1 << n"),
     ("chips", "vmio.devices.pc.pit:Counter.write", "(byte or 0x10000)", "byte"),
     # The Tulip: lists without an end, memory that isn't there, frames that are none.
     ("tulip", "vmio.devices.net.tulip.descriptors:Dma.read", "except (TranslationFault, MemoryFault)", "except ZeroDivisionError"),
