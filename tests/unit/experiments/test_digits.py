@@ -1,6 +1,7 @@
 """The digits: what is kept, what numpy alone says of it, and that every mode says the same."""
 
 import hashlib
+import sys
 
 import pytest
 
@@ -44,6 +45,15 @@ def test_the_oracle_is_plain_arithmetic():
                   for n in range(32)]
         wanted = [sum(hidden[i] * signed[2048 + 10 * i + n] for i in range(32)) + biases[32 + n] for n in range(10)]
         assert digits.sums(found.network, image) == b"".join(each.to_bytes(4, "little", signed=True) for each in wanted)
+
+
+def test_without_numpy_python_says_the_same(monkeypatch):
+    images = bytes(n * 37 % 256 for n in range(64 * 5))          # also bytes that are negative numbers
+    for network in (digits.load().network, digits.sized(7), digits.sized(128)):
+        with_numpy = digits.sums(network, images)
+        with monkeypatch.context() as without:
+            without.setitem(sys.modules, "numpy", None)
+            assert digits.sums(network, images) == with_numpy
 
 
 @pytest.mark.parametrize("mode, options", WAYS)
