@@ -10,11 +10,11 @@ given.  `kept` has what is done, {point: result}.  A sweep that was stopped goes
 
 import os
 import pickle
+import signal
 import sys
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
 from contextlib import closing, contextmanager
-from signal import SIG_DFL, SIGINT, signal
 from typing import Protocol, TypeVar
 
 from vmio import progress
@@ -87,7 +87,7 @@ def _elsewhere(experiment: Callable[[Point], Result], points: Sequence[Point], w
     done, lost = 0, None
     try:
         with _pool(workers, client) as pool:
-            running: dict[Future, Point] = {pool.submit(_at, experiment, point): point for point in points}
+            running = _begun(pool, experiment, points)
             for future in as_completed(running):
                 if (broken := future.exception()) is not None:
                     lost = broken               # others may have ended well before it
@@ -101,6 +101,29 @@ def _elsewhere(experiment: Callable[[Point], Result], points: Sequence[Point], w
         why = f" ({type(lost).__name__}: {lost})".splitlines()[0]
         raise ValueError(f"{who}{why}; {len(points) - done} of {len(points)} points are still to do: run it again with the same `kept` "
                          f"to go on with them.") from lost
+
+
+def _begun(pool: Executor, experiment: Callable[[Point], Result], points: Sequence[Point]) -> dict[Future, Point]:
+    """Hand all points over, in a thread of its own.
+
+    A signal interrupts the main thread.  In the middle of a process's start it would leave half a process, which complains on
+    its own; and one that has just started must not take the Ctrl-C that was meant for us before it knows how (`_work_quietly`).
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    def begin() -> dict[Future, Point]:
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})       # of this thread, and so of what it starts
+        return {pool.submit(_at, experiment, point): point for point in points}
+    with ThreadPoolExecutor(1) as starter:
+        return starter.submit(begin).result()
+
+
+def _work_quietly() -> None:
+    """In a worker: end at Ctrl-C, without a word."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 @contextmanager
@@ -123,7 +146,7 @@ def _processes(workers: int) -> Executor:
     """A pool of this machine's processes.  What makes it is imported here: a browser's Python has no such modules."""
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
-    return ProcessPoolExecutor(workers, get_context("spawn"), initializer=signal, initargs=(SIGINT, SIG_DFL))
+    return ProcessPoolExecutor(workers, get_context("spawn"), initializer=_work_quietly)
 
 
 def _can_leave(experiment: Callable[[Point], Result], points: Sequence[Point]) -> bool:

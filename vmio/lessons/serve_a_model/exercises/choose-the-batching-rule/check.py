@@ -33,3 +33,10 @@ def check(rule):
             expect_at_most(round(result.exits_per_image, 3), round(1.1 * good.exits_per_image, 3), "exits per image", given, "The promise is kept, but it costs more exits than it must.")
             kept += 1
     return f"{kept} promises kept, each with few exits."
+
+
+def cost(rule, rate=150_000, objective_us=90):
+    """{rate:,} requests a second to each tenant, p99 at most {objective_us:,} us"""
+    result = served(rate, *asked(rule, rate, objective_us, f"{rate:,} requests a second, {objective_us:,} us"))
+    return {"exits": sum(one.exits for one in result.tenants), "calls": sum(one.calls for one in result.tenants),
+            "us at p99": round(result.percentile(99) / 1000), "images answered": sum(one.images for one in result.tenants)}
