@@ -96,26 +96,27 @@ def test_a_worker_that_dies_is_one_sentence_and_the_others_results_are_kept():
 def test_ctrl_c_keeps_what_is_done(tmp_path, workers):
     (tmp_path / "points.py").write_text("import sys, time\n"
                                         "def point(n):\n"
-                                        "    if n > 2: print('late', flush=True); time.sleep(60)\n"
+                                        "    if n > 2: sys.stdout.write('late\\n'); sys.stdout.flush(); time.sleep(60)\n"
                                         "    return n * n\n")
-    (tmp_path / "sweep.py").write_text("from vmio.experiments import many\n"
+    (tmp_path / "sweep.py").write_text("import sys\n"
+                                       "from vmio.experiments import many\n"
                                        "import points\n"
                                        "class Told(dict):\n"
                                        "    def __setitem__(self, point, result):\n"
                                        "        super().__setitem__(point, result)\n"
-                                       "        print('kept', flush=True)\n"
+                                       "        sys.stdout.write('kept\\n'); sys.stdout.flush()\n"
                                        "if __name__ == '__main__':\n"
                                        "    kept = Told()\n"
                                        "    try:\n"
                                        f"        many.run(points.point, range(9), kept, workers={workers})\n"
                                        "    except KeyboardInterrupt:\n"
-                                       "        print(kept)\n")
+                                       "        print(sorted(kept.items()))\n")
     process = subprocess.Popen([sys.executable, "sweep.py"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                start_new_session=True)
     assert sorted(process.stdout.readline() for _ in range(3 + workers)) == ["kept\n"] * 3 + ["late\n"] * workers
     os.killpg(process.pid, signal.SIGINT)           # as a terminal does: to all of them
     said, errors = process.communicate()
-    assert (said, errors, process.returncode) == ("{0: 0, 1: 1, 2: 4}\n", "", 0)
+    assert (said, errors, process.returncode) == ("[(0, 0), (1, 1), (2, 4)]\n", "", 0)
 
 
 def test_nonsense_is_refused():

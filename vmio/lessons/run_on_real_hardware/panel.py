@@ -162,7 +162,11 @@ def _view(result: Any) -> Shown:
 
 def _idle(**params: Any) -> dict[str, str]:
     """Which controls change nothing, and why."""
-    return {} if _model(**params)[3].exits else {"costs": "a preset prices exits, and the model has none"}
+    _, _, _, model, (exits, rings), ns = _model(**params)
+    why = {} if model.exits else {"costs": "a preset prices exits, and the model has none"}
+    if not (model.exits or exits or rings) and ns <= 0:
+        why["count"] = "none of them exits, and they take less time than the measuring does"
+    return why
 
 
 def panel() -> Panel:
