@@ -32,7 +32,8 @@ LAB = """
 import os, signal, sys
 sys.path.insert(0, %r)
 from labkit import child
-child.end.__defaults__ = child.end.__defaults__[:-1] + (1,)
+if sys.argv[1] == "deaf":        # who listens is given the usual time
+    child.end.__defaults__ = child.end.__defaults__[:-1] + (1,)
 child.Signals().listen()
 try:
     status = child.call([sys.executable, "-c", %r, sys.argv[1]], dict(os.environ), ".", getattr(signal, sys.argv[2]))
