@@ -101,5 +101,5 @@ def panel() -> Panel:
     return Panel(_model, [
         declared(SecretsParams, "mode", "Mode"),
         declared(SecretsParams, "encrypt", "Encrypted by"),
-        declared(SecretsParams, "bytes", "Bytes", high=65536),
+        declared(SecretsParams, "bytes", "Bytes", high=32768),
         declared(SecretsParams, "keep", "Letter stays in RAM")], _view, name="keep_secrets")
