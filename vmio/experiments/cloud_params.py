@@ -113,15 +113,9 @@ class CloudParams:
 
     def check(self) -> "CloudParams":
         """Return itself; ValueError names the parameter, its value and what is allowed."""
-        names = [guest.name for guest in self.guests]
-        if not 1 <= len(names) <= 16 or len(set(names)) < len(names):
-            raise ValueError(f"guests {len(names)}: 1 to 16, each with a name of its own")
         params.check(self)
+        names = params.check_named(self.guests, 16)
         for guest in self.guests:
-            try:
-                params.check(guest)
-            except ValueError as error:
-                raise ValueError(f"guest {guest.name}, {error}") from None
             if guest.on_ns > guest.period_ns:
                 raise ValueError(f"guest {guest.name}, on_ns {guest.on_ns:,}: 1 to the period, {guest.period_ns:,}")
             guest.share  # noqa: B018  the property checks itself

@@ -11,6 +11,7 @@
 """
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from functools import wraps
 from typing import Any, TypeVar
@@ -106,6 +107,19 @@ def check(params: Checked) -> Checked:
         if not spec.admits(value):
             raise ValueError(f"{name} {value!r}: {spec.allowed()}")
     return params
+
+
+def check_named(guests: Sequence[Any], most: int) -> list[str]:
+    """Return the names of `guests`, parameters each; ValueError unless there are 1 to `most` with different names, all of whose values are allowed."""
+    names = [guest.name for guest in guests]
+    if not 1 <= len(names) <= most or len(set(names)) < len(names):
+        raise ValueError(f"guests {len(names)}: 1 to {most}, each with a name of its own")
+    for guest in guests:
+        try:
+            check(guest)
+        except ValueError as error:
+            raise ValueError(f"guest {guest.name}, {error}") from None
+    return names
 
 
 def check_effects(params: Checked, mode: str) -> Checked:

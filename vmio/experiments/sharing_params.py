@@ -63,15 +63,9 @@ class SharingParams:
 
     def check(self) -> "SharingParams":
         """ValueError names the parameter, its value and what is allowed."""
-        names = [guest.name for guest in self.guests]
-        if not 1 <= len(names) <= 256 or len(set(names)) < len(names):
-            raise ValueError(f"guests {len(names)}: 1 to 256, each with a name of its own")
         params.check(self)
+        names = params.check_named(self.guests, 256)
         for guest in self.guests:
-            try:
-                params.check(guest)
-            except ValueError as error:
-                raise ValueError(f"guest {guest.name}, {error}") from None
             if guest.start_ns >= self.duration_ns:
                 raise ValueError(f"start_ns {guest.start_ns}: before the end, {self.duration_ns}")
             if guest.stop_ns is not None and guest.stop_ns <= guest.start_ns:

@@ -1,6 +1,6 @@
 """A program for an initramfs that makes one device-mapper disk, such as an encrypted one; busybox has none.
 
-    build(kept, ["await /dev/sda", "secret", "dd if=/root/letter of=/dev/dm-0"], [*DISKS, *CRYPT],
+    build(kept, ["await /dev/sda", "secret", "dd if=letter of=/dev/dm-0"], [*DISKS, *CRYPT],
           programs={"secret": mapper.program("secret", 65536, "crypt", f"aes-xts-plain64 {key.hex()} 0 /dev/sda 0")})
 
 All that it does is to open /dev/mapper/control and to ask the kernel for three things, each an `ioctl` with a buffer that is
