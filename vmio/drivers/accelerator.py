@@ -9,7 +9,7 @@ Both wait for the device's interrupt; neither reads a register to learn how it w
 from vmio.drivers.accelerator_plan import Network, Plan, with_interrupt
 from vmio.drivers.errors import DriverError, DriverTimeout
 from vmio.hardware.accelerator import registers as r
-from vmio.hardware.accelerator.registers import DESCRIPTOR, WRITTEN, Error
+from vmio.hardware.accelerator.registers import DESCRIPTOR, LIMIT_NS, MAX_ENTRIES, SRAM_BYTES, WRITTEN, Error
 from vmio.hypervisor.contracts import DriverCpu, Steps
 
 ENTRIES = 256                       # of the ring
@@ -18,14 +18,24 @@ MEMORY = RING_BYTES + (4 << 20)     # bytes that a driver needs: the ring, then 
 WATCH_NS = 1_000_000_000            # a guest's own patience; the device's limit is far shorter
 
 
+WHY: dict[int, str] = {
+    Error.NONE: "without an error",
+    Error.OPERATION: "OPERATION: there is no such operation, or it has no such flag",
+    Error.BOUNDS: f"BOUNDS: a descriptor reaches beyond the on-chip memory, whose last byte is at {SRAM_BYTES - 1:#x}",
+    Error.RING: f"RING: a ring has 2 to {MAX_ENTRIES:,} entries, and a tail or a jump stays within them",
+    Error.DMA: "DMA: memory was refused at a descriptor's address",
+    Error.LIMIT: f"LIMIT: a job may take {LIMIT_NS // 1000:,} us",
+}
+
+
 class Halted(DriverError):
     """The device has stopped: `error` is why."""
 
     def __init__(self, status: int) -> None:
         code = status >> 8 & 0xFF
         self.error = code
-        name = Error(code).name if code in Error.__members__.values() else f"code {code}"
-        super().__init__(f"matrix engine: it has halted, {name} (STATUS {status:#x})")
+        why = WHY.get(code, f"code {code}, which it doesn't have")
+        super().__init__(f"matrix engine: it has halted, {why} (STATUS {status:#x})")
 
 
 class AcceleratorDriver:

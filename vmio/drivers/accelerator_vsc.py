@@ -22,7 +22,8 @@ class Refused(DriverError):
     """The host did not let a command through: the one at `at`."""
 
     def __init__(self, at: int) -> None:
-        super().__init__(f"accelerator service: command {at} was refused")
+        super().__init__(f"accelerator service: command {at} was refused: a command names "
+                         f"memory that was shared, stays below {r.SRAM_BYTES:#x} of the on-chip memory, and is no jump")
         self.at = at
 
 

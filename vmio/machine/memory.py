@@ -99,6 +99,8 @@ class HostMemory:
         start = -(-self._next // step) * step
         if start + length > self.size:
             raise OutOfMemory(f"host memory: {pages} pages in a row asked, {self.free_pages} left")
+        if start > self._next:
+            self._give(self._next, start)     # what the alignment passes over fits somebody else
         self._next = start + length
         return start
 

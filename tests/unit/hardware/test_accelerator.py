@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.accelerator_rig import DATA, ENTRIES, RING, Unit, load
+from vmio.drivers.accelerator import Halted
 from vmio.hardware.accelerator import job as work
 from vmio.hardware.accelerator import registers as r
 from vmio.hardware.accelerator.registers import BIAS, DESCRIPTOR, INTERRUPT, RELU, REQUANTISE, Error, Op
@@ -116,6 +117,8 @@ def test_what_it_cannot_do_halts_it_and_moves_nothing(error, fields):
     unit.ring()
     assert unit.error == error and unit.function.halts[error] == 1
     assert unit.messages == [0] and unit.written() == (0, r.HALTED | error << 8)
+    told = str(Halted(r.HALTED | error << 8))
+    assert f"halted, {error.name}: " in told and (error != Error.BOUNDS or "whose last byte is at 0xffff" in told)
     assert (unit.memory.read(DATA, 0x1000), bytes(unit.function.sram)) == before
     unit.ring()
     assert unit.function.done == 0 and unit.messages == [0]         # until it is reset

@@ -86,6 +86,7 @@ def test_a_buffer_that_works_too_long_ends_that_guest_s_job_alone():
         with pytest.raises(Halted) as halted:
             yield from driver.run(long)
         assert halted.value.error == Error.LIMIT
+        assert "LIMIT: a job may take 2,000 us" in str(halted.value)
         return (yield from inference()(cpu, driver))          # with a chip that was emptied
     machine.run((a, inference(20)), (b, hostile))
     assert service.function.halts[Error.LIMIT] == 1

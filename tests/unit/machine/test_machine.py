@@ -220,6 +220,14 @@ def test_large_pages_split_when_a_part_changes():
         table.translate(0x5000, READ)
 
 
+def test_pages_that_an_alignment_passes_over_stay_free():
+    memory = HostMemory(1024 * PAGE)
+    assert memory.free_pages == 1023
+    first = memory.allocate(1)
+    assert memory.allocate(256, align=512) == 512 * PAGE and memory.free_pages == 1023 - 257
+    assert memory.allocate(510) == first + PAGE and memory.free_pages == 1023 - 257 - 510
+
+
 def test_spans_merge_what_lies_together():
     memory, table, _ = space()
     a, b = memory.allocate(2), memory.allocate(3)
