@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 # Lowest first, as README's layout lists them; rooms in one line may not import each other.
 FLOORS = (
-    ("table", "data", "console", "progress", "seed"), ("machine",), ("hypervisor",), ("devices",), ("hardware", "vmbus", "firmware", "linux"), ("passthrough", "drivers"),
+    ("table", "data", "console", "progress", "seed"), ("machine",), ("hypervisor",), ("devices",), ("hardware", "vmbus", "virtio", "firmware", "linux"), ("passthrough", "drivers"),
     ("host",), ("modes",), ("experiments",), ("manage",), ("processors", "attacks", "oracle"), ("boot",), ("lab",), ("lessons",), ("bench",),
     ("__main__",),
 )

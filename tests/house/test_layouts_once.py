@@ -11,7 +11,7 @@ import vmio
 ROOM = Path(vmio.__file__).parent
 # Not machine/ (layout.py itself; the formats of image files, each declared in its *_wire.py) and not processors/, which
 # speaks the kernel's C structures.
-ROOMS = ("hypervisor", "devices", "hardware", "vmbus", "firmware", "linux", "passthrough", "drivers", "host", "modes", "experiments",
+ROOMS = ("hypervisor", "devices", "hardware", "vmbus", "virtio", "firmware", "linux", "passthrough", "drivers", "host", "modes", "experiments",
          "attacks", "oracle")
 FILES = sorted(path for room in ROOMS for path in (ROOM / room).rglob("*.py"))
 CALLS = {"Struct", "pack", "unpack", "pack_into", "unpack_from", "iter_unpack", "calcsize"}

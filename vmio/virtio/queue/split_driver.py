@@ -1,0 +1,92 @@
+"""The driver's half of a split virtqueue.  Source: VIRTIO 1.2, 2.7; the order of stores is that of 2.7.13."""
+
+import struct
+from collections.abc import Sequence
+
+from vmio.machine.contracts import Memory, Tag
+from vmio.virtio.queue.driver import BadAnswer, DriverQueue
+from vmio.virtio.queue.event import need_event
+from vmio.virtio.queue.wire import DESCRIPTOR, INDIRECT, NEXT, NO_INTERRUPT, NO_NOTIFY, USED_ELEMENT
+
+_U16 = struct.Struct("<H")
+
+
+class SplitDriver(DriverQueue):
+    """See `DriverQueue`; `in_order`: one used element may stand for all chains up to it (2.9)."""
+
+    def __init__(self, memory: Memory, size: int, descriptors: int, driver: int, device: int, *, tables: int | None = None,
+                 event_idx: bool = False, in_order: bool = False) -> None:
+        super().__init__(memory, size, descriptors, driver, device, tables=tables, event_idx=event_idx)
+        self.in_order = in_order
+        self._free = list(range(size))[::-1]
+        self._chains: dict[int, list[int]] = {}
+        self._new: list[int] = []              # heads that were added, and not published
+        self._available = self._seen = 0       # our index, and the device's, as far as we have come
+        self._batch: list[int] = []            # heads of chains that one used element has brought back, in reverse
+        self._written = 0                      # bytes of the last of them
+        memory.write(driver, bytes(6 + 2 * size))
+
+    def _add(self, pieces: Sequence[tuple[int, int, int]], space: int, token: Tag) -> None:
+        slots = [self._free.pop() for _ in range(self.slots(len(pieces)))]
+        if len(slots) < len(pieces):
+            table, length = self._write_table(slots[0], pieces, DESCRIPTOR, chained=True)
+            pieces = [(table, length, INDIRECT)]
+        for i, (address, length, flags) in enumerate(pieces):
+            following = slots[i + 1] if i + 1 < len(slots) else 0
+            self.memory.write(self.descriptors + 16 * slots[i],
+                              DESCRIPTOR.struct.pack(address, length, flags | NEXT * (i + 1 < len(slots)), following))
+        self.free -= len(slots)
+        self.waiting[slots[0]] = token, len(slots), space
+        self._chains[slots[0]] = slots
+        self._new.append(slots[0])
+
+    def _publish(self) -> bool:
+        """Heads first, then the index, then a look at what the device wants to be told."""
+        old, memory = self._available, self.memory
+        for head in self._new:
+            memory.write(self.driver + 4 + 2 * (self._available % self.size), _U16.pack(head))
+            self._available = self._available + 1 & 0xFFFF
+        self._new.clear()
+        if old == self._available:
+            return False
+        memory.write(self.driver + 2, _U16.pack(self._available))
+        if self.event_idx:
+            event, = _U16.unpack(memory.read(self.device + 4 + 8 * self.size, 2))
+            return need_event(event, self._available, old)
+        return not _U16.unpack(memory.read(self.device, 2))[0] & NO_NOTIFY
+
+    def _reap(self) -> tuple[Tag, int] | None:
+        if not self._batch:
+            index, = _U16.unpack(self.memory.read(self.device + 2, 2))
+            if index == self._seen:
+                return None
+            head, self._written = USED_ELEMENT.struct.unpack(self.memory.read(self.device + 4 + 8 * (self._seen % self.size), 8))
+            self._batch = self._returned(head)
+        head = self._batch.pop()
+        self._seen = self._seen + 1 & 0xFFFF
+        token, space = self._back(head)
+        self._free += self._chains.pop(head)
+        return token, space if self._batch else self._written
+
+    def _returned(self, head: int) -> list[int]:
+        """The chains that a used element brings back, in reverse: with `in_order` all that were lent before it too, and full."""
+        if head not in self.waiting:
+            raise BadAnswer(f"the device gave back chain {head}, which it doesn't have")
+        if not self.in_order:
+            return [head]
+        lent = list(self.waiting)
+        return lent[:lent.index(head) + 1][::-1]
+
+    def sleep(self, after: int = 1) -> bool:
+        """See `DriverQueue`."""
+        if self.event_idx:
+            self.memory.write(self.driver + 4 + 2 * self.size, _U16.pack(self._seen + after - 1 & 0xFFFF))
+        else:
+            self.memory.write(self.driver, _U16.pack(0))
+        index, = _U16.unpack(self.memory.read(self.device + 2, 2))
+        return index - self._seen & 0xFFFF >= (after if self.event_idx else 1)
+
+    def awake(self) -> None:
+        """See `DriverQueue`; with events, an old index alone asks for none (2.7.7.1), as Linux leaves it."""
+        if not self.event_idx:
+            self.memory.write(self.driver, _U16.pack(NO_INTERRUPT))
