@@ -1,0 +1,1 @@
+"""What keeps bytes secret and whole: keys, sealed records, the header of an encrypted disk."""
