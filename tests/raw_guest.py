@@ -25,7 +25,7 @@ class RawGuest:
         self.cpu, self.inbox = cpu, []
         pages = GuestPages(0x10_0000, 0x20_0000)
         self.input = pages.take()
-        hints = synic.detect(cpu)
+        hints = synic.detect(cpu).hints
         synic.enable_hypercalls(cpu, pages.take())
         self.synic = synic.GuestSynic(cpu, pages.take(), pages.take(), hints, lambda cpu, flag: None, self._take,
                                        synic.EndOfInterrupt(hints, pages))

@@ -8,7 +8,7 @@ import pytest
 import vmio
 from tests.bus_rig import echoes, machine, run
 
-DRIVERS = sorted((Path(vmio.__file__).parent / "drivers").glob("*.py"))
+DRIVERS = sorted((Path(vmio.__file__).parent / "drivers").rglob("*.py"))
 HIDDEN = {"guest", "host", "memory", "slat", "env"}
 
 

@@ -12,8 +12,8 @@ How frames go and come is in `netvsc_queue.py`; the order of the start-up, which
 """
 
 from vmio.drivers import channels, netvsc_channels, netvsc_start
-from vmio.drivers.errors import DriverError
-from vmio.drivers.netvsc_queue import ASK_ID, CONTROL_ID, NetQueue
+from vmio.drivers.errors import DriverError, DriverTimeout
+from vmio.drivers.netvsc_queue import ASK_ID, CONTROL_ID, TIMEOUT_NS, NetQueue
 from vmio.drivers.pages import PAGE
 from vmio.drivers.vmbus import GuestChannel, VmBusClient
 from vmio.hypervisor.contracts import Steps
@@ -24,6 +24,7 @@ from vmio.vmbus.bus.packets import GpaRange
 from vmio.vmbus.net import nvsp as n
 from vmio.vmbus.net import rndis as r
 
+RETRY_NS = 3_000_000        # until a full bounce pool is asked again
 UP = r.DIRECTED | r.ALL_MULTICAST | r.BROADCAST
 
 
@@ -119,11 +120,17 @@ class NetVsc(NetQueue):
         message = layout.pack(length=layout.size + len(data), id=number, **fields) + data
         yield from self.cpu.pay()
         self.cpu.write(self._control, message)
+        deadline = self.cpu.now + TIMEOUT_NS
+        while (at := self.bounced(CONTROL_ID + number, self._control, len(message))) is None:
+            if self.cpu.now >= deadline:
+                raise DriverTimeout(f"NetVSC {layout.name}: the bounce pool stays full")
+            yield from self.cpu.hlt(RETRY_NS)
         payload = n.RNDIS_PKT.pack(channel_type=n.CONTROL).ljust(40, b"\0")
         self.guarded(lambda: self.end.send(payload, CONTROL_ID + number, want_completion=True,
-                                           ranges=(GpaRange(len(message), 0, (self._control // PAGE,)),)))
+                                           ranges=(GpaRange(len(message), 0, (at // PAGE,)),)))
         yield from self.until(lambda: number in self.replies, layout.name)
         reply = self.replies.pop(number)
+        self.unbounce(CONTROL_ID + number)
         record = answer.parse(reply.ljust(answer.size, b"\0"))
         if record.type != answer.by_name["type"].default:
             raise DriverError(f"NetVSC: {layout.name} is answered by a message of type {record.type:#x}")

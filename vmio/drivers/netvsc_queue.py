@@ -50,6 +50,7 @@ class NetQueue:
         self.stopped = False                 # the ring is too full, or no section is free
         self._large = 0                      # where a large segment lies, once there was one
         self._open: list[int] = []           # [section, bytes, frames] that wait for more
+        self._bounces: dict[int, int] = {}         # transaction id -> where in the bounce pool its data is
         self._outstanding: dict[int, int] = {}     # transaction id -> frames in the record
         self._give_back: list[int] = []      # receive records that are done with
         self._received: list[bytes] = []
@@ -126,11 +127,30 @@ class NetQueue:
             raise DriverError(f"NetVSC: a segment of {len(frame):,} bytes; at most 65,535 and its headers")
         self._large = self._large or self.card.client.pages.take(LARGE_PAGES)
         self.cpu.write(self._large, message)
-        pages = tuple(range(self._large // PAGE, (self._large + len(message) + PAGE - 1) // PAGE))
+        at = self.bounced(LARGE_ID, self._large, len(message))
+        if at is None:
+            return False
+        pages = tuple(range(at // PAGE, (at + len(message) + PAGE - 1) // PAGE))
         payload = n.RNDIS_PKT.pack(channel_type=n.DATA).ljust(40, b"\0")
         self._put(GPA_DIRECT, payload, LARGE_ID, (GpaRange(len(message), 0, pages),), 1)
         self.sent += 1
         return True
+
+    def bounced(self, number: int, gpa: int, length: int) -> int | None:
+        """Return where the host finds this data: in a confidential guest a copy in the bounce pool, None if that is full."""
+        pool = self.card.client.pool
+        if pool is None:
+            return gpa
+        bounce = pool.map(self.cpu, gpa, length)
+        if bounce is not None:
+            self._bounces[number] = bounce
+        return bounce
+
+    def unbounce(self, number: int) -> None:
+        """The host has read it."""
+        bounce, pool = self._bounces.pop(number, None), self.card.client.pool
+        if bounce is not None and pool is not None:
+            pool.unmap(self.cpu, bounce, False)
 
     def _put(self, kind: int, payload: bytes, number: int, ranges: Sequence[GpaRange], count: int) -> None:
         """Write a record; there is room for it, or we would have stopped."""
@@ -197,6 +217,7 @@ class NetQueue:
             self.card.answer = payload
         elif number in self._outstanding:
             del self._outstanding[number]
+            self.unbounce(number)
             self.refused += n.RNDIS_PKT_COMPLETE.parse(payload).status != n.SUCCESS
             if number < ASK_ID:
                 self.card.free_sections.append(number)
@@ -206,7 +227,7 @@ class NetQueue:
     def _told(self, payload: bytes) -> None:
         """A message of the host's own accord: by which channel to send what, or that there is a virtual function, or none any more."""
         kind = n.HEAD.parse(payload).type if len(payload) >= n.HEAD.size else 0
-        if kind == n.Nvsp.SEND_VF_ASSOCIATION and len(payload) >= n.VF_ASSOCIATION.size:
+        if kind == n.Nvsp.SEND_VF_ASSOCIATION and not self.card.client.trust.confidential and len(payload) >= n.VF_ASSOCIATION.size:
             told = n.VF_ASSOCIATION.parse(payload)
             self.card.serial = told.serial if told.allocated else None
             return

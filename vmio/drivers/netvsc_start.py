@@ -28,9 +28,12 @@ def negotiate(card: SplitCard, versions: tuple[int, ...]) -> Steps[None]:
             break
     else:
         raise DriverError(f"NetVSC: no protocol version in common with the host; asked for {', '.join(map(n.version_text, versions))}")
+    confidential = card.client.trust.confidential
+    if confidential and card.version < n.V6_1:
+        raise DriverError(f"NetVSC: version {n.version_text(card.version)}; a confidential guest takes {n.version_text(n.V6_1)} or newer")
     if card.version >= n.V2:
         capabilities = LINUX_CAPABILITIES | (n.CAPABILITIES.mask("teaming") if card.version >= n.V5 else 0)
-        capabilities |= n.CAPABILITIES.mask("sriov") if card.version >= n.V5 and card.accelerated else 0
+        capabilities |= n.CAPABILITIES.mask("sriov") if card.version >= n.V5 and card.accelerated and not confidential else 0
         card.tell(n.NDIS_CONFIG.pack(mtu=frames.MAX, capabilities=capabilities))
     card.tell(n.NDIS_VER.pack(major=6, minor=30 if card.version >= n.V5 else 1))
 

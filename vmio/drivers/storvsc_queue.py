@@ -6,7 +6,7 @@ ignored.  As Linux's drivers/scsi/storvsc_drv.c does it.
 
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import TypeAlias
 
 from vmio.drivers import ipi
 from vmio.drivers.contracts import DiskRequest, Done, Reaped
@@ -14,6 +14,7 @@ from vmio.drivers.errors import DriverError, DriverTimeout
 from vmio.drivers.scsi_probe import Identity, ScsiError
 from vmio.drivers.storvsc_one import OneAtATime
 from vmio.drivers.storvsc_lists import LIST, UnmapLists
+from vmio.drivers.storvsc_part import Addressed, Part, Sharer
 from vmio.drivers.vmbus import GuestChannel, Rescinded, VmBusClient
 from vmio.hypervisor.contracts import Steps
 from vmio.hypervisor.vcpu import VCpu
@@ -26,6 +27,7 @@ from vmio.vmbus.storage import scsi_wire as wire
 from vmio.vmbus.storage import vstor as v
 
 TIMEOUT_NS = 60_000_000_000    # for any request, as Linux has it
+RETRY_NS = 3_000_000           # until the bounce pool is asked again, if nothing of ours could free a slot (Linux, BLK_MQ_RESOURCE_DELAY)
 PAGE, SECTOR = 4096, 512
 _Record: TypeAlias = tuple[int, bytes, int, int, PageRanges]      # what `RingWriter.write` takes
 
@@ -36,37 +38,6 @@ _UNMAP_CDB = _CDB10(wire.UNMAP, 0, wire.UNMAP_LIST.size)
 CAPACITY_CHANGED = 0x6, 0x2A, 0x09         # UNIT ATTENTION, capacity data has changed (SPC-4, "Sense key and additional sense code")
 # Linux's SRB flags: no synchronous transfer, queue action, data in, data out
 _FLAGS = {v.NO_DATA: 0x10A, v.TO_GUEST: 0x14A, v.TO_DEVICE: 0x18A}
-
-
-class Sharer(Protocol):
-    """A vCPU that has its requests carried by another's channel: `storvsc_shared.SharedQueue`."""
-
-    cpu: VCpu
-    finished: deque[Reaped]
-    asleep: bool
-
-
-class _Part(NamedTuple):
-    """What goes into the ring at once: a command to the unit at `lun`, whose data are `length` bytes at `gpa`.
-
-    `unmapped` (LBA, sectors) is what an UNMAP's list shall hold; `expected` bytes shall move, None for as many as there are.
-    """
-
-    request: DiskRequest
-    lun: int
-    cdb: bytes
-    direction: int
-    length: int
-    gpa: int
-    expected: int | None
-    unmapped: tuple[int, int] = (0, 0)
-
-
-class Addressed(Protocol):
-    """One of the controller's disks, for its requests: a `StorQueue`, or one behind its channel (`storvsc_unit.Unit`)."""
-
-    lun: int
-    identity: Identity
 
 
 class StorQueue(OneAtATime, UnmapLists):
@@ -88,10 +59,11 @@ class StorQueue(OneAtATime, UnmapLists):
         self.polled = False              # look into the ring again and again, and keep the host's signals masked
         self.bus_changed = False         # the host says: look again which units there are
         self.resized: set[int] = set()   # LUNs of units that have said that their capacity has changed: ask them (`rescan`)
-        self.waiting: deque[_Part] = deque()    # those that found no room
-        self._sent: dict[int, _Part] = {}       # by transaction id
+        self.waiting: deque[Part] = deque()    # those that found no room
+        self._sent: dict[int, Part] = {}       # by transaction id
         self._ids = list(range(queue_depth, 0, -1))
         self.answer: bytes | None = None # of the start-up protocol
+        self._bounces: dict[int, int] = {}      # of a confidential guest, by transaction id: where in the pool the data is
         self._lists = 0                  # a parameter list of UNMAP for each transaction id, from `learn` on
 
     def open(self) -> Steps:
@@ -114,14 +86,14 @@ class StorQueue(OneAtATime, UnmapLists):
         """
         lun = self.lun if unit is None else unit.lun
         if op == "flush":
-            self._put(_Part(DiskRequest(tag, done, 1), lun, _CDB10(wire.SYNCHRONIZE, 0, 0), v.NO_DATA, 0, 0, 0))
+            self._put(Part(DiskRequest(tag, done, 1), lun, _CDB10(wire.SYNCHRONIZE, 0, 0), v.NO_DATA, 0, 0, 0))
             return
         if op == "discard":
             most = (unit or self).identity.max_unmapped
             request = DiskRequest(tag, done, -(-sectors // most))
             for at in range(lba, lba + sectors, most):
                 unmapped = at, min(most, lba + sectors - at)
-                self._put(_Part(request, lun, _UNMAP_CDB, v.TO_DEVICE, wire.UNMAP_LIST.size, 0, None, unmapped))
+                self._put(Part(request, lun, _UNMAP_CDB, v.TO_DEVICE, wire.UNMAP_LIST.size, 0, None, unmapped))
             return
         direction = v.TO_GUEST if op == "read" else v.TO_DEVICE
         most = self.max_bytes // SECTOR
@@ -133,12 +105,12 @@ class StorQueue(OneAtATime, UnmapLists):
             else:
                 cdb = _CDB16(wire.READ16 if direction else wire.WRITE16, lba, part)
             length = part * SECTOR
-            self._put(_part(_Part, (request, lun, cdb, direction, length, gpa, length, (0, 0))))
+            self._put(_part(Part, (request, lun, cdb, direction, length, gpa, length, (0, 0))))
             lba, sectors, gpa = lba + part, sectors - part, gpa + length
 
     def execute(self, cdb: bytes, direction: int, length: int, gpa: int, tag: Tag, done: Done, lun: int | None = None) -> None:
         """Start any command; how many of its `length` bytes come is the disk's affair."""
-        self._put(_Part(DiskRequest(tag, done, 1), self.lun if lun is None else lun, cdb, direction, length, gpa, None))
+        self._put(Part(DiskRequest(tag, done, 1), self.lun if lun is None else lun, cdb, direction, length, gpa, None))
 
     def flush_ring(self) -> None:
         """Publish what was submitted, and signal if the host must be woken.  Also sends what found no room before."""
@@ -146,7 +118,7 @@ class StorQueue(OneAtATime, UnmapLists):
             raise self.failure()
         while self.waiting and self._write(self.waiting[0]):
             self.waiting.popleft()
-        if not self.waiting or not self._ids:   # else it was published when the ring was found full
+        if not self.waiting or not self._ids or self.client.pool is not None:   # else it was published when the ring was found full
             self._publish()
 
     def reap(self) -> list[Reaped]:
@@ -169,11 +141,22 @@ class StorQueue(OneAtATime, UnmapLists):
                 yield from cpu.pay()
                 self.flush_ring()
             idle = not self._sent and alarm < NEVER
-            if self.polled and not idle:
+            if self.waiting and not self._sent and self.client.pool is not None:
+                yield from self._retry(what)
+            elif self.polled and not idle:
                 yield from self._spin(ready, what, alarm)
             elif not (yield from cpu.hlt(None if alarm == NEVER else alarm - cpu.now,
                                          watchdog_ns=None if idle else TIMEOUT_NS)) and not ready():
                 raise DriverTimeout(f"StorVSC {what}: no answer")
+
+    def _retry(self, what: str) -> Steps[None]:
+        """The bounce pool is full of others' data, and nobody will tell when that changes: ask again, every 3 ms."""
+        deadline = self.cpu.now + TIMEOUT_NS
+        while self.waiting and not self._sent:
+            if self.cpu.now >= deadline:
+                raise DriverTimeout(f"StorVSC {what}: the bounce pool stays full")
+            yield from self.cpu.hlt(RETRY_NS)
+            self.flush_ring()
 
     def _spin(self, ready: Callable[[], object], what: str, alarm: int) -> Steps[None]:
         """Look until something has come (or somebody else has taken it for us), or the time is `alarm`."""
@@ -187,7 +170,7 @@ class StorQueue(OneAtATime, UnmapLists):
 
     # The ring.
 
-    def _put(self, part: _Part) -> None:
+    def _put(self, part: Part) -> None:
         if self.error is not None:
             raise self.failure()
         if self.waiting or not self._write(part):
@@ -195,7 +178,7 @@ class StorQueue(OneAtATime, UnmapLists):
         elif self.signals != "batch":
             self._publish()
 
-    def _write(self, part: _Part) -> bool:
+    def _write(self, part: Part) -> bool:
         """Write a request into the ring.  False: no room (the host will tell), or no transaction id is free."""
         if not self._ids:
             return False
@@ -206,6 +189,11 @@ class StorQueue(OneAtATime, UnmapLists):
         if cdb is _UNMAP_CDB:
             data, gpa = wire.UNMAP_LIST.pack(lba=unmapped[0], blocks=unmapped[1]), self._lists + number * LIST
             self.cpu.write(gpa, data)
+        if length and self.client.pool is not None:
+            bounce = self.client.pool.map(self.cpu, gpa, length)
+            if bounce is None:
+                return False
+            self._bounces[number] = gpa = bounce
         record: _Record = (INBAND, payload, number, COMPLETION_REQUESTED, ())
         if length:
             pages = tuple(range(gpa >> 12, gpa + length + 0xFFF >> 12))
@@ -214,6 +202,7 @@ class StorQueue(OneAtATime, UnmapLists):
             self.end.outgoing.write(*record)
         except RingFull:
             if not self._ask_for_room(record):
+                self._unbounce(number, False)
                 return False
         except RingCorrupt as error:
             raise self.corrupt(error) from None
@@ -222,6 +211,18 @@ class StorQueue(OneAtATime, UnmapLists):
         self.in_flight += 1
         self.sent += 1
         return True
+
+    def _unbounce(self, number: int, to_guest: bool) -> None:
+        """The host has done with a request's data: it comes home, if it is for us, and its slots are free."""
+        bounce = self._bounces.pop(number, None)
+        if bounce is not None and self.client.pool is not None:
+            self.client.pool.unmap(self.cpu, bounce, to_guest)
+
+    def give_back(self) -> None:
+        """Let others have the lists' memory and slots of the bounce pool that nobody answered for; the channel is closed."""
+        super().give_back()
+        for number in list(self._bounces):
+            self._unbounce(number, False)
 
     def _ask_for_room(self, record: _Record) -> bool:
         """The ring is full: show the host all of it, try again, and ask to be told of room."""
@@ -272,6 +273,8 @@ class StorQueue(OneAtATime, UnmapLists):
         if part is not None:
             self._ids.append(number)
             self.in_flight -= 1
+            if self._bounces:
+                self._unbounce(number, part.direction == v.TO_GUEST)
             error = _outcome(part, payload)
             if isinstance(error, ScsiError) and error.sense == CAPACITY_CHANGED:
                 self.resized.add(part.lun)
@@ -314,7 +317,7 @@ class StorQueue(OneAtATime, UnmapLists):
         return self.error if isinstance(self.error, DriverError) else DriverError(f"StorVSC: {self.error}")
 
 
-def _outcome(part: _Part, payload: bytes) -> Exception | None:
+def _outcome(part: Part, payload: bytes) -> Exception | None:
     """Return what went wrong with a part, by its answer, or None."""
     operation, status, srb_status, scsi_status, sense_length, moved = _ANSWER.unpack_from(payload)
     if operation != v.COMPLETE_IO or status or srb_status != v.SRB_SUCCESS or scsi_status:

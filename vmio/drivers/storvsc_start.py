@@ -5,6 +5,7 @@ The order is Linux's: drivers/scsi/storvsc_drv.c, storvsc_channel_init().
 
 from collections.abc import Callable, Sequence
 
+from vmio.drivers.confidential.swiotlb import MOST
 from vmio.drivers.contracts import Reaped
 from vmio.drivers.errors import DriverError
 from vmio.drivers.storvsc_queue import StorQueue
@@ -39,6 +40,8 @@ def negotiate(disk: StorQueue, versions: Sequence[int], tried: dict[int, bool]) 
     packet = v.PACKET.pack(operation=v.QUERY_PROPERTIES, flags=v.REQUEST_COMPLETION)
     properties = v.PROPERTIES.parse((yield from ask(disk, packet, "properties")) or b"")
     fits = ((disk.ring_kib << 10) - PAGE - RECORD - 16) // 8 * PAGE - PAGE
+    if disk.client.pool is not None:
+        fits = min(fits, MOST)
     disk.max_bytes = min(properties.max_transfer, fits) & -PAGE
     if not disk.max_bytes:
         raise DriverError(f"StorVSC: the host moves {properties.max_transfer} bytes at most, a page is needed")

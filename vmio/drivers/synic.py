@@ -6,6 +6,7 @@ interrupt drivers/hv/vmbus_drv.c (vmbus_isr).
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from vmio.drivers.errors import DriverError
 from vmio.drivers.pages import GuestPages
@@ -20,8 +21,15 @@ _NEEDED = tlfs.SYNIC_BIT | tlfs.HYPERCALL_BIT | tlfs.VP_INDEX_BIT
 _CALLS = tlfs.POST_MESSAGES_BIT | tlfs.SIGNAL_EVENTS_BIT
 
 
-def detect(cpu: Cpu) -> int:
-    """Is there a Hyper-V that offers what VMBus needs?  Its hints (CPUID 40000004h EAX), or `DriverError`."""
+class Found(NamedTuple):
+    """What CPUID says of the hypervisor: its hints (40000004h EAX), and the kind of isolation of this guest (4000000Ch EBX), 0 for none."""
+
+    hints: int
+    isolation: int
+
+
+def detect(cpu: Cpu) -> Found:
+    """Is there a Hyper-V that offers what VMBus needs?  What it says of itself, or `DriverError`."""
     if not cpu.cpuid(1)[2] >> 31:
         raise DriverError("no hypervisor")
     highest, *name = cpu.cpuid(0x4000_0000)
@@ -30,7 +38,8 @@ def detect(cpu: Cpu) -> int:
     msrs, calls, _, _ = cpu.cpuid(0x4000_0003)
     if msrs & _NEEDED != _NEEDED or calls & _CALLS != _CALLS:
         raise DriverError(f"privileges {msrs:#x} {calls:#x}: SynIC or hypercalls are missing")
-    return cpu.cpuid(0x4000_0004)[0]
+    isolation = cpu.cpuid(tlfs.ISOLATION_LEAF)[1] & tlfs.ISOLATION_TYPE if calls & tlfs.ISOLATION_BIT else 0
+    return Found(cpu.cpuid(0x4000_0004)[0], isolation)
 
 
 def enable_hypercalls(cpu: Cpu, page: int) -> None:

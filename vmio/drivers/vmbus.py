@@ -13,8 +13,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from vmio.drivers import ipi, synic
+from vmio.drivers.confidential import hardened
+from vmio.drivers.confidential.swiotlb import Swiotlb
 from vmio.drivers.errors import DriverError, DriverTimeout
 from vmio.drivers.pages import PAGE, GuestPages
+from vmio.drivers.subchannels import TIMEOUT_NS, SubChannels
 from vmio.hypervisor.contracts import Cpu, Steps
 from vmio.hypervisor.hyperv import tlfs
 from vmio.hypervisor.vcpu import VCpu
@@ -26,7 +29,6 @@ from vmio.vmbus.bus.messages import Message
 from vmio.vmbus.bus.monitor_page import MONITORS, pending_word
 from vmio.vmbus.bus.ring import RingReader, RingWriter, format_ring
 
-TIMEOUT_NS = 10_000_000_000   # for any answer of the host
 _TRIES, _DOUBLINGS = 100, 21  # of a post that found no buffer: 1 us, 2 us, 4 us ... (Linux vmbus_post_msg)
 _ANSWERS_ABOUT = {Message.OPENCHANNEL_RESULT: "relid", Message.GPADL_CREATED: "gpadl", Message.GPADL_TORNDOWN: "gpadl",
                   Message.MODIFYCHANNEL_RESPONSE: "relid"}      # which field says to what it is the answer
@@ -70,28 +72,31 @@ class GuestChannel:
             self.lost_signals += 1
 
 
-class VmBusClient:
+class VmBusClient(SubChannels[GuestChannel]):
     """The bus driver.  `pages` (a `GuestPages`) gives memory; `versions` are tried in their order.
 
     `monitored`: it gives the host monitor pages, as Linux always does, and uses them for channels that the host offers a bit for.
+    `trust` is that of a plain or a confidential guest, as CPUID says; in the latter drivers bounce their data in `pool`, if there is one.
     """
 
+    pool: Swiotlb | None = None
     version: int            # from `connect` on
 
     def __init__(self, cpu: VCpu, pages: GuestPages, versions: Sequence[int] = m.LINUX_VERSIONS, monitored: bool = False) -> None:
         self.cpu, self.pages, self.versions = cpu, pages, versions
         self.monitor_pages = (pages.take(), pages.take()) if monitored else (0, 0)   # host->guest, guest->host
-        self.channels: dict[int, GuestChannel] = {}   # relid -> GuestChannel, in order of their offers
+        self.channels = {}
         self.on_offer: Callable[[GuestChannel], None] | None = None   # function(channel) for a device that comes later
         self.ignored = 0            # messages from the host that make no sense
         self._synics: dict[int, synic.GuestSynic] = {}
         self._connection = m.MESSAGE_CONNECTION
         self._expected: dict[tuple[Message, int], Record | None] = {}   # what we wait for -> the host's answer
         self._next_gpadl = m.FIRST_GPADL
-        self._input, self._hints = pages.take(), synic.detect(cpu)
+        self._input, (self._hints, isolation) = pages.take(), synic.detect(cpu)
         self.tried: dict[int, bool] = {}    # versions that we asked for -> did the host agree?
         self.eoi = synic.EndOfInterrupt(self._hints, pages)
         synic.enable_hypercalls(cpu, pages.take())
+        self.trust = hardened.own(cpu, isolation, pages.take() if isolation else 0)
         self.add_cpu(cpu)
 
     def add_cpu(self, cpu: VCpu) -> None:
@@ -118,6 +123,7 @@ class VmBusClient:
         """Agree on a version, in our order.  `DriverError` if the host speaks none of ours."""
         for page in filter(None, self.monitor_pages):
             self.cpu.write(page, bytes(PAGE))
+            self.trust.lends(0, (page // PAGE,))
         for version in self.versions:
             modern, self.tried[version] = version >= m.V5_0, False
             contact = m.INITIATE_CONTACT.pack(version=version, target_vp=self.cpu.index,
@@ -128,6 +134,7 @@ class VmBusClient:
                 continue            # nobody listens there: perhaps an older host
             answer = yield from self._answer(Message.VERSION_RESPONSE)
             if answer.supported:
+                self.trust.check_version(version)
                 self.version, self.tried[version] = version, True
                 self._connection = answer.connection_id if modern else m.MESSAGE_CONNECTION
                 return version
@@ -138,37 +145,13 @@ class VmBusClient:
         yield from self._ask(m.REQUESTOFFERS.pack(), Message.ALLOFFERS_DELIVERED)
         return list(self.channels.values())
 
-    def subchannels(self, primary: GuestChannel) -> list[GuestChannel]:
-        """Return the further channels of the device behind `primary`, in order of their index, until they are released."""
-        return sorted((c for c in self.channels.values() if c.offer.subchannel and c.offer.instance == primary.offer.instance
-                       and c.offer.interface_type == primary.offer.interface_type), key=lambda c: c.offer.subchannel)
-
-    def offered(self, primary: GuestChannel, number: int) -> Steps:
-        """Wait until the host has offered `number` sub-channels of a device; those that there are when it takes too long."""
-        def there() -> list[GuestChannel]:
-            return [channel for channel in self.subchannels(primary) if not channel.rescinded]
-
-        yield from self._while(lambda: len(there()) < number and not primary.rescinded)
-        return there()[:number]
-
-    def taken_back(self, channel: GuestChannel) -> Steps:
-        """Wait until the host has rescinded a channel.  `DriverTimeout` if it doesn't."""
-        if not (yield from self._while(lambda: not channel.rescinded)):
-            raise DriverTimeout(f"VMBus: channel {channel.relid} is not taken back")
-
-    def _while(self, waits: Callable[[], object]) -> Steps:
-        """Sleep while `waits()`; False if it still does after `TIMEOUT_NS`."""
-        deadline = self.cpu.now + TIMEOUT_NS
-        while waits() and self.cpu.now < deadline:
-            yield from self.cpu.hlt(watchdog_ns=deadline - self.cpu.now)
-        return not waits()
-
     def unload(self) -> Steps[None]:
         """Leave the bus: the host closes everything and forgets our pages.  Then the SynIC goes off."""
         yield from self._ask(m.UNLOAD.pack(), Message.UNLOAD_RESPONSE)
         for channel in self.channels.values():
             channel.end = channel.gpadl = None
         self.channels.clear()
+        self.trust.has_all_back()
         for each in self._synics.values():
             each.disable()
             self.eoi.remove_cpu(each.cpu)
@@ -179,11 +162,13 @@ class VmBusClient:
     def create_gpadl(self, channel: GuestChannel, page_numbers: Sequence[int]) -> Steps[int]:
         """Let the host use these pages, as one range.  Returns the handle."""
         handle, self._next_gpadl = self._next_gpadl, self._next_gpadl + 1
+        self.trust.lends(handle, page_numbers)
         self._expect(Message.GPADL_CREATED, handle)
         for message in m.gpadl_messages(channel.relid, handle, page_numbers):
             yield from self._post(message)
         answer = yield from self._answer(Message.GPADL_CREATED, handle, channel)
         if answer.status:
+            self.trust.has_back(handle)
             raise DriverError(f"channel {channel.relid}: GPADL of {len(page_numbers)} pages: status {answer.status:#x}")
         return handle
 
@@ -191,6 +176,7 @@ class VmBusClient:
         """Have the pages back: they are ours again on return."""
         message = m.GPADL_TEARDOWN.pack(relid=channel.relid, gpadl=handle)
         yield from self._ask(message, Message.GPADL_TORNDOWN, handle)
+        self.trust.has_back(handle)
 
     # Channels.
 
@@ -330,6 +316,8 @@ class VmBusClient:
     def _offered(self, record: Record) -> None:
         if not 0 < record.relid < tlfs.FLAGS_PER_SINT or record.relid in self.channels:
             self.ignored += 1
+            return
+        if not self.trust.takes(record):
             return
         channel = self.channels[record.relid] = GuestChannel(record)
         if record.monitor_allocated and record.monitor_id < MONITORS and self.monitor_pages[1]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+from vmio.drivers.confidential.swiotlb import Swiotlb
 from vmio.drivers.nvme import NvmeDriver
 from vmio.drivers.storvsc import StorVsc
 from vmio.experiments import trace
@@ -103,10 +104,15 @@ def _attachment(params: DiskParams) -> Attachment:
                              "polled": params.polled},
         "split": lambda: {"ring_kib": params.ring_kib, "signals": params.signals, "batch": params.batch,
                           "polled": params.polled, "doorbell": params.doorbell, "roomy": params.guests <= ROOMY,
-                          "channels": params.channels or params.processors},
+                          "channels": params.channels or params.processors, **params.isolation},
         "passthrough": lambda: {"iommu": params.iommu, "delivery": params.delivery, "polled": params.polled},
     }
     return attachment("disk", params.mode, **options[params.mode]())
+
+
+def pool_counts(pool: Swiotlb | None) -> dict[str, int]:
+    """Return what a bounce pool has counted so far; {} where there is none."""
+    return {} if pool is None else {"mappings": pool.mapped, "bytes copied": pool.copied, "pool full": pool.full}
 
 
 class _Run(DiskRun):
@@ -123,6 +129,7 @@ class _Run(DiskRun):
             self._channels = [vsp.channel for vsp in vsps if vsp.channel is not None]
             self._before = kept(cpu, self, "signals_so_far").signals_so_far()
             self._rings = [queue.end.outgoing for queue in queues]
+            self._bounced = pool_counts(self.machine.platform.pool)
             self._sent = sum(ring.sent for ring in self._rings)
             self._logs = [RingLog(queue.end, channel.end, self.guest.vcpus[queue.cpu.index], len(self.lanes) > 1)
                           for queue, channel in zip(queues, self._channels) if channel.end is not None] if self.logged else []
@@ -152,6 +159,11 @@ class _Run(DiskRun):
             for log, each in zip(self._logs, saved["rings"], strict=True):
                 log.restore(each)
         restoring.last(logs)
+
+    @property
+    def bounced(self) -> dict[str, int]:
+        """What went by the bounce pool since set-up, if the guest is a confidential one."""
+        return {name: count - self._bounced[name] for name, count in pool_counts(self.machine.platform.pool).items()}
 
     @property
     def ring_requests(self) -> int:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from vmio.drivers.confidential.swiotlb import DEFAULT_KIB
 from vmio.experiments import params, trace
 from vmio.experiments.params import param
 from vmio.hypervisor.apic import APICS
@@ -55,6 +56,10 @@ class DiskParams:
                          "or always, even if the host is awake", choices=SIGNALS, modes=("split",))
     doorbell: str = param("hypercall", "how the guest signals: by a hypercall, or by a bit in a page at which the host looks every "
                           "100 us", choices=DOORBELLS, modes=("split",))
+    confidential: bool = param(False, "the guest's memory is its own: the host sees the pages that it shares, and data is copied by way of a "
+                               "bounce pool", modes=("split",), flag=True)
+    pool_kib: int | None = param(None, "size of a confidential guest's bounce pool; 65,536 unless it is said", unit="KiB", low=256, high=1 << 20,
+                                 multiple=256, optional=True, modes=("split",))
     host_cores: int = param(2, "cores that vCPUs and the host's workers share", low=1, high=256)
     iommu: str = param("static", "how the device reaches the guest's buffers", choices=IOMMU, modes=("passthrough",))
     delivery: str = param("injected", "who delivers the device's interrupts, the host or the hardware",
@@ -80,6 +85,8 @@ class DiskParams:
                              "pins all RAM of the guest before it runs; start and pinned are the same there")
         if self.channels is not None and self.channels > (self.vcpus or self.channels):
             raise ValueError(f"channels {self.channels}: a channel is bound to a vCPU, and the guest has {self.vcpus}")
+        if self.pool_kib is not None and not self.confidential:
+            raise ValueError(f"pool_kib {self.pool_kib}: only a confidential guest has a bounce pool")
         if self.timed and self.processors > 1:
             raise ValueError(f"vcpus {self.processors}: not beside timed, where one vCPU begins each request at its time")
         CostModel.preset(self.costs)
@@ -89,3 +96,8 @@ class DiskParams:
     def processors(self) -> int:
         """The number of vCPUs of a guest: one in modes that know no other."""
         return self.vcpus or self.channels or 1 if self.mode == "split" else 1
+
+    @property
+    def isolation(self) -> dict[str, int]:
+        """What a split device is told of it."""
+        return {"confidential": True, "pool_kib": self.pool_kib or DEFAULT_KIB} if self.confidential else {}

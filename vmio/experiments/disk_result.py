@@ -52,6 +52,7 @@ class DiskResult:
     canaries: dict = field(default_factory=dict)            # guest: is what it left in its memory still there?
     parts: dict = field(default_factory=dict)
     host_cpu_ns: int = 0
+    bounced: dict = field(default_factory=dict)             # confidential guests: what went by their bounce pools
     not_issued: int = 0     # discards that no command was sent for: the disk doesn't announce that it takes any
     latencies: list = field(default_factory=list, repr=False)
     images: list = field(default_factory=list, repr=False, compare=False)
@@ -89,6 +90,8 @@ class DiskResult:
                 counts += [(f"signals by {name}", count, count / each) for name, count in self.signals_by_channel.items()]
             used = [(f"{name} ring, most bytes used", max(used for _, used in steps), None) for name, steps in self.rings.items()]
             tables.append(table([*counts, *used], ("rings", "count", "per request")))
+        if self.bounced:
+            tables.append(table([(name, count, count / each) for name, count in self.bounced.items()], ("bounce pool", "count", "per request")))
         if len(self.exits_by_vcpu) > 1:
             tables.append(table([(name, count, self.interrupts_by_vcpu[name]) for name, count in self.exits_by_vcpu.items()],
                                 ("vCPU", "exits", "interrupts")))
@@ -171,6 +174,7 @@ def result(params: DiskParams, requests: Requests, runs: Sequence[Any]) -> DiskR
         canaries={run.guest.name: run.canary_lives for run in runs},
         parts={part: sum(one[part] for one in parts) for part in times.PARTS},
         host_cpu_ns=_host_cpu_ns(runs),
+        bounced=_merge(run.bounced for run in runs),
         latencies=[ns for lane in lanes for ns in lane.latencies],
         images=[run.image for run in runs],
     )

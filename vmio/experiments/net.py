@@ -145,7 +145,7 @@ class _Run:
 def _options(params: NetParams) -> Options:
     """What else the guest's card is told in this mode."""
     if params.mode == "split":
-        return {"batch": params.batch}
+        return {"batch": params.batch, **params.isolation}
     if params.mode == "passthrough":
         return {"delivery": params.delivery}
     moderation = Moderation(adaptive=True) if params.adaptive else Moderation(params.hold_frames, params.hold_us)

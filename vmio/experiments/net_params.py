@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from vmio.devices.net.tulip.chips import CHIPS
 from vmio.devices.net.tulip.transmit import PACES
+from vmio.drivers.confidential.swiotlb import DEFAULT_KIB
 from vmio.drivers.tulip import BUDGET
 from vmio.drivers.tulip_moderation import MAX_FRAMES, MAX_US
 from vmio.experiments import params
@@ -36,6 +37,10 @@ class NetParams:
     delivery: str = param("injected", "who delivers the card's interrupts, the host or the hardware", choices=DELIVERY,
                           modes=("passthrough",))
     gap_us: int = param(0, "time between two frames from outside, beside the wire's own", unit="us", low=0, high=MOST_GAP_US)
+    confidential: bool = param(False, "the guest's memory is its own: the host sees the pages that it shares, and data is copied by way of a "
+                               "bounce pool", modes=("split",), flag=True)
+    pool_kib: int | None = param(None, "size of a confidential guest's bounce pool; 65,536 unless it is said", unit="KiB", low=256, high=1 << 20,
+                                 multiple=256, optional=True, modes=("split",))
     costs: str | CostModel = param("server-2022", "cost preset")
     host: str = param("hyper-v", "kind of host that is modelled: an ordinary Hyper-V guest's, that of Hyper-V's containers, or KVM",
                       choices=tuple(KINDS))
@@ -47,6 +52,8 @@ class NetParams:
             raise ValueError(f"chip {self.chip}: it can't hold interrupts back (hold_frames, hold_us, adaptive); a 21143 can")
         if self.hold_frames and not self.hold_us and not self.adaptive:
             raise ValueError(f"hold_frames {self.hold_frames}: without hold_us the last frames would wait for others for ever")
+        if self.pool_kib is not None and not self.confidential:
+            raise ValueError(f"pool_kib {self.pool_kib}: only a confidential guest has a bounce pool")
         CostModel.preset(self.costs)
         return self
 
@@ -54,3 +61,8 @@ class NetParams:
     def holds(self) -> bool:
         """Whether interrupts are held back; modes without a chip of this kind don't ask."""
         return self.mode == "emulated" and bool(self.hold_frames or self.hold_us or self.adaptive)
+
+    @property
+    def isolation(self) -> dict[str, int]:
+        """What a split device is told of it."""
+        return {"confidential": True, "pool_kib": self.pool_kib or DEFAULT_KIB} if self.confidential else {}

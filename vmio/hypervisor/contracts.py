@@ -170,6 +170,16 @@ class Root(Protocol):
         """End a guest for its error."""
 
 
+class Isolation(Protocol):
+    """The map of a confidential guest's pages.  See `isolation.pages.PrivatePages`."""
+
+    def may(self, page: int, access: int) -> bool:
+        """Return whether the host may do `access` with a page."""
+
+    def change(self, page: int, access: int) -> None:
+        """Let the host do `access` with a page from now on."""
+
+
 class Partition(Protocol):
     """A guest, as its own processors and the hypervisor's parts see it.  See `Guest`."""
 
@@ -184,6 +194,7 @@ class Partition(Protocol):
     slat: PageTable
     polled_by: Callable[[int], None] | None
     gave_away: Callable[[int], bool] | None
+    seen: AddressSpace
     windows: WeakSet[Window]
 
     @property
@@ -202,6 +213,13 @@ class Partition(Protocol):
 
     def tsc(self, ns: int) -> int:
         """Return what its time-stamp counter says at `ns` of the simulation."""
+
+    @property
+    def isolation(self) -> "Isolation | None":
+        """Who may do what with its pages, if it is a confidential guest."""
+
+    def lent_pages(self) -> set[int]:
+        """Return the numbers of the pages that the host uses now."""
 
     @property
     def vcpus(self) -> "Sequence[GuestCpu]":

@@ -8,6 +8,7 @@ from vmio.hypervisor import vcpu_state
 from vmio.hypervisor.apic import X2APIC_EOI
 from vmio.hypervisor.contracts import GuestCpu, Hypercall, InterruptController, Msr, Root
 from vmio.hypervisor.faults import GuestFault
+from vmio.hypervisor.isolation.pages import PrivatePages
 from vmio.hypervisor.kinds import PINNED
 from vmio.hypervisor.pending import Restoring, Saving
 from vmio.hypervisor.ram import GuestRam
@@ -69,6 +70,8 @@ class Guest:
         self.backing.attach(self.slat)
         self.memory = AddressSpace(host.memory, self.slat)
         self.dma = AddressSpace(host.memory, self.slat)
+        self.seen = self.memory        # the same as the host's own software sees it; another than the guest's only if it is confidential
+        self.isolation: PrivatePages | None = None     # the map of a confidential guest's pages, see `isolation.visibility.isolate`
         self.hypercalls: dict[int, Hypercall] = Hypercalls()
         self.msrs: dict[int, Msr] = {TIME_REF_COUNT: (lambda cpu: self.reference_time(cpu.now), None),
                      VP_INDEX: (lambda cpu: cpu.index, None),
@@ -182,9 +185,13 @@ class Guest:
         Somebody uses them without a look at the SLAT table (the host, to whom they are lent, or a driver by a window), or a page of
         the hypervisor's lies over them.
         """
-        used = {page for pages in self.lent for page in pages()}
+        used = self.lent_pages()
         used.update(*(window.pages for window in self.windows))
         return used if self.enlightened is None else used | self.enlightened.overlays.pages()
+
+    def lent_pages(self) -> set[int]:
+        """Return the numbers of the pages that the host uses now, by their places in its own memory."""
+        return {page for pages in self.lent for page in pages()}
 
     def give_ram(self, gpa: int, length: int) -> None:
         """Give zeroed RAM where none is, up to the end that the guest has; ValueError, `OutOfMemory`."""
@@ -216,6 +223,8 @@ class Guest:
 
     def check_movable(self, what: str) -> None:
         """Raise ValueError if the guest can't be saved, moved, or lose memory (`what` says which) now."""
+        if self.isolation is not None:
+            raise ValueError(f"guest {self.name}: no {what}: it is confidential, and the host can't read its memory")
         for name, why in self.pins.items():
             raise ValueError(f"guest {self.name}: no {what} while {name} is assigned to it: {why}")
 
@@ -231,6 +240,8 @@ class Guest:
 
     def save(self, saving: Saving, timers: Timers) -> State:
         """Return RAM's place, tables, buses, lines and vCPUs; `timers` own the guest's clock, see `Clock.save`."""
+        if self.isolation is not None:
+            raise CheckpointRefused(f"checkpoint at {saving.now} ns: guest {self.name} is confidential, and the host can't read its memory")
         if self.destroyed:
             raise CheckpointRefused(f"checkpoint at {saving.now} ns: guest {self.name} has been destroyed")
         return GUEST.state(

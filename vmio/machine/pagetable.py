@@ -9,6 +9,7 @@ of edition 082); Intel VT-d specification 3.7, 9.8 "Second-Stage Paging Entries"
 
 import struct
 from collections.abc import Callable
+from typing import Protocol
 
 from vmio.machine.checkpoint import Form, State, same
 from vmio.machine.contracts import Buffer
@@ -232,6 +233,16 @@ class PageTable:
         return spans
 
 
+class Translation(Protocol):
+    """What an `AddressSpace` asks where its bytes lie: a `PageTable`, or what stands before one and allows less."""
+
+    def translate(self, address: int, access: int) -> int:
+        """Return the SPA behind `address`; raises `TranslationFault` unless all of `access` is permitted."""
+
+    def spans(self, address: int, length: int, access: int) -> list[tuple[int, int]]:
+        """Return [(SPA, bytes), ...] covering the range; faults at the first bad page."""
+
+
 class AddressSpace:
     """Memory as somebody behind a page table sees it (a guest's CPU, a device's DMA): by input address, GPA or IOVA.
 
@@ -241,7 +252,7 @@ class AddressSpace:
     POINTS = {"stored": "(address, bytes) when bytes are stored by this way, also through a `Window` on it"}
     __slots__ = ("memory", "table", "_bytes", "stored")
 
-    def __init__(self, memory: HostMemory, table: PageTable) -> None:
+    def __init__(self, memory: HostMemory, table: Translation) -> None:
         self.memory, self.table = memory, table
         self._bytes = memory.bytes
         self.stored: Callable[[int, int], None] | None = None

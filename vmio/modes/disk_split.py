@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from vmio.drivers.confidential.swiotlb import DEFAULT_KIB, check_kib
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.storvsc import StorVsc
 from vmio.host.physical import PhysicalDisk, Slice
@@ -37,7 +38,8 @@ class SplitDisk(OnBus):
     The guest waits for interrupts, or is `polled`.  It has up to `channels`, each
     bound to a vCPU of its own (None: one for each vCPU).  Its `doorbell` is a "hypercall", or
     a bit in the "monitor" page at which the host looks every 100 us.  A driver that is not `roomy`
-    has no more memory than it needs, so that machines of many guests fit into small computers.
+    has no more memory than it needs, so that machines of many guests fit into small computers.  `confidential`: the guest's RAM is
+    its own, and its drivers copy data by way of a bounce pool of `pool_kib`.
     """
 
     in_memory = True
@@ -45,13 +47,17 @@ class SplitDisk(OnBus):
     host_half = StorVsp      # a subclass may have another
 
     def __init__(self, ring_kib: int = 128, signals: str = "batch", polled: bool = False, channels: int | None = None,
-                 doorbell: str = "hypercall", roomy: bool = True, asks: Sequence[int] = v.LINUX_VERSIONS, **options: Any) -> None:
+                 doorbell: str = "hypercall", roomy: bool = True, asks: Sequence[int] = v.LINUX_VERSIONS, confidential: bool = False,
+                 pool_kib: int = DEFAULT_KIB, **options: Any) -> None:
         if doorbell not in DOORBELLS:
             raise ValueError(f"doorbell {doorbell!r}: choose one of {', '.join(DOORBELLS)}")
         self.ring_kib, self.signals, self.polled, self.options = ring_kib, signals, polled, options
         self.channels, self.monitored, self.asks = channels, doorbell == "monitor", asks
         rings = (channels or 1) * 2 * ring_kib << 10
         self.driver_memory = max(16, OTHER_MIB + -(-rings // MIB)) * MIB if roomy else LEAST + rings
+        self.confidential, self.pool_kib = confidential, pool_kib
+        if confidential:
+            self.driver_memory += check_kib(pool_kib) << 10
 
     @staticmethod
     def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[Slice]:
@@ -62,6 +68,8 @@ class SplitDisk(OnBus):
         """Offer a SCSI controller with one disk on the guest's bus."""
         self.platform, self.backend = platform, backend
         platform.monitored |= self.monitored
+        if self.confidential:
+            platform.need_pool(self.pool_kib)
         bus = platform.bus            # first: a guest's end is refused for its requests before its channels
         self.number = platform.number()
         self.vsp = self.host_half(platform.host, platform.guest, {0: (ScsiTarget(backend.sectors, unmap=True, serial=serial_of(backend, SERIAL)), backend)},

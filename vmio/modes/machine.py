@@ -10,6 +10,7 @@ from vmio.hypervisor.contracts import Program, Steps
 from vmio.hypervisor.costs import CostModel
 from vmio.hypervisor.guest import Guest
 from vmio.hypervisor.host import Host
+from vmio.hypervisor.isolation.visibility import isolate
 from vmio.hypervisor.recorded import RecordedCpu
 from vmio.hypervisor.recording import Recording
 from vmio.hypervisor.runs import Run
@@ -85,6 +86,8 @@ class GuestMachine:
     def make(self) -> "GuestMachine":
         """Make the guest, with no device plugged in yet; returns it.  `Machine.power_on` does it for who does not ask."""
         self.guest = guest = self.machine.host.guest(self.name, self.ram_mib, self.vcpus, self.processor)
+        if any(getattr(each, "confidential", False) for each in self.attachments):
+            isolate(guest)
         self.name, self.platform, self.made = guest.name, Platform(guest), True
         return self
 

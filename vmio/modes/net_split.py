@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from vmio.drivers.confidential.swiotlb import DEFAULT_KIB, check_kib
 from vmio.drivers.contracts import NetDriver
 from vmio.drivers.netvsc import NetVsc
 from vmio.drivers.pages import GuestPages
@@ -25,7 +26,7 @@ SPLIT = Form("split network card", 1, "options", "vsp")
 
 class SplitNet(OnBus):
     """`address` is the card's; `ring_kib`, `batch` and `asks`, its versions, are the guest driver's options (`NetVsc`), `options` the
-    host's (`NetVsp`).
+    host's (`NetVsp`).  `confidential` and `pool_kib` as of `SplitDisk`.
 
     Its backend is the `NetPort` that it is plugged into.
     """
@@ -35,8 +36,12 @@ class SplitNet(OnBus):
     for_each_vcpu = True
     host_half = NetVsp       # a subclass may have another
 
-    def __init__(self, address: bytes, ring_kib: int = 128, batch: int | None = None, asks: tuple[int, ...] = n.VERSIONS, **options: Any) -> None:
+    def __init__(self, address: bytes, ring_kib: int = 128, batch: int | None = None, asks: tuple[int, ...] = n.VERSIONS,
+                 confidential: bool = False, pool_kib: int = DEFAULT_KIB, **options: Any) -> None:
         self.address, self.ring_kib, self.batch, self.asks, self.options = address, ring_kib, batch, asks, options
+        self.confidential, self.pool_kib = confidential, pool_kib
+        if confidential:
+            self.driver_memory = type(self).driver_memory + (check_kib(pool_kib) << 10)
 
     @staticmethod
     def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[SectorStore]:
@@ -46,6 +51,8 @@ class SplitNet(OnBus):
     def plug(self, platform: Platform, backend: NetPort) -> None:
         """Offer a card on the guest's bus."""
         self.platform, self.number = platform, platform.number()
+        if self.confidential:
+            platform.need_pool(self.pool_kib)
         self.vsp = self.host_half(platform.host, platform.guest, backend, self.address, number=self.number, **self.options)
         self.vsp.offer(platform.bus)
 

@@ -5,7 +5,9 @@ from typing import Any, TypeAlias
 
 from vmio.devices.board import Board
 from vmio.drivers import channels
-from vmio.drivers.pages import GuestPages
+from vmio.drivers.confidential.hardened import Hardened
+from vmio.drivers.confidential.swiotlb import Swiotlb
+from vmio.drivers.pages import PAGE, GuestPages
 from vmio.drivers.vmbus import GuestChannel, VmBusClient
 from vmio.hypervisor.contracts import Steps
 from vmio.hypervisor.guest import Guest
@@ -45,6 +47,7 @@ class Platform:
         self.mmio = GuestPages(MMIO, MMIO + MMIO_BYTES)
         self._numbers: set[int] = set()     # of the devices on the bus
         self.came_later: set[bytes] = set() # instances of devices that were offered while the guest ran
+        self.pool_kib = 0            # of the bounce pool that a confidential guest has
         self.monitored = False       # the guest gives its host monitor pages, for who wants to be signalled by them
         self.host_versions: Sequence[int] = m.LINUX_VERSIONS
         self.guest_versions: Sequence[int] = m.LINUX_VERSIONS
@@ -112,6 +115,17 @@ class Platform:
         board = [] if self.board is None else self.board.timers()
         return board if self.guest.enlightened is None else [*board, *hyperv.timers(self.guest.enlightened)]
 
+    def need_pool(self, kib: int) -> None:
+        """Let the guest have a bounce pool of so many KiB at least, for a device of a confidential guest; ValueError if it is none."""
+        if self.guest.isolation is None:
+            raise ValueError(f"guest {self.guest.name}: a confidential device for a guest that is not; say it of one that it begins with")
+        self.pool_kib = max(self.pool_kib, kib)
+
+    @property
+    def pool(self) -> Swiotlb | None:
+        """The guest's bounce pool, if it is a confidential one and its bus is up."""
+        return None if self._client is None else self._client.pool
+
     @property
     def tried(self) -> dict[int, bool]:
         """The versions of VMBus that the guest has asked for so far, in its order, and whether the host agreed."""
@@ -171,7 +185,10 @@ class Platform:
     def client(self, cpu: VCpu, pages: GuestPages) -> Steps[VmBusClient]:
         """Generator: the guest's side of its bus, connected, with all that was offered in its `channels`."""
         if self._client is None:
-            self._client = VmBusClient(cpu, pages, self.guest_versions, self.monitored)
+            self._client = client = VmBusClient(cpu, pages, self.guest_versions, self.monitored)
+            if isinstance(client.trust, Hardened) and self.pool_kib:
+                at = pages.take((self.pool_kib << 10) // PAGE)
+                client.pool = Swiotlb(client.trust.sharing, at, self.pool_kib, len(self.guest.vcpus), self.host.costs.copy_rate)
             yield from self._client.connect()
             yield from self._client.request_offers()
         return self._client

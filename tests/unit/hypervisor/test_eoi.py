@@ -67,7 +67,7 @@ def test_exits_of_a_synthetic_interrupt(apic, exits):
     """A virtualized APIC delivers and ends it; an emulated one stops the vCPU, and AutoEOI spares the end."""
     cpu, hv = ready(apic=apic)
     assert cpu.cpuid(1)[2] >> 21 & 1 and cpu.virtual_apic == (apic == "virtualized")
-    hints, pages = synic.detect(cpu), GuestPages(0x20_0000, 0x21_0000)
+    hints, pages = synic.detect(cpu).hints, GuestPages(0x20_0000, 0x21_0000)
     synic.GuestSynic(cpu, PAGE_M, PAGE_E, hints, lambda cpu, flag: None, lambda *_: None, synic.EndOfInterrupt(hints, pages))
     before = cpu.exits.by_reason()
     hv.synics[0].signal(2, 7)
@@ -80,7 +80,7 @@ def test_exits_of_a_synthetic_interrupt(apic, exits):
 def assisted(vector=0x40, handler=lambda cpu: None, **host):
     """A guest whose vectors 40h to 43h run `handler` and then end the interrupt as the driver does."""
     cpu, hv = machine(**host)
-    eoi = synic.EndOfInterrupt(synic.detect(cpu), GuestPages(0x20_0000, 0x21_0000))
+    eoi = synic.EndOfInterrupt(synic.detect(cpu).hints, GuestPages(0x20_0000, 0x21_0000))
     eoi.add_cpu(cpu)
     for n in range(4):
         cpu.on_interrupt(vector + n, lambda cpu: (handler(cpu), eoi(cpu)))

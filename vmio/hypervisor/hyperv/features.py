@@ -21,7 +21,7 @@ def check_privileges(privileges: int) -> int:
 
 
 def leaves(guest: Guest, privileges: int, auto_eoi: bool) -> dict[int, tuple[int, int, int, int]]:
-    """Return {leaf: (EAX, EBX, ECX, EDX)} of 40000000h to 40000006h, and 80000007h where the guest must ask for it.
+    """Return {leaf: (EAX, EBX, ECX, EDX)} of 40000000h to 40000006h, 4000000Ch in a confidential guest, 80000007h where the guest must ask for it.
 
     `auto_eoi`: SINTs are advised to end by themselves.
     """
@@ -34,6 +34,10 @@ def leaves(guest: Guest, privileges: int, auto_eoi: bool) -> dict[int, tuple[int
              0x4000_0003: (privileges & 0xFFFF_FFFF, privileges >> 32, 0, features),
              0x4000_0004: (hints, 0xFFFF_FFFF, 0, 0), 0x4000_0005: (vps, vps, 0, 0),
              0x4000_0006: (tlfs.SECOND_LEVEL_PAGING, 0, 0, 0)}
+    if guest.isolation is not None:
+        found[0x4000_0000] = (tlfs.ISOLATION_LEAF, *name)
+        found[0x4000_0003] = (privileges & 0xFFFF_FFFF, privileges >> 32 | tlfs.ISOLATION_BIT, 0, features)
+        found[tlfs.ISOLATION_LEAF] = (tlfs.PARAVISOR, tlfs.SNP, 0, 0)
     if privileges & tlfs.TSC_INVARIANT_BIT:
         found[INVARIANT_LEAF] = (0, 0, 0, 0)
     return found

@@ -32,10 +32,13 @@ STIMER_RESERVED = 7 << 13 | (1 << 64) - (1 << 20)
 TIME_COUNT_BIT, SYNIC_BIT, STIMER_BIT, APIC_BIT, HYPERCALL_BIT, VP_INDEX_BIT = (1 << n for n in range(1, 7))  # EAX
 REFERENCE_TSC_BIT, FREQUENCIES_BIT, TSC_INVARIANT_BIT = 1 << 9, 1 << 11, 1 << 15                             # EAX
 POST_MESSAGES_BIT, SIGNAL_EVENTS_BIT = 1 << 4, 1 << 5                                                        # EBX
+ISOLATION_BIT = 1 << 22                                                                                      # EBX: there is 4000000Ch
 HAS_FREQUENCIES, HAS_SINT_POLLING, HAS_HYPERCALL_LOCK, HAS_DIRECT_TIMERS = 1 << 8, 1 << 17, 1 << 18, 1 << 19  # EDX
 SECOND_LEVEL_PAGING = 1 << 3                                                                                 # EAX of 40000006h
 PRIVILEGES = (TIME_COUNT_BIT | SYNIC_BIT | STIMER_BIT | APIC_BIT | HYPERCALL_BIT | VP_INDEX_BIT | REFERENCE_TSC_BIT
               | FREQUENCIES_BIT | TSC_INVARIANT_BIT | (POST_MESSAGES_BIT | SIGNAL_EVENTS_BIT) << 32)  # all that there is
+# CPUID 4000000Ch: EAX bit 0, a paravisor is there; EBX bits 3:0, the kind of isolation (Linux, enum hv_isolation_type).
+ISOLATION_LEAF, PARAVISOR, ISOLATION_TYPE, SNP = 0x4000_000C, 1, 0xF, 2
 APIC_MSRS_HINT, RELAXED_TIMING_HINT, NO_AUTO_EOI_HINT = 1 << 3, 1 << 5, 1 << 9                            # EAX
 INTERFACE = int.from_bytes(b"Hv#1", "little")  # EAX of 40000001h
 
@@ -43,14 +46,17 @@ INTERFACE = int.from_bytes(b"Hv#1", "little")  # EAX of 40000001h
 FAST = 1 << 16                               # the input is in registers
 RESERVED_CONTROL = 0xF << 27 | 0xF << 44 | 0xF << 60
 SIZES_CONTROL = 0x3FF << 17 | 1 << 31 | 0xFFF << 32 | 0xFFF << 48  # variable header, nested, repetitions
-POST_MESSAGE, SIGNAL_EVENT = 0x5C, 0x5D
+REP_COUNT, REP_START = 32, 48                # shifts of a rep hypercall's number of repetitions, and of the one to begin with
+REPS_CONTROL = 0xFFF << REP_COUNT | 0xFFF << REP_START
+POST_MESSAGE, SIGNAL_EVENT, MODIFY_VISIBILITY = 0x5C, 0x5D, 0xDB
 FAST_SIGNAL_EVENT = SIGNAL_EVENT | FAST
 
 SUCCESS, INVALID_CODE, INVALID_INPUT, INVALID_ALIGNMENT, INVALID_PARAMETER, ACCESS_DENIED = 0, 2, 3, 4, 5, 6
+OPERATION_DENIED = 8
 INSUFFICIENT_MEMORY, INVALID_CONNECTION_ID, INSUFFICIENT_BUFFERS, INVALID_SYNIC_STATE = 0x0B, 0x12, 0x13, 0x18
 STATUS_NAMES = {
     SUCCESS: "success", INVALID_CODE: "invalid hypercall code", INVALID_INPUT: "invalid hypercall input",
-    INVALID_ALIGNMENT: "invalid alignment", INVALID_PARAMETER: "invalid parameter", ACCESS_DENIED: "access denied",
+    INVALID_ALIGNMENT: "invalid alignment", INVALID_PARAMETER: "invalid parameter", ACCESS_DENIED: "access denied", OPERATION_DENIED: "operation denied",
     INSUFFICIENT_MEMORY: "insufficient memory", INVALID_CONNECTION_ID: "invalid connection id",
     INSUFFICIENT_BUFFERS: "insufficient buffers", INVALID_SYNIC_STATE: "invalid SynIC state"}
 
@@ -58,6 +64,10 @@ MAX_PAYLOAD = 240
 POST_INPUT = Layout("POST_INPUT", u32("connection_id"), u32("reserved"), u32("message_type"), u32("size"),
                     tail="payload")          # 256 bytes with its payload
 POST_INPUT_BYTES = POST_INPUT.size + MAX_PAYLOAD
+PARTITION_SELF = (1 << 64) - 1
+MOST_PAGES = (4096 - 16) // 8               # page numbers behind the header in one page: 510
+VISIBILITY_INPUT = Layout("VISIBILITY_INPUT", u64("partition", default=PARTITION_SELF), u32("visibility", "0 private, 1 read-only, 3 shared"),
+                          u32("reserved"), tail="pages", each="Q")
 SIGNAL_INPUT = Layout("SIGNAL_INPUT", u32("connection_id"), u16("flag"), u16("reserved"))
 
 # Pages: 16 message slots of 256 bytes in one, 16 times 2,048 event flags in the other.

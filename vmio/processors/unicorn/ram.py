@@ -17,7 +17,7 @@ from vmio.hypervisor.guest import MOST_RAM
 from vmio.machine.contracts import Buffer
 from vmio.machine.memory import PAGE, HostMemory
 from vmio.machine.pageruns import PageRuns
-from vmio.machine.pagetable import EXECUTE, READ, WRITE, AddressSpace, PageTable, TranslationFault
+from vmio.machine.pagetable import EXECUTE, READ, WRITE, AddressSpace, Translation, TranslationFault
 from vmio.machine.probes import watch
 from vmio.processors.unicorn import paging
 
@@ -34,7 +34,7 @@ class ToldSpace(AddressSpace):
 
     __slots__ = ("told",)
 
-    def __init__(self, memory: HostMemory, table: PageTable) -> None:
+    def __init__(self, memory: HostMemory, table: Translation) -> None:
         super().__init__(memory, table)
         self.told: Callable[[int, Buffer], None] | None = None
 

@@ -66,7 +66,7 @@ class MachineCodeCpu(VCpu):
         self.engine: Any = None
         super().__init__(guest, index)
         self._space = ToldSpace(guest.memory.memory, guest.memory.table)
-        self.memory = guest.memory = guest.dma = self._space
+        self.memory = guest.memory = guest.dma = guest.seen = self._space
         self._errors: list[BaseException] = []
         self._stopping = False
         self.halts = False

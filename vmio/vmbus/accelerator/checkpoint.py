@@ -20,4 +20,4 @@ def restore(vsp: AcceleratorVsp, state: State) -> None:
         gpadl = None if vsp.server is None else vsp.server.gpadls.by_handle.get(handle)
         if gpadl is None or gpadl.whole_pages is None or vsp.guest is None:
             raise CheckpointRefused(f"checkpoint, accelerator's VSP: the guest has named GPADL {handle:#x}, which is not there")
-        vsp.mapped[handle] = Window(vsp.guest.memory, gpadl.whole_pages)
+        vsp.mapped[handle] = Window(vsp.guest.seen, gpadl.whole_pages)

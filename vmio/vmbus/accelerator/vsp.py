@@ -116,7 +116,7 @@ class AcceleratorVsp(BusDevice):
             server.gpadls.check(gpadl.whole_pages)
         except GpadlRefused:
             return False
-        self.mapped[handle] = Window(self.guest.memory, gpadl.whole_pages)
+        self.mapped[handle] = Window(self.guest.seen, gpadl.whole_pages)
         return True
 
     def _unmap(self, handle: int) -> bool:

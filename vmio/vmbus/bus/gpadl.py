@@ -13,6 +13,7 @@ from typing import NamedTuple
 from vmio.hypervisor.guest import Guest
 from vmio.machine.contracts import Record
 from vmio.machine.memory import PAGE
+from vmio.machine.pagetable import READ, WRITE
 
 MAX_PAGES = 1280 * 256   # a guest: 1,280 MB, Hyper-V's cap (Linux Documentation/virt/hyperv/vmbus.rst)
 MAX_GPADLS = 4096
@@ -127,10 +128,13 @@ class GpadlTable:
         return ranges
 
     def check(self, pages: Sequence[int]) -> None:
-        """`GpadlRefused` unless every page is the guest's RAM (and not given to the host), none twice, none under a page of the hypervisor's."""
+        """`GpadlRefused` unless every page is the guest's RAM (and not given to the host), none twice, none private or under a page of the hypervisor's."""
         spa, covers = self._guest.backing.spa, self._guest.enlightened.overlays.covers
         if any(spa(page * PAGE) is None for page in pages):
             raise GpadlRefused("GPADL page outside the guest's RAM")
+        isolation = self._guest.isolation
+        if isolation is not None and not all(isolation.may(page, READ | WRITE) for page in pages):
+            raise GpadlRefused("GPADL page that the guest keeps private")
         if len(set(pages)) != len(pages):
             raise GpadlRefused("GPADL page twice")
         if any(covers(page * PAGE) for page in pages):

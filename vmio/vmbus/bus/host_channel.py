@@ -102,7 +102,7 @@ class HostChannel:
 
     def open_rings(self, gpadl: Gpadl, downstream_page: int) -> ChannelEnd:
         """Map both rings; returns the host's end of them, for the device."""
-        memory = self.server.guest.memory
+        memory = self.server.guest.seen
         pages: Any = gpadl.whole_pages          # the bus has seen that it is such a one
         incoming = RingReader(Window(memory, pages[:downstream_page]))
         outgoing = RingWriter(Window(memory, pages[downstream_page:]))

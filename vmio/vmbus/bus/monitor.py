@@ -18,6 +18,7 @@ from vmio.hypervisor.guest import Guest
 from vmio.hypervisor.pending import Restoring, Saving
 from vmio.machine.checkpoint import Form, State
 from vmio.machine.memory import PAGE
+from vmio.machine.pagetable import READ, WRITE
 from vmio.vmbus.bus.host_channel import HostChannel
 from vmio.vmbus.bus.monitor_page import GROUP, MONITOR_PAGE, MONITOR_PARAMETER, MONITORS, pending_word
 
@@ -112,8 +113,11 @@ class MonitorPages:
         memory[at + _PARAMETERS + 8 * number:at + _PARAMETERS + 8 * number + len(parameter)] = parameter
 
     def _spa(self) -> int | None:
-        """Where the page is now: the guest may have lost it, or have laid something over it, which is not looked at."""
-        return None if self.page is None else self._guest.backing.spa(self.page)
+        """Where the page is now: the guest may have lost it, keep it private, or have laid something over it, which is not looked at."""
+        page, isolation = self.page, self._guest.isolation
+        if page is None or isolation is not None and not isolation.may(page // PAGE, READ | WRITE):
+            return None
+        return self._guest.backing.spa(page)
 
     # The look.
 

@@ -25,7 +25,7 @@ class SharedBuffer:
     def __init__(self, guest: Guest, gpadl: Gpadl, section_bytes: int) -> None:
         pages = gpadl.whole_pages or ()
         self.gpadl, self.section_bytes = gpadl, section_bytes
-        self.window = Window(guest.memory, pages)
+        self.window = Window(guest.seen, pages)
         self.sections = min(self.window.size // section_bytes, MAX_SECTIONS)
 
     def read(self, section: int, length: int) -> bytes:
@@ -73,7 +73,7 @@ def lent(guest: Guest, ranges: Sequence[GpaRange], most: int) -> bytes | None:
     """Return a copy of what lies in pages that the guest lends for one request; None unless all are its own RAM, and at most `most` bytes."""
     if sum(each.byte_count for each in ranges) > most:
         return None
-    translate, ram_spa, memory = guest.slat.translate, guest.backing.spa, guest.host.memory
+    translate, ram_spa, memory = guest.seen.table.translate, guest.backing.spa, guest.host.memory
     spans = []
     try:
         for count, offset, pages in ranges:

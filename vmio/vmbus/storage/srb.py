@@ -173,7 +173,7 @@ class Srb:
         """
         _, offset, numbers = self.ranges[0]
         guest, pages = self.vsp.guest, []
-        translate, ram_spa = guest.slat.translate, guest.backing.spa
+        translate, ram_spa = guest.seen.table.translate, guest.backing.spa
         try:
             for number in numbers[:offset + length + 0xFFF >> 12]:
                 spa = translate(number << 12, access)
