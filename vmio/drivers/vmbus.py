@@ -31,7 +31,7 @@ from vmio.vmbus.bus.ring import RingReader, RingWriter, format_ring
 
 _TRIES, _DOUBLINGS = 100, 21  # of a post that found no buffer: 1 us, 2 us, 4 us ... (Linux vmbus_post_msg)
 _ANSWERS_ABOUT = {Message.OPENCHANNEL_RESULT: "relid", Message.GPADL_CREATED: "gpadl", Message.GPADL_TORNDOWN: "gpadl",
-                  Message.MODIFYCHANNEL_RESPONSE: "relid"}      # which field says to what it is the answer
+                  Message.MODIFYCHANNEL_RESPONSE: "relid", Message.TL_CONNECT_RESULT: "endpoint"}   # which field says to what
 _TRY_AGAIN = (tlfs.INSUFFICIENT_BUFFERS, tlfs.INSUFFICIENT_MEMORY, tlfs.INVALID_CONNECTION_ID)
 
 
@@ -90,7 +90,7 @@ class VmBusClient(SubChannels[GuestChannel]):
         self.ignored = 0            # messages from the host that make no sense
         self._synics: dict[int, synic.GuestSynic] = {}
         self._connection = m.MESSAGE_CONNECTION
-        self._expected: dict[tuple[Message, int], Record | None] = {}   # what we wait for -> the host's answer
+        self._expected: dict[tuple[Message, int | bytes], Record | None] = {}   # what we wait for -> the host's answer
         self._next_gpadl = m.FIRST_GPADL
         self._input, (self._hints, isolation) = pages.take(), synic.detect(cpu)
         self.tried: dict[int, bool] = {}    # versions that we asked for -> did the host agree?
@@ -261,7 +261,7 @@ class VmBusClient(SubChannels[GuestChannel]):
             delay *= 2 if attempt < _DOUBLINGS else 1
         raise DriverError(f"HvCallPostMessage: status {status:#x} {tlfs.STATUS_NAMES.get(status, '')}")
 
-    def _expect(self, number: Message, key: int = 0) -> None:
+    def _expect(self, number: Message, key: int | bytes = 0) -> None:
         self._expected[number, key] = None
 
     def _ask(self, message: bytes, number: Message, key: int = 0, channel: GuestChannel | None = None) -> Steps:

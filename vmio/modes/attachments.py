@@ -31,6 +31,7 @@ from vmio.modes.nvme_on_pci import AssignedNvme, EmulatedNvme
 from vmio.modes.platform import Backend, Platform
 from vmio.modes.serial_emulated import EmulatedSerial
 from vmio.modes.services_split import SplitServices
+from vmio.modes.sockets_split import SplitSockets
 
 
 class Attachment(Protocol):
@@ -93,6 +94,7 @@ ATTACHMENTS: dict[tuple[str, str], type[Attachment]] = {
     ("serial", "emulated"): EmulatedSerial,
     ("services", "split"): SplitServices,
     ("memory", "split"): SplitMemory,
+    ("sockets", "split"): SplitSockets,
 }
 
 

@@ -84,7 +84,7 @@ def test_short_unknown_and_backward_messages():
             if layout.size > 8:
                 assert (yield from raw.say(layout.pack()[:layout.size - 1])) == []
         for data in (b"", b"\1\0\0", bytes(8), b"\x63" + bytes(100), b"\xff" * 240, m.OFFERCHANNEL.pack(),
-                     m.VERSION_RESPONSE.pack(), m.TL_CONNECT_REQUEST.pack(), m.OPEN_RESERVED.pack()):
+                     m.VERSION_RESPONSE.pack(), m.OPEN_RESERVED.pack()):
             assert (yield from raw.say(data)) == []
         yield from raw.post(m.REQUESTOFFERS.pack(), message_type=2)
         assert (yield from raw.replies()) == []

@@ -16,7 +16,8 @@ Ranges: TypeAlias = Sequence[tuple[int, int, Sequence[int]]] | TransferPages    
 
 
 class Offered(Protocol):
-    """A device on the bus; see `BusDevice`.  It may say `offer_flags` and `offer_user`, too."""
+    """A device on the bus; see `BusDevice`.  It may say `offer_flags` and `offer_user`, too, and `for_one_life`: its
+    channel goes with the connection of the guest that it was made for."""
 
     class_id: bytes
     instance_id: bytes

@@ -35,6 +35,10 @@ GPA_RANGE = Layout("GPA_RANGE", u32("byte_count"), u32("byte_offset", "in the fi
 TRANSFER_HEADER = Layout("TRANSFER_HEADER", u16("set_id"), u8("sender_owns_set"), u8("reserved"), u32("ranges"))
 TRANSFER_RANGE = Layout("TRANSFER_RANGE", u32("byte_count"), u32("byte_offset", "in the set"))
 
+# What a pipe, a channel that carries bytes or messages of any length, has before them in each record's payload.
+PIPE_DATA = 1
+PIPE = Layout("PIPE", u32("type", default=PIPE_DATA), u32("size", "of what follows; some guests leave a request's in their answer"))
+
 _new = tuple.__new__  # a named tuple in half the time
 MAX_RECORD = 0xFFFF * 8  # bytes: length8 has 16 bits
 _ONE_RANGE = Layout("ONE_RANGE", *(u32(name) for name in ("reserved", "ranges", "byte_count", "byte_offset"))).struct

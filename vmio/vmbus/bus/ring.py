@@ -171,6 +171,11 @@ class RingWriter(_End):
             return True
         return False
 
+    def make_room(self, size: int) -> None:
+        """Be sure that records of `size` bytes in all have room; `RingFull`: not yet, and the other side will signal when they have."""
+        if self._free <= size:
+            self._find_room(size, True)
+
     def available(self) -> int:
         """Free bytes, by the consumer's index as it is now; a record must be smaller than this."""
         self._set_read(self.memory.load32(READ))

@@ -36,6 +36,7 @@ from vmio.vmbus.bus.packets import RingCorrupt
 from vmio.vmbus.bus.server_gpadl import FAILED, GpadlAnswers
 from vmio.vmbus.bus.server_process import ServerProcess
 
+CONNECTION_REFUSED = 0xC0000236    # NTSTATUS, the status of a TL_CONNECT_RESULT
 MAX_CHANNELS = 2047   # relids 1 to 2,047: the event flags of a SINT, without flag 0
 
 
@@ -58,6 +59,7 @@ class VmbusServer(GpadlAnswers, ServerProcess):
         self.handled: Counter[str] = Counter()   # name -> messages
         self.version: Any = None         # an int; None: not connected
         self.offers_requested = False
+        self.on_connect: Callable[[bytes, bytes], bool] | None = None     # (endpoint, service) of a socket that the guest wants; taken?
         self._target_vp = 0
         self._outgoing: deque[tuple[int, int, bytes]] = deque()   # (VP, SINT, message) that did not fit into the SynIC's queue yet
         self._resetting = False
@@ -175,7 +177,7 @@ class VmbusServer(GpadlAnswers, ServerProcess):
         for channel in list(self.channels.values()):
             yield from self._close_fully(channel)
             channel.announced = False
-            if channel.state is State.RESCINDED or channel.primary is not None:
+            if channel.state is State.RESCINDED or channel.primary is not None or getattr(channel.device, "for_one_life", False):
                 self._release(channel)
         for gpadl in list(self.gpadls.by_handle.values()):
             self.gpadls.drop(gpadl)
@@ -228,6 +230,14 @@ class VmbusServer(GpadlAnswers, ServerProcess):
         self.channels.pop(channel.relid, None)
         if channel.on_released is not None:
             channel.on_released()
+
+    def _connect(self, record: Record) -> None:
+        """TL_CONNECT_REQUEST: an offer is the answer, or a result that says no, which guests know from 5.0 on."""
+        if self.on_connect is not None and self.on_connect(record.endpoint, record.service):
+            return
+        self._refuse("TL_CONNECT_REQUEST of what nobody listens to, or too many")
+        if self.version >= m.V5_0:
+            self._send(m.TL_CONNECT_RESULT.pack(endpoint=record.endpoint, service=record.service, status=CONNECTION_REFUSED))
 
     # Channels.
 
@@ -313,4 +323,4 @@ class VmbusServer(GpadlAnswers, ServerProcess):
         Message.CLOSECHANNEL: (_close, 0), Message.GPADL_HEADER: (GpadlAnswers._gpadl_header, 0),
         Message.GPADL_BODY: (GpadlAnswers._gpadl_body, 0), Message.GPADL_TEARDOWN: (GpadlAnswers._teardown, 0),
         Message.RELID_RELEASED: (_released, 0), Message.INITIATE_CONTACT: (_contact, 0),
-        Message.UNLOAD: (_unload, 0), Message.MODIFYCHANNEL: (_modify, m.V4_1)}
+        Message.UNLOAD: (_unload, 0), Message.MODIFYCHANNEL: (_modify, m.V4_1), Message.TL_CONNECT_REQUEST: (_connect, m.V4_0)}

@@ -21,7 +21,7 @@ from vmio.machine.layout import ShortMessage
 from vmio.vmbus.bus.channel import ChannelEnd
 from vmio.vmbus.bus.contracts import Answerable
 from vmio.vmbus.bus.device import BusDevice
-from vmio.vmbus.bus.packets import Packet
+from vmio.vmbus.bus.packets import PIPE, Packet
 from vmio.vmbus.integration import wire as w
 
 Version = tuple[int, int]
@@ -137,14 +137,14 @@ class Service(BusDevice):
     def _message(self, kind: int, body: bytes, flags: int) -> bytes:
         header = w.HEADER.pack(framework_major=self.framework[0], framework_minor=self.framework[1], kind=kind, major=self.version[0],
                                minor=self.version[1], size=len(body), flags=flags)
-        return w.PIPE.pack(size=len(header) + len(body)) + header + body
+        return PIPE.pack(size=len(header) + len(body)) + header + body
 
     def packet(self, request: Answerable, packet: Packet) -> None:
         """An answer, which needs none itself."""
         request.end()
         asked = self._asked
         try:
-            header = w.HEADER.parse(packet.payload, w.PIPE.size)
+            header = w.HEADER.parse(packet.payload, PIPE.size)
         except ShortMessage:
             self.refused["short message"] += 1
             return

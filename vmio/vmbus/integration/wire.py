@@ -9,15 +9,14 @@ Public sources: Linux include/linux/hyperv.h (icmsg_hdr, icmsg_negotiate and the
 
 from vmio.machine.layout import Layout, raw, u8, u16, u32, u64
 from vmio.vmbus.bus.messages import NAMED_PIPE
+from vmio.vmbus.bus.packets import PIPE
 
 OFFER_FLAGS, MESSAGE_MODE = NAMED_PIPE, (4).to_bytes(4, "little")      # of the offer: the channel is a pipe of whole messages
-PIPE_DATA = 1
 
 NEGOTIATE, HEARTBEAT, KVP, SHUTDOWN, TIME = 0, 1, 2, 3, 4
 KINDS = {NEGOTIATE: "versions", HEARTBEAT: "heartbeat", KVP: "KVP", SHUTDOWN: "shutdown", TIME: "time"}
 TRANSACTION, REQUEST, RESPONSE = 1, 2, 4
 
-PIPE = Layout("PIPE", u32("type", default=PIPE_DATA), u32("size", "of what follows; some guests leave it as it came"))
 HEADER = Layout("IC_HEADER", u16("framework_major"), u16("framework_minor"), u16("kind", names=KINDS), u16("major"), u16("minor"),
                 u16("size", "of what follows"), u32("status", "HRESULT"), u8("transaction"), u8("flags"), raw("reserved", 2))
 VERSIONS = Layout("IC_VERSIONS", u16("frameworks"), u16("messages"), u32("reserved"), tail="versions")
