@@ -189,6 +189,9 @@ class Partition(Protocol):
     io: Bus
     mmio: Bus
     direct: Bus
+    pmem: "list[SharedMemory]"
+    pins: dict[str, str]
+    releases: list[Callable[[], None]]
     memory: AddressSpace
     dma: AddressSpace
     slat: PageTable
@@ -249,6 +252,20 @@ class Partition(Protocol):
 
     def write_msr(self, msr: int, value: int, cpu: "GuestCpu") -> None:
         """Do what WRMSR does."""
+
+
+class SharedMemory(Protocol):
+    """Memory of the host's in a guest's address space.  See `pmem.Pmem`."""
+
+    base: int
+    end: int
+    permissions: int
+
+    def touch(self, cpu: "GuestCpu", gpa: int) -> None:
+        """Map the page of `gpa` if it is not."""
+
+    def refuse(self, cpu: "GuestCpu", gpa: int, size: int) -> None:
+        """Count a store that is not permitted, and raise its fault."""
 
 
 class GuestCpu(Cpu, Protocol):

@@ -4,7 +4,7 @@ A passed-through device's register pages are in the guest's SLAT table like RAM,
 so the processor reaches them without the hypervisor.  Here RAM is one buffer and
 registers are not in it, so these pages are kept in `guest.direct`, a `Bus`, and
 looked up where the table says "not mapped".  Pages that must be watched (a MSI-X
-table) are on `guest.mmio` instead, and exit.
+table) are on `guest.mmio` instead, and exit.  Memory of the host's that many guests share (`pmem`) is in the table from its first touch on.
 
 Each page of an access is translated by itself (SDM vol. 3C, "EPT Translation
 Mechanism"), so of one that crosses into another page each part goes to whoever
@@ -14,6 +14,7 @@ instruction.  What nobody answers reads as ones.
 
 from collections.abc import Iterator
 
+from vmio.hypervisor import pmem
 from vmio.hypervisor.contracts import GuestCpu, Partition
 from vmio.hypervisor.exits import Exit, ExitReason
 from vmio.hypervisor.faults import GuestFault
@@ -45,6 +46,8 @@ def _load_part(cpu: GuestCpu, gpa: int, size: int) -> bytes:
 
 def _load(cpu: GuestCpu, gpa: int, size: int) -> int:
     if not _is_direct(cpu, gpa, size):
+        if cpu.guest.pmem and pmem.reach(cpu, gpa, size, READ):
+            return int.from_bytes(cpu.memory.read(gpa, size), "little")
         value = handle_exit(cpu, Exit(cpu.now, cpu.guest.name, cpu.index, ExitReason.EPT_VIOLATION, gpa, size, 0, False))
         _check_kept(cpu, "read", gpa, size)
         return value
@@ -76,6 +79,8 @@ def store(cpu: GuestCpu, gpa: int, size: int, value: int) -> None:
 
 def _store(cpu: GuestCpu, gpa: int, size: int, value: int) -> None:
     if not _is_direct(cpu, gpa, size):
+        if cpu.guest.pmem and pmem.reach(cpu, gpa, size, WRITE):
+            return cpu.memory.write(gpa, value.to_bytes(size, "little"))
         handle_exit(cpu, Exit(cpu.now, cpu.guest.name, cpu.index, ExitReason.EPT_VIOLATION, gpa, size, value, True))
         _check_kept(cpu, "write", gpa, size)
     else:
@@ -98,6 +103,9 @@ def read(cpu: GuestCpu, gpa: int, length: int) -> bytes:
         try:
             parts.append(cpu.memory.read(at, n))
         except TranslationFault:
+            if cpu.guest.pmem and pmem.reach(cpu, at, n, READ):
+                parts.append(cpu.memory.read(at, n))
+                continue
             parts += [load(cpu, piece, size).to_bytes(size, "little") for piece, size in _pieces(at, n)]
     return b"".join(parts)
 

@@ -6,7 +6,7 @@ from weakref import WeakSet
 
 from vmio.hypervisor import vcpu_state
 from vmio.hypervisor.apic import X2APIC_EOI
-from vmio.hypervisor.contracts import GuestCpu, Hypercall, InterruptController, Msr, Root
+from vmio.hypervisor.contracts import GuestCpu, Hypercall, InterruptController, Msr, Root, SharedMemory
 from vmio.hypervisor.faults import GuestFault
 from vmio.hypervisor.isolation.pages import PrivatePages
 from vmio.hypervisor.kinds import PINNED
@@ -58,6 +58,7 @@ class Guest:
         self.io = Bus("I/O ports", 1 << 16)
         self.mmio = Bus("guest-physical memory", 1 << 48)
         self.direct = Bus("passed-through registers", 1 << 48)
+        self.pmem: list[SharedMemory] = []     # devices of virtual persistent memory, which it shares with other guests (`pmem.Pmem`)
         self.polled_by: Callable[[int], None] | None = None   # of who polls its memory: (ns) when a vCPU lets time pass
         self.pins: dict[str, str] = {}   # what holds the guest and its RAM in place -> why
         self.lent: list[Callable[[], Iterable[int]]] = []   # each gives page numbers that the host uses now, by their places in its own memory

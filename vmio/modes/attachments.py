@@ -21,6 +21,7 @@ from vmio.modes.accelerator_split import SplitAccelerator
 from vmio.modes.disk_assigned import AssignedDisk
 from vmio.modes.disk_emulated import EmulatedDisk
 from vmio.modes.disk_split import SplitDisk
+from vmio.modes.layer_vpmem import VPmemLayer
 from vmio.modes.lun_split import SplitLun
 from vmio.modes.memory_split import SplitMemory
 from vmio.modes.net_accelerated import AcceleratedNet
@@ -82,6 +83,7 @@ ATTACHMENTS: dict[tuple[str, str], type[Attachment]] = {
     ("disk", "split"): SplitDisk,
     ("disk", "passthrough"): AssignedDisk,
     ("lun", "split"): SplitLun,
+    ("layer", "vpmem"): VPmemLayer,
     ("nvme", "emulated"): EmulatedNvme,
     ("nvme", "passthrough"): AssignedNvme,
     ("net", "emulated"): EmulatedNet,

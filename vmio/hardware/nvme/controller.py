@@ -11,6 +11,7 @@ has it.
 """
 
 from collections.abc import Callable
+from errno import ENOSPC
 from functools import partial
 
 from vmio.devices.ata.contracts import Service
@@ -250,7 +251,7 @@ class NvmeController:
         try:
             method(*arguments)
         except (OSError, ValueError) as error:
-            raise Failed(w.WRITE_FAULT) from error
+            raise Failed(w.CAPACITY_EXCEEDED if getattr(error, "errno", 0) == ENOSPC else w.WRITE_FAULT) from error
 
     def _ready(self, request: Request) -> None:
         if request.done:

@@ -61,7 +61,7 @@ SUCCESS = 0x000
 INVALID_OPCODE, INVALID_FIELD, DATA_TRANSFER_ERROR, INTERNAL_ERROR = 0x001, 0x002, 0x004, 0x006
 ABORTED_SQ_DELETED, INVALID_NAMESPACE, SEQUENCE_ERROR, INVALID_PRP_OFFSET = 0x008, 0x00B, 0x00C, 0x013
 INVALID_SGL_LENGTH, INVALID_SGL_TYPE = 0x00F, 0x011
-LBA_OUT_OF_RANGE = 0x080
+LBA_OUT_OF_RANGE, CAPACITY_EXCEEDED = 0x080, 0x081
 INVALID_CQ, INVALID_QID, INVALID_QUEUE_SIZE, TOO_MANY_EVENTS = 0x100, 0x101, 0x102, 0x105
 INVALID_VECTOR, INVALID_FORMAT, INVALID_QUEUE_DELETION = 0x108, 0x10A, 0x10C
 NOT_SAVEABLE, NOT_CHANGEABLE, NOT_NAMESPACE_SPECIFIC = 0x10D, 0x10E, 0x10F
@@ -83,7 +83,7 @@ STATUS_NAMES = {
     DATA_TRANSFER_ERROR: "data transfer error", INTERNAL_ERROR: "internal error",
     ABORTED_SQ_DELETED: "aborted: queue deleted", INVALID_NAMESPACE: "invalid namespace",
     SEQUENCE_ERROR: "command sequence error", INVALID_PRP_OFFSET: "invalid PRP offset",
-    LBA_OUT_OF_RANGE: "LBA out of range", INVALID_CQ: "invalid completion queue", INVALID_QID: "invalid queue id",
+    LBA_OUT_OF_RANGE: "LBA out of range", CAPACITY_EXCEEDED: "capacity exceeded", INVALID_CQ: "invalid completion queue", INVALID_QID: "invalid queue id",
     INVALID_QUEUE_SIZE: "invalid queue size", TOO_MANY_EVENTS: "too many asynchronous event requests",
     INVALID_VECTOR: "invalid interrupt vector", INVALID_FORMAT: "invalid format",
     INVALID_QUEUE_DELETION: "invalid queue deletion", NOT_SAVEABLE: "feature not saveable",

@@ -94,17 +94,15 @@ panel
 # ## Containers: one kernel or many
 #
 # *Process-isolated* containers share one guest's kernel, its driver and its channel. A *Hyper-V-isolated* container has a
-# small guest of its own: a channel, a difference disk, and the base layer as everybody has it. The same requests both ways;
-# then a hostile container, which reaches for its neighbour.
+# small guest of its own: a channel, a difference disk, and the base layer as everybody has it. The same requests both ways:
 # %%
 print(lesson.containers_table())
 # %% [markdown]
-# One kernel batches the requests of all and reads each base block once. It also stands alone between the containers: where
-# it forgets a check, the neighbour's data is open. With a kernel each, a container that has taken its own kernel over
-# still meets the host's disk and the second-level table. The price is exits, memory and rings for each container. First touches
+# One kernel batches the requests of all and reads each base block once. With a kernel each, the price is exits, memory and
+# rings for each container. First touches
 # are among the exits: the host backs such a guest's memory page by page, as it is touched, and an ordinary guest's when it
 # starts. (The table's RAM, random-access memory, is what these guests are given, not what Windows takes;
-# `vmio/experiments/containers.py`.)
+# `vmio/experiments/containers/kernels.py`.)
 # %% [markdown]
 # ## Explain
 #

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from vmio.experiments.containers import ContainerParams, compare
-from vmio.experiments.containers_probe import probe_table
+from vmio.experiments.containers.kernels import ContainerParams, compare
 from vmio.experiments.disk import DiskParams, run
 from vmio.experiments.hot_cores import run_hot_cores
 from vmio.experiments.sharing import SharedGuest, SharingParams, noisy_neighbour, run_sharing, weights_tree
@@ -111,8 +110,8 @@ def cost_table() -> str:
 
 
 def containers_table(containers: int = 4) -> str:
-    """Containers on one kernel and on a kernel each: what it costs, and what a hostile one gets."""
-    return f"{compare(ContainerParams(containers=containers)).table()}\n\n{probe_table()}"
+    """Containers on one kernel and on a kernel each: what it costs."""
+    return compare(ContainerParams(containers=containers)).table()
 
 
 def cores_table() -> str:

@@ -28,6 +28,7 @@ FAULTS = {
 }
 ORDERS = {"in a row": tuple(range(64)), "every seventh": tuple(range(0, 1024, 7)), "three": (5, 700, 1023)}    # pages of 1,024 that a loop writes
 INTERRUPTS = 20
+SHARERS = 2, 4                                   # machines that have one page of the host's
 COUNTS = tuple(1 << n for n in range(10))        # how often a program of each kind is repeated: 1 to 512
 _ROUNDS, _FEWER = 151, 5                         # of measuring: the smallest time is to be a quiet one
 
@@ -70,6 +71,15 @@ def dirty(order: str) -> list[list[int]]:
         from vmio.processors.kvm import dirty_log
         return dirty_log.told(ORDERS[order])
     return recorded()["dirty"][order]
+
+
+@cache
+def shared_page(machines: int) -> Any:
+    """Return what that many machines in SHARERS saw of one page of the host's, as `shared_page.told` has it."""
+    if live()[0]:
+        from vmio.processors.kvm import shared_page
+        return shared_page.told(machines)
+    return recorded()["shared"][str(machines)]
 
 
 @cache
@@ -137,6 +147,7 @@ def main() -> None:
         "counts": {kind: {n: counts(kind, n) for n in COUNTS} for kind in steps.KINDS},
         "ends": {fault: end(fault) for fault in FAULTS},
         "dirty": {order: dirty(order) for order in ORDERS},
+        "shared": {machines: shared_page(machines) for machines in SHARERS},
         "interrupts": {INTERRUPTS: interrupts(INTERRUPTS)},
         "replays": {name: {key: replay(name)[key] for key in kept} for name in ALL}}, indent=1) + "\n")
 

@@ -32,6 +32,7 @@ INVALID_FIELD_IN_PARAMETERS = 0x5, 0x26, 0x00
 SAVING_NOT_SUPPORTED = 0x5, 0x39, 0x00
 PARAMETER_LENGTH = 0x5, 0x1A, 0x00
 WRITE_PROTECTED = 0x7, 0x27, 0x00
+SPACE_ALLOCATION_FAILED = 0x7, 0x27, 0x07 # a thin-provisioned disk has no room for what is written (SBC-3, "Thin provisioning")
 CAPACITY_CHANGED = 0x6, 0x2A, 0x09        # a unit attention: it is told once, by a command that is not carried out
 NO_SENSE = 0, 0, 0
 

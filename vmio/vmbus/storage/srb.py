@@ -22,8 +22,8 @@ from vmio.vmbus.bus.contracts import Answerable
 from vmio.vmbus.bus.packets import GpaRange
 from vmio.vmbus.storage import vstor as v
 from vmio.vmbus.storage.contracts import SrbOwner
-from vmio.vmbus.storage.scsi import (HARDWARE, INVALID_FIELD_IN_CDB, MEDIUM_READ, MEDIUM_WRITE, WITH_DATA, Answer, Media, failure,
-                                     sense_data)
+from vmio.vmbus.storage.scsi import (HARDWARE, INVALID_FIELD_IN_CDB, MEDIUM_READ, MEDIUM_WRITE, SPACE_ALLOCATION_FAILED, WITH_DATA, Answer,
+                                     Media, failure, sense_data)
 from vmio.vmbus.storage.scsi_pages import absent_inquiry, report_luns
 
 _REQUEST = v.SRB.only("port", "path", "target", "lun", "cdb_length", "direction", "transfer_length")
@@ -38,6 +38,7 @@ _INQUIRY, _REPORT_LUNS = 0x12, 0xA0
 _SECTOR, _PAGE = 512, 4096
 _MAX_AT_ONCE = 512            # pages of one request of a WRITE SAME
 _NOT_TAKEN = 0x006             # as a status of NVMe (1.4, 4.6.1.2.1): Internal Error
+_FULL = 0x081                  # the same: Capacity Exceeded
 _NT_STATUS = {v.SRB_SUCCESS: v.SUCCESS, v.SRB_ERROR: v.IO_DEVICE_ERROR, v.SRB_INVALID_REQUEST: v.IO_DEVICE_ERROR,
               v.SRB_DATA_OVERRUN: v.DATA_OVERRUN_STATUS, v.SRB_INVALID_LUN: v.NO_SUCH_DEVICE}
 
@@ -236,7 +237,7 @@ class Srb:
             self.answer(v.SRB_SUCCESS)
             return
         media, self.transfer = self.media, 0
-        cause = {"read": MEDIUM_READ, "write": MEDIUM_WRITE, "same": MEDIUM_WRITE}.get(media.kind, HARDWARE)
+        cause = SPACE_ALLOCATION_FAILED if status == _FULL else {"read": MEDIUM_READ, "write": MEDIUM_WRITE, "same": MEDIUM_WRITE}.get(media.kind, HARDWARE)
         self.answer(v.SRB_ERROR, sense_data(cause, media.lba))
 
     def answer(self, srb_status: int, sense: bytes = b"") -> None:

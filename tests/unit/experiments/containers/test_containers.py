@@ -1,11 +1,11 @@
-"""Containers on one kernel or on many: the same bytes, the stated costs, and canaries that tell who is kept apart."""
+"""Containers on one kernel or on many: the same bytes and the stated costs."""
 
 import hashlib
 import json
 
 import pytest
 
-from vmio.experiments.containers import (
+from vmio.experiments.containers.kernels import (
     ISOLATION,
     MIB,
     ContainerParams,
@@ -15,9 +15,8 @@ from vmio.experiments.containers import (
     run_containers,
     workload,
 )
-from vmio.experiments.containers_probe import CASES, _Attack, probe, probe_table
+from vmio.experiments.containers.tables import pages_of_table
 from vmio.experiments.disk import pattern
-from vmio.machine.pagetable import READ, WRITE
 
 
 def expected(params, number):
@@ -78,10 +77,9 @@ def test_what_it_costs():
 def test_table_pages_are_those_the_page_table_has():
     world = World(ContainerParams(), "hyperv")
     world.host.run(*[(kernel.cpu, kernel.program) for kernel in world.kernels])
-    from vmio.experiments.containers_result import _tables
     for kernel in world.kernels:
         slat = kernel.guest.slat
-        assert _tables(world.host.memory, slat.root, slat.levels) == len(slat._tables)
+        assert pages_of_table(world.host.memory, slat.root, slat.levels) == len(slat._tables)
 
 
 def test_parts_of_containers_add_up():
@@ -116,45 +114,6 @@ def test_parameters_that_cannot_be(change, text):
         run_containers(ContainerParams(**change), "process")
 
 
-@pytest.mark.parametrize("call", [lambda: run_containers(ContainerParams(), "none"), lambda: probe("none")])
-def test_isolation_that_cannot_be(call):
+def test_isolation_that_cannot_be():
     with pytest.raises(ValueError, match="isolation 'none': choose one of process, hyperv"):
-        call()
-
-
-def test_one_kernel_keeps_containers_apart_only_by_its_checks():
-    checked, open_ = probe("process", True), probe("process", False)
-    assert [one.verdict for one in checked.attempts] == ["refused"] * 4
-    assert {one.by for one in checked.attempts} == {"kernel"}
-    assert checked.contained and checked.disk_canary and checked.memory_canary
-    assert [one.verdict for one in open_.attempts] == ["leaked", "changed", "leaked", "leaked"]
-    assert not open_.contained and not open_.disk_canary
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_a_hostile_kernel_of_its_own_reaches_nothing(seed):
-    found = probe("hyperv", False, seed)
-    assert [(one.verdict, one.by) for one in found.attempts] == [
-        ("refused", "host"), ("refused", "host"), ("refused", "second-level table"), ("nothing", "")]
-    assert found.contained and found.disk_canary and found.memory_canary
-
-
-def test_the_probe_sees_a_hole_if_there_is_one():
-    """A hypervisor that maps the neighbour's memory too, and a host that has given both guests one difference disk."""
-    world = World(ContainerParams(containers=2), "hyperv")
-    mine, other = world.kernels[0].guest, world.kernels[1].guest
-    spa = other.ram_spa(world.containers[1].buffer)
-    mine.slat.map(2 * MIB, spa & -4096, 2 * 4096, READ | WRITE)
-    world.differences[0].own = world.differences[1].own
-    found = _Attack(world, checks=False).run()
-    assert [one.verdict for one in found.attempts] == ["leaked", "changed", "refused", "leaked"]
-    assert not found.contained and not found.disk_canary
-
-
-def test_probe_as_table_and_plain_data():
-    text = probe_table()
-    assert text.count("leaked") == 3 and text.count("changed") == 1
-    for case in CASES:
-        one = probe(*case)
-        json.dumps(one.to_dict())
-        assert one.table().count("\n") == 6
+        run_containers(ContainerParams(), "none")

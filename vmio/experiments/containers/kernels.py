@@ -20,8 +20,8 @@ from collections.abc import Callable, Sequence
 
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.storvsc import StorVsc
-from vmio.experiments.containers_result import Comparison, ContainerResult, IsolationResult
-from vmio.experiments.containers_workload import (
+from vmio.experiments.containers.result import Comparison, ContainerResult, IsolationResult
+from vmio.experiments.containers.workload import (
     BASE_MIB,
     BASE_SECTORS,
     MIB,

@@ -3,13 +3,11 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from vmio.experiments.containers_workload import ContainerParams
+from vmio.experiments.containers.tables import pages_of_table
+from vmio.experiments.containers.workload import ContainerParams
 from vmio.machine.contracts import Json
-from vmio.machine.memory import PAGE, HostMemory
+from vmio.machine.memory import PAGE
 from vmio.table import table
-
-_NEXT = 0x000F_FFFF_FFFF_F000    # of a table entry: where the next table is
-_LARGE = 1 << 7
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ class IsolationResult:
         calls = sum(row.system_calls for row in rows)
         memory = {
             "guest_ram_bytes": sum(kernel.guest.ram for kernel in kernels),
-            "page_table_pages": sum(_tables(world.host.memory, kernel.guest.slat.root, kernel.guest.slat.levels)
+            "page_table_pages": sum(pages_of_table(world.host.memory, kernel.guest.slat.root, kernel.guest.slat.levels)
                                     for kernel in kernels),
             "ring_pages": sum(2 * (kernel.disk.ring_kib << 10) // PAGE for kernel in kernels),
             "base_cache_bytes": held * world.params.block,
@@ -138,11 +136,3 @@ class Comparison:
     def to_dict(self) -> Json:
         """Return plain data for JSON."""
         return {"process": self.process.to_dict(), "hyperv": self.hyperv.to_dict(), "same_bytes": self.same_bytes}
-
-
-def _tables(memory: HostMemory, at: int, levels: int) -> int:
-    """Pages of a page table, counted as they lie in memory."""
-    if levels == 1:
-        return 1
-    entries = (memory.load64(at + 8 * slot) for slot in range(512))
-    return 1 + sum(_tables(memory, entry & _NEXT, levels - 1) for entry in entries if entry and not entry & _LARGE)
