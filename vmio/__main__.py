@@ -21,6 +21,7 @@ from vmio.experiments import accelerator_command, disk_command, net_command, sav
 from vmio.experiments.saved_run import KINDS  # noqa: E402
 from vmio.manage import chain_command  # noqa: E402
 from vmio.manage.migration import command as migrate_command  # noqa: E402
+from vmio.oracle.vhost_user import command as vhost_user  # noqa: E402
 
 
 class _Parser(argparse.ArgumentParser):
@@ -66,6 +67,8 @@ def _parser(device: str = "disk") -> "_Parser":
                             "end); may be given several times")
     qtest.add_argument("--pit", choices=["bcd", "binary"], default="bcd",
                        help="how the timer counts what should count in BCD: as the data sheet says, or in binary as QEMU's does (default bcd)")
+
+    vhost_user.add_options(commands.add_parser("vhost-user", help="serve a disk's image to a real Linux in QEMU: its virtqueues are ours"))
 
     run = commands.add_parser("run", help="run a workload and count")
     run.add_argument("--device", choices=sorted(_RUNS), default="disk", help="(default disk); its options: run --device net --help")
@@ -239,7 +242,7 @@ def _bench(args: argparse.Namespace) -> None:
 
 def _files_are_named(args: argparse.Namespace) -> None:
     """Raise ValueError for a file's name that is empty: it is no way to leave the file out."""
-    for option in ("drive", "serial", "unix", "trace", "image", "save", "csv", "pcap", "deb", "output", "cache",
+    for option in ("drive", "serial", "unix", "socket", "trace", "image", "save", "csv", "pcap", "deb", "output", "cache",
                    "kernel", "initrd", "disk", "console", "checkpoint", "restore", "weights", "biases", "images", "parent"):
         given = getattr(args, option, None)
         if "" in (given if isinstance(given, list) else [given]):
@@ -250,7 +253,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (`console`), 1 for a defence that doesn't hold."""
     def command() -> int | None:
         _files_are_named(args)
-        return {"qtest": _qtest, "run": _run, "checkpoint": saved_command.checkpoint, "restore": saved_command.restore, "migrate": migrate_command.run, "chain": chain_command.run, "boot": boot_command.run,
+        return {"qtest": _qtest, "vhost-user": vhost_user.run, "run": _run, "checkpoint": saved_command.checkpoint, "restore": saved_command.restore, "migrate": migrate_command.run, "chain": chain_command.run, "boot": boot_command.run,
                 "attack": _attack, "kvm": _kvm, "linux": _linux, "grade": _grade, "progress": _progress,
                 "assignment": _assignment, "bench": _bench}[args.command](args)
     args: Any = None

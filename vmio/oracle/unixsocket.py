@@ -1,4 +1,4 @@
-"""A Unix socket by its path: connect if somebody listens there, else listen and take the first client."""
+"""A Unix socket by its path: connect if somebody listens there, else listen and take the first client, or one after the other."""
 
 import os
 import socket
@@ -17,24 +17,45 @@ def connection(path: str) -> Iterator[socket.socket]:
     that we made is removed at the end, if it is still ours.  ValueError, with the
     reason, for any other file and where no socket can be.
     """
+    with _socket(path) as (ours, listens):
+        peer = ours
+        if listens:
+            peer = ours.accept()[0]
+            # Whoever comes now is refused.  The socket stays open: nobody else's can get its inode number.
+            with suppress(OSError):
+                ours.shutdown(socket.SHUT_RDWR)
+        with peer:
+            yield peer
+
+
+@contextmanager
+def connections(path: str) -> Iterator[Iterator[socket.socket]]:
+    """`with connections(path) as peers`: the same for one client after the other; where somebody listens already there is this one."""
+    with _socket(path) as (ours, listens):
+        yield _peers(ours) if listens else iter((ours,))
+
+
+def _peers(ours: socket.socket) -> Iterator[socket.socket]:
+    while True:
+        yield ours.accept()[0]
+
+
+@contextmanager
+def _socket(path: str) -> Iterator[tuple[socket.socket, bool]]:
+    """(the socket at `path`, whether it listens): connected if somebody listened there."""
     if not hasattr(socket, "AF_UNIX"):
         raise ValueError(f"socket {path}: this system's Python has no Unix sockets")
     real = os.path.realpath(path) if os.path.islink(path) else path    # a path may have no more than 107 bytes: not made longer
     with socket.socket(socket.AF_UNIX) as ours:
         made = None
         try:
-            peer = ours if _somebody_listens(ours, path, real) else None
-            if peer is None:
+            listens = not _somebody_listens(ours, path, real)
+            if listens:
                 with _told(path):
                     ours.bind(real)
                     made = os.stat(real)
                     ours.listen(1)
-                peer = ours.accept()[0]
-                # Whoever comes now is refused.  The socket stays open: nobody else's can get its inode number.
-                with suppress(OSError):
-                    ours.shutdown(socket.SHUT_RDWR)
-            with peer:
-                yield peer
+            yield ours, listens
         finally:
             if made is not None:
                 with suppress(OSError):

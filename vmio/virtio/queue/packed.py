@@ -6,11 +6,11 @@ written after, everything else.  Source: VIRTIO 1.2, 2.8 "Packed Virtqueues".
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from vmio.machine.contracts import Memory
 from vmio.virtio.queue.base import DeviceQueue
-from vmio.virtio.queue.chain import Chain, QueueBroken, table
+from vmio.virtio.queue.chain import FAULTS, Chain, QueueBroken, table
 from vmio.virtio.queue.event import need_event, packed_event
 from vmio.virtio.queue.wire import AT_DESCRIPTOR, AVAIL, DISABLE, ENABLE, EVENT, INDIRECT, MAX_PACKED, NEXT, PACKED, USED, WRAP
 
@@ -108,6 +108,27 @@ class PackedQueue(DeviceQueue):
             if flags & INDIRECT:
                 raise QueueBroken(f"an indirect table inside an indirect table, at {at:#x}")
             chain.add(at, size, flags)
+
+    def again(self, chains: Sequence[Sequence[tuple[int, int, int, int]]]) -> list[Chain]:
+        """Return chains that were taken before this queue began and not answered, by copies of their descriptors (as in PACKED)."""
+        found: list[Chain] = []
+        for rows in chains:
+            try:
+                chain = Chain(self.memory, self.fail, rows[-1][2] if rows else 0, len(rows))
+                for address, length, _, flags in rows:
+                    if flags & INDIRECT:
+                        self._indirect(chain, address, length, flags)
+                    else:
+                        chain.add(address, length, flags)
+                chain.check()
+                found.append(chain)
+            except QueueBroken as why:
+                self.fail(str(why))
+            except FAULTS as fault:
+                self.fail(f"a chain that was under way: {fault}")
+        self.in_flight += len(found)
+        self._slots += sum(chain.slots for chain in found)
+        return found
 
     # -- what is used (2.8.8) -----------------------------------------------------------------------
 

@@ -6,11 +6,11 @@ Source: VIRTIO 1.2, 2.7 "Split Virtqueues".
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from vmio.machine.contracts import Memory
 from vmio.virtio.queue.base import DeviceQueue
-from vmio.virtio.queue.chain import Chain, QueueBroken, table
+from vmio.virtio.queue.chain import FAULTS, Chain, QueueBroken, table
 from vmio.virtio.queue.event import need_event
 from vmio.virtio.queue.wire import DESCRIPTOR, INDIRECT, MAX_SPLIT, NEXT, NO_INTERRUPT, NO_NOTIFY, USED_ELEMENT
 
@@ -109,6 +109,19 @@ class SplitQueue(DeviceQueue):
                 raise QueueBroken(f"descriptor {following} in an indirect table of {len(entries)}")
             at = following
         raise QueueBroken(f"the chain in an indirect table of {len(entries)} goes round in a loop")
+
+    def again(self, heads: Sequence[int]) -> list[Chain]:
+        """Return the chains of heads that were taken before this queue began and not answered; a broken one ends it, as in `take`."""
+        found: list[Chain] = []
+        for head in heads:
+            try:
+                found.append(self._chain(head))
+            except QueueBroken as why:
+                self.fail(str(why))
+            except FAULTS as fault:
+                self.fail(f"a chain that was under way: {fault}")
+        self.in_flight += len(found)
+        return found
 
     # -- the used ring (2.7.8) ----------------------------------------------------------------------
 

@@ -1,0 +1,25 @@
+"""`vmio vhost-user` on the command line; what serves needs Linux, and is loaded when it is asked for."""
+
+import argparse
+import sys
+
+from vmio.oracle.vhost_user.wire import MAX_QUEUES
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("--socket", metavar="PATH", required=True, help="the Unix socket: connect if somebody listens there, else listen")
+    parser.add_argument("--image", metavar="FILE", required=True,
+                        help="the disk, which is changed: a raw image or a block device; with --readonly any that is read here")
+    parser.add_argument("--readonly", action="store_true", help="refuse what would change the disk")
+    parser.add_argument("--queues", metavar="N", type=int, default=1, help=f"rings, 1 to {MAX_QUEUES} (default 1)")
+    parser.add_argument("--once", action="store_true", help="end when the first front end has gone")
+    parser.add_argument("--json", action="store_true", help="at the end, one JSON object on standard output")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Serve: a sentence on standard error for what a front end does wrong, a line of counts when one has gone."""
+    if not sys.platform.startswith("linux"):
+        raise ValueError(f"memory is shared by descriptors of Linux's (memfd_create, eventfd); this is {sys.platform}")
+    from vmio.oracle.vhost_user import door
+    door.main(args.socket, args.image, args.readonly, args.queues, args.once, args.json)
