@@ -62,6 +62,8 @@ class PciFunction:
     and calls `reach(memory)`.  A subclass overrides `obey` to follow its registers.
     """
 
+    POINTS = {"obeyed": "() when the function has done what its registers say: after each write, reset and restore"}
+    obeyed: Callable[[], None] | None = None
     persistent = False      # does it keep, over a reset, what its user has stored?  Then `scrub` clears it
 
     def __init__(self, identity: Identity, bars: Mapping[int, Bar] | None = None, capabilities: Sequence[Capability] = (),
@@ -184,6 +186,8 @@ class PciFunction:
             self.device.memory = self.memory
         for capability in self.capabilities:
             capability.obey()
+        if self.obeyed is not None:
+            self.obeyed()
 
     # -- what the function does to others -------------------------------------------------------
 

@@ -1,0 +1,1 @@
+"""A device that proves to a guest what state it is in: TDISP, the TEE device interface security protocol."""
