@@ -1,4 +1,4 @@
-"""What a host can change on a guest's disk, and whether the guest notices: six ways to tamper, four ways to keep a letter.
+"""What a host can change on a guest's disk, and whether the guest notices: seven ways to tamper, four ways to keep a letter.
 
     tampering.run("flip a bit", "AES-XTS")      Outcome("garbled", 16 bytes of 1,024 are wrong)
 
@@ -10,12 +10,13 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from vmio.machine.contracts import Buffer, Sectors
 from vmio.machine.media.encrypted import Encrypted
 from vmio.machine.media.medium import Medium
 from vmio.machine.media.tagged import Tagged, Tampered
 from vmio.machine.storage import SECTOR, Image
 
-FIRST, LENGTH = 8, 2                                # sectors
+FIRST, OTHER, LENGTH = 8, 4, 2                      # sectors: the letter, another one, and how long they are
 PLAIN, XTS, TAGS, BOTH = "in clear", "AES-XTS", "tags alone", "AES-XTS and tags"
 KEPT = (PLAIN, XTS, TAGS, BOTH)
 NOTICED, GARBLED, UNNOTICED = "noticed", "garbled", "unnoticed"
@@ -29,18 +30,37 @@ class Outcome:
     wrong: int | None
 
 
+class Bus(Medium):
+    """Between the guest and `base`: with `replays` a read is answered by the answer of the read before, while its own data isn't there yet."""
+
+    def __init__(self, base: Medium) -> None:
+        self.base, self.name, self.sectors, self.replays, self.last = base, base.name, base.sectors, False, b""
+
+    def read(self, lba: int, count: int = 1) -> Sectors:
+        """Return `count` sectors, or what is still in the buffer."""
+        if not self.replays:
+            self.last = bytes(self.base.read(lba, count))
+        return self.last
+
+    def write(self, lba: int, data: Buffer) -> None:
+        """Store whole sectors from `lba`."""
+        self.base.write(lba, data)
+
+
 class Disk:
-    """What lies at the host, `image` and `tags`, and how the guest sees it."""
+    """What lies at the host, `image` and `tags`, and how the guest sees it, over a `bus`."""
 
     def __init__(self, kept: str, seed: int = 1) -> None:
         rng = random.Random(f"tampering {seed}")
         self.image, self.tags = Image(bytearray(16 * SECTOR)), Image(bytearray(SECTOR))
-        guest: Medium = self.image
+        self.bus = Bus(self.image)
+        guest: Medium = self.bus
         if kept in (TAGS, BOTH):
-            guest = Tagged(self.image, self.tags, rng.randbytes(32))
+            guest = Tagged(self.bus, self.tags, rng.randbytes(32))
             guest.tag_all()
         self.guest: Medium = Encrypted(guest, rng.randbytes(64)) if kept in (XTS, BOTH) else guest
         old, new = (text.encode().ljust(LENGTH * SECTOR, b".") for text in ("Pay nobody today. ", "Pay Ann 100, and Bob 900. "))
+        self.guest.write(OTHER, "Pay Eve 5, as every week. ".encode().ljust(LENGTH * SECTOR, b"."))
         self.guest.write(FIRST, old)
         self.old = self.image.read(FIRST, LENGTH), self.tags.read(0)
         self.guest.write(FIRST, new)
@@ -83,9 +103,16 @@ def _roll_all_back(disk: Disk) -> None:
     disk.tags.write(0, disk.old[1])
 
 
+def _replay(disk: Disk) -> None:
+    """The guest reads another letter, and the answer to that comes twice: the second one is taken for the answer to the next read."""
+    disk.guest.read(OTHER, LENGTH)
+    disk.bus.replays = True
+
+
 TAMPERINGS: dict[str, Callable[[Disk], None]] = {
     "flip a bit": _flip, "swap two sectors": _swap, "write another letter": _rewrite, "write another, erase the tags": _erase, "put the old letter back": _roll_back,
-    "put the old letter and its tags back": _roll_all_back}
+    "put the old letter and its tags back": _roll_all_back,
+    "answer a read twice": _replay}
 
 
 def run(tampering: str, kept: str, seed: int = 1) -> Outcome:

@@ -67,6 +67,7 @@ TABLE = {
     "write another, erase the tags": ("unnoticed", "garbled", "noticed", "noticed"),
     "put the old letter back": ("unnoticed", "unnoticed", "noticed", "noticed"),
     "put the old letter and its tags back": ("unnoticed", "unnoticed", "unnoticed", "unnoticed"),
+    "answer a read twice": ("unnoticed", "garbled", "noticed", "noticed"),
 }
 
 
