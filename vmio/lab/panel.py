@@ -10,6 +10,7 @@ queue: ipywidgets 8 keeps one message in flight and one pending.
 """
 
 import asyncio
+import gc
 import os
 import re
 from base64 import b64encode
@@ -51,6 +52,16 @@ def sentence(error: Exception) -> str:
     return text if isinstance(error, ValueError) else f"The model stopped ({type(error).__name__}): {text}"
 
 
+def _leave_modules_alone() -> None:
+    """Before the first panel: what modules consist of stays as long as the kernel, so nobody looks through it for what may go.
+
+    Each machine is a ring of objects, and Python looks for rings that nobody uses, now and then, in the middle of a move.
+    """
+    if not gc.get_freeze_count():
+        gc.collect()
+        gc.freeze()
+
+
 class Panel(ipywidgets.VBox):
     """The widget itself: end a cell with it.
 
@@ -62,6 +73,7 @@ class Panel(ipywidgets.VBox):
 
     def __init__(self, model: Callable[..., Any], controls: list[Control], view: Callable[..., Shown], name: str | None = None,
                  live: Any = None, idle: Callable[..., Mapping[str, str]] | None = None) -> None:
+        _leave_modules_alone()
         self._run, self._show, self.live, self._idle = model, view, live, idle
         self.controls = {control.name: control for control in controls}
         self.widgets = {control.name: control.widget() for control in controls}

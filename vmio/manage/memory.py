@@ -17,9 +17,9 @@ Guests that have too much give first, in pieces of 2 MiB; what came free goes to
 Public words: learn.microsoft.com, "Hyper-V Dynamic Memory Overview", "Set-VMMemory"; Linux drivers/hv/hv_balloon.c (post_status).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from vmio.experiments.params import check, param
 from vmio.hypervisor.contracts import Root
@@ -112,13 +112,23 @@ class Member:
         """It can't be asked: not up, or it owes an answer."""
         return self.memory.state != READY or self.memory.asked is not None
 
-    def need(self) -> Need:
-        """Return what the rule looks at."""
-        return Need(self.limits.minimum * MIB_PAGES, self.limits.target(self.demand), self.limits.weight)
+
+Seen: TypeAlias = dict[str, tuple[int, Limits]]      # {guest: (pages that it says it needs, its limits)}
+
+
+def decided(total: int, seen: Seen) -> dict[str, int] | None:
+    """Return what `shares` gives to guests that were seen so; None if their minimums are more than there is."""
+    try:
+        return shares(total, {name: Need(limits.minimum * MIB_PAGES, limits.target(demand), limits.weight) for name, (demand, limits) in seen.items()})
+    except ValueError:
+        return None
 
 
 class Balancer:
     """Shares the memory of `host` among guests with dynamic memory: what they have, and what is free but for `reserve_mib`."""
+
+    POINTS = {"looked": "(pages to be shared, {guest: (its demand, its limits)}) before they are shared"}
+    looked: Callable[[int, Seen], None] | None = None
 
     def __init__(self, host: Root, reserve_mib: int = RESERVE_MIB) -> None:
         self.host, self.reserve = host, reserve_mib * MIB_PAGES
@@ -167,10 +177,11 @@ class Balancer:
         """Look at all guests, and ask those that have too much or too little, each for one thing."""
         able = {name: member for name, member in self.members.items() if not member.silent}
         held = sum(member.memory.assigned for member in self.members.values() if member.silent)
-        needs = {name: member.need() for name, member in able.items()}
-        try:
-            wanted = shares(self.total - held, needs)
-        except ValueError:              # who is silent sits on what others must have: nobody is to have less for that
+        total, seen = self.total - held, {name: (member.demand, member.limits) for name, member in able.items()}
+        if self.looked is not None:
+            self.looked(total, seen)
+        wanted = decided(total, seen)
+        if wanted is None:              # who is silent sits on what others must have: nobody is to have less for that
             wanted = {name: member.memory.assigned for name, member in able.items()}
         for name, member in able.items():
             member.share, member.why = wanted[name], ""

@@ -8,14 +8,15 @@ Each says once a second how much it needs; half a second later the host balances
 what its guests have, by their page tables; what they need, by their reports; what they miss, by their own count of pages.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 from vmio.drivers.balloon import Balloon
 from vmio.experiments.params import check, param
 from vmio.hypervisor.contracts import Steps
 from vmio.hypervisor.vcpu import VCpu
-from vmio.manage.memory import MIB_PAGES, RESERVE_MIB, Balancer, Limits
+from vmio.machine.probes import watch
+from vmio.manage.memory import MIB_PAGES, RESERVE_MIB, Balancer, Limits, Seen, decided
 from vmio.modes import Machine
 from vmio.modes.memory_split import SplitMemory
 from vmio.table import table
@@ -53,10 +54,19 @@ class MemoryResult:
     pressure: dict[str, list[int]] = field(default_factory=lambda: {name: [] for name in GUESTS})
     free: list[float] = field(default_factory=list)
     messages: dict[str, int] = field(default_factory=dict)
+    looks: list[tuple[int, Seen]] = field(default_factory=list)     # what the balancer saw each time: pages to be shared, and who wants what
 
     def missed(self, name: str) -> float:
         """Return what the programs of a guest missed, summed up over the seconds, in MiB s."""
         return sum(self.misses[name])
+
+    def heeds(self, guests: tuple[str, ...], values: Sequence[dict[str, int]]) -> bool:
+        """Return whether the balancer would ever have shared otherwise had these guests had other limits: one of `values`.
+
+        If not, a run with those limits is this one, step by step.
+        """
+        return any(decided(total, {name: (demand, replace(limits, **value) if name in guests else limits) for name, (demand, limits) in seen.items()})
+                   != decided(total, seen) for total, seen in self.looks for value in values)
 
     def table(self, seconds: tuple[int, ...] = (FROM - 1, FROM + 1, UNTIL - 1, SECONDS - 1)) -> str:
         """Return what each guest has, needs and misses at some seconds, as text."""
@@ -83,6 +93,8 @@ def run_memory(params: MemoryParams) -> MemoryResult:
     for name in GUESTS:
         minimum = params.minimum if name != BATCH else 96
         balancer.add(name, memories[name].memory, Limits(STARTUP, minimum, MAXIMUM, params.buffer, params.weight if name == BATCH else 50))
+    result = MemoryResult(params)
+    watch(balancer, "looked", lambda total, seen: result.looks.append((total, seen)))
     drivers: dict[str, Balloon] = {}
 
     def program(name: str) -> Callable[[VCpu, Balloon], Steps[None]]:
@@ -92,7 +104,6 @@ def run_memory(params: MemoryParams) -> MemoryResult:
                 balloon.heap.promise(promised(params, name, second) * MIB_PAGES)
                 yield from balloon.serve((second + 1) * SECOND)
         return work
-    result = MemoryResult(params)
     for second in range(SECONDS):
         machine.host.at(second * SECOND + SECOND // 2, lambda _: balancer.step() if params.balanced else None)
         machine.host.at(second * SECOND + SECOND * 9 // 10, lambda _: _look(result, balancer, drivers))

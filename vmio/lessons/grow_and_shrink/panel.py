@@ -11,7 +11,6 @@ from vmio.lab import axes, charts, palette
 from vmio.lab.controls import slider
 from vmio.lab.declared import declared
 from vmio.lab.disks_view import DisksView, lane
-from vmio.lab.idle import unmoved
 from vmio.lab.panel import Drawn, Panel
 from vmio.manage.memory_run import BATCH, FROM, GUESTS, SECONDS, UNTIL, MemoryParams, MemoryResult, run_memory
 from vmio.table import number, table
@@ -97,15 +96,17 @@ def _view(ran: tuple[dict[str, int], MemoryResult]) -> tuple[str, list[charts.Ch
 
 
 _MOVES = ("BALLOON_RESPONSE", "UNBALLOON_RESPONSE", "HOT_ADD_RESPONSE")
+_WHOSE = {"weight": (BATCH,), "minimum": tuple(name for name in GUESTS if name != BATCH)}
 _ENDS = {"weight": (10, 100), "minimum": (96, 192)}
 _WHY = {"weight": "there is enough for all, so nobody's weight is asked", "minimum": "web and database get more than that anyway"}
 
 
 def _idle(**settings: int) -> dict[str, str]:
-    """Which controls change nothing, and why."""
+    """Which controls change nothing, and why: what the balancer saw in this run says whether it would have decided otherwise."""
     if not settings["balanced"]:
         return dict.fromkeys(("buffer", "weight", "minimum"), "the host does not balance")
-    return {name: why for name, why in _WHY.items() if unmoved(_model, _view, settings, name, _ENDS[name])}
+    _, result = _model(**settings)
+    return {name: why for name, why in _WHY.items() if not result.heeds(_WHOSE[name], [{name: value} for value in _ENDS[name]])}
 
 
 def panel() -> Panel:

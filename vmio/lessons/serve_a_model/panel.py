@@ -12,6 +12,7 @@ from vmio.hardware.accelerator.function import EngineFunction
 from vmio.lab import axes, charts
 from vmio.lab.declared import declared
 from vmio.lab.panel import Panel, Shown
+from vmio.lab.parts import again
 from vmio.machine.contracts import Options
 from vmio.table import number, table
 
@@ -162,6 +163,7 @@ def report_rows() -> list[tuple[str, int, float, float, float]]:
 
 # The panel.
 
+@again
 def _model(**settings: str | int) -> Iterator[ServingResult]:
     """The first answers at once, the others in parts."""
     known: Options = {**settings}

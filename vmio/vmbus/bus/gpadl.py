@@ -129,15 +129,16 @@ class GpadlTable:
 
     def check(self, pages: Sequence[int]) -> None:
         """`GpadlRefused` unless every page is the guest's RAM (and not given to the host), none twice, none private or under a page of the hypervisor's."""
-        spa, covers = self._guest.backing.spa, self._guest.enlightened.overlays.covers
+        spa = self._guest.backing.spa
         if any(spa(page * PAGE) is None for page in pages):
             raise GpadlRefused("GPADL page outside the guest's RAM")
         isolation = self._guest.isolation
         if isolation is not None and not all(isolation.may(page, READ | WRITE) for page in pages):
             raise GpadlRefused("GPADL page that the guest keeps private")
-        if len(set(pages)) != len(pages):
+        different = set(pages)
+        if len(different) != len(pages):
             raise GpadlRefused("GPADL page twice")
-        if any(covers(page * PAGE) for page in pages):
+        if not different.isdisjoint(self._guest.enlightened.overlays.pages()):
             raise GpadlRefused("GPADL page under an overlay")
 
     def lent(self) -> Iterator[int]:
