@@ -20,6 +20,7 @@ class DiskRequest:
     done: Done | None
     remaining: int
     error: Exception | None = None
+    again: int = 0      # how often a part was sent once more
 
 
 class DiskDriver(Protocol):

@@ -48,7 +48,7 @@ class NetVsc(NetQueue):
         pages = client.pages
         self.receive_at, self.send_at, self._control = pages.take(receive_kib // 4), pages.take(send_kib // 4), pages.take()
         self.tried: dict[int, bool] = {}     # versions that we asked for -> did the host agree?
-        self.version = self.mtu = self.speed = self.section_bytes = 0
+        self.version = self.mtu = self.speed = self.section_bytes = self.sections = 0
         self.address, self.up, self.checksums, self.large_send = b"", False, False, False
         self.max_messages, self.alignment, self.max_channels = 1, 8, 1
         self.receive_gpadl = self.send_gpadl = 0
@@ -56,7 +56,8 @@ class NetVsc(NetQueue):
         self.further: list[NetQueue] = []
         self.table: tuple[int, ...] = ()     # the host's word on which channel sends what
         self.answer: bytes | None = None     # to what `ask` waits for
-        self.replies: dict[int, bytes] = {}  # RNDIS answers by the request's id
+        self.replies: dict[int, bytes] = {}  # RNDIS answers by the request's id;
+        self.awaited = 0                     # of which this one is waited for
         self._next_request = 1
 
     def init(self) -> Steps[None]:
@@ -117,6 +118,7 @@ class NetVsc(NetQueue):
     def request(self, layout: Layout, answer: Layout, data: bytes = b"", **fields: int) -> Steps[tuple[Record, bytes]]:
         """Send an RNDIS request, in a page of ours, and return its answer: (record, whole message)."""
         number, self._next_request = self._next_request, self._next_request + 1
+        self.awaited = number
         message = layout.pack(length=layout.size + len(data), id=number, **fields) + data
         yield from self.cpu.pay()
         self.cpu.write(self._control, message)

@@ -26,6 +26,7 @@ class SplitCard(Protocol):
     send_bytes: int
     send_gpadl: int
     section_bytes: int
+    sections: int
     free_sections: list[int]
     # Agreed on, or said by the card.
     tried: dict[int, bool]
@@ -44,6 +45,7 @@ class SplitCard(Protocol):
     # Answers that somebody waits for.
     answer: bytes | None
     replies: dict[int, bytes]
+    awaited: int
 
     def tell(self, message: bytes) -> None:
         """Send an NVSP message that has no answer."""

@@ -7,6 +7,7 @@ buffer are given back when a poll has ended.
 
 from collections.abc import Callable, Sequence
 
+from vmio.drivers import netvsc_receive
 from vmio.drivers.errors import DriverError, DriverTimeout
 from vmio.drivers.netvsc_card import SplitCard
 from vmio.drivers.pages import PAGE
@@ -208,6 +209,8 @@ class NetQueue:
                     self._message(self.cpu.read(card.receive_at + offset, length))
                 else:
                     self.unknown += 1
+            if len(self._give_back) >= card.sections:
+                raise RingCorrupt(f"more than {card.sections} records in the receive buffer, which has no more sections")
             self._give_back.append(number)
         else:
             self._told(payload)
@@ -218,7 +221,7 @@ class NetQueue:
         elif number in self._outstanding:
             del self._outstanding[number]
             self.unbounce(number)
-            self.refused += n.RNDIS_PKT_COMPLETE.parse(payload).status != n.SUCCESS
+            self.refused += len(payload) < n.RNDIS_PKT_COMPLETE.size or n.RNDIS_PKT_COMPLETE.parse(payload).status != n.SUCCESS
             if number < ASK_ID:
                 self.card.free_sections.append(number)
         elif number < CONTROL_ID or number >= LARGE_ID:
@@ -248,13 +251,15 @@ class NetQueue:
             return
         kind = r.HEAD.parse(message).type
         if kind == r.Rndis.PACKET and len(message) >= r.PACKET.size:
-            about = r.PACKET.parse(message)
-            start = r.BODY + about.data_offset
-            self._received.append(message[start:start + about.data_length])
+            frame = netvsc_receive.frame(message)
+            if frame is None:
+                self.unknown += 1
+            else:
+                self._received.append(frame)
         elif kind == r.Rndis.INDICATE_STATUS and len(message) >= r.INDICATE_STATUS.size:
             self.card.up = r.INDICATE_STATUS.parse(message).status != r.LINK_DOWN
-        elif kind & r.COMPLETE and len(message) >= r.SET_COMPLETE.size:
-            self.card.replies[r.SET_COMPLETE.parse(message).id] = message
+        elif kind & r.COMPLETE and len(message) >= r.SET_COMPLETE.size and r.SET_COMPLETE.parse(message).id == self.card.awaited:
+            self.card.replies[self.card.awaited] = message
         else:
             self.unknown += 1
 

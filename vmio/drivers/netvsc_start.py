@@ -47,10 +47,11 @@ def lend(card: SplitCard) -> Steps[None]:
     if answer.status != n.SUCCESS or answer.sections != 1 or answer.offset or answer.section_bytes < LEAST_SECTION or whole > card.receive_bytes:
         raise DriverError(f"NetVSC: the host cuts a receive buffer of {card.receive_bytes:,} bytes into {answer.section_count} sections of "
                           f"{answer.section_bytes} bytes, status {answer.status}")
+    card.sections = answer.section_count
     first, pages = card.send_at // PAGE, card.send_bytes // PAGE
     card.send_gpadl = yield from card.client.create_gpadl(card.channel, tuple(range(first, first + pages)))
     answer = yield from card.ask(n.SEND_BUF.pack(gpadl=card.send_gpadl, id=n.SEND_BUFFER), n.SEND_BUF_COMPLETE)
-    if answer.status != n.SUCCESS or answer.section_bytes < LEAST_SECTION:
+    if answer.status != n.SUCCESS or not LEAST_SECTION <= answer.section_bytes <= card.send_bytes:
         raise DriverError(f"NetVSC: no send buffer: status {answer.status}, sections of {answer.section_bytes} bytes")
     card.section_bytes = answer.section_bytes
     card.free_sections = list(range(card.send_bytes // answer.section_bytes - 1, -1, -1))
@@ -62,7 +63,11 @@ def introduce(card: SplitCard) -> Steps[None]:
     card.max_messages, card.alignment = max(1, answer.max_packets), 1 << min(answer.alignment, 3)
     mtu = yield from query(card, Oid.MAX_FRAME_SIZE)
     card.mtu = min(frames.MAX - frames.HEADER, int.from_bytes(mtu, "little")) if len(mtu) == 4 else frames.MAX - frames.HEADER
-    card.address = frames.station_address((yield from query(card, Oid.PERMANENT_ADDRESS, needed=True)))
+    address = yield from query(card, Oid.PERMANENT_ADDRESS, needed=True)
+    try:
+        card.address = frames.station_address(address)
+    except ValueError as error:
+        raise DriverError(f"NetVSC: the host says that the card has an {error}") from None
     yield from query(card, Oid.FRIENDLY_NAME)
     yield from offloads(card)
     card.up = (yield from query(card, Oid.MEDIA_CONNECT)) == bytes(4)

@@ -28,6 +28,7 @@ from vmio.vmbus.storage import vstor as v
 
 TIMEOUT_NS = 60_000_000_000    # for any request, as Linux has it
 RETRY_NS = 3_000_000           # until the bounce pool is asked again, if nothing of ours could free a slot (Linux, BLK_MQ_RESOURCE_DELAY)
+RETRIES = 5                    # of a request (Linux drivers/scsi/sd.h, SD_MAX_RETRIES)
 PAGE, SECTOR = 4096, 512
 _Record: TypeAlias = tuple[int, bytes, int, int, PageRanges]      # what `RingWriter.write` takes
 
@@ -276,7 +277,8 @@ class StorQueue(OneAtATime, UnmapLists):
             if self._bounces:
                 self._unbounce(number, part.direction == v.TO_GUEST)
             error = _outcome(part, payload)
-            if isinstance(error, ScsiError) and error.sense == CAPACITY_CHANGED:
+            if isinstance(error, ScsiError) and error.sense == CAPACITY_CHANGED and part.request.again < RETRIES:
+                part.request.again += 1
                 self.resized.add(part.lun)
                 self.waiting.append(part)      # it was not carried out: again, as Linux does (storvsc_handle_error)
             else:

@@ -124,14 +124,15 @@ class GuestSynic:
                 low = flags & -flags
                 flags ^= low
                 self._event(cpu, low.bit_length() - 1)
-        if cpu.load(self._slot, 4):
-            self._take_message(cpu)
+        kind = cpu.load(self._slot, 4)
+        if kind:
+            self._take_message(cpu, kind)
         if not self._auto_eoi:
             self._eoi(cpu)
 
-    def _take_message(self, cpu: Cpu) -> None:
-        """Copy, free the slot, *then* look whether more is waiting, and ask for it."""
-        message = tlfs.MESSAGE.parse(cpu.read(self._slot, tlfs.SLOT))
+    def _take_message(self, cpu: Cpu, kind: int) -> None:
+        """Copy what is behind the type that we have seen, free the slot, *then* look whether more is waiting, and ask for it."""
+        message = tlfs.MESSAGE.parse(kind.to_bytes(4, "little") + cpu.read(self._slot + 4, tlfs.SLOT - 4))
         cpu.store(self._slot, 4, 0)
         if cpu.load(self._slot + 5, 1) & tlfs.MESSAGE_PENDING:
             cpu.wrmsr(tlfs.EOM, 0)

@@ -48,7 +48,7 @@ WRITE, READ, MASK, PENDING, FEATURES = (CONTROL.by_name[name].offset
                                         for name in ("write", "read", "mask", "pending", "features"))
 DATA = PAGE          # where the data starts
 OVERHEAD = 24        # bytes of a record beside ranges and payload: descriptor and trailer
-_AT_ONCE = 256       # bytes of a record that are copied out before its length is known
+_AT_ONCE = 256       # bytes that are copied out before the length of what is there is known: perhaps several records
 _new = tuple.__new__  # a named tuple in half the time
 _PAD = [bytes(-n % 8) for n in range(8)]
 _pack_descriptor, _unpack_descriptor = DESCRIPTOR.struct.pack, DESCRIPTOR.struct.unpack_from
@@ -219,6 +219,7 @@ class RingReader(_End):
         self._read = self._published = self._check("read", read)
         self._written = self._check("write", write)      # the producer's index as it was last seen
         self._available = (write - read) % self.size     # not yet received, as far as we know
+        self._held = b""         # the first bytes of these, our private copy: each is fetched once
         self.received = self.intr_in_full = 0
 
     def receive(self) -> Packet | None:
@@ -235,22 +236,32 @@ class RingReader(_End):
         if available < OVERHEAD:
             raise RingCorrupt(f"{available} bytes published, a record has at least {OVERHEAD}")
         at, size = self._read, self.size
-        copied = _AT_ONCE if available - 8 > _AT_ONCE else available - 8  # all is decoded from this private copy
-        record = self.memory.read(DATA + at, copied) if at + copied <= size else self._fetch(at, copied)
+        record = self._held                # all is decoded from this private copy
+        if len(record) < OVERHEAD:
+            copied = _AT_ONCE if available > _AT_ONCE else available
+            record = self.memory.read(DATA + at, copied) if not record and at + copied <= size else self._more(record, copied)
         kind, offset8, length8, flags, transaction_id = _unpack_descriptor(record)
         head, length = 8 * offset8, 8 * length8
         if not 16 <= head <= length or length + 8 > available:
             raise RingCorrupt(f"record at {at:#x}: payload at {head}, length {length}, {available} bytes published")
         if kind not in KINDS or flags & ~COMPLETION_REQUESTED:
             raise RingCorrupt(f"record at {at:#x}: type {kind:#x}, flags {flags:#x}")
-        if length > copied:
-            record += self._fetch((at + copied) % size, length - copied)
+        if length + 8 > len(record):
+            record = self._more(record, length + 8)
+        self._held = record[length + 8:]
         ranges = parse_ranges(kind, record[16:head]) if kind == GPA_DIRECT or kind == TRANSFER_PAGES else ()
         at += length + 8
         self._read = at if at < size else at - size
         self._available = available - length - 8
         self.received += 1
         return _new(Packet, (kind, flags, transaction_id, record[head:length], ranges))
+
+    def _more(self, held: bytes, length: int) -> bytes:
+        """Return the first `length` published bytes: what we hold, and the rest of them."""
+        at, missing = self._read + len(held), length - len(held)
+        if at + missing <= self.size:
+            return held + self.memory.read(DATA + at, missing)
+        return held + self._fetch(at % self.size, missing)
 
     def _fetch(self, at: int, length: int) -> bytes:
         """A private copy of data that may wrap around."""
