@@ -13,6 +13,7 @@ import io  # noqa: E402
 import json  # noqa: E402
 from collections.abc import Sequence  # noqa: E402
 from contextlib import redirect_stderr, suppress  # noqa: E402
+from importlib import import_module  # noqa: E402
 from typing import Any  # noqa: E402
 
 from vmio import __version__, console  # noqa: E402
@@ -90,7 +91,8 @@ def _parser(device: str = "disk") -> "_Parser":
     migrate_command.add_options(migrate)
     chain_command.add_options(commands.add_parser("chain", help="differencing disks as files: show a chain, begin one, merge it into one file"))
 
-    attack = commands.add_parser("attack", help="a hostile guest's attacks, with the defence on and with it off")
+    attack = commands.add_parser("attack", help="a hostile guest's attacks on its host, or a host's on its guest, with the defence on and with it off")
+    attack.add_argument("--hostile", choices=("guest", "host"), default="guest", help="who attacks (default: the guest)")
     attack.add_argument("--list", action="store_true", help="show what there is; run nothing")
     attack.add_argument("--only", metavar="ID", help="one attack")
     attack.add_argument("--json", action="store_true", help="one JSON object on standard output")
@@ -148,7 +150,7 @@ def _run(args: argparse.Namespace) -> None:
 
 
 def _attack(args: argparse.Namespace) -> int:
-    from vmio.attacks import report
+    report = import_module("vmio.attacks.hostile_host.catalogue" if args.hostile == "host" else "vmio.attacks.report")
     if args.list:
         console.say(json.dumps(report.list_to_dict()) if args.json else report.listing())
         return 0
