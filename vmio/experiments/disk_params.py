@@ -59,7 +59,7 @@ class DiskParams:
     confidential: bool = param(False, "the guest's memory is its own: the host sees the pages that it shares, and data is copied by way of a "
                                "bounce pool", modes=("split",), flag=True)
     pool_kib: int | None = param(None, "size of a confidential guest's bounce pool; 65,536 unless it is said", unit="KiB", low=256, high=1 << 20,
-                                 multiple=256, optional=True, modes=("split",))
+                                 multiple=256, optional=True)
     host_cores: int = param(2, "cores that vCPUs and the host's workers share", low=1, high=256)
     iommu: str = param("static", "how the device reaches the guest's buffers", choices=IOMMU, modes=("passthrough",))
     delivery: str = param("injected", "who delivers the device's interrupts, the host or the hardware",

@@ -40,7 +40,7 @@ class NetParams:
     confidential: bool = param(False, "the guest's memory is its own: the host sees the pages that it shares, and data is copied by way of a "
                                "bounce pool", modes=("split",), flag=True)
     pool_kib: int | None = param(None, "size of a confidential guest's bounce pool; 65,536 unless it is said", unit="KiB", low=256, high=1 << 20,
-                                 multiple=256, optional=True, modes=("split",))
+                                 multiple=256, optional=True)
     costs: str | CostModel = param("server-2022", "cost preset")
     host: str = param("hyper-v", "kind of host that is modelled: an ordinary Hyper-V guest's, that of Hyper-V's containers, or KVM",
                       choices=tuple(KINDS))

@@ -86,7 +86,7 @@ IGNORED = [   # in which mode, what is given, where it has an effect
     ("emulated", "--doorbell monitor", "split"), ("passthrough", "--doorbell monitor", "split"),
     ("split", "--iommu strict", "passthrough"), ("emulated", "--interrupts posted", "passthrough"),
     ("split", "--interrupts posted", "passthrough"), ("emulated", "--vcpus 2", "split"), ("passthrough", "--channels 2", "split"),
-    ("emulated", "--apic emulated", "split and passthrough")]
+    ("emulated", "--apic emulated", "split and passthrough"), ("passthrough", "--confidential", "split")]
 
 
 @pytest.mark.parametrize("mode, option, modes", IGNORED)
@@ -150,3 +150,19 @@ def test_two_outputs_need_two_files(tmp_path):
 
 def test_the_result_has_a_schema_version():
     assert disk.run(DiskParams(bytes=4096)).to_dict()["schema"] == "vmio.disk/1"
+
+
+@pytest.mark.parametrize("device", ["disk", "net"])
+def test_only_a_confidential_guest_has_a_bounce_pool(device, capsys):
+    more = ["--pcap", "data/http.pcap"] if device == "net" else []
+    assert main(["run", "--device", device, "--mode", "split", "--pool-kib", "512", *more]) == 2
+    assert capsys.readouterr().err == "vmio run: pool_kib 512: only a confidential guest has a bounce pool\n"
+
+
+def test_a_confidential_run_says_what_was_bounced(capsys):
+    assert main(["run", "--mode", "split", "--confidential", "--pool-kib", "512", "--bytes", "1048576", "--block", "1048576", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["bounced"] == {"bytes copied": 2 << 20, "mappings": 5, "pool full": told["bounced"]["pool full"]} and told["bounced"]["pool full"] > 0
+    assert main(["run", "--mode", "split", "--bytes", "1048576", "--block", "1048576", "--json"]) == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert plain["bounced"] == {} and plain["sha256"] == told["sha256"]

@@ -151,5 +151,5 @@ def every_answer_is_kept(_world: HostWorld) -> Iterator[None]:
 
 
 def always(owner: Any, name: str) -> Callable[[HostWorld], Any]:
-    """A check that says yes to everything."""
+    """Return what puts a check that says yes to everything in the place of this one."""
     return lambda world: without(owner, name, lambda self, *what: True)
