@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from vmio import console, progress
 
-NAMES = ("exits", "disk", "dirty", "net", "setup", "start", "checkpoint", "sharing", "growth", "containers", "panels", "slider", "classroom", "kvm")
+NAMES = ("exits", "disk", "dirty", "net", "setup", "start", "watch", "checkpoint", "sharing", "growth", "containers", "panels", "slider", "classroom", "kvm")
 SCHEMA = "vmio.bench/1"
 SAMPLE_NS = 2_000_000     # shorter than what a scheduler gives a process at a time, so most samples are undisturbed
 ROUNDS = 25

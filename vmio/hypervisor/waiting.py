@@ -15,6 +15,7 @@ from vmio.hypervisor.cores import Alarm, InGuest, Spell
 from vmio.hypervisor.costs import CostModel
 from vmio.hypervisor.exits import ExitReason
 from vmio.hypervisor.faults import GuestFault
+from vmio.hypervisor.halt_poll import HaltPoll
 from vmio.hypervisor.simulation import Simulation
 from vmio.machine.clock import LONGEST, NEVER, Clock, whole_ns
 
@@ -35,6 +36,7 @@ class Waiting:
     interrupts: int
     idle_ns: int
     slept: Span | None
+    poller: HaltPoll | None = None       # of a host that looks for a while before it lets go of the core
     attend: Callable[[], None]
     interrupted: Callable[[], None]
     compute: Callable[[SupportsIndex], None]
@@ -89,6 +91,8 @@ class Waiting:
             if self._asleep is None:
                 if self.now >= until:
                     self._slept(started)
+                    if self.poller is not None:
+                        self.poller.halted(self.now - started)
                     return False
                 wake_at = until if clock.due == NEVER else min(clock.deadline(), until)
                 if wake_at == NEVER or wake_at >= env.peek():
@@ -107,8 +111,9 @@ class Waiting:
             else:
                 clock.advance_to(self.now)
         self._slept(started)
-        self.now += self.costs.wakeup_ns
-        self.idle_ns += self.costs.wakeup_ns
+        wakes = self.costs.wakeup_ns if self.poller is None else self.poller.wakes(self.now - started, self.costs)
+        self.now += wakes
+        self.idle_ns += wakes
         if clock.now < self.now < clock.due:
             clock.now = self.now
         else:

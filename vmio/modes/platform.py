@@ -132,6 +132,11 @@ class Platform:
         return {} if self._client is None else self._client.tried
 
     @property
+    def channels(self) -> list[GuestChannel]:
+        """The channels that the guest's side of the bus knows, in the order of their numbers; none before it has one."""
+        return [] if self._client is None else [channel for _, channel in sorted(self._client.channels.items())]
+
+    @property
     def devices(self) -> int:
         """How many there are on the bus."""
         return len(self._numbers)

@@ -167,7 +167,7 @@ class RingWriter(_End):
         if self.moved is not None:
             self.moved(self.size - self._free)
         if old != new and self.should_signal(old, new, read, mask):
-            self.intr_out_empty += 1
+            self.intr_out_empty += old == read and not mask    # what is signalled for any other reason was not for want of it
             return True
         return False
 
