@@ -55,6 +55,8 @@ class DiskLoad:
         self.at_switch: Callable[[Any], None] | None = None      # done to the driver then, if the disk stays the same
         self.under_way: dict[int, tuple[int, int]] = {}          # tag -> (when it was due, buffer)
         self.ended = 0
+        self.done = False
+        self.beside: list[DiskLoad] = []       # of the guest's other vCPUs
 
     def program(self, began: int, ended: Callable[[int], bool], cpu: VCpu, *disks: Any) -> Steps[None]:
         """Do it all; a generator.  `ended(now)` says when nothing more shall be begun."""
@@ -73,12 +75,15 @@ class DiskLoad:
             due = began + self.times[self.row] if self.row < len(self.times) and self.free and not leaves else NEVER
             stop = began + self.switch_ns if not switched and self.switch_ns < NEVER and cpu.now < began + self.switch_ns else NEVER
             if not self.under_way and (over or due == stop == NEVER):
-                return
+                break
             yield from disk.wait(min(due, stop))
             for tag, error in disk.reap():
                 if error is not None:
                     raise error
                 self._over(cpu, disk, tag)
+        self.done = True
+        while not all(load.done for load in self.beside):       # this vCPU may take the interrupts of others
+            yield from cpu.hlt(LOOK_NS)
 
     def between(self) -> Steps[None]:
         """What its guest does besides, now and then; a generator."""

@@ -26,6 +26,7 @@ from vmio.host.physical import PhysicalDisk
 from vmio.host.policies import make
 from vmio.hypervisor.contracts import Program
 from vmio.hypervisor.halt_poll import HaltPoll
+from vmio.hypervisor.runs import Run
 from vmio.machine.memory import PAGE
 from vmio.machine.net.cable import Cable
 from vmio.machine.overlay import Overlay
@@ -169,6 +170,8 @@ class Scene:
             if isinstance(load, PagingLoad):
                 load.need = dict(self.need)
             found.append(load)
+        for load in found:
+            load.beside = found
         return found
 
     def _look(self, _event: Event) -> None:
@@ -186,9 +189,13 @@ class Scene:
             return [partial(self.net.program, until, self.on_frames, self.began + self.onset_ns)]
         return [partial(getattr(load, "with_balloon", load.program), self.began, lambda now: now >= until) for load in self.loads[name]]
 
+    def start(self) -> Run:
+        """Begin, and return the run: `step()` lets the next event happen."""
+        return self.machine.start(*[(guest, self._programs(name)) for name, guest in self.guests.items()])
+
     def run(self) -> "Scene":
         """Run to the end; returns itself."""
-        self.machine.run(*[(guest, self._programs(name)) for name, guest in self.guests.items()])
+        self.start().to_the_end()
         self.monitor.off()
         return self
 
