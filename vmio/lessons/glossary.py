@@ -24,6 +24,13 @@ class Term:
 TERMS = tuple(Term(*row) for row in (
     ("AES", "advanced encryption standard", "The usual cipher of today: it turns 16 bytes into 16 others, by a key of 16, 24 or 32 bytes.", "keep_secrets"),
     ("AES-XTS", "", "AES as disks use it: the number of a sector goes in, so that equal sectors look different.", "keep_secrets"),
+    ("AES-GCM", "", "AES with a tag: who opens a text notices every change. Each text needs a nonce of its own.", "keep_secrets"),
+    ("TLS", "transport layer security", "How programs keep what they send secret and unchanged, `https` for instance: records that are encrypted, tagged and counted.", "keep_secrets"),
+    ("TDISP", "TEE device interface security protocol", "How a guest binds a device to itself: the device is locked, reports how it is set up, and starts; a change after that is an error.", "keep_secrets"),
+    ("TEE", "trusted execution environment", "What protects a program, or a whole guest, from the system that it runs on.", "keep_secrets"),
+    ("LUKS", "Linux unified key setup", "A header that a disk carries: its own key, locked by passphrases.", "keep_secrets"),
+    ("bounce buffer", "", "Memory that a device can reach, into which data is copied because it can't reach the place where the data is.", "keep_secrets"),
+    ("nonce", "", "A number that is used once: it makes each encryption, or each start of a device, another one.", "keep_secrets"),
     ("confidential guest", "", "A guest whose memory the processor encrypts with a key that the host doesn't have.", "keep_secrets"),
     ("HMAC", "hash-based message authentication code", "A short text that only who has the key can make for a message; it shows that the message is the one that was written.", "keep_secrets"),
     ("SHA-256", "secure hash algorithm, 256 bits", "A hash: 32 bytes that stand for a text of any length; nobody knows how to find another text with the same.", "keep_secrets"),

@@ -61,6 +61,7 @@ def test_entropy_and_dump_of_a_view():
     data = bytes(32) + b"Pay Ann \x00\xff" + b"aaaaaa" + bytes(16)
     view, counts = View(data), Counter(data[32:48])
     assert view.entropy == pytest.approx(-sum(n / 16 * math.log2(n / 16) for n in counts.values()))
+    assert View(bytes(40) + bytes(range(1, 6)) + bytes(3) + bytes(range(16, 32))).dump(1) == "0030  10 11 12 13 14 15 16 17 ........"
     assert view.dump(2) == "0020  50 61 79 20 41 6e 6e 20 Pay Ann \n0028  00 ff 61 61 61 61 61 61 ..aaaaaa"
     assert View(bytes(64)).entropy == 0 and View(b"").dump(3) == "" and View(MARK * 3).hits == 3
     assert max(map(len, view.dump(2).splitlines())) <= 38

@@ -19,6 +19,7 @@ from vmio.experiments.net_params import NetParams
 from vmio.experiments.params import default, param, specs
 from vmio.experiments.ringload import LoadParams
 from vmio.experiments.secrets import SecretsParams
+from vmio.experiments.views.result import ViewsParams
 from vmio.experiments.scan import ScanParams
 from vmio.experiments.serial import SerialParams
 from vmio.experiments.serving_params import ServingParams
@@ -63,6 +64,7 @@ PANELS = {
     "scan_in_parallel.rules_panel": (None, {"rule", "delay"}),                            # rules are functions
     "move_a_running_guest.panel": (MigrateParams, set()),
     "keep_secrets.panel": (SecretsParams, set()),
+    "keep_secrets.views_panel": (ViewsParams, {"place"}),
     "store_in_a_cloud.panel": (CloudParams, {"moved", "burst_ms", "objective_us"}),
     "test_the_mix.panel": (None, {"guest", "on_host", "lie"}),                                # names of what is in two lists
     "serve_a_model.panel": (ServingParams, set()),

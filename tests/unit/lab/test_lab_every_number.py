@@ -60,6 +60,7 @@ TRUTHS = {
     ("grow_and_shrink.panel", "panel"): memory_truths.shared,
     ("grow_and_shrink.panel", "devices_panel"): device_truths.panel,
     ("keep_secrets.panel", "panel"): secrets_truths.panel,
+    ("keep_secrets.panel", "views_panel"): secrets_truths.viewers,
     ("scan_in_parallel.panel", "panel"): scan_truths.workers,
     ("scan_in_parallel.panel", "rules_panel"): scan_truths.rules,
 }

@@ -18,6 +18,7 @@ from vmio.lessons.accelerate import panel as engine
 from vmio.lessons.fill_a_ring import panel as ring
 from vmio.lessons.grow_and_shrink import panel as memory
 from vmio.lessons.keep_secrets import panel as secrets
+from vmio.machine.crypto.records import OVERHEAD
 from vmio.lessons.move_a_running_guest import panel as moving
 from vmio.lessons.move_packets import panel as packets
 from vmio.lessons.pass_a_device_through import panel as passthrough
@@ -119,10 +120,24 @@ def test_secrets_what_the_text_says_of_places_and_changes():
     nowhere = [one for one in (secrets.found(mode, who, keep=keep) for mode in ("emulated", "split", "passthrough") for who in ("nobody", "host", "guest")
                                for keep in (True, False)) if not any(one.hits.values())]
     assert len(nowhere) == 3 and {(one.params.encrypt, one.params.keep) for one in nowhere} == {("guest", False)}
-    *rows, last = [line.split()[-4:] for line in secrets.tampering_table().splitlines()[2:]]
-    assert len(rows) == 5 and last == ["unnoticed"] * 4, "the last row goes through everywhere"
+    *rows, back, twice = [line.split()[-4:] for line in secrets.tampering_table().splitlines()[2:]]
+    assert len(rows) == 5 and back == ["unnoticed"] * 4, "the last row but one goes through everywhere"
+    rows.append(twice)
     assert all("noticed" not in row[:2] and row[2:] == ["noticed"] * 2 for row in rows), "XTS has no way to notice anything"
     assert secrets.flipped() == (1, 16)
+
+
+def test_secrets_what_the_text_says_of_viewers_records_and_keys():
+    rows = [line.split() for line in secrets.views_table().splitlines()[2:]]
+    found = {tuple(row[:3]): [int(cell) for cell in row[3:] if cell != "-"] for row in rows}
+    assert len(found) == 12 and {key[1:] for key, hits in found.items() if not any(hits)} == {("yes", "yes")}, "only both together"
+    assert len([key for key, hits in found.items() if not any(hits)]) == 3 and secrets.in_the_pool() == 64
+    assert all(hits[-1] == 0 for key, hits in found.items() if key[0] != "net" and key[1] == "yes"), "RAM is noise"
+    *changes, last, device = [line.split()[-2:] for line in secrets.way_table().splitlines()[2:]]
+    assert last == ["unnoticed"] * 2 and [*changes, device] == [["unnoticed", "noticed"]] * 5, "but for the last letter"
+    assert CostModel.preset().gcm_rate // 10**9 == 25, "25 gigabytes a second"
+    assert OVERHEAD == 22, "22 bytes more"
+    assert secrets.destroyed() == (512_000, True, False, False), "two slots of 256,000 bytes; it opened before; not after; the disk itself is as it was"
 
 
 def test_moving_what_the_text_says_of_rounds_rules_and_missing_bits():

@@ -52,8 +52,9 @@ class View:
         return -sum(count / len(data) * log2(count / len(data)) for count in Counter(data).values()) + 0.0
 
     def dump(self, lines: int, width: int = 8) -> str:
-        """The first bytes that are no zeros, in hexadecimal and as text, as an administrator looks at them."""
-        first = next((at for at in range(0, len(self.held), width) if any(self.held[at:at + width])), 0)
+        """Some rows in hexadecimal and as text, as an administrator looks at them: of the first page that is not empty, from its fullest row on."""
+        page = (len(self.held) - len(self.held.lstrip(b"\0"))) // width * width
+        first = min(range(page, min(page + 4096, len(self.held)), width), key=lambda at: self.held[at:at + width].count(0), default=0)
         rows = ((at, self.held[at:at + width]) for at in range(first, min(first + lines * width, len(self.held)), width))
         return "\n".join(f"{at & 0xFFFF:04x}  {row.hex(' '):<{3 * width - 1}} {''.join(chr(byte) if 32 <= byte < 127 else '.' for byte in row)}" for at, row in rows)
 

@@ -3,12 +3,13 @@ raise ImportError("a lesson is no module: python -m vmio.lessons.build makes its
 # # {title}
 #
 # **What you'll do.** Let a guest write a letter to its disk, then look for the letter as the host's administrator would: on the disk, in the device's hands, in the rings, in RAM (random-access memory). Encrypt the disk, in the host and in the guest, and look again. Then
-# change bytes of the disk and see who notices.
+# take the guest's memory out of the host's sight, send the letter over a network and into a device of the guest's own, and look again with four viewers. At last change bytes and see who notices.
 #
 # **What you'll learn**
 # 1. Which places see a guest's data in which mode.
 # 2. Why it matters *who* encrypts, and what encryption of a disk can't hide.
-# 3. That a secret and an unchanged text are two different promises.
+# 3. Why memory, disk and wire each need a protection of their own.
+# 4. That a secret and an unchanged text are two different promises.
 #
 # **What you'll need.** {lesson:pass_a_device_through}. About {minutes} minutes.
 # %%
@@ -88,11 +89,64 @@ print(lesson.forgotten_table())
 # (`tests/linux/test_linux_crypt.py`).
 #
 # **What it doesn't hide.** When you write which sector, and how often. A sector that is written again with the same bytes has the same ciphertext. And RAM: while the guest works with the letter, it lies there in clear. To hide it there,
-# the memory itself must be encrypted by the processor, with a key that the host doesn't have. Such *confidential guests* exist (AMD's SEV-SNP, Intel's TDX); our machine has none.
+# the memory itself must be encrypted by the processor, with a key that the host doesn't have.
+# %% [markdown]
+# ## A guest whose memory is its own
+#
+# Guests of this kind exist: *confidential guests* (AMD's SEV-SNP, Intel's TDX). What the host reads in their RAM is noise, and what it writes there is refused. Our machine models one. But a device must have something to read. So the guest *shares* some
+# pages, by a hypercall, and copies its data there and back: *bounce buffers*, slots of 2,048 bytes in one pool.
+#
+#     guest's RAM, private      the letter
+#        │ copied by the guest
+#     bounce buffers, shared    the letter again
+#        │ read by the host's driver, or by a device
+#     disk, wire, device
+#
+# Nobody encrypts the disk this time, and memory is isolated.
+# %%
+pool = predict("letter-in-the-pool", "The letter has 64 lines. How many of them does the host find in the bounce buffers?", "lines")
+pool
+# %%
+pool.compare(lesson.in_the_pool())
+# %% [markdown]
+# Encrypting memory protects nothing that leaves it. Each way out needs a protection of its own:
+#
+# | route | its own protection | what that is |
+# |---|---|---|
+# | disk | AES-XTS | the cipher from above, in the guest |
+# | net | TLS records | TLS (transport layer security) is what a browser's `https` uses |
+# | device | TDISP | the guest binds a device that it was given to itself (TEE device interface security protocol; a TEE is a trusted execution environment) |
+#
+# One letter by each route, with memory isolated or not, and the route protected or not. The numbers are lines that the host finds, where it looks. *DMA log*: what devices have fetched, read by the host at the same address (DMA is direct memory access).
+# %%
+print(lesson.views_table())
+# %% [markdown]
+# - Only both protections together leave the host nothing, on every route. With one of them there is always a place where the letter lies in clear.
+# - In a device that is bound by TDISP there is no bouncing. It may reach private pages by itself, so the host's log has an address and noise.
+# - A plain device that was passed through can't reach private pages, so its data bounces like any other's.
+#
+# Look for yourself. *Entropy* tells noise from text:
+# %%
+viewers = lesson.views_panel()
+viewers
+# %% [markdown]
+# **On the wire.** A TLS record has a header of 5 bytes, the ciphertext, and a tag of 16 bytes, which shows that nothing was changed: encryption and tag in one, AES-GCM (Galois/counter mode). A record is 22 bytes more than what it carries. Sender and receiver count the records, and the
+# count goes into the *nonce*, a number that makes each encryption another one. So a record that comes twice or too early doesn't open. AES-GCM costs the guest its own time, at 25 gigabytes a second: a published figure for one core of a desktop of 2025 (E. Biggers). The secrets that
+# both sides begin with are agreed on before, in a *handshake* that our guest leaves out.
+#
+# **A device of one's own.** TDISP has four states. The guest lets the device *lock* its configuration, reads a *report* of it, and *starts* it with a number that only this lock has given out (again a nonce). From then on the device moves private data. If the host changes the device now, moves one of
+# its windows for instance, the device goes to the state *error* at once and moves no more. `vmio/hardware/tdisp/interface.py` is the device's side.
+#
+# **A key that is destroyed.** A disk can carry its own key, locked by a passphrase. The format is public: LUKS (Linux unified key setup), and QEMU opens what we write. The key is spread over 4,000 pieces, all of which are needed. Here is such a disk with two passphrases, of which the
+# key's pieces are then overwritten:
+# %%
+overwritten, before, after, changed = lesson.destroyed()
+print(f"before: opens {before}. {overwritten:,} bytes of the header overwritten.")
+print(f"after: opens {after}. A sector of the disk itself has changed: {changed}.")
 # %% [markdown]
 # ## Secret is not unchanged
 #
-# The guest's letter says whom to pay. The host can't read it, but it can write to the disk. Six things to try, on four kinds of disk:
+# The guest's letter says whom to pay. The host can't read it, but it can write to the disk. Seven things to try, on four kinds of disk:
 # %%
 print(lesson.tampering_table())
 # %% [markdown]
@@ -103,7 +157,17 @@ in_clear, encrypted = lesson.flipped()
 print(f"one bit flipped: {in_clear} byte is wrong in clear, {encrypted} bytes under AES-XTS")
 # %% [markdown]
 # - A *tag* is a short text that only who has the key can make for this sector at this place, here by HMAC (hash-based message authentication code). It costs room on the disk, and a second write. Tags alone hide nothing: the letter can be read.
-# - The last row goes through everywhere. Old sectors with their old tags are good sectors. To notice, the guest must remember something that is not on this disk.
+# - The last row but one goes through everywhere. Old sectors with their old tags are good sectors. To notice, the guest must remember something that is not on this disk.
+# - *Answer a read twice*: the second answer is taken for the answer to the next read, whose data isn't there yet. So the guest finds what it had read before.
+#
+# And on the way: three letters over a network, in clear or in TLS records; and one in a device, plain or bound by TDISP, in whose place the host lets another device answer.
+# %%
+print(lesson.way_table())
+# %% [markdown]
+# The last letter of all is missed by nobody: records say what comes next, not that something comes. So who uses TLS says at the end that it was the end.
+#
+# **What Python can't show.** All of this is measured in a model: which bytes lie where, and which change is noticed. It can't show how long a real processor takes, nor what the host learns from the times and the order of accesses (*side channels*). Nor can it show that a chip is what it says: real
+# devices prove that with certificates, over an encrypted link, and both are left out. And whoever can read this notebook's own memory sees all keys.
 # %% [markdown]
 # ## Exercises
 # %% [exercise] number-a-unit
@@ -116,6 +180,16 @@ ex.check(tweak)
 # %%
 ex = exercise("know-your-own-sector")
 ex.check(Tags)
+# %% [exercise] read-it-once
+# %% [stub] read-it-once
+# %%
+ex = exercise("read-it-once")
+ex.check(take)
+# %% [exercise] find-the-leak
+# %% [stub] find-the-leak
+# %%
+ex = exercise("find-the-leak")
+ex.check(Slot)
 # %% [quiz]
 # %% [markdown]
 # ## In practice
@@ -124,6 +198,7 @@ ex.check(Tags)
 #   out only if the guest has started the programs it should have.
 # - **A destroyed key is a destroyed disk.** Clouds erase disks like this: overwriting 32 bytes takes no time, overwriting a terabyte takes hours.
 # - **Tags** beside encryption: Linux has *dm-integrity* for it. Containers in confidential guests use both.
+# - **Confidential guests** can be had in large clouds. Linux takes only a few devices there, those whose drivers were checked against a hostile host (`vmio/drivers/confidential/offers.py`). Devices with TDISP are just coming.
 # - `vmio/drivers/crypt.py` is the guest's half, `vmio/machine/media/encrypted.py` the disk, and `vmio/machine/aes.py` the cipher in a hundred lines.
 # - *A question without an answer in the text:* the host keeps a copy of your encrypted disk of every day for a year. What can it find out about your working hours?
 #

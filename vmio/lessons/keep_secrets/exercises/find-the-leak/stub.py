@@ -1,0 +1,11 @@
+class Slot:
+    def __init__(self, shared):
+        self.shared = shared
+
+    def fill(self, data):
+        """Put the guest's data where the other side finds it, and nothing else."""
+        ...
+
+    def take(self, buffer, written):
+        """Put what the other side has written into the guest's buffer."""
+        ...

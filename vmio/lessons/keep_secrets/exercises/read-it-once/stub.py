@@ -1,0 +1,3 @@
+def take(shared, room):
+    """Return the message in a page that the host shares; ValueError for one that is too long."""
+    ...
