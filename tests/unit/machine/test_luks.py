@@ -1,5 +1,6 @@
 """A disk that carries its key, locked: what QEMU writes and reads of it, wrong keys, changed headers, and a key that is gone."""
 
+import hashlib
 import random
 import shutil
 import subprocess
@@ -7,7 +8,7 @@ import subprocess
 import pytest
 
 from vmio.machine.crypto import luks, stripes
-from vmio.machine.crypto.keys import Key, KeyGone
+from vmio.machine.crypto.keys import Key, KeyGone, slow
 from vmio.machine.crypto.luks_wire import DISABLED, ENABLED, HEADER_BYTES, PHDR, SLOT
 from vmio.machine.crypto.part import Part
 from vmio.machine.media.encrypted import Encrypted
@@ -152,6 +153,13 @@ def test_a_key_of_a_guests_is_overwritten():
     assert bytes(held) == bytes(64) and repr(key) == "Key(\"guest a's key\", 64 bytes, destroyed)"
     with pytest.raises(KeyGone, match="^guest a's key was destroyed$"):
         key.secret()
+
+
+@pytest.mark.parametrize("length", (20, 32, 64))
+def test_without_openssl_plain_python_makes_the_same_key_of_a_passphrase(length, monkeypatch):
+    theirs = slow(OURS, b"salt", 50, length)
+    monkeypatch.delattr(hashlib, "pbkdf2_hmac")
+    assert slow(OURS, b"salt", 50, length) == theirs and len(theirs) == length
 
 
 def test_what_cannot_be_made_is_refused():

@@ -2,13 +2,15 @@
 
     key = Key(secret)
     expanded(key.secret(), "key", b"", 32)       another key of it, which tells nothing about it
+    slow(b"a passphrase", salt, 1000, 64)        a key that takes its time, so that nobody tries all passphrases
     key.destroy()                               its bytes are overwritten; who asks for them gets `KeyGone`
 
 What is overwritten is this object's own memory.  What Python or a library copied of it before, and when they give that memory
 back, can't be told from here: a program that must be sure keeps keys where it owns every byte.
-Source: RFC 8446, 7.1 (HKDF-Expand-Label), RFC 5869, 2.3 (HKDF-Expand).
+Source: RFC 8446, 7.1 (HKDF-Expand-Label), RFC 5869, 2.3 (HKDF-Expand); RFC 8018, 5.2 (PBKDF2).
 """
 
+import hashlib
 import hmac
 
 
@@ -44,4 +46,20 @@ def expanded(secret: bytes, label: str, context: bytes, length: int, hash_name: 
     while len(made) < length:
         last = hmac.digest(secret, last + info + bytes([len(made) // hmac.new(secret, digestmod=hash_name).digest_size + 1]), hash_name)
         made += last
+    return made[:length]
+
+
+def slow(secret: bytes, salt: bytes, iterations: int, length: int) -> bytes:
+    """Return `length` bytes of PBKDF2 with SHA-256: by OpenSSL, or in plain Python where there is none, as in a browser's page."""
+    if hasattr(hashlib, "pbkdf2_hmac"):
+        return hashlib.pbkdf2_hmac("sha256", secret, salt, iterations, length)
+    made, number = b"", 0
+    while len(made) < length:
+        number += 1
+        last = hmac.digest(secret, salt + number.to_bytes(4, "big"), "sha256")
+        total = int.from_bytes(last, "big")
+        for _ in range(iterations - 1):
+            last = hmac.digest(secret, last, "sha256")
+            total ^= int.from_bytes(last, "big")
+        made += total.to_bytes(len(last), "big")
     return made[:length]

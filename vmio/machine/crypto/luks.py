@@ -11,13 +11,13 @@ but not readable.  It is read once, for the host may change it between two looks
 Source: LUKS On-Disk Format Specification 1.2.3 (Broz and Fruhwirth), 2.1 to 2.4 and 4.1 to 4.4; RFC 8018, 5.2 (PBKDF2).
 """
 
-import hashlib
 from collections.abc import Mapping
 from random import Random
 from typing import NamedTuple
 
 from vmio.machine.contracts import Record
 from vmio.machine.crypto import stripes
+from vmio.machine.crypto.keys import slow
 from vmio.machine.crypto.luks_wire import DIGEST, DISABLED, ENABLED, HEADER_BYTES, MAGIC, PHDR, SALT, SLOT, SLOTS
 from vmio.machine.crypto.part import Part
 from vmio.machine.media.encrypted import KEYS, Encrypted
@@ -62,14 +62,14 @@ def create(image: Medium, key: bytes, passphrases: Mapping[int, bytes], random: 
     if image.sectors <= payload:
         raise ValueError(f"image {image.name}: {image.sectors} sectors; a header takes {payload} of them")
     salt = random.randbytes(SALT)
-    data = PHDR.pack(payload_offset=payload, key_bytes=len(key), mk_digest=_slow(key, salt, iterations, DIGEST), mk_digest_salt=salt,
+    data = PHDR.pack(payload_offset=payload, key_bytes=len(key), mk_digest=slow(key, salt, iterations, DIGEST), mk_digest_salt=salt,
                      mk_digest_iterations=iterations, uuid=_uuid(random).encode())
     for number in range(SLOTS):
         at = FIRST_SLOT + number * whole
         if number in passphrases:
             salt = random.randbytes(SALT)
             material = stripes.split(key, random)
-            _locked(image, at, _slow(passphrases[number], salt, iterations, len(key))).write(0, material + bytes(-len(material) % SECTOR))
+            _locked(image, at, slow(passphrases[number], salt, iterations, len(key))).write(0, material + bytes(-len(material) % SECTOR))
             data += SLOT.pack(active=ENABLED, iterations=iterations, salt=salt, key_material_offset=at)
         else:
             data += SLOT.pack(key_material_offset=at)
@@ -104,9 +104,9 @@ def unlock(image: Medium, passphrase: bytes) -> Encrypted:
     fields, slots = read(image)
     for slot in slots:
         if slot.active == ENABLED:
-            locked = _locked(image, slot.key_material_offset, _slow(passphrase, slot.salt, slot.iterations, fields.key_bytes))
+            locked = _locked(image, slot.key_material_offset, slow(passphrase, slot.salt, slot.iterations, fields.key_bytes))
             key = stripes.merged(bytes(locked.read(0, locked.sectors))[:fields.key_bytes * stripes.STRIPES], fields.key_bytes)
-            if _slow(key, fields.mk_digest_salt, fields.mk_digest_iterations, DIGEST) == fields.mk_digest:
+            if slow(key, fields.mk_digest_salt, fields.mk_digest_iterations, DIGEST) == fields.mk_digest:
                 return Encrypted(Part(image, fields.payload_offset, image.sectors - fields.payload_offset), key)
     raise WrongPassphrase(f"image {image.name}: no key slot opens with this passphrase")
 
@@ -133,11 +133,6 @@ def destroy(image: Medium, random: Random) -> None:
 def _bounded(image: Medium, what: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
         raise BadHeader(f"image {image.name}: {what} is {value:,}; {f'{low:,} to {high:,}' if low < high else f'{low:,}'} can be")
-
-
-def _slow(secret: bytes, salt: bytes, iterations: int, length: int) -> bytes:
-    """What a passphrase makes, so slowly that nobody tries them all."""
-    return hashlib.pbkdf2_hmac("sha256", secret, salt, iterations, length)
 
 
 def _locked(image: Medium, at: int, key: bytes) -> Encrypted:
