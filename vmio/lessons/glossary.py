@@ -27,7 +27,6 @@ TERMS = tuple(Term(*row) for row in (
     ("AES-GCM", "", "AES with a tag: who opens a text notices every change. Each text needs a nonce of its own.", "keep_secrets"),
     ("TLS", "transport layer security", "How programs keep what they send secret and unchanged, `https` for instance: records that are encrypted, tagged and counted.", "keep_secrets"),
     ("TDISP", "TEE device interface security protocol", "How a guest binds a device to itself: the device is locked, reports how it is set up, and starts; a change after that is an error.", "keep_secrets"),
-    ("TEE", "trusted execution environment", "What protects a program, or a whole guest, from the system that it runs on.", "keep_secrets"),
     ("LUKS", "Linux unified key setup", "A header that a disk carries: its own key, locked by passphrases.", "keep_secrets"),
     ("bounce buffer", "", "Memory that a device can reach, into which data is copied because it can't reach the place where the data is.", "keep_secrets"),
     ("nonce", "", "A number that is used once: it makes each encryption, or each start of a device, another one.", "keep_secrets"),
@@ -179,7 +178,7 @@ TERMS = tuple(Term(*row) for row in (
      "trap_an_instruction"),
 ))
 NAMES = frozenset("""
-    ADDRESS AMD ANSWER BitLocker SEV-SNP TDX XTS EAX EBX ECX EDX AT ATAPI-6 BFQ CACHE COM1 DEVICE EXTERNAL FAIL FLUSH GB GET IDENTIFY IN INBAND INS INTERRUPT KiB MAX MiB MODE MOV MULTIPLE
+    ADDRESS AMD ANSWER BitLocker SEV-SNP TDX TEE XTS EAX EBX ECX EDX AT ATAPI-6 BFQ CACHE COM1 DEVICE EXTERNAL FAIL FLUSH GB GET IDENTIFY IN INBAND INS INTERRUPT KiB MAX MiB MODE MOV MULTIPLE
     NATIVE OSDI OUT OUTS OUTSB PASS NSDI MB PC PIIX4 PUT READ REJECT REP REQUEST SECRET SECTORS SET SQLite SYNCHRONIZE USER VMware WEDGED WRITE
     FAST FlashBlox SYSTOR XSA-155 MapReduce IEEE CLOUD LOAD MATMUL STORE LeftoverLocals NetGames GHz MHz MSI-X RDMSR WRMSR RDTSC LSR LCR DEC CSR0 CSR1 CSR5 CSR7 CSR8 CSR11""".split())
 _BY_WORD = {term.word: term for term in TERMS}

@@ -137,6 +137,8 @@ def test_secrets_what_the_text_says_of_viewers_records_and_keys():
     assert last == ["unnoticed"] * 2 and [*changes, device] == [["unnoticed", "noticed"]] * 5, "but for the last letter"
     assert CostModel.preset().gcm_rate // 10**9 == 25, "25 gigabytes a second"
     assert OVERHEAD == 22, "22 bytes more"
+    verdicts = [line.split()[-2:] for line in secrets.hostile_table().splitlines()[2:]]
+    assert len(verdicts) > 10 and all(hardened == "REJECT" and trusting in ("FAIL", "WEDGED", "-") for hardened, trusting in verdicts)
     assert secrets.destroyed() == (512_000, True, False, False), "two slots of 256,000 bytes; it opened before; not after; the disk itself is as it was"
 
 

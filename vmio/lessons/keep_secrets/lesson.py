@@ -166,6 +166,11 @@ print(lesson.way_table())
 # %% [markdown]
 # The last letter of all is missed by nobody: records say what comes next, not that something comes. So who uses TLS says at the end that it was the end.
 #
+# A host can also lie to the guest's drivers: lengths that can't be, answers to nothing, frames that point outside. A *hardened* driver, as a confidential guest has it, checks each of them; a trusting one doesn't. What comes of it (REJECT: noticed and refused; FAIL: something leaked or changed;
+# WEDGED: the guest no longer gets on; `-`: no such driver can be shown):
+# %%
+print(lesson.hostile_table())
+# %% [markdown]
 # **What Python can't show.** All of this is measured in a model: which bytes lie where, and which change is noticed. It can't show how long a real processor takes, nor what the host learns from the times and the order of accesses (*side channels*). Nor can it show that a chip is what it says: real
 # devices prove that with certificates, over an encrypted link, and both are left out. And whoever can read this notebook's own memory sees all keys.
 # %% [markdown]

@@ -9,10 +9,10 @@ from vmio.experiments.secrets import DEVICE, DISK, MODES, RAM, RINGS, WHO, Found
 from vmio.lab import axes, charts
 from vmio.lab.declared import declared
 from vmio.lab.panel import Panel, Shown
-from vmio.lessons.keep_secrets.views import destroyed, in_the_pool, views_panel, views_table, way_table
+from vmio.lessons.keep_secrets.views import destroyed, hostile_table, in_the_pool, views_panel, views_table, way_table
 from vmio.table import number, table
 
-__all__ = ["destroyed", "in_the_pool", "views_panel", "views_table", "way_table"]
+__all__ = ["destroyed", "hostile_table", "in_the_pool", "views_panel", "views_table", "way_table"]
 PLACES = {DISK: "on the disk", DEVICE: "in the device's hands", RINGS: "in the rings", RAM: "in the guest's RAM"}
 BY = {"nobody": "encrypted by nobody", "host": "encrypted by the host", "guest": "encrypted by the guest"}
 

@@ -3,6 +3,7 @@
 from functools import lru_cache
 from random import Random
 
+from vmio.attacks.hostile_host import catalogue
 from vmio.experiments import tampering_way, views
 from vmio.experiments.views.result import PROTECTION, VIEWERS, Seen, ViewsParams
 from vmio.lab import charts
@@ -46,6 +47,14 @@ def way_table() -> str:
     """What is noticed of each change on the way, in clear and protected."""
     rows = [(change, *(tampering_way.run(change, protected) for protected in (False, True))) for change in tampering_way.TAMPERINGS]
     return table(rows, ("what the host does on the way", "in clear", "protected"), "<<<")
+
+
+@lru_cache(maxsize=1)
+def hostile_table() -> str:
+    """What a host's attacks on a guest's drivers come to, with drivers that check and with drivers that don't."""
+    rows = catalogue.rows({id: catalogue.both(id) for id in catalogue.attacks()})
+    return table([(row.attack.title, row.attack.device, row.on.verdict, row.off.verdict if row.off else "-") for row in rows],
+                 ("what the host does", "on", "hardened", "trusting"), "<<<<")
 
 
 @lru_cache(maxsize=1)
