@@ -15,10 +15,10 @@ from vmio.attacks.places import touches
 from vmio.attacks.verdict import SLOWEST, Outcome, judge
 from vmio.drivers.errors import DriverError
 from vmio.hypervisor.contracts import Steps
-from vmio.hypervisor.guest import GuestFault
+from vmio.hypervisor.guest import Guest, GuestFault
 from vmio.hypervisor.faults import GuestTimeout
 from vmio.hypervisor.vcpu import VCpu
-from vmio.machine.memory import PAGE
+from vmio.machine.memory import PAGE, HostMemory
 from vmio.machine.storage import Image
 from vmio.modes import Machine
 
@@ -41,6 +41,17 @@ def pages_of(marker: bytes, length: int) -> bytes:
     return marker * (length // len(marker))
 
 
+def behind(memory: HostMemory, guest: Guest) -> int:
+    """Take the two pages right behind a guest's RAM, and keep what its alignment has passed over; returns their SPA.
+
+    So the next who comes gets what has come free meanwhile, and nothing else.
+    """
+    _, spa, length = guest.backing.runs()[-1]
+    while (found := memory.allocate(2)) != spa + length:
+        pass
+    return found
+
+
 class World:
     """What all modes have: two guests, canaries, the honest requests, the measuring."""
 
@@ -55,8 +66,9 @@ class World:
             host.memory.free(spa, 1)                    # the attacker's tables go there, each by itself, so that
         self.attacker = self.machine.guest("attacker", ram_mib=RAM_MIB, vcpus=self.vcpus).make().guest
         self.places = [(spa, length) for _, spa, length in self.attacker.backing.runs()]    # also when it is dead
-        self.secret = host.memory.allocate(2)           # the host's page begins where the attacker's RAM ends
+        self.secret = behind(host.memory, self.attacker)  # the host's page begins where the attacker's RAM ends
         self.neighbour = self.machine.guest("neighbour", ram_mib=RAM_MIB).make().guest
+        behind(host.memory, self.neighbour)
         self.own = Image.open(pages_of(OWN_DISK, SECTORS * 512))
         self.theirs = Image.open(pages_of(NEIGHBOUR_DISK, SECTORS * 512))
         self.canaries: dict[str, tuple[int, bytes]] = {}    # name -> (SPA, bytes)

@@ -4,9 +4,12 @@ import pytest
 
 from vmio.drivers.confidential.offers import ALLOWED, DEVICES
 from vmio.drivers.errors import DriverError
+from vmio.experiments.mix_lies import lying_card
+from vmio.machine.net.cable import Cable
 from vmio.machine.storage import Image
 from vmio.modes import Machine, attachment
 from vmio.vmbus.bus import messages as m
+from vmio.vmbus.net import nvsp as n
 
 MIB = 1 << 20
 SECRET = b"the host must never see this; " * 140
@@ -166,3 +169,44 @@ def test_an_old_bus_is_refused(versions, good):
     else:
         with pytest.raises(DriverError, match="a confidential guest takes 5.2 or newer"):
             guest.machine.run((guest, program))
+
+
+MAC = bytes.fromhex("00155d000001")
+
+
+def card(kind=None, **options):
+    """A confidential guest with a split card alone, of a host whose half may be another."""
+    made = (kind or (lambda address, **more: attachment("net", "split", address=address, **more)))(MAC, confidential=True, pool_kib=256, **options)
+    guest = Machine().guest("safe").attach(made, backend=Cable().ends[0])
+    guest.machine.power_on()
+    return guest
+
+
+def up(cpu, driver):
+    return driver.version
+    yield
+
+
+def test_an_old_card_is_refused():
+    guest = card()
+    assert guest.machine.run((guest, up)) == [n.V6_1]
+    guest = card(versions=(n.V5,))
+    with pytest.raises(DriverError, match="NetVSC: version 5; a confidential guest takes 6.1 or newer"):
+        guest.machine.run((guest, up))
+
+
+def test_a_host_that_lies_about_its_card_is_told_so():
+    def sections(asked, answer):
+        if n.HEAD.parse(answer).type == n.Nvsp.SEND_SEND_BUF_COMPLETE:
+            return n.SEND_BUF_COMPLETE.pack(status=n.SUCCESS, section_bytes=0x7FFF_FFFF).ljust(len(answer), b"\0")
+        return answer
+    guest = card(lying_card(sections))
+    with pytest.raises(DriverError, match="no send buffer: status 1, sections of 2147483647 bytes"):
+        guest.machine.run((guest, up))
+
+
+def test_an_address_that_no_card_has_is_an_error_of_the_device():
+    guest = card()
+    guest.attachments[0].vsp.control.permanent = bytes.fromhex("010000000000")
+    with pytest.raises(DriverError, match="the host says that the card has an address 01:00:00:00:00:00: a group's"):
+        guest.machine.run((guest, up))
