@@ -9,7 +9,7 @@ from vmio.machine.net.cable import Cable
 from vmio.machine.storage import Image
 from vmio.modes import Machine, attachment
 from vmio.vmbus.bus import messages as m
-from vmio.vmbus.net import nvsp as n
+from vmio.vmbus.net import nvsp
 
 MIB = 1 << 20
 SECRET = b"the host must never see this; " * 140
@@ -189,16 +189,16 @@ def up(cpu, driver):
 
 def test_an_old_card_is_refused():
     guest = card()
-    assert guest.machine.run((guest, up)) == [n.V6_1]
-    guest = card(versions=(n.V5,))
+    assert guest.machine.run((guest, up)) == [nvsp.V6_1]
+    guest = card(versions=(nvsp.V5,))
     with pytest.raises(DriverError, match="NetVSC: version 5; a confidential guest takes 6.1 or newer"):
         guest.machine.run((guest, up))
 
 
 def test_a_host_that_lies_about_its_card_is_told_so():
     def sections(asked, answer):
-        if n.HEAD.parse(answer).type == n.Nvsp.SEND_SEND_BUF_COMPLETE:
-            return n.SEND_BUF_COMPLETE.pack(status=n.SUCCESS, section_bytes=0x7FFF_FFFF).ljust(len(answer), b"\0")
+        if nvsp.HEAD.parse(answer).type == nvsp.Nvsp.SEND_SEND_BUF_COMPLETE:
+            return nvsp.SEND_BUF_COMPLETE.pack(status=nvsp.SUCCESS, section_bytes=0x7FFF_FFFF).ljust(len(answer), b"\0")
         return answer
     guest = card(lying_card(sections))
     with pytest.raises(DriverError, match="no send buffer: status 1, sections of 2147483647 bytes"):
