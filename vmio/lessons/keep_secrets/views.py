@@ -104,10 +104,14 @@ def _view(answer: tuple[Seen, str]) -> Shown:
         charts.bars("Entropy of what it holds", {name: round(each.entropy, 2) for name, each in there.items()}, "bits a byte", color="dma")]
 
 
+def _idle(route: str, isolated: bool, **others: object) -> dict[str, str]:
+    return {"protected": "the host reads all memory, also where a bound device fetches"} if route == "device" and not isolated else {}
+
+
 def views_panel() -> Panel:
     """One letter by one route; is the guest's memory isolated, is the route protected; and which viewer's bytes are shown."""
     return Panel(_model, [
         declared(ViewsParams, "route", "Route"),
         declared(ViewsParams, "isolated", "Memory isolated"),
         declared(ViewsParams, "protected", "Route protected"),
-        choice("place", PLACES, PLACES[0], label="Look at")], _view, name="keep_secrets views")
+        choice("place", PLACES, PLACES[0], label="Look at")], _view, name="keep_secrets views", idle=_idle)
