@@ -10,6 +10,7 @@ pytest.importorskip("ipywidgets")
 
 from vmio.experiments.accelerator import AcceleratorParams
 from vmio.experiments.cloud_params import CloudParams
+from vmio.experiments.containers.density_result import DensityParams
 from vmio.experiments.device_story import DevicesParams
 from vmio.experiments.disk import DiskParams
 from vmio.experiments.instructions import InstructionParams
@@ -63,6 +64,7 @@ PANELS = {
     "scan_in_parallel.panel": (ScanParams, {"answer"}),
     "scan_in_parallel.rules_panel": (None, {"rule", "delay"}),                            # rules are functions
     "move_a_running_guest.panel": (MigrateParams, set()),
+    "isolate_containers.panel": (DensityParams, set()),
     "keep_secrets.panel": (SecretsParams, set()),
     "keep_secrets.views_panel": (ViewsParams, {"place"}),
     "store_in_a_cloud.panel": (CloudParams, {"moved", "burst_ms", "objective_us"}),

@@ -10,6 +10,7 @@ pytest.importorskip("ipywidgets")
 
 from vmio.experiments import instructions, scan_scaling, stops
 from vmio.experiments.cloud_queue import random_arrivals
+from vmio.experiments.containers import density, hostile, one_start
 from vmio.experiments.disk import DiskParams
 from vmio.experiments.ringsteps import SCRIPTS, hangs, play
 from vmio.hypervisor.costs import CostModel, published
@@ -17,6 +18,7 @@ from vmio.lessons import panels
 from vmio.lessons.accelerate import panel as engine
 from vmio.lessons.fill_a_ring import panel as ring
 from vmio.lessons.grow_and_shrink import panel as memory
+from vmio.lessons.isolate_containers import panel as containers
 from vmio.lessons.keep_secrets import panel as secrets
 from vmio.machine.crypto.records import OVERHEAD
 from vmio.lessons.move_a_running_guest import panel as moving
@@ -108,6 +110,27 @@ def test_accelerate_what_the_text_says_of_turns_and_attacks():
     assert 1.9 < rows[4][4] / rows[3][4] < 2 and rows[4][2] < 1.3 * rows[4][4], "large calls: twice as long, and switches are few"
     ends = [(line.split()[0], "nothing" in line, line.endswith(("damage", "for ever"))) for line in engine.attacks_table().splitlines()[2:]]
     assert ends == [(name, True, True) for name in ("leftovers", "endless-job", "dma-outside", "tail-beyond", "command-beyond", "command-changed", "next-turn")]
+
+
+def test_containers_what_the_text_says_of_frames_starts_and_walls():
+    assert (containers.layer_pages(), containers.first_touches()) == (16 * 155, 16 * 155), "16 times 155 pages; each guest, each page once"
+    one, mapped, eight = (containers.run(*way) for way in ((1, "hyperv", "scsi"), (1, "hyperv", "vpmem"), (8, "hyperv", "vpmem")))
+    assert one.requests - mapped.requests == 42 and mapped.requests == 20, "the 20 of a start that are left"
+    assert eight.pages["layer"] == mapped.pages["layer"] == 155 and mapped.ns[0] > one.ns[0], "the first container pays"
+    alone = [containers.run(count, "process").pages for count in (1, 8)]
+    assert all(alone[0][what] == alone[1][what] for what in ("drivers", "layer", "tables")), "adds only what it writes itself"
+    requests = density.start()
+    reads = [request for request in requests if request.op == "R"]
+    assert len(reads) == 46 and max(request.sectors for request in reads) == 32 * 8 and density.base().sectors * 512 == 32 << 20
+    rows = [line.split() for line in containers.entries_table("vpmem").splitlines()[2:]]
+    assert len({row[2] for row in rows}) == 1 and {row[3] for row in rows} == {"r-x"} and len({row[5] for row in rows}) == 3
+    rows = [line.split() for line in containers.entries_table("scsi").splitlines()[2:]]
+    assert len({row[2] for row in rows}) == 3 and all("w" in row[3] for row in rows), "each guest may write into its own"
+    started = one_start.run()
+    assert started.exits_by_phase["connected"] > started.exits_total / 2 and started.sockets == 4, "most exits come before the first message"
+    verdicts = {name: [tried.verdict for tried in hostile.attack(name)] for name in hostile.CASES}
+    assert set(verdicts["one kernel, taken over"]) == {"leaked", "changed"} and verdicts["VPMem writable"][-1] == "changed"
+    assert verdicts["own kernel, SCSI"][-1] == "only its own" and set(verdicts["own kernel, VPMem"]) == {"stopped"}
 
 
 def test_secrets_what_the_text_says_of_places_and_changes():

@@ -15,7 +15,7 @@ the data of the kernel itself, which is some drivers here, and tens of MiB in tr
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 from vmio import data
@@ -46,6 +46,7 @@ START = "traces/read_all_files.csv"
 DRIVERS, CACHE, PRIVATE = MIB, 2 * MIB, 3 * MIB      # guest-physical: drivers' memory, blocks of the layer, the containers' own
 BUFFER = PRIVATE - PAGE * 16                         # what goes to a scratch disk leaves from here
 RING_KIB = 16
+EVENTS = 1500                                        # of the simulation between two looks at a run
 HOST_MIB, BESIDE_MIB = 40, 2     # of the host's memory: its own and the layer's, and for each guest its tables and what is lost as RAM begins at 2 MiB
 PER_PAGE = PAGE // SECTOR
 
@@ -206,12 +207,26 @@ class Fleet:
             [one.refused for one in self.containers if one.refused])
 
 
-@cache
+_KNOWN: dict[DensityParams, DensityResult] = {}
+
+
+def steps(params: DensityParams) -> Iterator[DensityResult]:
+    """Start all containers, and yield what was counted so far now and then, at last what was counted in all; ValueError for parameters that cannot be."""
+    if params not in _KNOWN:
+        fleet = Fleet(params)
+        going = fleet.begin()
+        while going.step():
+            if going.steps % EVENTS == 0:
+                yield fleet.result()
+        going.to_the_end()
+        _KNOWN[params] = fleet.result()
+    yield _KNOWN[params]
+
+
 def run(params: DensityParams) -> DensityResult:
-    """Start all containers and return what was counted; ValueError for parameters that cannot be."""
-    fleet = Fleet(params)
-    fleet.begin().to_the_end()
-    return fleet.result()
+    """Return what was counted in all."""
+    *_, last = steps(params)
+    return last
 
 
 def _runs(pages: Sequence[int]) -> list[list[int]]:

@@ -29,7 +29,7 @@ from vmio.table import table
 
 HOSTILE, VICTIM = 0, 1                     # containers
 BLOCK = 1000                               # sector of the victim's disk on which its secret is
-FILE = 1549                                # a page of the layer that lies within a file
+FILE = 1550                                # a page of the layer: the beginning of its file Apache-2.0
 RUBBISH = b"hostile!" * (PAGE // 8)
 MIB = 1 << 20
 CHECK, DISK, UNMAPPED, READ_ONLY_ENTRY = "kernel's check", "host's disk", "no entry in SLAT", "read-only SLAT entry"

@@ -102,7 +102,7 @@ print(lesson.containers_table())
 # rings for each container. First touches
 # are among the exits: the host backs such a guest's memory page by page, as it is touched, and an ordinary guest's when it
 # starts. (The table's RAM, random-access memory, is what these guests are given, not what Windows takes;
-# `vmio/experiments/containers/kernels.py`.)
+# `vmio/experiments/containers/kernels.py`.) What one container can do to another is a lesson of its own, {lesson:isolate_containers}.
 # %% [markdown]
 # ## Explain
 #

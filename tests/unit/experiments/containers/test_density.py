@@ -101,6 +101,9 @@ def test_one_that_has_no_room_does_not_stop_the_others():
 
 def test_it_can_be_looked_at_while_it_runs():
     fleet = Fleet(DensityParams(4))
+    parts = list(density.steps(DensityParams(4, private_kib=48)))
+    assert len(parts) > 1 and parts[-1].started == 4 and parts[0].exits_total < parts[-1].exits_total
+    assert parts[-1] == run(DensityParams(4, private_kib=48)) == list(density.steps(DensityParams(4, private_kib=48)))[0]
     going, seen = fleet.begin(), [fleet.result()]
     while going.step():
         if going.steps % 200 == 0:

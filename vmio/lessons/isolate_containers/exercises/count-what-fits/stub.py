@@ -1,0 +1,3 @@
+def fits(free, kernel, layer, own, way):
+    """Return how many containers fit into `free` pages."""
+    ...

@@ -1,0 +1,3 @@
+def sharers(load64, roots, gpa):
+    """Return {frame: [names]} of the guests that have a page at `gpa`."""
+    ...

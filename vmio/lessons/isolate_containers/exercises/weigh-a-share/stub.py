@@ -1,0 +1,3 @@
+def divide(shares):
+    """Return the per cent of the processor that each container gets by its job's weight."""
+    ...
