@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 from vmio.hypervisor.guest import Guest
 from vmio.hypervisor.pmem import BASE, DEVICE_BYTES
-from vmio.machine.contracts import Json
 from vmio.machine.memory import PAGE, HostMemory
 from vmio.machine.pagetable import READ, TranslationFault
 from vmio.machine.storage import Image
@@ -25,7 +24,7 @@ class Sharing(NamedTuple):
 
     def frames(self, gpa: int) -> dict[int, list[str]]:
         """Return {frame: names} of the guests that have a page at `gpa`, as the processor finds them."""
-        found: Json = {}
+        found: dict[int, list[str]] = {}
         for name, guest in self.guests.items():
             try:
                 found.setdefault(guest.slat.translate(gpa, READ), []).append(name)

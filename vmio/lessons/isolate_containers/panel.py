@@ -1,6 +1,7 @@
 """Tables and panel of *Isolate containers*: one kernel or many, one copy of the base layer or many, and a hostile container."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from vmio.experiments.containers import density, hostile, one_start
 from vmio.experiments.containers.density import DensityParams, Fleet
@@ -20,12 +21,12 @@ MOST = 16                   # containers in the panel
 DOUBLED = 1, 2, 4, 8, 16
 
 
-def run(containers: int, isolation: str = "hyperv", layer: str = "vpmem", **changes: int) -> DensityResult:
+def run(containers: int, isolation: str = "hyperv", layer: str = "vpmem", **changes: Any) -> DensityResult:
     """The run with these parameters, the others as they are declared."""
     return density.run(_params(containers, isolation, layer, **changes))
 
 
-def _params(containers: int, isolation: str, layer: str, **changes: int) -> DensityParams:
+def _params(containers: int, isolation: str, layer: str, **changes: Any) -> DensityParams:
     """One kernel keeps what it has read of the layer, whatever it came by: one run for both."""
     return DensityParams(containers, isolation, "scsi" if isolation == "process" else layer, **changes)
 
