@@ -64,9 +64,10 @@ def _parser(device: str = "disk") -> "_Parser":
     qtest.add_argument("--memory", metavar="MIB", type=int, default=16, help="guest RAM (default 16)")
     qtest.add_argument("--rtc-base", metavar="ISO", default="2024-02-29T23:59:58", help="date at virtual time 0")
     qtest.add_argument("--unix", metavar="PATH", help="a Unix socket in place of standard input and output: connect if somebody listens there, else listen")
-    qtest.add_argument("--device", choices=["edu", "intel-iommu", "tulip"], action="append", default=[], dest="devices",
-                       help="plug in QEMU's teaching device, an IOMMU, a network card (wire_rx HEX and wire_tx are its cable's other "
-                            "end); may be given several times")
+    qtest.add_argument("--device", metavar="NAME", action="append", default=[], dest="devices",
+                       help="plug in QEMU's teaching device (edu), an IOMMU (intel-iommu), a network card (tulip; wire_rx HEX and wire_tx are "
+                            "its cable's other end), or virtio-blk-pci or virtio-net-pci, with options as in QEMU: "
+                            "virtio-blk-pci,packed=on,queue-size=8; may be given several times")
     qtest.add_argument("--pit", choices=["bcd", "binary"], default="bcd",
                        help="how the timer counts what should count in BCD: as the data sheet says, or in binary as QEMU's does (default bcd)")
 

@@ -11,7 +11,7 @@ import pytest
 from replay import disk_image, replay
 
 from vmio import data
-from vmio.oracle.qtest import Door
+from vmio.oracle.qtest import PLUGGABLE, Door
 
 OWN_PCI_FUNCTIONS = {0x00, 0x08, 0x09, 0x0B}  # 0.0, 1.0, 1.1, 1.3; the recording's network cards are not on this board
 NAMES = sorted(path.stem for path in data.path("golden").glob("*.json"))
@@ -21,7 +21,7 @@ def test_scripted_trace(name, tmp_path):
     trace = json.loads(data.path(f"golden/{name}.json").read_text())
     has_disk = any("disk.img" in arg for arg in trace["args"])
     drive = disk_image(tmp_path, "scripted") if has_disk else None
-    devices = [name for name in ("edu", "intel-iommu", "tulip") if any(arg.split(",")[0] == name for arg in trace["args"])]
+    devices = [arg if arg.startswith("virtio") else arg.split(",")[0] for arg in trace["args"] if arg.split(",")[0] in PLUGGABLE]
     door = Door(drive=drive, memory_mib=32 if trace["machine"] == "q35" else 16, devices=devices)
     if not name.startswith("pit_"):
         door.answer("outb 0x43 0x30")   # what the recorder did before it began

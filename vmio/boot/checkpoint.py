@@ -28,7 +28,7 @@ from vmio.processors.unicorn import package
 BOOT = Form("booted machine", 2, "params", "kernel", "marks", "console", "disk", "asking", "machine", "processor")
 OWN = ("until", "mark", "timeout", "virtual_timeout")     # of the parameters: what each run is told anew
 KEPT = tuple(each.name for each in fields(BootParams) if each.name not in OWN)
-PARAMS = Form("booted machine, what it was told", 1, *KEPT)
+PARAMS = Form("booted machine, what it was told", 2, *KEPT)
 LEVEL = 1                   # of zlib: more takes three times as long, for an eighth less
 ENDS = 1 << 20              # bytes of a disk's beginning and end by which it is known again
 MOST = 4 << 30              # bytes of memory that a file may speak of

@@ -10,11 +10,12 @@ from vmio.linux import initramfs, kept
 def modules(params: BootParams) -> list[str]:
     """Return the modules that the devices and services of `params` need, as `initramfs.build` takes them; NVMe's are built into the kernel."""
     modes = checked(params).modes
+    by_virtio = SPLIT in modes and params.dialect == "virtio"
     wanted = [*(["libata", "ata_piix"] if EMULATED in modes else []),
-              *(["hv_storvsc"] if SPLIT in modes else [])]
+              *(["hv_storvsc"] if SPLIT in modes and not by_virtio else [])]
     on_bus = [*(["hv_netvsc"] if params.net == SPLIT else []), *(["pci-hyperv"] if VPCI in modes else []),
               *(["hv_balloon"] if params.balloon is not None else []), *([initramfs.UTILITIES] if params.services else [])]
-    return [*wanted, *(["sd_mod"] if wanted else []), *on_bus]
+    return [*wanted, *(["sd_mod"] if wanted else []), *(["virtio_pci", "virtio_blk"] if by_virtio else []), *on_bus]
 
 
 def kernel(params: BootParams, commands: Sequence[str] = (), cache: Path | None = None) -> tuple[bytes, bytes]:

@@ -71,7 +71,8 @@ def _attachment(mode: str, params: BootParams) -> Any:
     if mode == "emulated":
         return attachment("disk", "emulated", transfer=params.transfer, offers_dma=params.transfer == DMA)
     if mode == "split":
-        return attachment("disk", "split")
+        by_virtio = {"dialect": params.dialect, "virtqueue": params.virtqueue} if params.dialect == "virtio" else {}
+        return attachment("disk", "split", **by_virtio)
     if mode == VPCI:
         return attachment("disk", "passthrough")
     return attachment("nvme", "emulated" if mode == "nvme" else "passthrough")

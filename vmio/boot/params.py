@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vmio.experiments.params import check, param
+from vmio.modes.attachments import DIALECTS
+from vmio.modes.disk_virtio import VIRTQUEUES
 
 PLATFORMS = ("hyper-v", "pc")
 SPLIT, DMA = "split", "dma"
@@ -24,6 +26,8 @@ class BootParams:
 
     modes: tuple[str, ...] = ()
     memory: int = param(256, "guest RAM", unit="MiB", low=32, high=3072)
+    dialect: str = param("vmbus", "what the split disk speaks: VMBus, or virtio over PCI", choices=DIALECTS)
+    virtqueue: str = param("split", "with --dialect virtio, the form of the queue that the disk offers", choices=VIRTQUEUES)
     platform: str = param("hyper-v", "what the kernel finds: Hyper-V, or a bare PC", choices=PLATFORMS)
     clock_page: bool = param(True, "leave out Hyper-V's reference TSC page: each look at the clock is an exit", option="no-clock-page",
                              flag=False)
@@ -54,7 +58,11 @@ def checked(params: BootParams) -> BootParams:
         raise ValueError(f"mode {_twice(modes)}: given twice; a machine has one disk of each")
     if VPCI in modes and PASSED in modes:
         raise ValueError(f"mode {VPCI}: not beside {PASSED}; the host has one function to give away")
-    on_bus = next((mode for mode in modes if mode in (SPLIT, VPCI)), None)
+    if params.dialect != DIALECTS[0] and SPLIT not in modes:
+        raise ValueError(f"dialect {params.dialect}: no effect without a disk in mode {SPLIT}")
+    if params.virtqueue != VIRTQUEUES[0] and params.dialect == DIALECTS[0]:
+        raise ValueError(f"virtqueue {params.virtqueue}: no effect without dialect virtio")
+    on_bus = next((mode for mode in modes if mode == VPCI or mode == SPLIT and params.dialect == DIALECTS[0]), None)
     if on_bus is not None and params.platform != "hyper-v":
         raise ValueError(f"mode {on_bus}: needs platform hyper-v, whose bus it is on; not {params.platform}")
     if params.services and params.platform != "hyper-v":

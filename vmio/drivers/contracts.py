@@ -67,3 +67,34 @@ class NetDriver(Protocol):
 
     def reap(self) -> list[bytes]:
         """Return the frames that have come since the last call."""
+
+
+class VirtioTransport(Protocol):
+    """How a virtio device's registers are reached; see `PciTransport`."""
+
+    def start(self, wanted: int) -> Steps[int]:
+        """Reset, and return the features that were agreed on."""
+
+    def add_status(self, bit: int) -> None:
+        """Go a step on."""
+
+    def queue_size(self, number: int) -> int:
+        """Return how many entries a queue may have."""
+
+    def set_queue(self, number: int, size: int, places: tuple[int, int, int], vector: int) -> None:
+        """Where its parts lie."""
+
+    def enable(self, number: int) -> None:
+        """The device may use it."""
+
+    def config(self, offset: int, size: int) -> int:
+        """Return a field of the device's configuration."""
+
+    def generation(self) -> int:
+        """Return the number of the configuration."""
+
+    def kick(self, number: int) -> None:
+        """Tell the device."""
+
+    def interrupted(self) -> None:
+        """What is to be done with the device's registers when it has interrupted."""

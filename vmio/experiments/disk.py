@@ -1,10 +1,12 @@
 """Run block requests against a guest's disk, in one of the course's modes, and count."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 from vmio.drivers.confidential.swiotlb import Swiotlb
 from vmio.drivers.nvme import NvmeDriver
 from vmio.drivers.storvsc import StorVsc
+from vmio.drivers.virtio_disk import VirtioDisk
 from vmio.experiments import trace
 from vmio.experiments.disk_params import DELIVERY, IOMMU, MODES, SIGNALS, DiskParams
 from vmio.experiments.disk_result import DiskResult, result
@@ -25,6 +27,7 @@ from vmio.machine.overlay import Overlay
 from vmio.modes import Machine, attachment
 from vmio.modes.attachments import Attachment
 from vmio.modes.disk_split import SplitDisk
+from vmio.modes.disk_virtio import VirtioSplitDisk
 from vmio.modes.machine import HOST_MIB
 
 MEASURED = Form("disk run", 1, "sleeps", "served", "copies", "rings")
@@ -102,7 +105,9 @@ def _attachment(params: DiskParams) -> Attachment:
     options = {
         "emulated": lambda: {"transfer": params.transfer, "string": params.string, "width": params.width,
                              "polled": params.polled},
-        "split": lambda: {"ring_kib": params.ring_kib, "signals": params.signals, "batch": params.batch,
+        "split": lambda: {"dialect": "virtio", "virtqueue": params.virtqueue, "entries": params.entries, "indirect": params.indirect,
+                          "event_idx": params.event_idx, "batch": params.batch, "polled": params.polled} if params.dialect == "virtio" else {
+                          "ring_kib": params.ring_kib, "signals": params.signals, "batch": params.batch,
                           "polled": params.polled, "doorbell": params.doorbell, "roomy": params.guests <= ROOMY,
                           "channels": params.channels or params.processors, **params.isolation},
         "passthrough": lambda: {"iommu": params.iommu, "delivery": params.delivery, "polled": params.polled},
@@ -115,24 +120,39 @@ def pool_counts(pool: Swiotlb | None) -> dict[str, int]:
     return {} if pool is None else {"mappings": pool.mapped, "bytes copied": pool.copied, "pool full": pool.full}
 
 
+class Signalled(Protocol):
+    """What a guest signals to: a channel, or the worker of a virtqueue."""
+
+    signals: int
+
+
+class Sent(Protocol):
+    """What a guest puts requests into: a ring, or a virtqueue."""
+
+    sent: int
+
+
 class _Run(DiskRun):
     """A guest whose signals are counted, by channel, and, if it is `logged`, whose rings are, too, if its disk has any."""
 
     logged = False
     _logs: Sequence[RingLog] = ()
+    _channels: Sequence[Signalled]
+    _rings: Sequence[Sent]
 
     def serve(self, cpu: VCpu) -> Steps[None]:
         """All requests."""
         if self is self.first:
             vsps = [self.attachment.vsp, *self.attachment.vsp.subchannels] if isinstance(self.attachment, SplitDisk) else []
             queues = [self.disk, *self.disk.further] if isinstance(self.disk, StorVsc) else []
-            self._channels = [vsp.channel for vsp in vsps if vsp.channel is not None]
+            channels = [vsp.channel for vsp in vsps if vsp.channel is not None]
+            self._channels = self.attachment.workers if isinstance(self.attachment, VirtioSplitDisk) else channels
             self._before = kept(cpu, self, "signals_so_far").signals_so_far()
-            self._rings = [queue.end.outgoing for queue in queues]
+            self._rings = [self.disk.queue] if isinstance(self.disk, VirtioDisk) else [queue.end.outgoing for queue in queues]
             self._bounced = pool_counts(self.machine.platform.pool)
             self._sent = sum(ring.sent for ring in self._rings)
             self._logs = [RingLog(queue.end, channel.end, self.guest.vcpus[queue.cpu.index], len(self.lanes) > 1)
-                          for queue, channel in zip(queues, self._channels) if channel.end is not None] if self.logged else []
+                          for queue, channel in zip(queues, channels) if channel.end is not None] if self.logged else []
         yield from super().serve(cpu)
 
     def signals_so_far(self) -> list[int]:

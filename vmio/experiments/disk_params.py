@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 
 from vmio.drivers.confidential.swiotlb import DEFAULT_KIB
-from vmio.experiments import params, trace
+from vmio.experiments import dialects, params, trace
 from vmio.experiments.params import param
 from vmio.hypervisor.apic import APICS
 from vmio.hypervisor.costs import CostModel
 from vmio.hypervisor.kinds import BACKINGS, DEMAND, KINDS, MAX_TICKS
 from vmio.machine.storage import SECTOR
+from vmio.modes.attachments import DIALECTS
 from vmio.modes.disk_split import DOORBELLS
+from vmio.modes.disk_virtio import MAX_ENTRIES, VIRTQUEUES
 
 MODES = ("emulated", "split", "passthrough")
 IOMMU = ("off", "strict", "lazy", "static")
@@ -41,6 +43,13 @@ class DiskParams:
                          option="no-string", flag=False)
     width: int = param(2, "size of an access of the data port, bytes", choices=(2, 4), modes=("emulated",))
     polled: bool = param(False, "poll in place of waiting for interrupts", flag=True)
+    dialect: str = param("vmbus", "what split drivers speak: Hyper-V's VMBus, or virtio over PCI", choices=DIALECTS, modes=("split",))
+    virtqueue: str = param("split", "virtio: the form of its queue", choices=VIRTQUEUES, modes=("split",))
+    entries: int = param(128, "virtio: descriptors of the queue, a power of two", low=4, high=MAX_ENTRIES, scale="log2", modes=("split",))
+    indirect: bool = param(True, "virtio: no indirect tables, so each piece of a request takes a descriptor of the ring", modes=("split",),
+                           option="no-indirect", flag=False)
+    event_idx: bool = param(True, "virtio: flags in place of event indices say who wants to be told", modes=("split",),
+                            option="no-event-idx", flag=False)
     guests: int = param(1, "guests, each with a disk of its own", low=1, high=256)
     vcpus: int | None = param(None, "vCPUs of each guest, which share its requests and have so many in flight each; one without channels", low=1, high=64,
                               optional=True, follows="channels", modes=("split",))
@@ -89,6 +98,9 @@ class DiskParams:
             raise ValueError(f"pool_kib {self.pool_kib}: only a confidential guest has a bounce pool")
         if self.timed and self.processors > 1:
             raise ValueError(f"vcpus {self.processors}: not beside timed, where one vCPU begins each request at its time")
+        if self.entries & self.entries - 1:
+            raise ValueError(f"entries {self.entries}: a power of two, 4 to {MAX_ENTRIES}")
+        dialects.check(self)
         CostModel.preset(self.costs)
         return self
 

@@ -80,7 +80,8 @@ class DiskResult:
         rows.append(("all", "", self.exits_total, self.exits_total / each))
         times = [(name, ns // 1000, ns // 10 / each / 100) for name, ns in (
             ("guest", self.guest_ns), ("exit", self.exit_ns), ("device", self.device_ns), ("all", self.virtual_ns))]
-        title = f"{self.params.mode} disk: {self.requests:,} requests, {self.bytes:,} bytes, sha256 {self.sha256[:16]}"
+        by = f" (virtio, {self.params.virtqueue} virtqueue)" if self.params.mode == "split" and self.params.dialect == "virtio" else ""
+        title = f"{self.params.mode} disk{by}: {self.requests:,} requests, {self.bytes:,} bytes, sha256 {self.sha256[:16]}"
         tables = [table(rows, ("exits by", "", "count", "per request"), title=title),
                   table(times, ("virtual time", "us", "us per request"))]
         if self.rings:
@@ -90,6 +91,10 @@ class DiskResult:
                 counts += [(f"signals by {name}", count, count / each) for name, count in self.signals_by_channel.items()]
             used = [(f"{name} ring, most bytes used", max(used for _, used in steps), None) for name, steps in self.rings.items()]
             tables.append(table([*counts, *used], ("rings", "count", "per request")))
+        if self.params.mode == "split" and self.params.dialect == "virtio":
+            tables.append(table([(name, count, count / each) for name, count in (
+                ("chains in the virtqueue", self.ring_requests), ("kicks", self.signals), ("interrupts of the guest", self.interrupts))],
+                ("virtio", "count", "per request")))
         if self.bounced:
             tables.append(table([(name, count, count / each) for name, count in self.bounced.items()], ("bounce pool", "count", "per request")))
         if len(self.exits_by_vcpu) > 1:

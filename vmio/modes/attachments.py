@@ -21,6 +21,7 @@ from vmio.modes.accelerator_split import SplitAccelerator
 from vmio.modes.disk_assigned import AssignedDisk
 from vmio.modes.disk_emulated import EmulatedDisk
 from vmio.modes.disk_split import SplitDisk
+from vmio.modes.disk_virtio import VirtioSplitDisk
 from vmio.modes.layer_vpmem import VPmemLayer
 from vmio.modes.lun_split import SplitLun
 from vmio.modes.memory_split import SplitMemory
@@ -81,6 +82,7 @@ class Attachment(Protocol):
 ATTACHMENTS: dict[tuple[str, str], type[Attachment]] = {
     ("disk", "emulated"): EmulatedDisk,
     ("disk", "split"): SplitDisk,
+    ("disk", "split by virtio"): VirtioSplitDisk,
     ("disk", "passthrough"): AssignedDisk,
     ("lun", "split"): SplitLun,
     ("layer", "vpmem"): VPmemLayer,
@@ -100,11 +102,16 @@ ATTACHMENTS: dict[tuple[str, str], type[Attachment]] = {
 }
 
 
+DIALECTS = ("vmbus", "virtio")        # what split drivers speak
+
+
 def attachment(device: str, mode: str, **options: Any) -> Attachment:
-    """Return a new attachment of `device` in `mode`; `options` are those of its class.
+    """Return a new attachment of `device` in `mode`; `options` are those of its class, and of split drivers the `dialect` ("vmbus").
 
     ValueError names the device and the mode, and lists what there is.
     """
+    dialect = options.pop("dialect", DIALECTS[0])
+    mode += f" by {dialect}" if dialect != DIALECTS[0] else ""
     try:
         kind = ATTACHMENTS[device, mode]
     except KeyError:

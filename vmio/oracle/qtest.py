@@ -36,11 +36,14 @@ from vmio.passthrough.iommu.requester import requester_id
 from vmio.passthrough.iommu.space import DmaSpace
 from vmio.passthrough.iommu.vtd import REGISTER_BYTES, VtdRegisters
 from vmio.oracle.unixsocket import connection
-from vmio.oracle.wire import Wire
+from vmio.oracle.virtio import BLK, NET, options_of, virtio_function
+from vmio.oracle.wire import Wire, with_tulip
 from vmio.oracle.words import BadCommand, hexadecimal, length_of, number, pages
+from vmio.virtio.net import Net
 
 IOMMU_BASE = 0xFED9_0000
-PLUGGABLE = ("edu", "intel-iommu", "tulip")
+PLUGGABLE = ("edu", "intel-iommu", "tulip", BLK, NET)
+OF_THE_CABLE = ("wire_rx", "wire_tx")        # no commands of QEMU's protocol: nothing ends after them
 MAX_DRIVES = 4
 SIZES = {"b": 1, "w": 2, "l": 4, "q": 8}
 
@@ -54,7 +57,8 @@ class Door:
     `drive` is a disk, or a list of up to four: primary master and slave, secondary master and slave.
     `pit` "binary" has the timer count in binary what should count in BCD, as QEMU's does.
     `devices` names what else is plugged in, from PCI slot 3 on, or 4 beside a drive's
-    NVMe controller: `edu`, then `tulip`; `intel-iommu` (registers at FED90000h; DMA of what is in
+    NVMe controller: `edu`, then virtio devices, which may have options as QEMU's have them (a disk
+    takes the controller's place), then `tulip`; `intel-iommu` (registers at FED90000h; DMA of what is in
     the PCI slots goes through it, the chipset's own IDE function's does not).
     `max_timers` may ring in one command: 7 hours of the PC's timer, seconds of ours.
     """
@@ -63,7 +67,7 @@ class Door:
 
     def __init__(self, drive: Disk | list[Disk] | tuple[Disk, ...] | None = None, serial: Callable[[int], object] | None = None, memory_mib: int = 16,
                  rtc_base: str = RTC_BASE, devices: Sequence[str] = (), pit: str = "bcd") -> None:
-        unknown = [name for name in devices if name not in PLUGGABLE]
+        unknown = [name for name in devices if options_of(name)[0] not in PLUGGABLE or "," in name and options_of(name)[0] not in (BLK, NET)]
         if unknown:
             raise ValueError(f"device {unknown[0]}: choose from {', '.join(PLUGGABLE)}")
         if not 1 <= memory_mib <= 1024:
@@ -77,9 +81,10 @@ class Door:
         disks = [AtaDisk(image, serial=f"VMIO{n:04}") for n, image in enumerate(self.images, 1)]
         self.board = Board(self.guest, disks, self._disk_access, serial=serial, rtc_base=rtc_base, pit=pit)
         self.iommu = self._plug_iommu() if "intel-iommu" in devices else None
-        if self.images:
+        slot = 3
+        if self.images and not any(options_of(name)[0] == BLK for name in devices):
             self._plug_nvme(self.images[0])
-        slot = 4 if self.images else 3
+            slot = 4
         if "edu" in devices:
             self._plug_edu(slot)
             slot += 1
@@ -95,8 +100,16 @@ class Door:
                 commands["out" + letter] = lambda port, value, size=size: self._out(port, value, size)
             commands["read" + letter] = lambda at, size=size: self._load(at, size)
             commands["write" + letter] = lambda at, value, size=size: self._store(at, value, size)
+        for name in devices:
+            if options_of(name)[0] in (BLK, NET):
+                self._plug_virtio(slot, name)
+                slot += 1
+        cards = [name for name in devices if name == "tulip"] + [name for name in devices if options_of(name)[0] == NET]
+        if len(cards) > 1:
+            raise ValueError(f"devices {cards[0]} and {cards[1]}: the door has the other end of one cable")
         if "tulip" in devices:
-            self.wire = Wire(self.board, slot, self._dma(slot))
+            self.wire = with_tulip(self.board, slot, self._dma(slot))
+        if cards:
             commands |= {"wire_rx": self.wire.bring, "wire_tx": self.wire.fetch}
         self._commands = commands
 
@@ -122,6 +135,13 @@ class Door:
         """QEMU's teaching device."""
         self.board.plug(slot, EduFunction(Edu(self.guest.clock, self.guest.memory)), "edu", self._dma(slot))
 
+    def _plug_virtio(self, slot: int, name: str) -> None:
+        """A virtio device; a disk has the first drive, a card the cable."""
+        function = virtio_function(name, self.guest.memory, self.images[0] if self.images else None, lambda call: self._unfinished.append(call))
+        self.board.plug(slot, function, options_of(name)[0], self._dma(slot))
+        if isinstance(function.device, Net):
+            self.wire = Wire(function.device)
+
     def _disk_access(self, op: str, sectors: int, done: Callable[[], None]) -> None:
         self._unfinished.append(done)
 
@@ -130,7 +150,9 @@ class Door:
         words = line.split()
         if not words:
             return []
-        under_way, self._unfinished = self._unfinished, []
+        under_way: list[Callable[[], None]] = []
+        if words[0] not in OF_THE_CABLE:
+            under_way, self._unfinished = self._unfinished, []
         self.guest.clock.advance_to(self.guest.clock.now)  # what was asked for "as soon as you are done"
         try:
             command = self._commands.get(words[0])

@@ -5,6 +5,7 @@ QEMU has sockets for that (`-netdev dgram`).
 """
 
 from collections import deque
+from typing import Protocol
 
 from vmio.devices.board import Board
 from vmio.devices.net.tulip.pci import TulipFunction
@@ -12,20 +13,26 @@ from vmio.devices.net.tulip.tulip import Tulip
 from vmio.machine.contracts import Memory
 from vmio.machine.net import frames
 from vmio.machine.net.cable import Cable
+from vmio.machine.net.contracts import NetPort
 from vmio.oracle.words import BadCommand, hexadecimal
 
 ADDRESS = frames.parse_address("52:54:00:12:34:56")     # QEMU's first card has it
 KEPT = 4096            # frames that wait for a client; what comes when they are there is lost
 
 
-class Wire:
-    """The other station of a cable that a 21143 is plugged into, without a pace of its own."""
+class Card(Protocol):
+    """A network card that a cable can be plugged into."""
 
-    def __init__(self, board: Board, slot: int, memory: Memory | None) -> None:
-        self.tulip = Tulip(board.guest.clock, ADDRESS, chip="21143")
-        board.plug(slot, TulipFunction(self.tulip), "tulip", memory)
+    def plug_in(self, port: NetPort, /) -> None:
+        """Let the port carry its frames."""
+
+
+class Wire:
+    """The other station of a cable that `card` is plugged into, without a pace of its own."""
+
+    def __init__(self, card: Card) -> None:
         cable = Cable()
-        self.tulip.plug_in(cable.ends[0])
+        card.plug_in(cable.ends[0])
         self._end = cable.ends[1]
         self._end.connect(self)
         self._frames: deque[bytes] = deque()
@@ -52,3 +59,10 @@ class Wire:
     def fetch(self) -> str:
         """`wire_tx`: return the next frame that has left; 0x alone is none."""
         return "0x" + (self._frames.popleft().hex() if self._frames else "")
+
+
+def with_tulip(board: Board, slot: int, memory: Memory | None) -> Wire:
+    """Return the cable of a 21143, which is put into a slot; its DMA reaches `memory`."""
+    tulip = Tulip(board.guest.clock, ADDRESS, chip="21143")
+    board.plug(slot, TulipFunction(tulip), "tulip", memory)
+    return Wire(tulip)

@@ -19,7 +19,8 @@ class Bar:
 
     `registers` answers there, in accesses of up to `width` bytes.  `trapped` lists
     the (offset, bytes) that a host must watch when it gives the function to a guest,
-    beside the MSI-X tables; the rest a guest may reach without an exit.
+    beside the MSI-X tables; the rest a guest may reach without an exit.  `doorbells` are the
+    (offset, bytes) whose stores a hypervisor notes by itself and passes on (KVM: ioeventfd).
     """
 
     size: int
@@ -29,6 +30,7 @@ class Bar:
     registers: Any = None
     width: int = 4
     trapped: tuple = ()
+    doorbells: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.size < (4 if self.io else 16) or self.size & self.size - 1:

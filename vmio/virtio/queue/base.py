@@ -64,6 +64,7 @@ class DeviceQueue:
     def put(self, chain: Chain, written: int) -> None:
         """Give a chain back, `written` bytes of it being new; with `in_order` it may have to wait for an older one."""
         if self.broken is not None:
+            self.in_flight -= 1
             return
         try:
             if self.in_order:
@@ -81,6 +82,17 @@ class DeviceQueue:
         self._use(chain, written)
         if self.answered is not None:
             self.answered(chain, written)
+
+    def abandon(self) -> int:
+        """Return how many chains are still in flight, to which nobody wants answers any more; `drop` is told of each."""
+        self.in_flight -= len(self._done)
+        self._done.clear()
+        return self.in_flight
+
+    def drop(self) -> int:
+        """Return how many chains of a queue that was abandoned are still in flight, now that one more is over."""
+        self.in_flight -= 1
+        return self.in_flight
 
     def must_interrupt(self) -> bool:
         """Return whether the driver wants to be interrupted for what was put since this was last asked."""

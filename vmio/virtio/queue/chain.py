@@ -4,8 +4,8 @@ A chain is made of private copies: each descriptor is read once, checked, and ne
 Source: VIRTIO 1.2, 2.7.4 and 2.7.5.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import Protocol, TypeAlias
 
 from vmio.machine.contracts import Buffer, Memory, State
 from vmio.machine.layout import Layout
@@ -23,13 +23,25 @@ class QueueBroken(Exception):
     """The driver did what no honest driver does; the text says what."""
 
 
+class Source(Protocol):
+    """The queue that a chain was taken from: a `DeviceQueue`."""
+
+    memory: Memory
+
+    def fail(self, why: str) -> None:
+        """It is broken, and so it stays."""
+
+    def drop(self) -> int:
+        """Return how many of its chains are in flight, after one that is answered to nobody."""
+
+
 class Chain:
     """`readable` and `writable` are its pieces, in order; `id` names it to the driver, `slots` are those that it takes of a packed ring."""
 
-    __slots__ = ("memory", "fail", "id", "slots", "readable", "writable", "size", "space")
+    __slots__ = ("queue", "id", "slots", "readable", "writable", "size", "space")
 
-    def __init__(self, memory: Memory, fail: Callable[[str], None], id: int, slots: int = 1) -> None:
-        self.memory, self.fail, self.id, self.slots = memory, fail, id, slots
+    def __init__(self, queue: Source, id: int, slots: int = 1) -> None:
+        self.queue, self.id, self.slots = queue, id, slots
         self.readable: list[Piece] = []
         self.writable: list[Piece] = []
         self.size = self.space = 0        # bytes of both
@@ -54,22 +66,22 @@ class Chain:
 
     def fetch(self, offset: int, length: int) -> bytes | None:
         """Return the readable bytes from `offset` on, fewer at the end; None, and the queue is broken, where memory refuses."""
-        read = self.memory.read
+        read = self.queue.memory.read
         try:
             return b"".join([read(address, n) for address, n in cut(self.readable, offset, length)])
         except FAULTS as fault:
-            self.fail(f"a buffer that the device reads: {fault}")
+            self.queue.fail(f"a buffer that the device reads: {fault}")
             return None
 
     def store(self, offset: int, data: Buffer) -> bool:
         """Write `data` into the writable bytes from `offset` on, as far as they go; False, and the queue is broken, where memory refuses."""
-        write, at = self.memory.write, 0
+        write, at = self.queue.memory.write, 0
         try:
             for address, n in cut(self.writable, offset, len(data)):
                 write(address, data if n == len(data) else data[at:at + n])
                 at += n
         except FAULTS as fault:
-            self.fail(f"a buffer that the device writes: {fault}")
+            self.queue.fail(f"a buffer that the device writes: {fault}")
             return False
         return True
 

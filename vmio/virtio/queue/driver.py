@@ -36,7 +36,7 @@ class DriverQueue:
         self.tables, self.event_idx = tables, event_idx
         self.free = size                     # descriptors of the ring
         self.waiting: dict[int, tuple[Tag, int, int]] = {}     # {head or id: (token, descriptors, writable bytes)}
-        self.kicks = 0
+        self.sent = self.kicks = 0           # chains that were lent, and how often the device wanted to be told
 
     def slots(self, pieces: int) -> int:
         """Return how many descriptors of the ring a chain of so many takes: one, if it goes into a table."""
@@ -49,6 +49,7 @@ class DriverQueue:
             raise ValueError("a chain of no pieces")
         if self.slots(pieces) > self.free:
             raise QueueFull(f"{self.slots(pieces)} descriptors needed, {self.free} free")
+        self.sent += 1
         self._add([(address, length, 0) for address, length in readable] + [(address, length, WRITE) for address, length in writable],
                   sum(length for _, length in writable), token)
 

@@ -77,7 +77,7 @@ class PackedQueue(DeviceQueue):
         if flags is None:
             return None
         address, length, id = _BEFORE_FLAGS.unpack(self.memory.read(self.descriptors + 16 * self._at, 14))
-        chain, slots, at = Chain(self.memory, self.fail, id), 1, self._at
+        chain, slots, at = Chain(self, id), 1, self._at
         while True:
             if flags & INDIRECT:
                 self._indirect(chain, address, length, flags)

@@ -73,7 +73,7 @@ class SplitQueue(DeviceQueue):
 
     def _chain(self, head: int) -> Chain:
         """Follow a chain from `head`: no longer than the table, in it, and an indirect table only at its end."""
-        chain, memory, at, left = Chain(self.memory, self.fail, head), self.memory, head, self.size
+        chain, memory, at, left = Chain(self, head), self.memory, head, self.size
         while True:
             if at >= self.size:
                 raise QueueBroken(f"descriptor {at} in a table of {self.size}")
