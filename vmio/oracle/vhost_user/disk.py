@@ -47,7 +47,7 @@ class Disk:
     def serve(self, number: int, chain: Chain) -> int:
         """Carry out one request; return the bytes written into its chain.  A chain that has no room for a request breaks the queue."""
         if chain.size < HEADER.size or not chain.space:
-            chain.fail(f"a request of {chain.size} bytes with room for {chain.space}; {HEADER.size} and 1 are needed")
+            chain.queue.fail(f"a request of {chain.size} bytes with room for {chain.space}; {HEADER.size} and 1 are needed")
             return 0
         header = chain.fetch(0, HEADER.size)
         if header is None:

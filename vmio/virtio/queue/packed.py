@@ -114,7 +114,7 @@ class PackedQueue(DeviceQueue):
         found: list[Chain] = []
         for rows in chains:
             try:
-                chain = Chain(self.memory, self.fail, rows[-1][2] if rows else 0, len(rows))
+                chain = Chain(self, rows[-1][2] if rows else 0, len(rows))
                 for address, length, _, flags in rows:
                     if flags & INDIRECT:
                         self._indirect(chain, address, length, flags)
