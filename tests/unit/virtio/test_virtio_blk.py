@@ -194,6 +194,15 @@ def test_a_reset_with_requests_under_way_is_over_when_they_are():
     assert disk.driver.reap() == (w.IN, 513) and disk.interrupts == [0]
 
 
+def test_a_late_request_that_fails_breaks_nobody_else():
+    waiting = []
+    disk = Disk(service=lambda op, sectors, done: waiting.append(done))
+    disk.send(w.IN, 1, into=[(1 << 40, 512)])
+    disk.device.write_status(0)
+    waiting[0]()
+    assert disk.device.read_status() == 0 and disk.device.broken is None
+
+
 def test_before_driver_ok_nobody_looks():
     disk = Disk()
     disk.device.write_status(0)

@@ -87,6 +87,7 @@ class DeviceQueue:
         """Return how many chains are still in flight, to which nobody wants answers any more; `drop` is told of each."""
         self.in_flight -= len(self._done)
         self._done.clear()
+        self.on_broken = None            # what goes wrong from now on is of a life that is over
         return self.in_flight
 
     def drop(self) -> int:
