@@ -82,7 +82,7 @@ def test_an_error_of_the_emulated_disk_comes_with_its_request():
 
 
 def test_what_there_is_not_is_refused_in_words():
-    with pytest.raises(ValueError, match="attachment disk virtio: choose one of disk emulated, disk split, disk passthrough"):
+    with pytest.raises(ValueError, match="attachment disk virtio: choose one of disk emulated, disk split, disk split by virtio, disk passthrough"):
         attachment("disk", "virtio")
     with pytest.raises(ValueError, match="transfer dma: a disk that offers no DMA moves its data by pio or multiple"):
         attachment("disk", "emulated", transfer="dma", offers_dma=False)
