@@ -53,7 +53,7 @@ _MODULES = {   # for their constants and functions
     "recorded": "vmio.processors.kvm.recorded", "ring": "vmio.vmbus.bus.ring", "ringsteps": "vmio.experiments.ringsteps", "rules": "vmio.manage.migration.rules",
     "scan": "vmio.experiments.scan", "scan_control": "vmio.experiments.scan_control", "scan_scaling": "vmio.experiments.scan_scaling",
     "serving": "vmio.experiments.serving",
-    "steps": "vmio.processors.kvm.steps", "trace": "vmio.experiments.trace",
+    "steps": "vmio.processors.kvm.steps", "trace": "vmio.experiments.trace", "virtqueue": "vmio.virtio.queue",
 }
 __all__ = sorted([*_PUBLIC, *_MODULES])
 

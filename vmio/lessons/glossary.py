@@ -33,6 +33,12 @@ TERMS = tuple(Term(*row) for row in (
     ("confidential guest", "", "A guest whose memory the processor encrypts with a key that the host doesn't have.", "keep_secrets"),
     ("HMAC", "hash-based message authentication code", "A short text that only who has the key can make for a message; it shows that the message is the one that was written.", "keep_secrets"),
     ("SHA-256", "secure hash algorithm, 256 bits", "A hash: 32 bytes that stand for a text of any length; nobody knows how to find another text with the same.", "keep_secrets"),
+    ("DPDK", "data plane development kit", "A library with which programs drive network cards by themselves, without the kernel, and poll them.", "speak_virtio"),
+    ("event index", "", "The place in the other side's ring at which one wants to be told; it takes the place of a flag.", "speak_virtio"),
+    ("indirect table", "", "Descriptors outside the ring, to which one descriptor in the ring leads: a request of many pieces then takes one place.", "speak_virtio"),
+    ("vhost-user", "", "The way in which QEMU leaves a virtio device to another program: messages over a Unix socket, and the guest's memory shared.", "speak_virtio"),
+    ("virtio", "", "The open standard for split drivers: how a driver finds a device, what they agree on, and what lies in memory between them.", "speak_virtio"),
+    ("virtqueue", "", "What driver and device of virtio share: descriptors, a ring of chains that come, a ring of chains that go; or, packed, one ring for all.", "speak_virtio"),
     ("accelerator", "", "A device that computes something faster than the processor does, such as pictures or products of matrices.", "accelerate"),
     ("ACPI", "advanced configuration and power interface", "Tables that firmware leaves in memory: which devices and processors a PC has, "
      "and how it is switched off.", "boot_a_real_linux"),

@@ -15,7 +15,7 @@ PANELS = (
     ("share_a_device.panel", "live_panel"), ("run_on_real_hardware.panel", "panel"), ("boot_a_real_linux.panel", "panel"),
     ("move_packets.panel", "panel"), ("move_packets.panel", "bursts_panel"), ("move_packets.panel", "moderation_panel"),
     ("move_packets.panel", "switch_panel"),
-    ("accelerate.panel", "panel"), ("grow_and_shrink.panel", "panel"), ("grow_and_shrink.panel", "devices_panel"), ("move_a_running_guest.panel", "panel"),
+    ("speak_virtio.panel", "panel"), ("accelerate.panel", "panel"), ("grow_and_shrink.panel", "panel"), ("grow_and_shrink.panel", "devices_panel"), ("move_a_running_guest.panel", "panel"),
     ("isolate_containers.panel", "panel"), ("keep_secrets.panel", "panel"), ("keep_secrets.panel", "views_panel"), ("store_in_a_cloud.panel", "panel"),
     ("scan_in_parallel.panel", "panel"), ("scan_in_parallel.panel", "rules_panel"),
     ("test_the_mix.panel", "panel"), ("serve_a_model.panel", "panel"), ("check_the_model.panel", "ratio_panel"))

@@ -18,6 +18,7 @@ from vmio.experiments.iotlb import IotlbParams
 from vmio.experiments.late_writes import LateWritesParams
 from vmio.experiments.net_params import NetParams
 from vmio.experiments.params import default, param, specs
+from vmio.experiments.queueload import QueueParams
 from vmio.experiments.ringload import LoadParams
 from vmio.experiments.secrets import SecretsParams
 from vmio.experiments.views.result import ViewsParams
@@ -67,6 +68,7 @@ PANELS = {
     "isolate_containers.panel": (DensityParams, set()),
     "keep_secrets.panel": (SecretsParams, set()),
     "keep_secrets.views_panel": (ViewsParams, {"place"}),
+    "speak_virtio.panel": (QueueParams, set()),
     "store_in_a_cloud.panel": (CloudParams, {"moved", "burst_ms", "objective_us"}),
     "test_the_mix.panel": (None, {"guest", "on_host", "lie"}),                                # names of what is in two lists
     "serve_a_model.panel": (ServingParams, set()),

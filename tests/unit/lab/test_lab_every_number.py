@@ -21,8 +21,8 @@ from vmio.lessons.share_a_device import panel as share
 from vmio.lessons.split_a_driver import panel as split
 from vmio.lessons.start_here import panel as start
 
-from tests import (accelerator_truths, cloud_truths, comparison_truths, containers_truths, device_truths, disk_truths, memory_truths, migration_truths, mix_truths,
-                   net_truths, other_truths, scan_truths, secrets_truths, serving_truths)
+from tests import (accelerator_truths, cloud_truths, comparison_truths, containers_truths, device_truths, disk_truths, memory_truths,
+                   migration_truths, mix_truths, net_truths, other_truths, scan_truths, secrets_truths, serving_truths, virtio_truths)
 from tests.panel_rig import faults, settings
 
 TRUTHS = {
@@ -62,6 +62,7 @@ TRUTHS = {
     ("isolate_containers.panel", "panel"): containers_truths.panel,
     ("keep_secrets.panel", "panel"): secrets_truths.panel,
     ("keep_secrets.panel", "views_panel"): secrets_truths.viewers,
+    ("speak_virtio.panel", "panel"): virtio_truths.panel,
     ("scan_in_parallel.panel", "panel"): scan_truths.workers,
     ("scan_in_parallel.panel", "rules_panel"): scan_truths.rules,
 }

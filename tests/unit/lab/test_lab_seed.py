@@ -100,6 +100,7 @@ USUAL = {
     "attacks-without-iommu": dict(first=1, last=20), "attacks-noticed": dict(count=83), "linux-boot-exits": dict(step=120), "linux-reads-vmbus": dict(reads=16), "monitor-depth-1": dict(depth=1),
     "one-ping": dict(pings=1), "before-the-first-packet": dict(pings=0), "one-channel-four-vcpus": dict(vcpus=4, reads=16),
     "batch-misses": dict(peak=240), "disks-taken": dict(depth=4, removed=1300), "rounds": dict(rate=moving.RATE), "downtime": dict(rate=moving.RATE), "load-by-registers": dict(hidden=32), "share-of-bare-metal": dict(batch=1), "letter-in-ram": dict(lines=128), "layer-copies": dict(containers=16), "layer-touches": dict(containers=16),
+    "requests-that-fit": dict(pieces=16), "kicks-with-events": dict(depth=16),
     "bully-tail": dict(rate=10_000), "function-tail": dict(rate=10_000),
     "sixteen-workers": dict(merge=50), "slow-worker": dict(slow=8),
     "how-often-asked": dict(bus=7, network=3), "guests-turned-away": dict(bus=4, network=3),

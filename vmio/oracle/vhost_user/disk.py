@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from vmio.machine.layout import Layout, placed, u8, u16, u32, u64
 from vmio.machine.media.medium import SECTOR, STEP, Medium
-from vmio.virtio.queue import Chain
+from vmio.virtio.queue import Chain, need_event
 
 SEG_MAX, RO, BLK_SIZE, FLUSH, MQ, DISCARD, WRITE_ZEROES = 1 << 2, 1 << 5, 1 << 6, 1 << 9, 1 << 12, 1 << 13, 1 << 14
 IN, OUT, FLUSH_IT, GET_ID, DISCARD_THEM, ZERO_THEM = 0, 1, 4, 8, 11, 13
@@ -26,7 +26,9 @@ RANGES, RANGE_SECTORS = 16, 1 << 20     # of one request to discard
 class Disk:
     """`medium` behind `queues` rings; `say` is told of what the host can't read or write."""
 
-    def __init__(self, medium: Medium, queues: int = 1, readonly: bool = False, say: Callable[[str], object] = print) -> None:
+    def __init__(self, medium: Medium, queues: int = 1, readonly: bool = False, say: Callable[[str], object] = print,
+                 rule: Callable[[int, int, int], bool] = need_event) -> None:
+        self.rule = rule
         self.medium, self.queues, self.readonly, self._say = medium, queues, readonly, say
         self.features = SEG_MAX | BLK_SIZE | FLUSH | (MQ if queues > 1 else 0) | (RO if readonly else DISCARD | WRITE_ZEROES)
         self.read_bytes = self.written_bytes = self.flushes = self.errors = 0

@@ -28,6 +28,7 @@ class Device(Protocol):
 
     features: int
     queues: int
+    rule: Callable[[int, int, int], bool]       # with events: is the guest told?
 
     def agreed(self, features: int) -> None:
         """The driver has taken these features."""
@@ -130,13 +131,14 @@ class Ring:
         wanted = self.addresses is not None and self.addresses.flags & RING_LOGGED
         self.view.log = log if wanted else None
 
-    def start(self, packed: bool, indirect: bool, event_idx: bool, area: SharedFile | None = None) -> None:
+    def start(self, packed: bool, indirect: bool, event_idx: bool, rule: Callable[[int, int, int], bool], area: SharedFile | None = None) -> None:
         """Become a queue; what is under way is noted in `area` if there is one.  ValueError where that can't be."""
         if not self.size or self.addresses is None:
             raise ValueError(f"ring {self.number} is to start, and its size and place were not said before")
         begin = self._start_packed if packed else self._start_split
         try:
             self.queue = begin(area, self._where(packed), {"indirect": indirect, "event_idx": event_idx, "on_broken": self._broken})
+            self.queue.rule = rule
         except (TranslationFault, EOFError):
             raise ValueError(f"ring {self.number}: its memory is not there any more") from None
 

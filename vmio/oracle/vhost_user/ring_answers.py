@@ -90,7 +90,7 @@ class RingAnswers(MemoryAnswers):
         if not ring.running:
             if not self.features:
                 raise ValueError(f"ring {ring.number} is to start, and no features were agreed on")
-            ring.start(self.packed, bool(self.features & wire.INDIRECT_DESC), bool(self.features & wire.EVENT_IDX), self.area)
+            ring.start(self.packed, bool(self.features & wire.INDIRECT_DESC), bool(self.features & wire.EVENT_IDX), self.device.rule, self.area)
             self._keep_log()
         ring.polled = fd < 0
         ring.take("kick", fd)

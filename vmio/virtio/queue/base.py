@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from vmio.machine.contracts import Memory
 from vmio.virtio.queue.chain import FAULTS, Chain, QueueBroken
+from vmio.virtio.queue.event import need_event
 
 
 class DeviceQueue:
@@ -19,6 +20,7 @@ class DeviceQueue:
     POINTS = {"taken": "(chain) that the device begins with", "answered": "(chain, bytes written) as it is given back"}
     taken: Callable[[Chain], None] | None = None
     answered: Callable[[Chain, int], None] | None = None
+    rule: Callable[[int, int, int], bool] = staticmethod(need_event)      # with events: is the driver told?
 
     def __init__(self, memory: Memory, size: int, descriptors: int, driver: int, device: int, *, indirect: bool = False,
                  event_idx: bool = False, in_order: bool = False, on_broken: Callable[[str], None] | None = None) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from vmio.machine.contracts import Memory
 from vmio.virtio.queue.base import DeviceQueue
 from vmio.virtio.queue.chain import FAULTS, Chain, QueueBroken, table
-from vmio.virtio.queue.event import need_event, packed_event
+from vmio.virtio.queue.event import packed_event
 from vmio.virtio.queue.wire import AT_DESCRIPTOR, AVAIL, DISABLE, ENABLE, EVENT, INDIRECT, MAX_PACKED, NEXT, PACKED, USED, WRAP
 
 _U16 = struct.Struct("<H")
@@ -151,7 +151,7 @@ class PackedQueue(DeviceQueue):
             return flags != DISABLE
         if passed is None:
             return True
-        return need_event(packed_event(place, self._used_wrap, self.size), self._used_at, self._used_at - passed)
+        return self.rule(packed_event(place, self._used_wrap, self.size), self._used_at, self._used_at - passed)
 
     def _suppress(self, kicks: bool) -> None:
         """Yes, no, or, with events, from this place on; the place is written before the flags that make it count."""

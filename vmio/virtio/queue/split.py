@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from vmio.machine.contracts import Memory
 from vmio.virtio.queue.base import DeviceQueue
 from vmio.virtio.queue.chain import FAULTS, Chain, QueueBroken, table
-from vmio.virtio.queue.event import need_event
 from vmio.virtio.queue.wire import DESCRIPTOR, INDIRECT, MAX_SPLIT, NEXT, NO_INTERRUPT, NO_NOTIFY, USED_ELEMENT
 
 _U16 = struct.Struct("<H")
@@ -138,7 +137,7 @@ class SplitQueue(DeviceQueue):
         if not self.event_idx:
             return not _U16.unpack(self.memory.read(self.driver, 2))[0] & NO_INTERRUPT
         event, = _U16.unpack(self.memory.read(self.driver + 4 + 2 * self.size, 2))
-        return old is None or need_event(event, self._used, old)
+        return old is None or self.rule(event, self._used, old)
 
     def _suppress(self, kicks: bool) -> None:
         """A flag that says no, or, with events, the index of the next chain; an old index alone means no."""

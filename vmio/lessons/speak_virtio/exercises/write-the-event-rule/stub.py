@@ -1,0 +1,3 @@
+def need_event(event, new, old):
+    """Return whether the step from `old` to `new` passes `event`."""
+    ...
