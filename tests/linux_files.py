@@ -6,7 +6,7 @@ import os
 import pytest
 
 from vmio.linux import apt, deb, kept
-from vmio.linux.packages import Package
+from vmio.linux.packages import KERNEL, RELEASE, Package
 
 MEMTEST = Package("memtest86+", "6.10-4", "76a2939452a8b7dba642c97a63e42b985b76eba51ea1330038957239d4a47154", "GPL-2.0-only")
 
@@ -65,6 +65,33 @@ def generic(folder):
     if not os.environ.get("CI"):
         pytest.skip(f"NOT RUN: with CI=1 {GENERIC.name} is taken from Debian, and its drivers drive our network cards")
     return Generic(folder)
+
+
+SOCKETS = {"vsock": "net/vmw_vsock", "hv_sock": "net/vmw_vsock"}
+
+
+class WithSockets:
+    """The kernel that is kept, with two modules of its package that are not: sockets to the host; as `initramfs.build` reads what is kept."""
+
+    def __init__(self, folder):
+        package = apt.download(KERNEL, folder)
+        assert hashlib.sha256(package).hexdigest() == KERNEL.sha256
+        paths = {name: f"lib/modules/{RELEASE}/kernel/{folder}/{name}.ko" for name, folder in SOCKETS.items()}
+        found = deb.contents(package, list(paths.values()))
+        self._modules = {name: found[path] for name, path in paths.items()}
+
+    def read(self, name):
+        return kernel().read(name)
+
+    def module(self, name):
+        return self._modules[name] if name in self._modules else kernel().module(name)
+
+
+def with_sockets(folder):
+    """That: in CI the package is taken from Debian by way of `folder`, elsewhere the test is skipped aloud."""
+    if not os.environ.get("CI"):
+        pytest.skip(f"NOT RUN: with CI=1 {KERNEL.name} is taken from Debian, and its hv_sock uses our sockets")
+    return WithSockets(folder)
 
 
 def fsck(folder):
