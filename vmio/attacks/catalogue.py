@@ -14,7 +14,7 @@ from typing import Any, Callable
 
 from vmio.attacks.verdict import Outcome
 
-SURFACES = ("memory", "rings", "gpadl", "floods", "scsi", "ata", "dma", "interrupts", "handover", "ports", "frames", "netcard", "tulip", "nic", "accelerator", "balloon", "balancer")
+SURFACES = ("memory", "rings", "gpadl", "floods", "scsi", "ata", "dma", "interrupts", "handover", "ports", "frames", "netcard", "tulip", "nic", "accelerator", "balloon", "balancer", "sockets", "bridge")
 DOORS = ("memory access", "registers", "rings", "messages", "device's DMA", "device's interrupts", "processor time", "change of owner")
 OF_THE_IOMMU = ("IOMMU domain", "IOTLB invalidation", "interrupt remapping", "remapping: owner", "remapping: size")    # walls
 MODES = ("emulated", "split", "passthrough", "hypervisor")

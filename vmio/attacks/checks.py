@@ -92,6 +92,12 @@ CHECKS = {      # attack: module of vmio, function
     "balloon-page-in-use": _GIVEN,
     "balancer-lie": "manage.memory:Limits.target",
     "balancer-silence": "manage.memory:Balancer.step",
+    "socket-size-lies": "vmbus.socket.stream:SocketStream.data",
+    "socket-end-flood": "vmbus.socket.stream:SocketStream.data",
+    "socket-connect-flood": "vmbus.socket.service:SocketService._asked",
+    "bridge-size-zero": "vmbus.gcs.messages:MessageReader.feed",
+    "bridge-json-bomb": "vmbus.gcs.messages:_measure",
+    "bridge-answers-twice": "host.gcs.bridge:Bridge._take",
 }
 
 

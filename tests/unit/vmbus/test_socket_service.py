@@ -285,3 +285,21 @@ def test_a_guest_that_closes_its_channel_without_a_word():
         yield from sockets.client.release(socket.channel)
     _, server, service, kept = driven(script)
     assert kept[0].over == "the guest has closed its channel" and service.held == 0 and not server.channels
+
+
+def test_a_connection_that_waits_for_the_guest_is_there_when_it_comes():
+    """Its first contact ends no life: nobody has had the offer yet."""
+    host, guest, server, _ = bus_rig.machine(devices=0)
+    service = SocketService(host, guest, server)
+    socket = service.connect(ELSEWHERE)
+
+    def program(cpu):
+        client = bus_rig.new_client(cpu)
+        sockets = Sockets(client)
+        sockets.listen(ELSEWHERE)
+        yield from client.connect()
+        yield from client.request_offers()
+        yield from (yield from sockets.accept(ELSEWHERE)).send(b"here")
+        yield from rest(cpu, 1_000_000)
+    bus_rig.run(host, guest, program)
+    assert socket.over is None and socket.read() == b"here"

@@ -176,8 +176,8 @@ class VmbusServer(GpadlAnswers, ServerProcess):
         self.monitor.disconnect()
         for channel in list(self.channels.values()):
             yield from self._close_fully(channel)
-            channel.announced = False
-            if channel.state is State.RESCINDED or channel.primary is not None or getattr(channel.device, "for_one_life", False):
+            known, channel.announced = channel.announced, False
+            if channel.state is State.RESCINDED or channel.primary is not None or known and getattr(channel.device, "for_one_life", False):
                 self._release(channel)
         for gpadl in list(self.gpadls.by_handle.values()):
             self.gpadls.drop(gpadl)
