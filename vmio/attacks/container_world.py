@@ -7,14 +7,12 @@ from functools import partial
 from typing import Any
 
 from vmio.attacks.split import SplitWorld
-from vmio.attacks.world import NEIGHBOUR_RAM, pages_of
 from vmio.drivers.container.socket import GuestSocket
 from vmio.drivers.container.sockets import Sockets
 from vmio.host.gcs.bridge import AgentRefused, Bridge, BridgeClosed
 from vmio.host.gcs.compute import UtilityVm
 from vmio.hypervisor.contracts import Steps
 from vmio.hypervisor.vcpu import VCpu
-from vmio.machine.memory import PAGE
 from vmio.vmbus.gcs import wire as w
 from vmio.vmbus.gcs.messages import Message, MessageReader, frame
 from vmio.vmbus.gcs.wire import GCS_PORT, Kind, Rpc
@@ -37,7 +35,6 @@ class ContainerWorld(SplitWorld):
         self.service = SocketService(self.host, self.attacker, self.server)
         self.service.listen(ECHO, self._echoes)
         self.echoing: list[HostSocket] = []
-        self.host.memory.write(self.neighbour.ram_spa(0), pages_of(NEIGHBOUR_RAM, PAGE))    # where the attacker's own ends, too
         self.sockets: Sockets | None = None
 
     def _echoes(self, socket: HostSocket) -> None:

@@ -97,7 +97,7 @@ USUAL = {
     "one-split-read": dict(reads=1), "one-direct-read": dict(reads=1), "thousand-bytes": dict(length=1000), "record-bytes": dict(length=11),
     "string-on-kvm": dict(length=64), "four-kilobytes": dict(sectors=8), "first-guess": dict(block=4096), "twelve-instructions": None,
     "lost-wakeups": dict(orders=1000), "splitting-saves": dict(sectors=8), "noisy-neighbour": dict(quiet=3, noise=64),
-    "attacks-without-iommu": dict(first=1, last=20), "attacks-noticed": dict(count=83), "linux-boot-exits": dict(step=120), "linux-reads-vmbus": dict(reads=16), "monitor-depth-1": dict(depth=1),
+    "attacks-without-iommu": dict(first=1, last=20), "attacks-noticed": dict(count=89), "linux-boot-exits": dict(step=120), "linux-reads-vmbus": dict(reads=16), "monitor-depth-1": dict(depth=1),
     "one-ping": dict(pings=1), "before-the-first-packet": dict(pings=0), "one-channel-four-vcpus": dict(vcpus=4, reads=16),
     "batch-misses": dict(peak=240), "disks-taken": dict(depth=4, removed=1300), "rounds": dict(rate=moving.RATE), "downtime": dict(rate=moving.RATE), "load-by-registers": dict(hidden=32), "share-of-bare-metal": dict(batch=1), "letter-in-ram": dict(lines=128), "layer-copies": dict(containers=16), "layer-touches": dict(containers=16),
     "requests-that-fit": dict(pieces=16), "kicks-with-events": dict(depth=16),

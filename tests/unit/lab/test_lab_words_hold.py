@@ -80,7 +80,7 @@ def test_the_matrix_is_what_runs_of_its_own_touch():
             touch = [[(whose, what) in runs[attack.id, how] for attack in attacks().values() if attack.mode == mode]
                      for how in ((True, iommu), (False, True))]
             assert cell == (f"{sum(touch[0])} of {sum(touch[1])}" if any(touch[0] + touch[1]) else "."), (whose, what, mode)
-    assert len(cells) == 12 and tables.reach_table().endswith("0 of 83 with all walls up, 83 of 83 without their own")
+    assert len(cells) == 12 and tables.reach_table().endswith("0 of 89 with all walls up, 89 of 89 without their own")
 
 
 def test_what_explore_asks_has_its_answer():
@@ -96,7 +96,7 @@ def test_one_flood_costs_memory_and_no_time_to_speak_of():
 
 
 def test_who_was_refused_is_counted_and_an_attack_that_works_is_not():
-    assert (len(tables.noticed()), len(attacks())) == (52, 83)
+    assert (len(tables.noticed()), len(attacks())) == (58, 89)
     assert not isolation.outcome("scsi-short-answer").refused and not isolation.outcome("scsi-read-past-the-end", "its defence").refused
     silent = sum(not isolation.outcome(id, "its defence").refused for id in attacks())
     assert f"Of the {len(attacks())} attacks, each without its wall, {silent} do" in (data.LESSONS / "break_isolation/lesson.py").read_text(encoding="utf-8")

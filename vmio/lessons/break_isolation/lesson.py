@@ -121,7 +121,7 @@ print(tables.refusals_table())
 # %% [markdown]
 # A *PASS* leaves no trace: the guest read zeros, or wrote into a copy. A *REJECT* is counted, and the count has an owner: it is on
 # this guest's channel, or it names this device's requester id. Look at the *FAIL*, too: nothing was refused there, so nobody
-# knows. Of the 83 attacks, each without its wall, 78 do their damage without a single refusal. What raises an alarm are the
+# knows. Of the 89 attacks, each without its wall, 82 do their damage without a single refusal. What raises an alarm are the
 # attempts that did *not* work.
 # %%
 ask = predict("attacks-noticed", "With every defence on, how many of all attacks does somebody refuse?", "attacks")

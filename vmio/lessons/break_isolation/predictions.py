@@ -17,4 +17,4 @@ OWN = {
     "attacks-without-iommu": Own("Of the attacks {first} to {last} of this list: how many do damage if only the IOMMU is missing?",
                                  {"first": range(1, 6), "last": range(8, 20)}, _without_iommu),
     "attacks-noticed": Own("Of the first {count} attacks of the panel's list, every defence on: how many does somebody refuse?",
-                           {"count": range(12, 83)}, _noticed)}
+                           {"count": range(12, 89)}, _noticed)}
