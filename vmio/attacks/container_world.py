@@ -88,10 +88,6 @@ class BridgeWorld(ContainerWorld):
         except (AgentRefused, BridgeClosed):
             pass
 
-    def counters(self) -> dict[str, int]:
-        """Return the refusals, the bridge's end among them."""
-        return {**super().counters(), "bridge ended": int(self.vm.ended is not None)}
-
     @property
     def reader(self) -> MessageReader | None:
         """What cuts the attacker's messages out of its stream, on the host."""
