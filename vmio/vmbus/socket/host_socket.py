@@ -11,6 +11,7 @@ A guest that doesn't read, or whose host doesn't, stands still: at most `UNREAD`
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from simpy.events import Event
 
@@ -52,7 +53,7 @@ class HostSocket(BusDevice):
         self._unread: deque[tuple[bytes, Answerable]] = deque()
         self._unsent = bytearray()
         self._finish = False
-        host.at(host.env.now + OPENS_NS, lambda _: None if self.stream else self.abort("the guest has not opened it"))
+        self._timer = guest.clock.call_later(OPENS_NS, partial(self.abort, "the guest has not opened it"))
 
     @property
     def service(self) -> bytes:
@@ -108,7 +109,9 @@ class HostSocket(BusDevice):
         self.on_change = self._throw_away
         self.finish()
         self._throw_away()
-        self.host.at(self.host.env.now + CLOSES_NS, lambda _: self.abort("the guest has not ended its side"))
+        if self.over is None:
+            self._timer.cancel()
+            self._timer = self.guest.clock.call_later(CLOSES_NS, partial(self.abort, "the guest has not ended its side"))
 
     def abort(self, reason: str = "") -> None:
         """End it now; what was read before is the host's, all else is lost."""
@@ -120,6 +123,7 @@ class HostSocket(BusDevice):
 
     def opened(self, end: ChannelEnd) -> None:
         """The guest has opened the channel: the connection is made."""
+        self._timer.cancel()
         self.stream = SocketStream(end, MAX_PAYLOAD)
         super().opened(end)
         end.on_signal = self._signalled
@@ -190,6 +194,7 @@ class HostSocket(BusDevice):
     def _end(self, reason: str) -> None:
         if self.over is None:
             self.over = reason
+            self._timer.cancel()
             self._unsent.clear()
             self._changed()
             if self.on_over is not None:
