@@ -7,7 +7,7 @@ import sys
 from tests.fuzz import engine
 from vmio import console
 
-PARTS = ("ring", "storvsp", "vmbus", "nvme", "ata", "chips", "tulip", "nic", "accel", "iommu", "vpci", "netvsp", "switch", "balloon", "virtio", "qtest", "machine")
+PARTS = ("ring", "socket", "storvsp", "vmbus", "nvme", "ata", "chips", "tulip", "nic", "accel", "iommu", "vpci", "netvsp", "switch", "balloon", "virtio", "qtest", "machine")
 OPERATIONS = 200_000      # of a part; of one whose actions are long, so many less as its `WEIGHT` says
 
 

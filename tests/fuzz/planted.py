@@ -19,6 +19,11 @@ BUGS = (
     ("ring", "vmio.vmbus.bus.ring:RingWriter._set_read", "if free < self._free:", "if False:"),
     ("ring", "vmio.vmbus.bus.ring:parse_ranges", "if at + 8 * pages > len(data):", "if False:"),
     ("ring", "vmio.vmbus.bus.channel:ChannelEnd.receive", "self.error = error", "pass"),
+    # A socket's records: sizes, kinds and ends.
+    ("socket", "vmio.vmbus.socket.stream:SocketStream.data", "if size > min(len(payload) - PIPE.size, MAX_PAYLOAD):", "if False:"),
+    ("socket", "vmio.vmbus.socket.stream:SocketStream.data", "if self.ended:", "if False:"),
+    ("socket", "vmio.vmbus.socket.stream:SocketStream.data", "packet.kind != INBAND or", ""),
+    ("socket", "vmio.vmbus.socket.stream:SocketStream._latched", "self.end.error = self.end.error or error", "pass"),
     # StorVSP: pages, lengths, states, answers.
     ("storvsp", "vmio.vmbus.storage.srb:Srb._pages", "spa != ram_spa(number << 12)", "False"),
     ("storvsp", "vmio.vmbus.storage.srb:Srb._pages", "TranslationFault", "ZeroDivisionError"),

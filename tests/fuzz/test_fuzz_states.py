@@ -6,7 +6,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.fuzz.__main__ import part_of
 from tests.fuzz.states import state_machine
 
-EXAMPLES = {"ring": 30, "storvsp": 15, "vmbus": 12, "nvme": 25, "ata": 30, "chips": 15, "tulip": 30, "nic": 5, "accel": 25, "iommu": 25, "vpci": 5, "netvsp": 10, "switch": 20, "balloon": 15, "qtest": 25, "machine": 2}
+EXAMPLES = {"ring": 30, "socket": 30, "storvsp": 15, "vmbus": 12, "nvme": 25, "ata": 30, "chips": 15, "tulip": 30, "nic": 5, "accel": 25, "iommu": 25, "vpci": 5, "netvsp": 10, "switch": 20, "balloon": 15, "qtest": 25, "machine": 2}
 
 
 @pytest.mark.parametrize("part", EXAMPLES)

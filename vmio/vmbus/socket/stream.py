@@ -10,11 +10,17 @@ Public sources: Linux net/vmw_vsock/hyperv_transport.c (hvs_channel_writable_byt
 OpenVMM vm/devices/vmbus/vmbus_async/src/pipe.rs.
 """
 
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
 from vmio.machine.contracts import Buffer
 from vmio.vmbus.bus.channel import ChannelEnd
 from vmio.vmbus.bus.packets import INBAND, PIPE, PIPE_DATA, Packet, RingCorrupt
 from vmio.vmbus.bus.ring import RingFull
 from vmio.vmbus.socket.wire import FIN_BYTES, MAX_PAYLOAD, record_bytes
+
+T = TypeVar("T")
 
 
 class SocketStream:
@@ -30,7 +36,7 @@ class SocketStream:
         """How many bytes the next record may have, as the ring is now; a multiple of 8 below the limit, and 0 after `finish`."""
         if self.finished:
             return 0
-        free = self.end.outgoing.available() - FIN_BYTES - record_bytes(1)      # a ring is never filled completely
+        free = self._latched(self.end.outgoing.available) - FIN_BYTES - record_bytes(1)      # a ring is never filled completely
         return max(0, min(free & ~7, self.limit))
 
     def send(self, data: Buffer) -> int:
@@ -48,7 +54,7 @@ class SocketStream:
     def ask_for_room(self) -> bool:
         """Have the other side signal when the next record has room; True if it has already."""
         try:
-            self.end.outgoing.make_room(record_bytes(min(self.limit, self._least)) + FIN_BYTES)
+            self._latched(partial(self.end.outgoing.make_room, record_bytes(min(self.limit, self._least)) + FIN_BYTES))
         except RingFull:
             return False
         return True
@@ -80,6 +86,14 @@ class SocketStream:
     def _least(self) -> int:
         """Bytes worth waking up for: a Linux guest waits for room for its largest record; a small ring never has that."""
         return (self.end.outgoing.size - 2 * FIN_BYTES) // 2 & ~7
+
+    def _latched(self, call: Callable[[], T]) -> T:
+        """What `call()` gives; a ring that is corrupt stays so, for all who use this end."""
+        try:
+            return call()
+        except RingCorrupt as error:
+            self.end.error = self.end.error or error
+            raise
 
     def _write(self, data: bytes) -> None:
         self.end.send(PIPE.pack(size=len(data)) + data)
