@@ -51,7 +51,7 @@ class ContainerWorld(SplitWorld):
         return {**super().counters(), "connections ended": self.service.ended.total(), "connections refused": self.service.refused.total()}
 
     def held(self) -> dict[str, tuple[int, int]]:
-        """What the host keeps for the attacker: channels, and what its program has not read."""
+        """Return what the host keeps for the attacker: channels, and what its program has not read."""
         unread = sum(len(each._unread) for each in self.echoing)
         return {**super().held(), "sockets": (len(self.service.sockets), MOST), "records not read": (unread, UNREAD * MOST)}
 
