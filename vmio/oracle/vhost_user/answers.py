@@ -14,9 +14,10 @@ from vmio.oracle.vhost_user.ring import Device, Ring
 from vmio.oracle.vhost_user.ring_answers import RingAnswers
 from vmio.oracle.vhost_user.stream import Message
 from vmio.oracle.vhost_user.wire import Protocol, Request
+from vmio.virtio import features
 
 OFFERED = int(sum(Protocol))
-RING_FEATURES = wire.INDIRECT_DESC | wire.EVENT_IDX | wire.VERSION_1 | wire.RING_PACKED | wire.PROTOCOL_FEATURES | wire.LOG_ALL
+RING_FEATURES = features.INDIRECT_DESC | features.EVENT_IDX | features.VERSION_1 | features.RING_PACKED | wire.PROTOCOL_FEATURES | wire.LOG_ALL
 
 
 class Rule(NamedTuple):

@@ -6,19 +6,11 @@ Source: VIRTIO 1.2, 5.2 "Block Device".
 
 from collections.abc import Callable, Iterator
 
-from vmio.machine.layout import Layout, placed, u8, u16, u32, u64
 from vmio.machine.media.medium import SECTOR, STEP, Medium
+from vmio.virtio.blk_wire import (BLK_SIZE, CONFIG, DISCARD, DISCARD_REQUEST, FLUSH, FLUSH_REQUEST, GET_ID, HEADER, ID_BYTES, IN, IOERR, MQ, OK, OUT, RANGE, RO,
+                                  SEG_MAX, UNSUPP, WRITE_ZEROES, WRITE_ZEROES_REQUEST)
 from vmio.virtio.queue import Chain, need_event
 
-SEG_MAX, RO, BLK_SIZE, FLUSH, MQ, DISCARD, WRITE_ZEROES = 1 << 2, 1 << 5, 1 << 6, 1 << 9, 1 << 12, 1 << 13, 1 << 14
-IN, OUT, FLUSH_IT, GET_ID, DISCARD_THEM, ZERO_THEM = 0, 1, 4, 8, 11, 13
-OK, IOERR, UNSUPP = 0, 1, 2
-HEADER = Layout("virtio_blk_req", u32("type"), u32("ioprio"), u64("sector"))
-RANGE = Layout("virtio_blk_discard_write_zeroes", u64("sector"), u32("sectors"), u32("flags"))
-CONFIG = placed("virtio_blk_config", 60, {0: u64("capacity"), 8: u32("size_max"), 12: u32("seg_max"), 20: u32("blk_size"), 34: u16("num_queues"),
-                                          36: u32("max_discard_sectors"), 40: u32("max_discard_seg"), 44: u32("discard_alignment"),
-                                          48: u32("max_zero_sectors"), 52: u32("max_zero_seg"), 56: u8("zero_may_unmap")})
-ID_BYTES = 20
 SEGMENTS = 126                  # pieces of a request's data, so that one without an indirect table fits into a ring of 128
 RANGES, RANGE_SECTORS = 16, 1 << 20     # of one request to discard
 
@@ -39,8 +31,8 @@ class Disk:
     def config(self) -> bytes:
         """Return virtio_blk_config."""
         return CONFIG.pack(capacity=self.medium.sectors, seg_max=SEGMENTS, blk_size=SECTOR, num_queues=self.queues,
-                           max_discard_sectors=RANGE_SECTORS, max_discard_seg=RANGES, discard_alignment=1,
-                           max_zero_sectors=RANGE_SECTORS, max_zero_seg=RANGES, zero_may_unmap=1)
+                           max_discard_sectors=RANGE_SECTORS, max_discard_seg=RANGES, discard_sector_alignment=1,
+                           max_write_zeroes_sectors=RANGE_SECTORS, max_write_zeroes_seg=RANGES, write_zeroes_may_unmap=1)
 
     def configure(self, offset: int, data: bytes) -> None:
         """ValueError: no field of it may be written."""
@@ -72,11 +64,11 @@ class Disk:
             name = (self.medium.serial or "vmio").encode()[:ID_BYTES].ljust(ID_BYTES, b"\0")[:chain.space - 1]
             chain.store(0, name)
             return OK, len(name)
-        if kind == FLUSH_IT:
+        if kind == FLUSH_REQUEST:
             self.medium.flush()
             self.flushes += 1
             return OK, 0
-        if kind not in (OUT, DISCARD_THEM, ZERO_THEM):
+        if kind not in (OUT, DISCARD_REQUEST, WRITE_ZEROES_REQUEST):
             return UNSUPP, 0
         if self.readonly:
             return IOERR, 0
@@ -117,7 +109,7 @@ class Disk:
             return IOERR
         ranges = [RANGE.parse(data, at) for at in range(0, size, RANGE.size)]
         for one in ranges:
-            if one.flags & ~(kind == ZERO_THEM):            # bit 0: these zeros need take no room
+            if one.flags & ~(kind == WRITE_ZEROES_REQUEST):            # bit 0: these zeros need take no room
                 return UNSUPP
             if one.sectors > RANGE_SECTORS or not self._there(one.sector, one.sectors * SECTOR):
                 return IOERR

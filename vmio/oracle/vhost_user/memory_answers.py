@@ -13,6 +13,7 @@ from vmio.oracle.vhost_user.sharing.memory import DirtyLog, GuestMemory, Region
 from vmio.oracle.vhost_user.ring import Ring
 from vmio.oracle.vhost_user.sharing.file import SharedFile, anonymous
 from vmio.oracle.vhost_user.stream import Message
+from vmio.virtio import features
 
 MAX_RING = 1 << 15              # entries
 
@@ -31,7 +32,7 @@ class MemoryAnswers:
     @property
     def packed(self) -> bool:
         """Whether rings are packed ones."""
-        return bool(self.features & wire.RING_PACKED)
+        return bool(self.features & features.RING_PACKED)
 
     def set_mem_table(self, said: Record, message: Message) -> None:
         """Have these memory regions in place of those before."""

@@ -13,6 +13,7 @@ from vmio.oracle.vhost_user import wire
 from vmio.oracle.vhost_user.memory_answers import MAX_RING, MemoryAnswers
 from vmio.oracle.vhost_user.ring import Device, Ring
 from vmio.oracle.vhost_user.stream import Message
+from vmio.virtio import features
 
 
 class RingAnswers(MemoryAnswers):
@@ -90,7 +91,7 @@ class RingAnswers(MemoryAnswers):
         if not ring.running:
             if not self.features:
                 raise ValueError(f"ring {ring.number} is to start, and no features were agreed on")
-            ring.start(self.packed, bool(self.features & wire.INDIRECT_DESC), bool(self.features & wire.EVENT_IDX), self.device.rule, self.area)
+            ring.start(self.packed, bool(self.features & features.INDIRECT_DESC), bool(self.features & features.EVENT_IDX), self.device.rule, self.area)
             self._keep_log()
         ring.polled = fd < 0
         ring.take("kick", fd)

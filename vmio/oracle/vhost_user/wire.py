@@ -56,7 +56,6 @@ class Protocol(IntFlag):
     STATUS = 1 << 16                # the device's status is told
 
 
-INDIRECT_DESC, EVENT_IDX, VERSION_1, RING_PACKED = 1 << 28, 1 << 29, 1 << 32, 1 << 34       # features of rings (VIRTIO 1.2, 6)
 LOG_ALL = 1 << 26                   # feature: note the pages that are written (VHOST_F_LOG_ALL)
 PROTOCOL_FEATURES = 1 << 30         # feature: protocol features can be agreed (VHOST_USER_F_PROTOCOL_FEATURES); no guest sees it
 
