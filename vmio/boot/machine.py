@@ -4,7 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from vmio.boot import network
-from vmio.boot.params import DMA, PASSED, VPCI, BootParams
+from vmio.boot.params import DISKS_OF_A_HOST, DMA, HYPER_V, PASSED, SPLIT, VPCI, BootParams
+from vmio.experiments import mix_kinds as k
+from vmio.experiments.mix_lies import lie
 from vmio.firmware import acpi, command_line, loader, pci_setup
 from vmio.firmware.bzimage import BzImage
 from vmio.hypervisor import cpuid
@@ -16,8 +18,6 @@ from vmio.modes import GuestMachine, Machine, attachment
 from vmio.modes.platform import MMIO, MMIO_BYTES
 from vmio.processors.unicorn.start import enter
 from vmio.processors.unicorn.vcpu import MachineCodeCpu
-
-HYPER_V = "hyper-v"
 
 
 def machine(params: BootParams, kernel: BzImage, initrd: Buffer, medium: Medium | None, serial: Callable[[int], None]) -> GuestMachine:
@@ -42,12 +42,15 @@ def planned(params: BootParams, medium: Medium | None, serial: Callable[[int], N
             raise ValueError(f"mode {mode}: no effect without a disk")
         guest.attach(_attachment(mode, params), Overlay(medium))
     if params.net is not None:
-        guest.attach(attachment("net", params.net, address=network.GUEST), backend=network.port(whole.host.env))
+        guest.attach(_card(params), backend=network.port(whole.host.env))
     if params.balloon is not None:
         guest.attach(attachment("memory", "split"))
     if params.services:
         guest.attach(attachment("services", "split"))
     guest.make()
+    if params.host is not None:
+        guest.platform.host_versions = k.host(params.host).bus
+    guest.platform.bus_kind = lie(params.lie).bus
     enlightened = params.platform == HYPER_V
     if enlightened:
         guest.platform.enlighten(tlfs.PRIVILEGES if params.clock_page else tlfs.PRIVILEGES & ~tlfs.REFERENCE_TSC_BIT)
@@ -56,6 +59,8 @@ def planned(params: BootParams, medium: Medium | None, serial: Callable[[int], N
         guest.guest.cpuid_leaves.update({leaf: (0, 0, 0, 0) for leaf in range(0x4000_0000, 0x4000_0007)})
     cpuid.be_processor(guest.guest, local_apic=enlightened)
     whole.power_on()
+    for mode, part in zip(params.modes, guest.attachments[1:]):
+        lie(params.lie).after.get(DISKS_OF_A_HOST.get(mode, ""), _as_it_is)(part)
     return guest
 
 
@@ -67,12 +72,28 @@ def line(params: BootParams) -> str:
                       *(words.QUIET if params.quiet else ()), params.append)
 
 
+def _as_it_is(part: Any) -> None:
+    """Nobody lies about this device."""
+
+
+def _spoken(params: BootParams, protocol: str) -> dict[str, Any]:
+    """The option by which an attachment's host speaks the versions of the chosen host; {} for all that there are."""
+    return {} if params.host is None else {"versions": getattr(k.host(params.host), protocol)}
+
+
+def _card(params: BootParams) -> Any:
+    if params.net == SPLIT:
+        return lie(params.lie).net(address=network.GUEST, **_spoken(params, "network"))
+    return attachment("net", str(params.net), address=network.GUEST)
+
+
 def _attachment(mode: str, params: BootParams) -> Any:
     if mode == "emulated":
         return attachment("disk", "emulated", transfer=params.transfer, offers_dma=params.transfer == DMA)
-    if mode == "split":
-        by_virtio = {"dialect": params.dialect, "virtqueue": params.virtqueue} if params.dialect == "virtio" else {}
-        return attachment("disk", "split", **by_virtio)
+    if mode == SPLIT and params.dialect == "virtio":
+        return attachment("disk", "split", dialect=params.dialect, virtqueue=params.virtqueue)
+    if mode == SPLIT:
+        return lie(params.lie).disk(**_spoken(params, "storage"))
     if mode == VPCI:
-        return attachment("disk", "passthrough")
+        return attachment("disk", "passthrough", **_spoken(params, "pci"))
     return attachment("nvme", "emulated" if mode == "nvme" else "passthrough")

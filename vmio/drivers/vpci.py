@@ -57,6 +57,7 @@ class VpciBus:
     def __init__(self, client: VmBusClient, channel: GuestChannel, mmio: GuestPages, versions: Sequence[int] = v.LINUX_VERSIONS,
                  low: GuestPages | None = None, on_gone: Callable[[], None] | None = None) -> None:
         self.client, self.channel, self.versions, self.cpu = client, channel, versions, client.cpu
+        self.tried: dict[int, bool] = {}       # versions that we asked for -> did the host agree?
         self.mmio, self.low = mmio, low or mmio
         self.window = 0                        # an address, from `init` on
         self.error: DriverError | None = None
@@ -95,6 +96,7 @@ class VpciBus:
         for version in self.versions:
             answer = yield from self._ask(v.QUERY_PROTOCOL_VERSION.pack(version=version), "version",
                                           refusal=v.REVISION_MISMATCH)
+            self.tried[version] = answer is not None
             if answer is not None:
                 self.version = version
                 return

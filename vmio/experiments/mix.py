@@ -185,6 +185,7 @@ def _asked(mixed: Mixed) -> dict[str, tuple[tuple[str, bool], ...]]:
     """What was asked for and answered, protocol by protocol, as the guest's drivers have it."""
     storage = getattr(mixed.parts.get(k.SCSI), "disk", None)
     network = next((part.driver for name in (k.FUNCTION, k.NIC) if (part := mixed.parts.get(name)) is not None and hasattr(part, "driver")), None)
-    tried = {"VMBus": (mixed.tried, m.version_text), "storage": (getattr(storage, "tried", {}), v.version_text),
-             "network": (getattr(network, "tried", {}), n.version_text)}
+    function = getattr(mixed.parts.get(k.NVME), "bus", None)
+    tried = {"VMBus": (mixed.tried, m.version_text), "vPCI": (getattr(function, "tried", {}), m.version_text),
+             "storage": (getattr(storage, "tried", {}), v.version_text), "network": (getattr(network, "tried", {}), n.version_text)}
     return {name: tuple((text(version), yes) for version, yes in said.items()) for name, (said, text) in tried.items() if said}

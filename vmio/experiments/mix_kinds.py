@@ -1,7 +1,7 @@
 """The guests and the hosts of a test environment: which drivers a guest has, which devices a host offers, and which versions each speaks.
 
-Versions of the protocols by generation: Linux, include/linux/hyperv.h (VMBus), drivers/scsi/storvsc_drv.c (storage) and
-drivers/net/hyperv/hyperv_net.h (network); a generation 2 machine has no legacy devices (Microsoft, "Should I create a generation 1 or
+Versions of the protocols by generation: Linux, include/linux/hyperv.h (VMBus), drivers/scsi/storvsc_drv.c (storage),
+drivers/net/hyperv/hyperv_net.h (network) and drivers/pci/controller/pci-hyperv.c (virtual PCI); a generation 2 machine has no legacy devices (Microsoft, "Should I create a generation 1 or
 2 virtual machine in Hyper-V?").  What a host of a year offers beside that is our choice.
 """
 
@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from vmio.vmbus.bus import messages as m
 from vmio.vmbus.net import nvsp as n
+from vmio.vmbus.pci import vpci
 from vmio.vmbus.storage import vstor as v
 
 # Devices of a host's.
@@ -22,6 +23,7 @@ OLD_NET, NETVSC, WITH_FUNCTION = "Tulip", "NetVSC", "NetVSC and VF"
 DEVICES = {IDE_PIO: IDE, IDE_DMA: IDE, IDE_EITHER: IDE, STORVSC: SCSI, NVME_VPCI: NVME, OLD_NET: TULIP, NETVSC: NIC, WITH_FUNCTION: FUNCTION}
 ON_VMBUS = (STORVSC, NVME_VPCI, NETVSC, WITH_FUNCTION)
 
+LIE_NAMES = ("none", "connection", "version", "transfer size", "capacity", "sections")      # each is in `mix_lies`
 V0_13 = m.version(0, 13)
 Kind = TypeVar("Kind")
 
@@ -40,6 +42,7 @@ class GuestKind:
     bus: tuple[int, ...] = ()
     storage: tuple[int, ...] = ()
     network: tuple[int, ...] = ()
+    pci: tuple[int, ...] = ()
 
     @property
     def devices(self) -> set[str]:
@@ -57,6 +60,7 @@ class HostKind:
     bus: tuple[int, ...] = ()
     storage: tuple[int, ...] = ()
     network: tuple[int, ...] = ()
+    pci: tuple[int, ...] = ()
     dma: bool = True
 
 
@@ -71,7 +75,7 @@ GUESTS = (
     GuestKind("2013 gen 2", "generation 2: split drivers and nothing else", (STORVSC,), (NETVSC,),
               (m.V3_0, m.WIN8), (v.WIN8_1, v.WIN8), (n.V5, n.V4, n.V2, n.V1)),
     GuestKind("2020 cloud", "an NVMe function and a network function, or else split drivers", (NVME_VPCI, STORVSC), (WITH_FUNCTION, NETVSC),
-              m.LINUX_VERSIONS, v.LINUX_VERSIONS, n.VERSIONS),
+              m.LINUX_VERSIONS, v.LINUX_VERSIONS, n.VERSIONS, vpci.LINUX_VERSIONS),
     GuestKind("isolated", "split drivers of a guest that does not trust its host: VMBus 5.2 or later, NVSP 6.1", (STORVSC,), (NETVSC,),
               (m.V5_3, m.V5_2), v.LINUX_VERSIONS, (n.V6_1,)),
 )
@@ -81,9 +85,9 @@ HOSTS = (
     HostKind("2016", "legacy devices, and split ones by VMBus 2.4 to 4.0", (*LEGACY, *SYNTHETIC), (m.V4_0, m.V3_0, m.WIN8),
              (v.WIN10, v.WIN8_1, *OLD_STORAGE), (n.V5, n.V4, n.V2, n.V1)),
     HostKind("2022", "all of them: legacy, split by VMBus 2.4 to 5.3, and functions to give away", (*LEGACY, *SYNTHETIC, *ASSIGNED),
-             m.LINUX_VERSIONS, (v.WIN10, v.WIN8_1, *OLD_STORAGE), n.VERSIONS),
+             m.LINUX_VERSIONS, (v.WIN10, v.WIN8_1, *OLD_STORAGE), n.VERSIONS, vpci.LINUX_VERSIONS),
     HostKind("legacy gone", "split ones by VMBus 5.0 or later, and functions to give away; whatever is older is dropped", (*SYNTHETIC, *ASSIGNED),
-             (m.V5_3, m.V5_2, m.V5_1, m.V5_0), (v.WIN10, v.WIN8_1), (n.V6_1, n.V6, n.V5)),
+             (m.V5_3, m.V5_2, m.V5_1, m.V5_0), (v.WIN10, v.WIN8_1), (n.V6_1, n.V6, n.V5), (vpci.V1_4, vpci.V1_3)),
 )
 
 

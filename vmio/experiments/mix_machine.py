@@ -80,7 +80,7 @@ class Mixed:
         if device == k.SCSI:
             return self.lie.disk(asks=kind.storage, versions=host.storage)
         if device == k.NVME:
-            return attachment("disk", "passthrough")
+            return attachment("disk", "passthrough", asks=kind.pci, versions=host.pci)
         if device == k.TULIP:
             return attachment("net", "emulated", address=GUEST)
         if device == k.NIC:

@@ -26,6 +26,7 @@ from vmio.passthrough import guest_iommu, virtual
 from vmio.passthrough.assignment import assign
 from vmio.passthrough.function import HostFunction
 from vmio.passthrough.strategies import Lazy, Static, Strict
+from vmio.vmbus.pci.vpci import LINUX_VERSIONS
 
 ASSIGNED = Form("assigned disk", 1, "options", "lent")
 ENTRIES = 256                       # of the guest's queue
@@ -49,14 +50,18 @@ class Assignable(NamedTuple):
 
 
 class AssignedDisk(OnVirtualPci):
-    """`iommu` "off", "strict", "lazy" or "static"; `delivery` of interrupts "injected" or "posted"; or `polled`."""
+    """`iommu` "off", "strict", "lazy" or "static"; `delivery` of interrupts "injected" or "posted"; or `polled`.
+
+    `versions` of the virtual PCI bus's protocol are what its host speaks, `asks` what the guest's driver asks for, in its order.
+    """
 
     driver_memory = 16 << 20
     in_memory = True
     for_each_vcpu = False
 
-    def __init__(self, iommu: str = "static", delivery: str = "injected", polled: bool = False) -> None:
-        self.iommu_mode, self.delivery, self.polled = iommu, delivery, polled
+    def __init__(self, iommu: str = "static", delivery: str = "injected", polled: bool = False, asks: Sequence[int] = LINUX_VERSIONS,
+                 versions: Sequence[int] = LINUX_VERSIONS) -> None:
+        self.iommu_mode, self.delivery, self.polled, self.asks, self.versions = iommu, delivery, polled, asks, versions
         self.driver: NvmeDisk | None = None       # from `boot` on
 
     @staticmethod
@@ -82,6 +87,7 @@ class AssignedDisk(OnVirtualPci):
             self.domain.map_guest(guest)
         with self.undone_if_refused():
             self.lent = assign(self.function, guest, bus, backend.machine.router, self.domain, self.delivery, self.number)
+        self.lent.vsp.versions = self.versions
         guest_iommu.serve(guest, self.iommu, self.domain)
         if self.iommu_mode != "off":
             self.iommu.enable()
@@ -107,13 +113,13 @@ class AssignedDisk(OnVirtualPci):
 
     @property
     def _options(self) -> list:
-        return [self.iommu_mode, self.delivery, self.polled]
+        return [self.iommu_mode, self.delivery, self.polled, list(self.asks), list(self.versions)]
 
     def boot(self, cpu: VCpu, pages: GuestPages) -> Steps[NvmeDisk]:
         """Bus, function, BAR, interrupts, queues, where nearly all exits of this mode are; returns an `NvmeDisk`."""
         disk: NvmeDisk
         client, channel = yield from self.platform.channel(cpu, pages, self.lent.vsp)
-        self.bus = bus = VpciBus(client, channel, self.platform.mmio, on_gone=self.gone)
+        self.bus = bus = VpciBus(client, channel, self.platform.mmio, self.asks, on_gone=self.gone)
         yield from bus.init()
         function, = bus.functions
         function.enable()

@@ -10,6 +10,7 @@ from vmio.experiments.mix_machine import Mixed
 from vmio.experiments.mix_result import BREAKS, FALLS_BACK, PASSES, REFUSED
 from vmio.experiments.pattern import pattern
 from vmio.hypervisor.costs import published
+from vmio.machine.probes import watch
 from vmio.vmbus.bus import messages as m
 from vmio.vmbus.net import nvsp as n
 from vmio.vmbus.storage import vstor as v
@@ -55,6 +56,27 @@ def test_what_comes_of_each_guest_on_each_host():
     letters = {PASSES: "P", FALLS_BACK: "F", REFUSED: "R", BREAKS: "B"}
     assert {guest: "".join(letters[mix.cell(guest, host).verdict] for host in HOSTS) for guest in GUESTS} == {
         "1995": "PPPPR", "2000": "BPPPR", "2008": "FFFFR", "2012": "FPPPR", "2013 gen 2": "RPPPR", "2020 cloud": "RFFPP", "isolated": "RRRPP"}
+
+
+@pytest.mark.parametrize("host", ["2012", "2022"])
+def test_what_the_host_hears_is_what_the_guest_has_asked(monkeypatch, host):
+    """Each question arrives: of the bus, and of all of its devices' protocols."""
+    heard = {}
+
+    class Heard(Mixed):
+        def __init__(self, *what):
+            super().__init__(*what)
+            card = self.parts[k.FUNCTION] if k.FUNCTION in self.parts else self.parts[k.NIC]
+            parts = {"VMBus": self.platform.bus, "storage": self.parts[k.SCSI].vsp, "network": card.vsp}
+            if k.NVME in self.parts:
+                parts["vPCI"] = self.parts[k.NVME].lent.vsp
+            for name, part in parts.items():
+                watch(part, "asked", lambda version, agreed, name=name: heard.setdefault(name, []).append((version, agreed)))
+    monkeypatch.setattr(mix, "Mixed", Heard)
+    texts = {"VMBus": m.version_text, "vPCI": m.version_text, "storage": v.version_text, "network": n.version_text}
+    asked = mix.run("2020 cloud", host).asked
+    assert asked == {name: tuple((texts[name](version), agreed) for version, agreed in heard[name]) for name in texts if name in heard}
+    assert set(asked) == ({"VMBus", "vPCI", "network"} if host == "2022" else {"VMBus", "storage", "network"})
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -5,19 +5,20 @@ import pytest
 pytest.importorskip("ipywidgets")
 
 from vmio.experiments import mix, mix_kinds as kinds
+from vmio.lessons.boot_a_real_linux import recorded
 from vmio.lessons.test_the_mix import panel as mixed
 
 
 def test_mix_what_the_text_says():
     cells = mix.matrix()
-    assert len(cells) == 35 and len(kinds.GUESTS) == 7 and len(kinds.HOSTS) == 5 and len(mix.ALL_LIES) == 1 + 5
+    assert len(mixed.cells()) == 40 and len(cells) == 35 and len(kinds.GUESTS) == 7 and len(kinds.HOSTS) == 5 and len(mix.ALL_LIES) == 1 + 5
     assert (mix.cell("2020 cloud", "2012").disk.setup_exits, mix.cell("2012", "2012").disk.setup_exits) == (80, 62)
     assert {cell.guest for cell in cells if cell.verdict == "breaks"} == {"2000"}
     reads = {cell.disk.driver: cell.disk.exits for cell in cells if cell.disk.worked()}
     assert {driver: reads[driver] for driver in ("IDE, PIO", "IDE, DMA", "StorVSC", "NVMe")} == {"IDE, PIO": 1065, "IDE, DMA": 20, "StorVSC": 2, "NVMe": 1}
-    pio = [row for row in mixed.recorded.of("PIO").reading("emulated").rows if row.instruction == "REP INS"]
+    pio = [row for row in recorded.of("PIO").reading("emulated").rows if row.instruction == "REP INS"]
     assert {row.moved // row.count for row in pio} == {128}
-    assert [row.count for row in mixed.recorded.of("disks").reading("split").rows if row.instruction == "CPUID"] == [29]
+    assert [row.count for row in recorded.of("disks").reading("split").rows if row.instruction == "CPUID"] == [29]
     isolated = [mix.cell("isolated", "2022", lie).verdict for lie in mix.ALL_LIES]
     assert isolated == ["passes", "refused", "refused", "refused", "breaks", "refused"]
     assert [mix.cell(guest, "2022", "connection").verdict for guest in ("2012", "2013 gen 2", "2020 cloud")] == ["passes", "passes", "refused"]

@@ -6,6 +6,7 @@ Replaces data/linux-recorded.json, or the boots of these names in it.  Needs Uni
 import argparse
 import json
 import sys
+from typing import Any
 
 from vmio import console, data
 from vmio.lessons.boot_a_real_linux import live, recorded
@@ -13,6 +14,12 @@ from vmio.lessons.boot_a_real_linux.plans import ALL
 from vmio.linux.packages import PACKAGES, files
 from vmio.machine import files as outputs
 from vmio.processors.unicorn.package import VERSION
+
+
+def made_of() -> dict[str, Any]:
+    """Return what a recording is made of: versions and SHA-256 of Unicorn, of the packages, of kernel and busybox, as plain data."""
+    return {"unicorn": VERSION, "packages": {package.name: [package.version, package.sha256] for package in PACKAGES},
+            "files": {file.name: file.sha256 for file in files() if file.name in ("vmlinuz", "busybox")}}
 
 
 def main(names: list[str]) -> None:
@@ -27,10 +34,8 @@ def main(names: list[str]) -> None:
     for name in names or ALL:
         print(name, flush=True)
         boots[name] = live.LiveBoot(name).run()
-    made_of = {"unicorn": VERSION, "packages": {package.name: [package.version, package.sha256] for package in PACKAGES},
-               "files": {file.name: file.sha256 for file in files() if file.name in ("vmlinuz", "busybox")}}
     lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(boots[name], separators=(',', ':'))}" for name in ALL if name in boots)
-    outputs.write_text(data.checkout(f"data/{recorded.FILE}"), f'{{"of": {json.dumps(made_of)},\n"boots": {{\n{lines}\n}}}}\n')
+    outputs.write_text(data.checkout(f"data/{recorded.FILE}"), f'{{"of": {json.dumps(made_of())},\n"boots": {{\n{lines}\n}}}}\n')
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@ raise ImportError("a lesson is no module: python -m vmio.lessons.build makes its
 # %% [markdown]
 # # {title}
 #
-# **What you'll do.** Run a test environment: guests of 1995 to today on hosts of several generations, each pair a run of its own. Find out who runs, who is refused, who breaks,
+# **What you'll do.** Run a test environment: guests of 1995 to today, a real Linux among them, on hosts of several generations, each pair a run of its own. Find out who runs, who is refused, who breaks,
 # and read in the run itself why. Then let the hosts lie.
 #
 # **What you'll learn**
@@ -33,6 +33,9 @@ print(lesson.guests_table())
 # %%
 print(lesson.hosts_table())
 # %% [markdown]
+# The eighth guest is not one of ours: it is an unmodified Linux 6.1, the one of {lesson:boot_a_real_linux}, on a machine that offers and speaks what these hosts do. A boot takes a processor some fifteen seconds, so its row
+# is shown as it was recorded. Further down it tells in its own words why a driver did not come up, and you can boot it yourself.
+#
 # Before VMBus 2.4 a channel had no interrupt of its own, and host and guest shared a page of bits instead. Our bus begins with 2.4, as that of today's Linux does, so no host here speaks what the guest of 2008 was shipped with.
 # %% [markdown]
 # ## Predict
@@ -54,7 +57,7 @@ lost
 # %%
 print(lesson.sweep_table())
 # %% [markdown]
-# Here are the 35 cells of the honest hosts:
+# Here are the 40 cells of the honest hosts; the last row is the real Linux:
 # %%
 print(lesson.matrix_table())
 # %% [markdown]
@@ -88,13 +91,34 @@ print(lesson.reason_table("breaks"))
 # The guest of 2000 uses DMA whatever the disk says of itself. On the emulator's disk, which has none, its driver *comes up*: the disk is there and tells its name. Only the first read ends with an error (bit 2 of the
 # error register: command aborted). The guests of 2008 and 2012 meet the same disk and read it by PIO, because their driver looks at one bit of the disk's answer to IDENTIFY first.
 # %% [markdown]
+# ## A real Linux
+#
+# On each of these hosts the same kernel was booted, with the same five modules (drivers that are loaded later). Linux loads all of its drivers, and each looks for its device; the program that then runs takes the best disk that
+# has come up. The versions are those that arrived at the host, question by question:
+# %%
+print(lesson.linux_row())
+print()
+print(lesson.conversation("Linux 6.1", "2012"))
+# %% [markdown]
+# It negotiates as our *2020 cloud* does, down to the last version of its list. One thing is different: on the emulator it is refused. Debian builds this kernel for clouds, and left the driver of the old
+# network card out; the disk comes up, by PIO. Linux says why a driver did not come up. What it does not say, its own lists of devices do (the number of the card is read there):
+# %%
+print(lesson.linux_words())
+# %% [markdown]
+# Can Linux be booted here? If so, name one host or several between the brackets of the second cell: then it boots, on all cores of your computer, and its cells in the matrix are from now on those of your boots.
+# %%
+# NBVAL_IGNORE_OUTPUT
+print(lesson.where())
+# %%
+print(lesson.boot_linux())
+# %% [markdown]
 # ## What it costs to be old
 # %%
 print(lesson.cost_table())
 # %% [markdown]
 # *At the device* are exits that the device's own registers had; the rest are the interrupt controller's and HLT (halt). So the same read of 4 KiB costs 1,065 exits, or 20, or 2, or 1, depending on what guest and host found in common.
 #
-# Are these our drivers' numbers only? Here is what an unmodified Linux 6.1 did, recorded as in {lesson:boot_a_real_linux}, and what it did on another emulator, QEMU (quick emulator), counted by QEMU's own trace:
+# Are these our drivers' numbers only? The row of Linux says no. Here is what it did on one machine that has all disks, recorded as in {lesson:boot_a_real_linux}, and on another emulator, QEMU (quick emulator), counted by QEMU's own trace:
 # %%
 print(lesson.linux_table())
 # %% [markdown]
@@ -129,6 +153,12 @@ print(lesson.lies_table())
 # Not every guest is told every lie. Before version 5.0 a host doesn't say where to post messages, so the first lie never reaches a guest of 2012:
 # %%
 print(lesson.matrix_table("connection"))
+# %% [markdown]
+# And the real Linux? It is told the same lies, on the host of 2016, which has no function to give away:
+# %%
+print(lesson.lies_table("Linux 6.1", "2016"))
+# %% [markdown]
+# It finds out the same four, and believes the same one. Look at how careful it is, and how brief: *-22* is its *invalid argument*, *-11* its *try again*, which it says after a hundred tries.
 # %% [markdown]
 # ## Explain
 #

@@ -7,18 +7,20 @@ from typing import Any
 from vmio.experiments import mix, mix_kinds as k
 from vmio.experiments.mix_lies import LIES
 from vmio.experiments.mix_result import REFUSED, VERDICTS, Cell, Device
-from vmio.hypervisor.costs import published
 from vmio.lab import charts, palette
 from vmio.lab.controls import choice
 from vmio.lab.matrix_view import WAITS, MatrixView
 from vmio.lab.panel import Drawn, Panel
 from vmio.lab.report import Report
-from vmio.lessons.boot_a_real_linux import recorded
-from vmio.lessons.boot_a_real_linux.plans import PIO, READS
+from vmio.lessons.test_the_mix import recorded as real
+from vmio.lessons.test_the_mix.linux import NAME as LINUX
+from vmio.lessons.test_the_mix.linux import LinuxCell
+from vmio.lessons.test_the_mix.linux_tables import boot_linux, linux_row, linux_table, linux_words, where  # noqa: F401  the lesson's
 from vmio.table import number, table
 from vmio.vmbus.bus.messages import WIN7, WIN8, version, version_text
 
 GUESTS, HOSTS = mix.ALL_GUESTS, mix.ALL_HOSTS
+ROWS = [*GUESTS, LINUX]
 PER = {"disk": "a read", "network": "a ping"}
 QUESTIONS = (
     "Which cells does your company lose when it drops its legacy devices, and what would you offer each of these guests instead?",
@@ -58,6 +60,23 @@ def disk_verdict(drivers: Sequence[str], offered: Collection[str], agreed: bool,
     return mix.meet(one, replace(k.host("2012"), devices=tuple(sorted(offered)), dma=dma)).disk.verdict
 
 
+# Cells.
+
+def cell(guest: str, host: str, lie: str = "none") -> Cell:
+    """Return the cell of a guest on a host, run now or remembered; of a real Linux as it was recorded, or booted here."""
+    return real.cell(host, lie) if guest == LINUX else mix.cell(guest, host, lie)
+
+
+def cells(lie: str = "none") -> list[Cell]:
+    """Return the whole matrix, row after row."""
+    return [cell(guest, host, lie) for guest in ROWS for host in HOSTS]
+
+
+def known(guest: str, host: str, lie: str) -> Cell | None:
+    """Return a cell that has been run, or None."""
+    return real.cell(host, lie) if guest == LINUX else mix.KEPT.get((guest, host, lie))
+
+
 # Tables.
 
 def guests_table() -> str:
@@ -74,8 +93,7 @@ def hosts_table() -> str:
 
 def matrix_table(lie: str = "none") -> str:
     """The matrix in words."""
-    found = iter(mix.matrix(lie=lie))
-    return table([(guest, *(next(found).verdict for _ in HOSTS)) for guest in GUESTS], ("guest", *HOSTS), "<<<<<<")
+    return table([(guest, *(cell(guest, host, lie).verdict for host in HOSTS)) for guest in ROWS], ("guest", *HOSTS), "<<<<<<")
 
 
 def counted(verdict: str) -> int:
@@ -85,7 +103,7 @@ def counted(verdict: str) -> int:
 
 def reason_table(verdict: str) -> str:
     """The cells with a verdict, and what each guest was told."""
-    return table([(cell.guest, cell.host, device.what, device.reason) for cell in mix.matrix() if cell.verdict == verdict
+    return table([(cell.guest, cell.host, device.what, device.reason) for cell in cells() if cell.verdict == verdict
                   for device in cell.devices if device.verdict == verdict], ("guest", "host", "device", "why"), "<<<<")
 
 
@@ -102,41 +120,27 @@ def turned_away(by: k.HostKind) -> int:
 
 def conversation(guest: str, host: str) -> str:
     """What one guest and one host said to each other about versions."""
-    return "\n".join(mix.cell(guest, host).conversation())
+    return "\n".join(cell(guest, host).conversation())
 
 
 def cost_table() -> str:
     """What a read and a ping cost, by the driver that came up; the first cell in which each did."""
     found: dict[tuple[str, str], Device] = {}
-    where: dict[tuple[str, str], Cell] = {}
+    first: dict[tuple[str, str], Cell] = {}
     for cell in mix.matrix():
         for device in cell.devices:
             name = f"{device.driver}, PIO" if device.driver == k.IDE_EITHER and not k.host(cell.host).dma else device.driver
             if device.worked() and (device.what, name) not in found:
-                found[device.what, name], where[device.what, name] = device, cell
-    rows = [(PER[what], name, where[what, name].guest, where[what, name].host, one.exits, one.at_device, one.interrupts, one.setup_exits)
+                found[device.what, name], first[device.what, name] = device, cell
+    rows = [(PER[what], name, first[what, name].guest, first[what, name].host, one.exits, one.at_device, one.interrupts, one.setup_exits)
             for (what, name), one in sorted(found.items())]
     return table(rows, ("", "driver", "guest", "host", "exits", "at the device", "interrupts", "to set up"), "<<<<>>>>")
 
 
-def linux_table() -> str:
-    """One read of 4 KiB by an unmodified Linux 6.1: on our machine, all exits and those of the disk; on QEMU, accesses of the disk."""
-    quoted = {"IDE, PIO": "L01.1", "IDE, DMA": "L01.2", "NVMe, emulated": "L01.3"}
-    there = {"IDE, PIO": (PIO, "emulated"), "IDE, DMA": ("disks", "emulated"), "StorVSC": ("disks", "split"),
-             "NVMe, emulated": ("disks", "nvme"), "NVMe, passed through": ("disks", "passthrough")}
-    rows = []
-    for name, (boot, mode) in there.items():
-        phase = recorded.of(boot).reading(mode)
-        at_device = sum(row.moved or row.count if row.instruction.startswith("REP") else row.count for row in phase.rows if row.device in mix.OF_A_DISK)
-        qemu = float(published()[quoted[name]]["value"]) if name in quoted else None
-        rows.append((name, phase.exits(("uart",)) / READS, at_device / READS, "-" if qemu is None else number(qemu)))
-    return table(rows, ("disk", "exits", "at the device", "accesses on QEMU"), "<>>>", title=f"Linux, a direct read of 4 KiB, mean of {READS}")
-
-
 def lies_table(guest: str = "isolated", host: str = "2022") -> str:
     """Each lie, and what becomes of one guest: what it says, and whether the host's other guest was served."""
-    return table([(lie.name, lie.what, cell.verdict, cell.reason, "yes" if cell.neighbour else "no") for lie in LIES[1:]
-                  for cell in [mix.cell(guest, host, lie.name)]], ("lie", "what the host says", "the guest", "it says", "the other guest served"), "<<<<<")
+    return table([(lie.name, lie.what, one.verdict, one.reason, {None: "-", True: "yes", False: "no"}[one.neighbour]) for lie in LIES[1:]
+                  for one in [cell(guest, host, lie.name)]], ("lie", "what the host says", "the guest", "it says", "the other guest served"), "<<<<<")
 
 
 def sweep_table() -> str:
@@ -149,11 +153,13 @@ def sweep_table() -> str:
 def report() -> Report:
     """Return the report of this lab, with the matrix and the costs in it."""
     made = Report("L4 · Test the mix", QUESTIONS)
-    cells = mix.matrix()
+    found = cells()
     made.table("The matrix", ("guest", "host", "verdict", "disk", "network", "VMBus", "why"), [
-        (cell.guest, cell.host, cell.verdict, cell.disk.driver, cell.network.driver, cell.agreed("VMBus"), cell.reason) for cell in cells])
+        (cell.guest, cell.host, cell.verdict, cell.disk.driver, cell.network.driver, cell.agreed("VMBus"), cell.reason) for cell in found])
     made.table("Costs", ("guest", "host", "device", "driver", "exits", "interrupts", "exits to set up"), [
-        (cell.guest, cell.host, one.what, one.driver, one.exits, one.interrupts, one.setup_exits) for cell in cells for one in cell.devices if one.worked()])
+        (cell.guest, cell.host, one.what, one.driver, one.exits, one.interrupts, one.setup_exits) for cell in mix.matrix() for one in cell.devices if one.worked()])
+    made.table("A real Linux", ("host", "device", "driver", "exits", "interrupts"), [
+        (one.host, device.what, device.driver, device.exits, device.interrupts) for one in map(real.cell, HOSTS) for device in one.devices if device.worked()])
     return made
 
 
@@ -161,7 +167,7 @@ def report() -> Report:
 
 def _run(guest: str, on_host: str, lie: str) -> Iterator[Cell]:
     """Yield the chosen cell, again after each other cell of the matrix that had to be run first."""
-    chosen = mix.cell(guest, on_host, lie)
+    chosen = cell(guest, on_host, lie)
     yield chosen
     for other in GUESTS:
         for there in HOSTS:
@@ -170,12 +176,12 @@ def _run(guest: str, on_host: str, lie: str) -> Iterator[Cell]:
                 yield chosen
 
 
-def _said(one: Device) -> list[str]:
-    """The lines of the readout about a device."""
+def _said(one: Device, alone: bool = True) -> list[str]:
+    """The lines of the readout about a device; one that is not brought up `alone` has no exits of its own for that."""
     if not one.driver:
-        return [f"{one.what}: none came up", f"  exits to look for it: {number(one.setup_exits)}"]
+        return [f"{one.what}: none came up"] + ([f"  exits to look for it: {number(one.setup_exits)}"] if alone else [])
     each = f"  {PER[one.what]}: exits {number(one.exits)}, interrupts {number(one.interrupts)}" if one.worked() else "  came up, and broke"
-    return [f"{one.what}: {one.driver}", each, f"  exits to set it up: {number(one.setup_exits)}"]
+    return [f"{one.what}: {one.driver}", each] + ([f"  exits to set it up: {number(one.setup_exits)}"] if alone else [])
 
 
 def _wrap(text: str, width: int = 38) -> list[str]:
@@ -190,30 +196,34 @@ def _wrap(text: str, width: int = 38) -> list[str]:
 
 def _bars(cell: Cell) -> charts.Chart | None:
     """The exits of a read by one guest on each host on which its disk works, so far as they were run; None on none."""
-    row = {host: mix.KEPT[cell.guest, host, cell.lie].disk for host in HOSTS if (cell.guest, host, cell.lie) in mix.KEPT}
+    row = {host: there.disk for host in HOSTS if (there := known(cell.guest, host, cell.lie)) is not None}
     values = {host: one.exits for host, one in row.items() if one.worked()}
     return charts.bars(f"Exits of a read: guest {cell.guest}", values, "exits", log=True, color=palette.OTHERS[0]) if values else None
 
 
 def _view(cell: Cell) -> Drawn:
-    said = [*_wrap(f"guest {cell.guest} on host {cell.host}: {cell.verdict}"), *_said(cell.disk), *_said(cell.network)]
+    ours = not isinstance(cell, LinuxCell)
+    said = [*_wrap(f"guest {cell.guest} on host {cell.host}: {cell.verdict}"), *_said(cell.disk, ours), *_said(cell.network, ours)]
+    if isinstance(cell, LinuxCell):
+        said += [f"exits of its start: {number(cell.start_exits)}", "a real Linux, booted here" if real.live(cell) else "a real Linux, as it was recorded"]
     for line in cell.conversation():
         said += _wrap(line)
     said += _wrap(f"why: {cell.reason}") if cell.reason else []
     said += [] if cell.neighbour is None else [f"the other guest: {'served' if cell.neighbour else 'not served'}"]
-    cells = [[mix.KEPT[guest, host, cell.lie].verdict if (guest, host, cell.lie) in mix.KEPT else WAITS for host in HOSTS] for guest in GUESTS]
-    drawn: dict[str, Any] = {"cells": cells, "at": [GUESTS.index(cell.guest), HOSTS.index(cell.host)]}
+    there = [[known(guest, host, cell.lie) for host in HOSTS] for guest in ROWS]
+    drawn: dict[str, Any] = {"cells": [[WAITS if one is None else one.verdict for one in row] for row in there],
+                             "at": [ROWS.index(cell.guest), HOSTS.index(cell.host)]}
     return "\n".join(said), [_bars(cell)], drawn
 
 
 def panel() -> Panel:
     """Any guest on any host; a click on a cell chooses both."""
-    view = MatrixView(names=GUESTS, columns=HOSTS, words=list(VERDICTS), corner="guest, host")
-    made = Panel(_run, [choice("guest", GUESTS, "2013 gen 2", "Guest"), choice("on_host", HOSTS, "2022", "Host"),
+    view = MatrixView(names=ROWS, columns=HOSTS, words=list(VERDICTS), corner="guest, host")
+    made = Panel(_run, [choice("guest", ROWS, "2013 gen 2", "Guest"), choice("on_host", HOSTS, "2022", "Host"),
                         choice("lie", mix.ALL_LIES, label="The host lies about")], _view, name="test_the_mix", live=view)
 
     def picked(change: Any) -> None:
         row, column = change["new"]
-        made.set(guest=GUESTS[row], on_host=HOSTS[column])
+        made.set(guest=ROWS[row], on_host=HOSTS[column])
     view.observe(picked, "picked")
     return made
