@@ -58,9 +58,10 @@ def real(on_host, lie):
 
     def worked(device):
         return not device["tries"][-1]["refused"] and not device["broke"]
-    words = [*digits("Linux 6.1"), *digits(on_host), one["start_exits"]]
+    words = [*digits("Linux 6.1"), *digits(on_host)]
     for device in (one["disk"], one["network"]):
         words += [device["exits"], device["interrupts"]] if worked(device) else []
+    words.append(one["start_exits"])
     for said in one["asked"].values():
         words += [float(version) for version, _ in said]
     broken = [device["broke"] for device in (one["disk"], one["network"]) if device["broke"]]

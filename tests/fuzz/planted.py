@@ -41,8 +41,8 @@ BUGS = (
     ("storvsp", "vmio.hypervisor.inflight:InFlight.drained", "if not self:", "if True:"),
     # The bus: whose pages, whose vCPU, which state.
     ("vmbus", "vmio.vmbus.bus.gpadl:GpadlTable.check", "any(spa(page * PAGE) is None for page in pages)", "False"),
-    ("vmbus", "vmio.vmbus.bus.gpadl:GpadlTable.check", "len(set(pages)) != len(pages)", "False"),
-    ("vmbus", "vmio.vmbus.bus.gpadl:GpadlTable.check", "any(covers(page * PAGE) for page in pages)", "False"),
+    ("vmbus", "vmio.vmbus.bus.gpadl:GpadlTable.check", "len(different) != len(pages)", "False"),
+    ("vmbus", "vmio.vmbus.bus.gpadl:GpadlTable.check", "not different.isdisjoint(self._guest.enlightened.overlays.pages())", "False"),
     ("vmbus", "vmio.vmbus.bus.gpadl:GpadlTable.header", "self.pages + gpadl.cost > self._max_pages or", ""),
     ("vmbus", "vmio.vmbus.bus.gpadl:GpadlTable.header", "or len(self.by_handle) >= self._max_gpadls", ""),
     ("vmbus", "vmio.vmbus.bus.gpadl:GpadlTable._add", "words[:gpadl.words_declared - len(gpadl.words)]", "words"),

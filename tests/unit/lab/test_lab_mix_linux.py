@@ -42,7 +42,7 @@ def test_what_it_asked_is_what_the_lists_say():
 def test_which_drivers_came_up_and_why_others_did_not():
     letters = {PASSES: "P", FALLS_BACK: "F", REFUSED: "R", BREAKS: "B"}
     rows = {lie: "".join(letters[recorded.recorded(host, lie).verdict] for host in HOSTS) for lie in k.LIE_NAMES}
-    assert rows == {"none": "RFFPP", "connection": "RFFRR", "version": "RFFPR", "transfer size": "RFFPR", "capacity": "RBBPP", "sections": "RRRRR"}
+    assert rows == {"none": "RFFPP", "connection": "RFFRR", "version": "RFFPP", "transfer size": "RFFPP", "capacity": "RBBPP", "sections": "RRRRR"}
     assert [recorded.recorded(host).disk.driver for host in HOSTS] == [k.IDE_EITHER, k.STORVSC, k.STORVSC, k.NVME_VPCI, k.NVME_VPCI]
     assert recorded.recorded("emulator").network.reason == "no driver for the network card 1011:0009 on PCI, and no other card"
     assert "invalid recv_section_size 1048576" in recorded.recorded("2016", "sections").network.reason
@@ -86,6 +86,14 @@ def test_where_linux_is_not_the_row_replays_and_says_so(monkeypatch):
     assert said.splitlines()[0] == "As recorded; no Linux can be booted here: nobody is at home" and "falls back" in said and "refused" in said
     with pytest.raises(ValueError, match="nobody is at home"):
         linux.run(("2012", "none"))
+
+
+def test_what_it_says_of_lies_is_more_than_it_says_to_an_honest_host():
+    said = lesson.linux_lies("2016")
+    lines = {name: next(line for line in said.splitlines() if line.startswith(name)) for name in k.LIE_NAMES[1:]}
+    assert "NVMe" not in said and lines["connection"].rstrip().endswith("-") and "probe failed for device SCSI (-22)" in lines["transfer size"]
+    assert "breaks" in lines["capacity"] and "sector 4,095" in lines["capacity"] and "invalid recv_section_size" in lines["sections"]
+    assert recorded.recorded("legacy gone", "connection").disk.tries[2].refused.endswith("no disk at an ATA port")
 
 
 def test_names_that_there_are_not():

@@ -156,9 +156,10 @@ print(lesson.matrix_table("connection"))
 # %% [markdown]
 # And the real Linux? It is told the same lies, on the host of 2016, which has no function to give away:
 # %%
-print(lesson.lies_table("Linux 6.1", "2016"))
+print(lesson.linux_lies("2016"))
 # %% [markdown]
-# It finds out the same four, and believes the same one. Look at how careful it is, and how brief: *-22* is its *invalid argument*, *-11* its *try again*, which it says after a hundred tries.
+# It finds out what our careful drivers find out, and believes what they believe. *-22* is its *invalid argument*: its disk driver looked at the answer, gave up, and the IDE disk came up in its place. The first lie never
+# reaches it here, for this host is older than 5.0. On the host of 2022 it ends with `hv_vmbus: Unable to request offers - -11`, its *try again*, said after many tries; choose that cell in the panel.
 # %% [markdown]
 # ## Explain
 #

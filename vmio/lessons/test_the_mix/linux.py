@@ -164,6 +164,8 @@ def _missing(said: str, driver: str) -> str:
         name = next((name for name in on_bus if name in words), None)
         if on_bus.get(name, CLASSES[driver]) == CLASSES[driver] and "Unknown symbol" not in words:
             return f"{driver}: {words if name is None else words.replace(name, on_bus[name])}"
+    if driver == k.IDE_EITHER:
+        return f"{driver}: no disk at an ATA port"
     card = re.search(r"^UNUSED 0x(\w+) 0x(\w+) 0x02\w*$", said, re.M)
     if card and driver in CARD_DRIVERS:
         return f"no driver for the network card {card[1].upper()}:{card[2].upper()} on PCI, and no other card"

@@ -1,10 +1,12 @@
 """Tables of *Test the mix* about a real Linux: its row of the matrix, and what it does on another emulator."""
 
 from vmio.experiments import mix
+from vmio.experiments.mix_lies import LIES
 from vmio.hypervisor.costs import published
 from vmio.lessons.boot_a_real_linux import live, recorded
 from vmio.lessons.boot_a_real_linux.plans import PIO, READS
 from vmio.lessons.test_the_mix import recorded as real
+from vmio.lessons.test_the_mix.linux import LinuxCell
 from vmio.table import number, table
 
 HOSTS = mix.ALL_HOSTS
@@ -21,6 +23,20 @@ def linux_words(lie: str = "none") -> str:
     """Why drivers of a real Linux did not come up, by what it has said itself."""
     return table([(one.host, each.refused) for one in (real.cell(host, lie) for host in HOSTS) for device in one.devices for each in device.tries if each.refused],
                  ("host", "why a driver did not come up"), "<<")
+
+
+def linux_lies(host: str = "2016") -> str:
+    """Each lie, told to a real Linux: what becomes of it, and what it says beyond what it says to an honest host."""
+    honest, rows = _words(real.cell(host)), []
+    for lie in LIES[1:]:
+        one = real.cell(host, lie.name)
+        rows.append((lie.name, one.verdict, one.disk.driver or "-", one.network.driver or "-", "; ".join(each for each in _words(one) if each not in honest) or "-"))
+    return table(rows, (f"lie of host {host}", "Linux", "its disk", "its network card", "it says"), "<<<<<")
+
+
+def _words(one: LinuxCell) -> list[str]:
+    """Why drivers of a cell did not come up, or broke."""
+    return [words for device in one.devices for words in (*(each.refused for each in device.tries), device.broke) if words]
 
 
 def where() -> str:

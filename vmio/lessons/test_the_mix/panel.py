@@ -15,7 +15,7 @@ from vmio.lab.report import Report
 from vmio.lessons.test_the_mix import recorded as real
 from vmio.lessons.test_the_mix.linux import NAME as LINUX
 from vmio.lessons.test_the_mix.linux import LinuxCell
-from vmio.lessons.test_the_mix.linux_tables import boot_linux, linux_row, linux_table, linux_words, where  # noqa: F401  the lesson's
+from vmio.lessons.test_the_mix.linux_tables import boot_linux, linux_lies, linux_row, linux_table, linux_words, where  # noqa: F401  the lesson's
 from vmio.table import number, table
 from vmio.vmbus.bus.messages import WIN7, WIN8, version, version_text
 
