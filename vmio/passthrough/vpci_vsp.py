@@ -65,8 +65,6 @@ class VpciVsp(BusDevice):
 
     class_id = PCI_CLASS
     guest: Guest
-    POINTS = {"asked": "(version, agreed) when the guest has asked for one"}
-    asked: Callable[[int, bool], None] | None = None
     batch = 1           # each message is answered before the next one is looked at
 
     def __init__(self, host: Root, guest: Guest, device: Assigned, number: int = 1, versions: Sequence[int] = VERSIONS) -> None:
@@ -140,9 +138,7 @@ class VpciVsp(BusDevice):
         return status
 
     def _query_version(self, record: Record) -> bytes:
-        if self.asked is not None:
-            self.asked(record.version, record.version in self.versions)
-        if record.version not in self.versions:
+        if not self.told_version(record.version, record.version in self.versions):
             return v.VERSION_REPLY.pack(status=v.REVISION_MISMATCH, version=self.versions[0])
         self.version = record.version
         return v.VERSION_REPLY.pack(version=record.version)

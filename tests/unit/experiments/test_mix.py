@@ -71,7 +71,7 @@ def test_what_the_host_hears_is_what_the_guest_has_asked(monkeypatch, host):
             if k.NVME in self.parts:
                 parts["vPCI"] = self.parts[k.NVME].lent.vsp
             for name, part in parts.items():
-                watch(part, "asked", lambda version, agreed, name=name: heard.setdefault(name, []).append((version, agreed)))
+                watch(part, "negotiated", lambda version, agreed, name=name: heard.setdefault(name, []).append((version, agreed)))
     monkeypatch.setattr(mix, "Mixed", Heard)
     texts = {"VMBus": m.version_text, "vPCI": m.version_text, "storage": v.version_text, "network": n.version_text}
     asked = mix.run("2020 cloud", host).asked

@@ -97,8 +97,12 @@ def _listen(boot: Boot) -> dict[str, dict[str, bool]]:
     found: dict[str, dict[str, bool]] = {}
 
     def hear(part: Any, protocol: str, text: Any) -> None:
-        one = found[protocol] = {}
-        watch(part, "asked", lambda version, agreed: one.setdefault(text(version), agreed))
+        one: dict[str, bool] = {}
+        found[protocol] = one
+
+        def asked(version: int, agreed: bool) -> None:
+            one.setdefault(text(version), agreed)
+        watch(part, "negotiated", asked)
     if boot.params.platform == HYPER_V:
         hear(boot.guest.platform.bus, "VMBus", m.version_text)
     for part in boot.guest.attachments:
@@ -128,7 +132,7 @@ def _disk(result: BootResult, said: str) -> Device:
     last = re.search(r"^LAST (\d+) (\d+)$", said, re.M)
     if last is None or last[2] != "512":
         return replace(device, broke=_broken(result, f"sector {int(last[1]):,}, the last that the disk says it has, can't be read" if last else "no last sector"))
-    return replace(device, **_counted(result, said, READ, READS, mix.OF_A_DISK))
+    return _counted(device, result, said, READ, READS, mix.OF_A_DISK)
 
 
 def _card(result: BootResult, said: str) -> Device:
@@ -139,7 +143,7 @@ def _card(result: BootResult, said: str) -> Device:
     device = Device("network", (Try(CARD_DRIVERS[0]),), 0)
     if pinged[1] != str(PINGS):
         return replace(device, broke=_broken(result, f"{pinged[1]} of {PINGS} pings were answered"))
-    return replace(device, **_counted(result, said, PING, PINGS, mix.OF_A_CARD))
+    return _counted(device, result, said, PING, PINGS, mix.OF_A_CARD)
 
 
 def _broken(result: BootResult, otherwise: str) -> str:
@@ -147,13 +151,13 @@ def _broken(result: BootResult, otherwise: str) -> str:
     return otherwise if result.good else f"the run ended: {result.end.text}"
 
 
-def _counted(result: BootResult, said: str, phase: str, times: int, devices: tuple[str, ...]) -> dict[str, float]:
-    """What each use has counted: exits without the console's, those at the device, and interrupts by the guest's own count."""
+def _counted(device: Device, result: BootResult, said: str, phase: str, times: int, devices: tuple[str, ...]) -> Device:
+    """A device with what each use has counted: exits without the console's, those at the device, and interrupts by the guest's own count."""
     found = result.phase(phase)
     before, after = (interrupts_in(said.split(f"COUNTS {phase}-{number}\n")[1].split("COUNTS ")[0]) for number in range(2))
     interrupts = sum(count - before[name][0] for name, (count, what) in after.items() if (name.isdigit() or name == "HYP") and not RULED_OUT.search(what))
     at_device = sum(row.moved or row.count if row.instruction.startswith("REP") else row.count for row in found.rows if row.device in devices)
-    return {"exits": found.exits(("uart",)) / times, "at_device": at_device / times, "interrupts": interrupts / times}
+    return replace(device, exits=found.exits(("uart",)) / times, at_device=at_device / times, interrupts=interrupts / times)
 
 
 def _missing(said: str, driver: str) -> str:
@@ -161,9 +165,9 @@ def _missing(said: str, driver: str) -> str:
     on_bus = {name: m.CLASS_NAMES.get(guid_bytes(kind), "?") for name, kind in re.findall(r"^VMBUS \S*/([0-9a-f-]+) \{([0-9a-f-]+)\}$", said, re.M)}
     told = re.findall(r"^SAID <[0-4]>\[ *[\d.]+\] (hv_.*)$", said, re.M)
     for words in told if driver in k.ON_VMBUS else []:
-        name = next((name for name in on_bus if name in words), None)
+        name = next((name for name in on_bus if name in words), "")
         if on_bus.get(name, CLASSES[driver]) == CLASSES[driver] and "Unknown symbol" not in words:
-            return f"{driver}: {words if name is None else words.replace(name, on_bus[name])}"
+            return f"{driver}: {words.replace(name, on_bus[name]) if name else words}"
     if driver == k.IDE_EITHER:
         return f"{driver}: no disk at an ATA port"
     card = re.search(r"^UNUSED 0x(\w+) 0x(\w+) 0x02\w*$", said, re.M)

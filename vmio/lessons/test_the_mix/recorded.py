@@ -54,4 +54,5 @@ def from_plain(plain: dict[str, Any]) -> LinuxCell:
     """Return a cell out of what `dataclasses.asdict` and JSON have made of it."""
     devices = {name: Device(**{**plain[name], "tries": tuple(Try(**one) for one in plain[name]["tries"])}) for name in ("disk", "network")}
     asked = {name: tuple((version, agreed) for version, agreed in said) for name, said in plain["asked"].items()}
-    return LinuxCell(**{**plain, **devices, "asked": asked})
+    whole: dict[str, Any] = {**plain, **devices, "asked": asked}
+    return LinuxCell(**whole)

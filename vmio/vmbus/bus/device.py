@@ -35,6 +35,8 @@ class BusDevice:
     channel is offered with a bit in the guest's monitor page, if the guest has one (`monitor.py`).
     """
 
+    POINTS = {"negotiated": "(version, agreed) when the guest has asked for one"}
+    negotiated: Callable[[int, bool], None] | None = None
     class_id: bytes
     monitor_latency: int | None = None
     batch, queue_depth = 16, 256
@@ -57,6 +59,12 @@ class BusDevice:
         `RingCorrupt` for what no honest guest sends: it ends the channel.
         """
         raise NotImplementedError
+
+    def told_version(self, version: int, agreed: bool) -> bool:
+        """Return `agreed`; the guest has asked for a version of the protocol, and who watches is told."""
+        if self.negotiated is not None:
+            self.negotiated(version, agreed)
+        return agreed
 
     def post(self, payload: Buffer) -> None:
         """Send a message that nobody asked for; nothing happens while the channel is closed."""

@@ -47,8 +47,8 @@ class NoChannelLeft(ValueError):
 class VmbusServer(GpadlAnswers, ServerProcess):
     """The bus of `guest`, whose enlightenments must be enabled.  `versions`: what it speaks."""
 
-    POINTS = {"asked": "(version, agreed) when the guest has asked for one"}
-    asked: Callable[[int, bool], None] | None = None
+    POINTS = {"negotiated": "(version, agreed) when the guest has asked for one"}
+    negotiated: Callable[[int, bool], None] | None = None
 
     def __init__(self, guest: Guest, versions: Sequence[int] = m.LINUX_VERSIONS) -> None:
         if guest.enlightened is None:
@@ -159,8 +159,8 @@ class VmbusServer(GpadlAnswers, ServerProcess):
             return self._refuse("contact from nowhere")
         monitors = self.monitor.accepts(record.monitor_page1, record.monitor_page2)
         good = record.version in self.versions and sint == m.VMBUS_SINT and monitors and not (modern and record.vtl)
-        if self.asked is not None:
-            self.asked(record.version, good)
+        if self.negotiated is not None:
+            self.negotiated(record.version, good)
         if good:
             self.version, self._target_vp = record.version, record.target_vp
             self.monitor.connect(record.monitor_page2)

@@ -54,11 +54,9 @@ class NetVsp(BusDevice):
 
     class_id = NIC_CLASS
     guest: Guest
-    POINTS = {"transmitted": "(frame) for each that the guest sends", "delivered": "(frame) for each that is written for it",
-              "asked": "(version, agreed) when the guest has asked for one"}
+    POINTS = BusDevice.POINTS | {"transmitted": "(frame) for each that the guest sends", "delivered": "(frame) for each that is written for it"}
     transmitted: Callable[[bytes], None] | None = None
     delivered: Callable[[bytes], None] | None = None
-    asked: Callable[[int, bool], None] | None = None
 
     def __init__(self, host: Root, guest: Guest, port: NetPort, address: bytes, number: int = 1, batch: int = 16,
                  versions: tuple[int, ...] = n.VERSIONS, max_subchannels: int | None = None, mbit_per_s: int = 10_000) -> None:
@@ -152,9 +150,7 @@ class NetVsp(BusDevice):
         return act(self, layout.parse(payload))
 
     def _init(self, asked: Record) -> bytes:
-        good = asked.min_version == asked.max_version and asked.max_version in self.versions
-        if self.asked is not None:
-            self.asked(asked.max_version, good)
+        good = self.told_version(asked.max_version, asked.min_version == asked.max_version and asked.max_version in self.versions)
         if good:
             self.state, self.version = RUNNING, asked.max_version
         return n.INIT_COMPLETE.pack(version=2 if asked.max_version == n.V1 else 0, status=n.SUCCESS if good else n.FAILURE)

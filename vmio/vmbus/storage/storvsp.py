@@ -14,7 +14,7 @@ Public sources: OpenVMM vm/devices/storage/storvsp (order of the protocol, its
 statuses, validation), Linux drivers/scsi/storvsc_drv.c (the guest that we serve).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from simpy.events import Event
 
@@ -64,8 +64,6 @@ class StorVsp(BusDevice):
 
     class_id = SCSI_CLASS
     guest: Guest
-    POINTS = {"asked": "(version, agreed) when the guest has asked for one"}
-    asked: Callable[[int, bool], None] | None = None
 
     def __init__(self, host: Root, guest: Guest, disks: dict[int, tuple[ScsiTarget, Backend]], number: int = 1, batch: int = 16,
                  queue_depth: int = QUEUE_DEPTH, max_transfer: int = 0x40000, max_subchannels: int | None = None,
@@ -200,9 +198,7 @@ class StorVsp(BusDevice):
         if operation == v.QUERY_PROTOCOL_VERSION:
             asked, = _ASKED.unpack_from(payload)
             answer = v.VERSION.pack(version=asked)
-            if self.asked is not None:
-                self.asked(asked, asked in self.versions)
-            if asked in self.versions:
+            if self.told_version(asked, asked in self.versions):
                 self.version = asked
             else:
                 status = v.REVISION_MISMATCH
