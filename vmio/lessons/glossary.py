@@ -58,6 +58,8 @@ TERMS = tuple(Term(*row) for row in (
     ("CDB", "command descriptor block", "The 6 to 16 bytes of a SCSI command: what to do, from which block on, how many.", "split_a_driver"),
     ("CPUID", "", "The instruction that asks the processor what it can do. For a guest the hypervisor answers; it always exits.",
      "trap_an_instruction"),
+    ("CUSUM", "cumulative sum", "A detector of changes: it adds up by how much values are above the usual, and sets off an alarm when the sum is large.", "watch_and_steer"),
+    ("PSI", "pressure stall information", "Linux's account of the time in which somebody could not go on for want of a processor, memory or a disk.", "watch_and_steer"),
     ("CPU", "central processing unit", "The processor.", "compare_modes"),
     ("CSR", "control and status register", "What a network chip of DEC's calls its registers: the Tulip has 16 of them, numbered from 0.", "move_packets"),
     ("CSV", "comma-separated values", "A table as plain text: a line for each row, commas between its cells. Every spreadsheet reads it.", "store_in_a_cloud"),

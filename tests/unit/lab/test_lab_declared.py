@@ -31,6 +31,7 @@ from vmio.lab.panel import Panel
 from vmio.lessons.course import COURSE
 from vmio.manage.memory_run import MemoryParams
 from vmio.manage.migration.params import MigrateParams
+from vmio.manage.steer.loop import SteerParams
 
 MIB = 1 << 20
 # panel -> (where its parameters are declared, those that are the lesson's own)
@@ -64,6 +65,8 @@ PANELS = {
     "grow_and_shrink.devices_panel": (DevicesParams, {"until_us"}),
     "scan_in_parallel.panel": (ScanParams, {"answer"}),
     "scan_in_parallel.rules_panel": (None, {"rule", "delay"}),                            # rules are functions
+    "watch_and_steer.panel": (None, {"case", "output", "window", "answer"}),             # what is looked at of runs that a seed decides
+    "watch_and_steer.steer_panel": (SteerParams, {"target"}),
     "move_a_running_guest.panel": (MigrateParams, set()),
     "isolate_containers.panel": (DensityParams, set()),
     "keep_secrets.panel": (SecretsParams, set()),

@@ -22,7 +22,7 @@ from vmio.lessons.split_a_driver import panel as split
 from vmio.lessons.start_here import panel as start
 
 from tests import (accelerator_truths, cloud_truths, comparison_truths, containers_truths, device_truths, disk_truths, memory_truths,
-                   migration_truths, mix_truths, net_truths, other_truths, scan_truths, secrets_truths, serving_truths, virtio_truths)
+                   migration_truths, mix_truths, net_truths, other_truths, scan_truths, secrets_truths, serving_truths, virtio_truths, watch_truths)
 from tests.panel_rig import faults, settings
 
 TRUTHS = {
@@ -63,6 +63,8 @@ TRUTHS = {
     ("keep_secrets.panel", "panel"): secrets_truths.panel,
     ("keep_secrets.panel", "views_panel"): secrets_truths.viewers,
     ("speak_virtio.panel", "panel"): virtio_truths.panel,
+    ("watch_and_steer.panel", "panel"): watch_truths.cases,
+    ("watch_and_steer.panel", "steer_panel"): watch_truths.steering,
     ("scan_in_parallel.panel", "panel"): scan_truths.workers,
     ("scan_in_parallel.panel", "rules_panel"): scan_truths.rules,
 }

@@ -26,11 +26,14 @@ from vmio.lessons.move_packets import panel as packets
 from vmio.lessons.pass_a_device_through import panel as passthrough
 from vmio.lessons.run_on_real_hardware import panel as real
 from vmio.lessons.scan_in_parallel import panel as scanning
+from vmio.lessons.watch_and_steer import panel as watching
 from vmio.lessons.share_a_device import panel as share
 from vmio.lessons.split_a_driver import panel as split
 from vmio.lessons.start_here import panel as start
 from vmio.lessons.store_in_a_cloud import panel as cloud
 from vmio.lessons.trap_an_instruction import panel as trap
+from vmio.manage.steer.controllers import LEAST, MOST, START, STEP, Bandit
+from vmio.manage.steer.loop import SteerParams
 from vmio.processors.kvm import reads, steps
 from vmio.processors.kvm.vcpu import Vcpu
 
@@ -56,6 +59,31 @@ def test_memory_what_the_text_says():
     assert memory.missed(weight=100) < memory.missed(), "a heavier batch gets more"
     assert memory.missed(host=1152) < memory.missed() / 2 and min(memory.run(host=1152).free) > 300, "there is enough"
     assert memory.missed(buffer=0) <= memory.missed()
+
+
+def test_watch_what_the_text_says():
+    assert watching.pressure_after(6) == 34.92 and round(100 * 1677 / 2048) == 82, "each look keeps 82 percent of what was there"
+    assert SteerParams().disk == 2000 and START == 1000 and (LEAST, MOST, STEP) == (50, 3000, 150) and len(Bandit.ARMS) == 8
+    looks = watching.steered().after
+    assert len(looks) == 40 and watching.steered().changes == 40 and looks[0].ms == 9, "AIMD changes the limit in every look; the bully comes at 8 ms"
+    assert watching.steered("static").moved < 0.55 * 2000 and watching.steered("hasty").off
+    assert watching.before_and_after("none", 3)[0]["signals"].keys() == {"web", "db", "batch", "shop", "mail", "cache"}
+    quiet = watching.signals_table().splitlines()
+    assert [row.split()[-2] for row in quiet[2:4]] == ["0", "0"] and int(quiet[4].split()[-2]) > 100
+    for name, seed, found in (("noisy", 4, "a noisy neighbour"), ("none", 5, "nothing")):
+        assert watching.rules_table(name, seed).splitlines()[3].split(None, 1)[-1].startswith(found) or found in watching.rules_table(name, seed)
+    held, elsewhere = (watching.contest_table(moved).splitlines()[2:] for moved in (False, True))
+    assert held[0].startswith("bandit") and held[-1].startswith("best constant") and elsewhere[-2].startswith("bandit")
+    for case, guest, output in (("A", "db", "us of a request"), ("A", "db", "writes that met a full ring"), ("B", "batch", "KiB of the shared disk")):
+        name, seed = watching.CASES[case]
+        windows = watching.windows(name, seed)
+        read = watching.OUTPUTS[output][0]
+        late, early = (sum(read(window, guest) for window in part) for part in (windows[watching.onset(seed):], windows[:watching.onset(seed)]))
+        assert late > early
+    slow = [guest for guest in ("web", "db", "batch", "cache") if watching.OUTPUTS["us of a request"][0](watching.windows("noisy", 4)[-2], guest) > 300]
+    assert slow == ["web", "db", "batch", "cache"], "case B: four guests are slow"
+    late = [watching.OUTPUTS["us of a request"][0](watching.windows(*watching.CASES[case])[-2], "mail") for case in ("D", "C")]
+    assert max(late) < 60, "case D: nobody waits longer"
 
 
 def test_scan_what_the_text_says():

@@ -1,0 +1,3 @@
+def swing(limits):
+    """The mean number of looks from one turn upwards to the next, or None."""
+    ...

@@ -1,0 +1,3 @@
+def controller(limit, took, target):
+    """The new limit in MB/s."""
+    ...

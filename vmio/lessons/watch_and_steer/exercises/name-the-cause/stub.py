@@ -1,0 +1,3 @@
+def name_the_cause(before, after):
+    """The pair (cause, the output that proves it)."""
+    ...
