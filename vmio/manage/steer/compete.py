@@ -4,11 +4,12 @@ A look counts what the bully moved if the victim's target was kept in it, else n
 tried limits on the training seeds; the *best constant* limit was chosen on the held-out seeds themselves, which no controller can.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from statistics import mean
 from typing import NamedTuple
 
-from vmio.manage.steer.controllers import CONTROLLERS, Bandit
+from vmio.manage.steer.controllers import CONTROLLERS, Bandit, Controller
 from vmio.manage.steer.loop import Steered, SteerParams, steer
 from vmio.table import table
 
@@ -57,7 +58,7 @@ def compete(base: SteerParams, learned_from: SteerParams | None = None) -> list[
     The bandit has learned from the same parameters, or from others.
     """
     learned = train(learned_from or base)
-    makers = {**CONTROLLERS, LEARNED: lambda: Bandit(learned)}
+    makers: dict[str, Callable[[], Controller]] = {**CONTROLLERS, LEARNED: lambda: Bandit(learned)}
     scores = sorted((_score(name, [steer(replace(base, seed=seed), make()) for seed in HELD_OUT]) for name, make in makers.items()),
                     key=lambda score: -score.useful)
     constants = [_score(BEST, [steer(replace(base, seed=seed), Constant(limit)) for seed in HELD_OUT]) for limit in range(600, 2101, 300)]
