@@ -26,7 +26,7 @@ def page(desk):
 
 def test_each_cell_has_its_word_and_one_is_chosen(page):
     words, chosen, said = page.evaluate(CELLS)
-    assert len(words) == 40 and words.count("breaks") == 1 and words.count("refused") == 11 and "..." not in words
+    assert len(words) == 45 and words.count("breaks") == 1 and words.count("refused") == 16 and "..." not in words
     assert chosen == ["2013 gen 2 2022"] and said == "guest 2013 gen 2 on host 2022: passes"
 
 

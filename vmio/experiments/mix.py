@@ -28,8 +28,8 @@ from vmio.vmbus.storage import vstor as v
 DISK_MIB = 1
 READS, PINGS = 4, 4          # that are counted; one more goes before the reads
 BLOCK, SECTORS = 4096, 8
-OF_A_DISK = ("ata", "bus master", "nvme")        # who answers for a disk's registers, in rows of exits
-OF_A_CARD = ("tulip",)
+OF_A_DISK = ("ata", "bus master", "nvme", "virtio", "virtio doorbell")        # who answers for a disk's registers, in rows of exits
+OF_A_CARD = ("tulip", "virtio", "virtio doorbell")
 ALL_GUESTS, ALL_HOSTS, ALL_LIES = [kind.name for kind in k.GUESTS], [kind.name for kind in k.HOSTS], [each.name for each in LIES]
 Point = tuple[str, str, str]                 # guest, host, lie
 KEPT: dict[Point, Cell] = {}                 # what was run in this process

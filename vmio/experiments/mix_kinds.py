@@ -15,12 +15,16 @@ from vmio.vmbus.storage import vstor as v
 
 # Devices of a host's.
 IDE, TULIP, SCSI, NIC, NVME, FUNCTION = "IDE disk", "21140", "SCSI on VMBus", "NIC on VMBus", "NVMe function", "network function"
-LEGACY, SYNTHETIC, ASSIGNED = (IDE, TULIP), (SCSI, NIC), (NVME, FUNCTION)
+VIRTIO_BLK, VIRTIO_NET = "virtio disk", "virtio card"
+LEGACY, SYNTHETIC, ASSIGNED, VIRTIO = (IDE, TULIP), (SCSI, NIC), (NVME, FUNCTION), (VIRTIO_BLK, VIRTIO_NET)
+DISKS = (IDE, SCSI, NVME, VIRTIO_BLK)
 
 # Drivers of a guest's, and the device that each is for.
 IDE_PIO, IDE_DMA, IDE_EITHER, STORVSC, NVME_VPCI = "IDE, PIO", "IDE, DMA", "IDE, DMA if offered", "StorVSC", "NVMe"
 OLD_NET, NETVSC, WITH_FUNCTION = "Tulip", "NetVSC", "NetVSC and VF"
-DEVICES = {IDE_PIO: IDE, IDE_DMA: IDE, IDE_EITHER: IDE, STORVSC: SCSI, NVME_VPCI: NVME, OLD_NET: TULIP, NETVSC: NIC, WITH_FUNCTION: FUNCTION}
+BLK_DRIVER, NET_DRIVER = "virtio-blk", "virtio-net"
+DEVICES = {IDE_PIO: IDE, IDE_DMA: IDE, IDE_EITHER: IDE, STORVSC: SCSI, NVME_VPCI: NVME, BLK_DRIVER: VIRTIO_BLK,
+           OLD_NET: TULIP, NETVSC: NIC, WITH_FUNCTION: FUNCTION, NET_DRIVER: VIRTIO_NET}
 ON_VMBUS = (STORVSC, NVME_VPCI, NETVSC, WITH_FUNCTION)
 
 LIE_NAMES = ("none", "connection", "version", "transfer size", "capacity", "sections")      # each is in `mix_lies`
@@ -52,7 +56,10 @@ class GuestKind:
 
 @dataclass(frozen=True)
 class HostKind:
-    """A host: the `devices` that it offers, and the versions it speaks; `dma`: whether its IDE disk has DMA."""
+    """A host: the `devices` that it offers, and the versions it speaks; `dma`: whether its IDE disk has DMA.
+
+    One that speaks no version of VMBus (`bus`) is no hypervisor to be seen, or else one that says this `signature` in place of Hyper-V's.
+    """
 
     name: str
     what: str
@@ -62,6 +69,7 @@ class HostKind:
     network: tuple[int, ...] = ()
     pci: tuple[int, ...] = ()
     dma: bool = True
+    signature: bytes = b""
 
 
 OLD_STORAGE = (v.WIN8, v.WIN7, v.WIN6)
@@ -78,6 +86,7 @@ GUESTS = (
               m.LINUX_VERSIONS, v.LINUX_VERSIONS, n.VERSIONS, vpci.LINUX_VERSIONS),
     GuestKind("isolated", "split drivers of a guest that does not trust its host: VMBus 5.2 or later, NVSP 6.1", (STORVSC,), (NETVSC,),
               (m.V5_3, m.V5_2), v.LINUX_VERSIONS, (n.V6_1,)),
+    GuestKind("virtio", "a disk and a card of the open standard, and no other driver", (BLK_DRIVER,), (NET_DRIVER,)),
 )
 HOSTS = (
     HostKind("emulator", "legacy devices alone, its IDE disk without DMA; no hypervisor to be seen", LEGACY, dma=False),
@@ -89,6 +98,8 @@ HOSTS = (
     HostKind("legacy gone", "split ones by VMBus 5.0 or later, and functions to give away; whatever is older is dropped", (*SYNTHETIC, *ASSIGNED),
              (m.V5_3, m.V5_2, m.V5_1, m.V5_0), (v.WIN10, v.WIN8_1), (n.V6_1, n.V6, n.V5), (vpci.V1_4, vpci.V1_3)),
 )
+# A host of another make, which is no column of the matrix.  What it says of itself: Linux, Documentation/virt/kvm/x86/cpuid.rst.
+KVM = HostKind("KVM", "a PC's legacy devices, as QEMU has them, and virtio in place of VMBus", (*LEGACY, *VIRTIO), signature=b"KVMKVMKVM\0\0\0")
 
 
 def guest(name: str) -> GuestKind:

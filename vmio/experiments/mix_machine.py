@@ -24,11 +24,15 @@ from vmio.machine.overlay import Overlay
 from vmio.modes.attachments import Attachment, attachment
 from vmio.modes.machine import DRIVER_PAGES, Machine
 from vmio.modes.net_emulated import EmulatedNet
+from vmio.virtio import blk_wire as blk
+from vmio.virtio import net_wire as net
+from vmio.virtio import pci_wire as p
 from vmio.vmbus.bus.messages import CLASS_NAMES
 
 RAM_MIB, DRIVERS = 64, 60 << 20      # of the guest; where the memory of its drivers ends
 ENABLE, SLOTS = 1 << 31, 32     # of the address register at CF8h; of a PCI bus
 HYPERVISOR = 1 << 31         # of CPUID leaf 1, ECX: there is one
+NAMED = 0x4000_0000          # the leaf that names it
 
 
 class Mixed:
@@ -48,8 +52,7 @@ class Mixed:
         self.neighbour = whole.guest("neighbour", attachment("disk", "split"), Overlay(image)) if lie is not HONEST else None
         self.platform = self.guest.make().platform
         if not host.bus:
-            eax, ebx, ecx, edx = self.guest.guest.cpuid(1)
-            self.guest.guest.cpuid_leaves[1] = eax, ebx, ecx & ~HYPERVISOR, edx
+            self._say(host.signature)
         self.platform.host_versions, self.platform.guest_versions, self.platform.bus_kind = host.bus, kind.bus, lie.bus
         self.pages = GuestPages(DRIVER_PAGES, DRIVERS)
         for device in host.devices:
@@ -59,10 +62,19 @@ class Mixed:
 
     # The host's half.
 
+    def _say(self, signature: bytes) -> None:
+        """Let CPUID name another hypervisor than Hyper-V, or none."""
+        leaves = self.guest.guest.cpuid_leaves
+        eax, ebx, ecx, edx = self.guest.guest.cpuid(1)
+        leaves[1] = eax, ebx, ecx | HYPERVISOR if signature else ecx & ~HYPERVISOR, edx
+        if signature:
+            first, second, third = (int.from_bytes(signature[at:at + 4], "little") for at in (0, 4, 8))
+            leaves[NAMED] = NAMED + 1, first, second, third
+
     def _offer(self, device: str, image: Medium) -> None:
         """Plug one device in, over an image or a cable of its own."""
         part = self.parts[device] = self._part(device)
-        if device in (k.IDE, k.SCSI, k.NVME):
+        if device in k.DISKS:
             backend = type(part).backends(self.machine.host, [Overlay(image)])[0]
         else:
             cable = Cable()
@@ -83,6 +95,8 @@ class Mixed:
             return attachment("disk", "passthrough", asks=kind.pci, versions=host.pci)
         if device == k.TULIP:
             return attachment("net", "emulated", address=GUEST)
+        if device in k.VIRTIO:
+            return attachment("disk", "split", dialect="virtio") if device == k.VIRTIO_BLK else attachment("net", "split", dialect="virtio", address=GUEST)
         if device == k.NIC:
             return self.lie.net(address=GUEST, asks=kind.network, versions=host.network)
         return attachment("net", "accelerated", address=GUEST, asks=kind.network, versions=host.network)
@@ -98,6 +112,9 @@ class Mixed:
         if device == k.TULIP:
             find_function(cpu, CHIPS["21140A"].identity.vendor, CHIPS["21140A"].identity.device)
             return (yield from (part or EmulatedNet(GUEST)).boot(cpu, self.pages))
+        if device in k.VIRTIO:
+            find_function(cpu, p.VENDOR, p.FIRST_DEVICE + (blk.TYPE if device == k.VIRTIO_BLK else net.TYPE))
+            return (yield from self.parts[device].boot(cpu, self.pages))
         client = yield from self._bus(cpu)
         if part is None:
             offered = sorted(CLASS_NAMES.get(channel.offer.interface_type, "?") for channel in client.channels.values())

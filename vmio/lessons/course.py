@@ -218,7 +218,7 @@ COURSE = Course([
            do="requests for a small network, three tenants, one engine: batching, a bully, a queue on paper, and a report of your own",
            question="how many requests go into a call if somebody waits for each of them?", needs=("share_a_device", "accelerate")),
     Lesson("test_the_mix", "Test the mix", 60, lab=4,
-           do="seven guests of 1995 to today and a real Linux on five hosts: who passes, who is refused, who breaks, and which version is why; hosts that lie",
+           do="eight guests of 1995 to today and a real Linux on five hosts: who passes, who is refused, who breaks, and which version is why; hosts that lie",
            question="which guest runs on which host, and how does it notice that it doesn't?", needs=("boot_a_real_linux", "move_packets")),
     Lesson("check_the_model", "Check the model", 20, appendix=True,
            do="the papers beside the model: each price with its source, nine results with their ratios",

@@ -29,6 +29,7 @@ from vmio.modes.net_accelerated import AcceleratedNet
 from vmio.modes.net_assigned import AssignedNet
 from vmio.modes.net_emulated import EmulatedNet
 from vmio.modes.net_split import SplitNet
+from vmio.modes.net_virtio import VirtioSplitNet
 from vmio.modes.nvme_on_pci import AssignedNvme, EmulatedNvme
 from vmio.modes.platform import Backend, Platform
 from vmio.modes.serial_emulated import EmulatedSerial
@@ -90,6 +91,7 @@ ATTACHMENTS: dict[tuple[str, str], type[Attachment]] = {
     ("nvme", "passthrough"): AssignedNvme,
     ("net", "emulated"): EmulatedNet,
     ("net", "split"): SplitNet,
+    ("net", "split by virtio"): VirtioSplitNet,
     ("net", "passthrough"): AssignedNet,
     ("net", "accelerated"): AcceleratedNet,
     ("accelerator", "emulated"): EmulatedAccelerator,

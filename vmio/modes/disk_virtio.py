@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from vmio.devices.board import Board
-from vmio.devices.pci import header as h
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.virtio_disk import MAX_ENTRIES, WANTED, VirtioDisk, memory_needed
 from vmio.drivers.virtio_pci import PciTransport
@@ -21,16 +20,13 @@ from vmio.machine.media.medium import serial_of
 from vmio.machine.memory import PAGE
 from vmio.machine.probes import watch
 from vmio.modes.platform import Platform
+from vmio.modes.virtio_slot import place
 from vmio.virtio import features as f
-from vmio.virtio import pci_wire as p
 from vmio.virtio.blk import FEATURES, Blk
 from vmio.virtio.pci import VirtioFunction
 from vmio.virtio.worker import QueueWorker
 
 CONFIG_VECTOR, QUEUE_VECTOR = 0x80, 0x90      # and the next ones, by slot
-WINDOW = 0xE200_0000        # where a generator's firmware has put the BARs, 64 KiB a slot
-TABLES = 0x8000             # of BAR 1 in there
-ENABLE = 1 << 31            # of the address register at CF8h
 VIRTQUEUES = ("split", "packed")
 
 
@@ -95,11 +91,7 @@ class VirtioSplitDisk:
 
     def boot(self, cpu: VCpu, pages: GuestPages) -> Steps[VirtioDisk]:
         """Firmware's part, then the driver; a generator that returns a `VirtioDisk`."""
-        bar = WINDOW + (self.slot << 16)
-        for register, value in ((h.BAR0 + 4 * p.BAR, bar), (h.BAR0 + 4 * p.BAR + 4, 0), (h.BAR0 + 4 * p.TABLES_BAR, bar + TABLES),
-                                (h.COMMAND, h.COMMAND_MEMORY | h.COMMAND_MASTER)):
-            cpu.outl(0xCF8, ENABLE | self.slot << 11 | register)
-            cpu.outl(0xCFC, value)
+        place(cpu, self.slot)
         vectors = [CONFIG_VECTOR + self.slot, QUEUE_VECTOR + self.slot]
         transport = PciTransport(cpu, self.slot, vectors)
         transport.find()

@@ -16,7 +16,7 @@ from vmio.hypervisor.exits import ExitReason
 from vmio.machine.overlay import Overlay
 from vmio.machine.probes import watch
 from vmio.modes import attachment, one_guest
-from vmio.modes.disk_virtio import WINDOW
+from vmio.modes.virtio_slot import WINDOW
 from vmio.virtio import pci_wire as p
 
 BUFFER = 8 << 20

@@ -55,7 +55,24 @@ def test_the_first_driver_that_fits_comes_up(guest):
 def test_what_comes_of_each_guest_on_each_host():
     letters = {PASSES: "P", FALLS_BACK: "F", REFUSED: "R", BREAKS: "B"}
     assert {guest: "".join(letters[mix.cell(guest, host).verdict] for host in HOSTS) for guest in GUESTS} == {
-        "1995": "PPPPR", "2000": "BPPPR", "2008": "FFFFR", "2012": "FPPPR", "2013 gen 2": "RPPPR", "2020 cloud": "RFFPP", "isolated": "RRRPP"}
+        "1995": "PPPPR", "2000": "BPPPR", "2008": "FFFFR", "2012": "FPPPR", "2013 gen 2": "RPPPR", "2020 cloud": "RFFPP", "isolated": "RRRPP",
+        "virtio": "RRRRR"}
+
+
+@pytest.mark.parametrize("guest", k.GUESTS, ids=lambda one: one.name)
+def test_on_a_host_without_vmbus_each_guest_takes_what_it_knows(guest):
+    cell = mix.meet(guest, k.KVM)
+    assert [each.driver for each in cell.devices] == [expected(guest, k.KVM, guest.disk), expected(guest, k.KVM, guest.net)]
+    assert all(device.worked() == bool(device.driver) and not device.broke for device in cell.devices) and not cell.asked.get("VMBus")
+    refused = {one.refused for device in cell.devices for one in device.tries} - {""}
+    assert refused == ({"not Hyper-V's interface"} if guest.bus else set()), "it reads KVM's name, and goes"
+
+
+def test_virtio_costs_a_kick_and_a_halt():
+    disk, card = mix.meet(k.guest("virtio"), k.KVM).devices
+    assert [(one.exits, one.at_device, one.interrupts) for one in (disk, card)] == [(2, 1, 1), (2, 1, 1)]
+    assert mix.cell("virtio", "2022").disk.reason == "PCI: no function 1AF4:1042 in 32 slots"
+    assert mix.cell("virtio", "2022").network.reason == "PCI: no function 1AF4:1041 in 32 slots"
 
 
 @pytest.mark.parametrize("host", ["2012", "2022"])

@@ -53,12 +53,12 @@ def test_the_report_has_the_matrix_and_a_question_for_each_answer(tmp_path):
     said = report.save(str(tmp_path / "mine"))
     assert "0 of 5 questions answered, 3 CSV files" in said
     lines = (tmp_path / "mine" / "01-the-matrix.csv").read_text(encoding="utf-8").splitlines()
-    assert len(lines) == 1 + 40 and lines[1].startswith("1995,emulator,passes,\"IDE, PIO\",Tulip,,")
+    assert len(lines) == 1 + 45 and lines[1].startswith("1995,emulator,passes,\"IDE, PIO\",Tulip,,")
 
 
 def test_a_host_of_ones_own_has_the_versions_that_it_is_given():
     assert lesson.host("2022", bus=["6.0", "5.3", "5.2"]).bus == (0x60000, 0x50003, 0x50002) and lesson.host("2012").bus == (0x20004,)
-    assert lesson.turned_away(lesson.host("2022", bus=["6.0"])) == 3, "those that know nothing but the bus"
+    assert lesson.turned_away(lesson.host("2022", bus=["6.0"])) == 4, "those that know nothing but the bus, and virtio"
     for text in ("6", "six.0", "6.", "-1.0", "65536.0", "\u0663.0"):
         with pytest.raises(ValueError, match="two whole numbers with a point between them"):
             lesson.host("2022", bus=[text])

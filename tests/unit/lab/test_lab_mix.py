@@ -11,7 +11,7 @@ from vmio.lessons.test_the_mix import panel as mixed
 
 def test_mix_what_the_text_says():
     cells = mix.matrix()
-    assert len(mixed.cells()) == 40 and len(cells) == 35 and len(kinds.GUESTS) == 7 and len(kinds.HOSTS) == 5 and len(mix.ALL_LIES) == 1 + 5
+    assert len(mixed.cells()) == 45 and len(cells) == 40 and len(kinds.GUESTS) == 8 and len(kinds.HOSTS) == 5 and len(mix.ALL_LIES) == 1 + 5
     assert (mix.cell("2020 cloud", "2012").disk.setup_exits, mix.cell("2012", "2012").disk.setup_exits) == (80, 62)
     assert {cell.guest for cell in cells if cell.verdict == "breaks"} == {"2000"}
     reads = {cell.disk.driver: cell.disk.exits for cell in cells if cell.disk.worked()}
@@ -23,6 +23,17 @@ def test_mix_what_the_text_says():
     assert isolated == ["passes", "refused", "refused", "refused", "breaks", "refused"]
     assert [mix.cell(guest, "2022", "connection").verdict for guest in ("2012", "2013 gen 2", "2020 cloud")] == ["passes", "passes", "refused"]
     assert kinds.host("2012").network == (0x40000, 0x30002, 2), "4, 2 and 1"
+
+
+def test_mix_where_virtio_is_served():
+    lines = mixed.kvm_table().splitlines()
+    said = {guest: next(line for line in lines if line.startswith(guest)) for guest in mix.ALL_GUESTS}
+    verdicts = {guest: next(word for word in ("passes", "falls back", "refused", "breaks") if word in line) for guest, line in said.items()}
+    assert verdicts == {"1995": "passes", "2000": "passes", "2008": "falls back", "2012": "falls back", "2013 gen 2": "refused", "2020 cloud": "refused",
+                        "isolated": "refused", "virtio": "passes"}, "three others have nothing to fall back on"
+    assert said["virtio"].split()[-3:] == ["2", "2", "-"]
+    rows = [[mix.cell(guest, host).verdict for host in mix.ALL_HOSTS] + [verdicts[guest]] for guest in mix.ALL_GUESTS]
+    assert all("refused" in row or "breaks" in row for row in rows), "no guest runs on every host"
 
 
 def test_mix_linux_does_here_what_it_does_on_qemu():

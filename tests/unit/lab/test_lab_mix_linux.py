@@ -72,7 +72,7 @@ def test_the_panel_says_where_its_row_is_from(monkeypatch):
     panel = lesson.panel()
     panel.set(guest=linux.NAME, on_host="2012")
     assert "a real Linux, as it was recorded" in panel.text and "exits of its start: " in panel.text and "VMBus: 5.3 no" in panel.text
-    assert panel.live.cells[-1] == [recorded.recorded(host).verdict for host in HOSTS] and panel.live.at == [7, 1]
+    assert panel.live.cells[-1] == [recorded.recorded(host).verdict for host in HOSTS] and panel.live.at == [8, 1]
     monkeypatch.setitem(recorded.LIVE, ("2012", "none"), recorded.from_plain(next(one for one in recorded.file()["cells"] if one["host"] == "2012")))
     panel.set(on_host="2016")
     panel.set(on_host="2012")

@@ -96,6 +96,16 @@ def matrix_table(lie: str = "none") -> str:
     return table([(guest, *(cell(guest, host, lie).verdict for host in HOSTS)) for guest in ROWS], ("guest", *HOSTS), "<<<<<<")
 
 
+def kvm_table() -> str:
+    """Each guest on a host that offers virtio and no VMBus: what became of it, by a run, and why."""
+    rows = []
+    for one in (mix.meet(each, k.KVM) for each in k.GUESTS):
+        costs = [number(device.exits) if device.worked() else "-" for device in one.devices]
+        rows.append((one.guest, one.verdict, one.disk.driver or "-", one.network.driver or "-", *costs, one.reason or "-"))
+    return table(rows, (f"guest on host {k.KVM.name}", "verdict", "disk", "network card", "exits of a read", "of a ping", "why"), "<<<<>><",
+                 title=f"Host {k.KVM.name}: {', '.join(k.KVM.devices)}")
+
+
 def counted(verdict: str) -> int:
     """Return how many cells have this verdict, on hosts that tell the truth."""
     return sum(cell.verdict == verdict for cell in mix.matrix())

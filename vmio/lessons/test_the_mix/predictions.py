@@ -25,5 +25,5 @@ OWN = {
         {"bus": range(8), "network": range(6)}, _asked),
     "guests-turned-away": Own(
         "A host has dropped its legacy devices. It speaks the {bus} newest of the eight versions of VMBus, and the {network} newest of the six of the network's "
-        "protocol. How many of the seven guests does it refuse?",
+        "protocol. How many of the eight guests does it refuse?",
         {"bus": range(1, 9), "network": range(1, 7)}, _turned_away)}
