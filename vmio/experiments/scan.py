@@ -17,8 +17,11 @@ from vmio import data
 from vmio.experiments.scan_job import Job
 from vmio.experiments.scan_params import MAX_DEPTH, WORDS, ScanParams
 from vmio.experiments.scan_worker import START_NS, Team, Worker
+from vmio.host.physical import Slice
+from vmio.host.policies import make
 from vmio.machine.media.medium import Medium
 from vmio.machine.overlay import Overlay
+from vmio.machine.probes import watch
 from vmio.machine.storage import Image
 from vmio.modes import Machine, attachment
 from vmio.modes.disk_assigned import AssignedDisk
@@ -34,7 +37,7 @@ class ScanResult:
     """What a scan counted, from the moment at which all workers begin to the joined lists; times in ns.
 
     `found` are the matches, `spans` (worker, from, until) of each search, `latencies` (when, how long) of each read; `changes` are
-    (ns, what the host did or a guest has seen).  `device_busy` is the part of the time in which bytes passed the device.
+    (ns, what the host did or a guest has seen); `served` has (guest, from, until) of each read that the host's block layer served.  `device_busy` is the part of the time in which bytes passed the device.
     """
 
     params: ScanParams
@@ -48,6 +51,7 @@ class ScanResult:
     spans: list[tuple[int, int, int]] = field(repr=False)
     latencies: list[tuple[int, int]] = field(repr=False)
     changes: list[tuple[int, str]]
+    served: list[tuple[int, int, int]] = field(repr=False)
 
     @property
     def exits_per_mb(self) -> float:
@@ -63,6 +67,19 @@ class ScanResult:
     def device_busy(self) -> float:
         """Percent of the time in which bytes passed the device."""
         return 100 * self.device_ns / self.virtual_ns
+
+    def of_the_disk(self) -> list[tuple[float, float]]:
+        """Return (percent of the disk's reads, us that one took on average) of each guest, by the host's account, while all guests read.
+
+        ValueError where the host's block layer serves no guests: with assigned disks.
+        """
+        if not self.served:
+            raise ValueError(f"mode {self.params.mode}: the host's block layer serves no guest of it")
+        guests = range(1 + max(guest for guest, _, _ in self.served))
+        over = min(max(until for guest, _, until in self.served if guest == one) for one in guests)
+        spans = [span for span in self.served if span[2] <= over]
+        took = [[until - since for guest, since, until in spans if guest == one] for one in guests]
+        return [(100 * len(each) / len(spans), sum(each) / len(each) / 1000) for each in took]
 
     def per_slice(self, slice_ns: int) -> list[int]:
         """Return how many pieces were ended in each slice of time."""
@@ -84,15 +101,19 @@ def run(params: ScanParams = ScanParams(), control: Callable[[Machine, Team], No
     params.check()
     machine = Machine(params.costs, params.cores)
     team = Team(Job(params), params.depth)
-    most = 1 + MAX_DEPTH if control is not None else 1 + max([params.depth, *(value for _, what, value in params.changes if what == "depth")])
+    deepest = MAX_DEPTH if control is not None else max([params.depth, *(value for _, what, value in params.changes if what == "depth")])
+    most = 1 + min(deepest * params.greedy, MAX_DEPTH)
     lanes = params.workers if params.kind == "vcpus" else 1        # vCPUs of a guest
     guests = [_guest(machine, params, lanes, lanes * most * params.buffer) for _ in range(params.workers // lanes)]
     machine.power_on()
+    served: list[tuple[int, int, int]] = []
+    for number, guest in enumerate(guests):
+        _watch(guest, number, served, params)
     workers = []
     for number in range(params.workers):
         guest = guests[number // lanes]
         first = guest.attachments[0].driver_memory + number % lanes * most * params.buffer
-        workers.append(Worker(team, number, guest, first, params.slow if number == 0 else 1))
+        workers.append(Worker(team, number, guest, first))
     _plan(machine, team, guests)
     busy: list[int] = []
     machine.host.at(START_NS, lambda _: busy.append(machine.host.busy_ns))
@@ -109,7 +130,8 @@ def run(params: ScanParams = ScanParams(), control: Callable[[Machine, Team], No
         copies=team.job.copies,
         spans=[(n, since - START_NS, until - START_NS) for n, since, until in team.job.spans],
         latencies=[(when - START_NS, ns) for when, ns in team.job.latencies],
-        changes=sorted((when - START_NS, what) for when, what in team.log))
+        changes=sorted((when - START_NS, what) for when, what in team.log),
+        served=[(n, since - START_NS, until - START_NS) for n, since, until in served if since >= START_NS])
 
 
 def _guest(machine: Machine, params: ScanParams, lanes: int, buffers: int) -> GuestMachine:
@@ -118,6 +140,15 @@ def _guest(machine: Machine, params: ScanParams, lanes: int, buffers: int) -> Gu
             else attachment("disk", "passthrough"))
     later = LATER_MIB if any(what == "passthrough" for _, what, _ in params.changes) else 0
     return machine.guest(None, disk, Overlay(image()), (disk.driver_memory + buffers) // MIB + 1 + later, lanes, later_mib=later)
+
+
+def _watch(guest: GuestMachine, number: int, served: list[tuple[int, int, int]], params: ScanParams) -> None:
+    """Note each request of a guest that the host's disk serves, and have the disk shared by the policy that is wanted."""
+    part = guest.backends[0]
+    if isinstance(part, Slice):
+        if number == 0:
+            part.layer.set_scheduler(make(params.policy))       # of all guests: it is one disk
+        watch(part, "served", lambda span: served.append((number, *span)))
 
 
 def _plan(machine: Machine, team: Team, guests: list[GuestMachine]) -> None:
@@ -136,6 +167,8 @@ def _change(machine: Machine, team: Team, guests: list[GuestMachine], what: str,
         team.depth = value
     elif what == "channels":
         team.channels = value
+    elif what == "cap":
+        machine.share(guests[0], cap=value * 10**6)
     else:       # the functions of another disk, which has the same image
         for guest, function in zip(guests, AssignedDisk.backends(machine.host, [Overlay(image()) for _ in guests])):
             machine.add(guest, attachment("disk", "passthrough"), backend=function)

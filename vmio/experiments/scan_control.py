@@ -1,11 +1,10 @@
-"""Who decides how many reads are under way: four rules, and a host that asks one of them again and again while a scan runs.
+"""Who decides how many reads are under way: a host that asks a rule again and again while a scan runs.
 
-A rule sees how long reads took on average, and says how many each worker may keep in flight from now on.  What it sees is old: the
-reads ended some time ago.  A rule that answers at once and in full to an old number sees what it has done only when the delay is over, and a read's own time is
-part of that.  So it swings: in that time from one end to the other, and in as much time back.
+What a rule sees is old: the reads ended some time ago.  One that answers at once and in full to an old number sees what it has done
+only when the delay is over, and a read's own time is part of that.  So it swings: in that time from one end to the other, and in as
+much time back.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -13,38 +12,16 @@ from simpy.events import Event
 
 from vmio.experiments import scan
 from vmio.experiments.scan import ScanParams, ScanResult
+from vmio.experiments.scan_rules import MOST, PERIOD_US, RULES, TARGET_US, Rule, made
 from vmio.experiments.scan_worker import START_NS, Team
 from vmio.hypervisor.costs import CostModel
 from vmio.modes import Machine
 
-Rule = Callable[[int, float, float], int]      # (reads in flight, us that they took, us that they should take) -> reads in flight
 # Two workers that ask a disk for more than it can give: each would search 4 GB/s, the disk gives 1.
 SLOW_DISK = CostModel.preset("server-2022").with_(disk_read_rate=1_000_000_000)
 LOADED = ScanParams(workers=2, kib=6784, piece_kib=16, rate=4000, merge_ns=0, depth=2, cores=16, costs=SLOW_DISK)
-PERIOD_US, DELAY, TARGET_US, MOST = 150, 4, 300, 16
-
-
-def static(depth: int, took: float, target: float) -> int:
-    """Return what it was: nobody looks."""
-    return depth
-
-
-def threshold(depth: int, took: float, target: float) -> int:
-    """Return one more below half the target, and one fewer above it: in between nothing happens (hysteresis)."""
-    return depth + 1 if took < target / 2 else depth - 1 if took > target else depth
-
-
-def aimd(depth: int, took: float, target: float) -> int:
-    """Return one more while the target is kept, and half if it is not: additive increase, multiplicative decrease, as TCP does."""
-    return depth + 1 if took <= target else depth // 2
-
-
-def hasty(depth: int, took: float, target: float) -> int:
-    """Return all or nothing.  The bad one."""
-    return MOST if took <= target else 1
-
-
-RULES: dict[str, Rule] = {"static": static, "threshold": threshold, "AIMD": aimd, "hasty": hasty}
+DELAY = 4
+__all__ = ["DELAY", "LOADED", "MOST", "PERIOD_US", "RULES", "TARGET_US", "Governed", "run"]
 
 
 @dataclass(frozen=True)
@@ -92,7 +69,7 @@ def run(rule: str = "AIMD", delay: int = DELAY, params: ScanParams = LOADED, own
         raise ValueError(f"rule {rule!r}: choose one of {', '.join(RULES)}")
     if delay < 0:
         raise ValueError(f"delay {delay}: 0 periods or more")
-    look = _Look(own or RULES[rule], delay)
+    look = _Look(own or made(rule), delay)
     result = scan.run(params, look.begin)
     return Governed(rule if own is None else own.__name__, result, look.steps)
 

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 from vmio.experiments import params
 from vmio.experiments.params import param
+from vmio.host.policies import POLICIES
 from vmio.hypervisor.costs import CostModel
 from vmio.machine.storage import SECTOR
 
 WORDS = (b"license", b"copyright", b"warranty", b"the")
 MODES, WORKERS = ("split", "passthrough"), ("vcpus", "guests")
-CHANGES = ("channels", "depth", "cores", "passthrough")
+CHANGES = ("channels", "depth", "cores", "passthrough", "cap")
+CAPPING = ("limits", "mclock")      # policies that heed a cap
 MAX_WORKERS, MAX_DEPTH = 16, 64
 
 
@@ -19,7 +21,8 @@ class ScanParams:
 
     The workers are the vCPUs of one guest, with a channel each unless `channels` says fewer, or guests with a disk each.  `rate` and
     `merge_ns` are the program's own, and not the machine's: how fast a core searches, and what the one who ends last takes for each
-    match to join all lists.  `changes` are (us since the start, one of `CHANGES`, new value), made while all run.
+    match to join all lists.  `changes` are (us since the start, one of `CHANGES`, new value), made while all run; a "cap" is the most MB/s
+    that the disk gives the first guest from then on.
     """
 
     mode: str = param("split", "how each worker reaches the image", choices=MODES)
@@ -35,6 +38,8 @@ class ScanParams:
     shared: bool = param(True, "a worker takes the next piece when it has done one; without, each has its own part from the start", flag=True)
     slow: int = param(1, "so many times as long the first worker takes to search", low=1, high=100)
     backup: bool = param(False, "who has nothing left to begin searches a piece again that another is slow with", flag=True)
+    greedy: int = param(1, "so many times the reads in flight that the first worker keeps", low=1, high=MAX_DEPTH)
+    policy: str = param("drr", "how the host shares its disk among guests", choices=tuple(POLICIES))
     cores: int = param(32, "cores of the host", low=1, high=256)
     costs: str | CostModel = param("server-2022", "cost preset")
     changes: tuple[tuple[int, str, int], ...] = ()
@@ -49,6 +54,8 @@ class ScanParams:
             raise ValueError(f"channels {self.channels}: at most one for each vCPU, {self.workers}, of one guest with a split disk")
         if self.backup and not self.shared:
             raise ValueError("backup: only where workers take the next piece of one list (shared)")
+        if self.depth * self.greedy > MAX_DEPTH:
+            raise ValueError(f"greedy {self.greedy}: with {self.depth} reads for each worker at most {MAX_DEPTH // self.depth}")
         for when, what, value in self.changes:
             self._check_change(when, what, value)
         return self
@@ -56,11 +63,14 @@ class ScanParams:
     def _check_change(self, when: int, what: str, value: int) -> None:
         if what not in CHANGES:
             raise ValueError(f"change {what!r}: choose one of {', '.join(CHANGES)}")
-        most = {"channels": self.workers, "depth": MAX_DEPTH, "cores": 256, "passthrough": 1}[what]
+        most = {"channels": self.workers, "depth": MAX_DEPTH, "cores": 256, "passthrough": 1, "cap": 100_000}[what]
         if when < 0 or not 1 <= value <= most:
             raise ValueError(f"change of {what} to {value} at {when} us: at 0 us or later, to 1 to {most}")
         if what == "channels" and (self.kind != "vcpus" or self.mode != "split"):
             raise ValueError(f"change of channels at {when} us: of one guest with a split disk, and here are {self.kind} in mode {self.mode}")
+        if what == "cap" and (self.kind != "guests" or self.mode != "split" or self.policy not in CAPPING):
+            raise ValueError(f"change of cap at {when} us: of guests with split disks under {' or '.join(CAPPING)}, and here are {self.kind} in mode "
+                             f"{self.mode} under {self.policy}")
         if what == "passthrough" and (self.kind != "guests" or self.mode != "split"):
             raise ValueError(f"change to passthrough at {when} us: of guests with split disks, and here are {self.kind} in mode {self.mode}")
 

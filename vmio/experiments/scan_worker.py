@@ -7,6 +7,7 @@ from vmio.drivers.contracts import DiskDriver
 from vmio.drivers.storvsc import StorVsc
 from vmio.experiments.mark import Mark
 from vmio.experiments.scan_job import Job, Piece
+from vmio.experiments.scan_params import MAX_DEPTH
 from vmio.hypervisor.contracts import Steps
 from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.contracts import Tag
@@ -36,9 +37,11 @@ class Team:
 class Worker:
     """One vCPU of a scan, number `number` of its team."""
 
-    def __init__(self, team: Team, number: int, machine: GuestMachine, buffers: int, slow: int) -> None:
-        self.team, self.number, self.machine, self.slow = team, number, machine, slow
-        self.buffers, self.size = buffers, team.job.params.buffer
+    def __init__(self, team: Team, number: int, machine: GuestMachine, buffers: int) -> None:
+        params = team.job.params
+        self.team, self.number, self.machine = team, number, machine
+        self.slow, self.greedy = (params.slow, params.greedy) if number == 0 else (1, 1)
+        self.buffers, self.size = buffers, params.buffer
         self._active: dict[Tag, tuple[Piece, int, int]] = {}       # piece's number -> (piece, buffer, begun)
         self._come: deque[tuple[Piece, int]] = deque()             # (piece, buffer) that were read and not searched yet
         self._free: list[int] = []
@@ -66,10 +69,15 @@ class Worker:
         while not team.over and self.machine.vcpus > 1:
             yield from cpu.hlt()                # others may need the channel that interrupts this vCPU
 
+    @property
+    def depth(self) -> int:
+        """How many reads it keeps in flight: who is greedy, more than the others."""
+        return min(self.team.depth * self.greedy, MAX_DEPTH)
+
     def _begin(self, cpu: VCpu) -> None:
         """Submit reads, as many as there may be beside the one that is searched."""
         job = self.team.job
-        while len(self._active) + len(self._come) < self.team.depth and (piece := job.take(self.number)) is not None:
+        while len(self._active) + len(self._come) < self.depth and (piece := job.take(self.number)) is not None:
             if not self._free:
                 self._free.append(self.buffers + self._made * self.size)
                 self._made += 1

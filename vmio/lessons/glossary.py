@@ -128,6 +128,8 @@ TERMS = tuple(Term(*row) for row in (
     ("PHY", "physical layer", "The chip of a network card that drives the cable; the card asks it over two wires whether there is a link.",
      "move_packets"),
     ("PIC", "programmable interrupt controller", "The PC's first interrupt controller, two chips of type 8259A.", "trap_an_instruction"),
+    ("PID", "proportional, integral, derivative", "A rule that acts by the sum of three: how far off something is, how far off it has been so far, "
+     "and how fast that changes.", "scan_in_parallel"),
     ("PIO", "programmed input and output", "The processor itself moves each word between memory and a device's data port.",
      "emulate_a_device"),
     ("PIT", "programmable interval timer", "The PC's first timer, a chip of type 8254: 1,193,182 counts a second.", "trap_an_instruction"),

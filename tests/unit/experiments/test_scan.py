@@ -7,6 +7,7 @@ import pytest
 from vmio.experiments import many, scan
 from vmio.experiments.scan import ScanParams
 from vmio.experiments.scan_job import Job
+from vmio.hypervisor.costs import CostModel
 
 KNOWN = {b"license": 1794, b"copyright": 401, b"warranty": 207, b"the": 7665}      # of the whole image, without regard to case
 GUESTS = ScanParams(kind="guests")
@@ -99,14 +100,45 @@ def test_channels_that_are_wanted_when_nothing_is_left_to_begin_hold_nobody_up()
         assert scan.run(ScanParams(workers=8, changes=((when, "channels", 2),))).found == KNOWN
 
 
+LOADED = replace(GUESTS, kib=6784, rate=4000, merge_ns=0, shared=False, policy="fifo", costs=CostModel.preset("server-2022").with_(disk_read_rate=10**9))
+LIMIT = replace(LOADED, greedy=8, policy="limits", changes=((0, "cap", 250),))
+
+
+def test_a_greedy_guest_gets_most_and_is_contained_by_a_fair_queue_or_a_limit():
+    even, greedy, fair, limit, late = (scan.run(params) for params in (
+        LOADED, replace(LOADED, greedy=8), replace(LOADED, greedy=8, policy="fair"), LIMIT, replace(LIMIT, changes=((1000, "cap", 250),))))
+    assert {tuple(one.found.items()) for one in (even, greedy, fair, limit, late)} == {tuple(KNOWN.items())}
+    shares = [one.of_the_disk()[0][0] for one in (even, greedy, fair, limit, late)]
+    assert abs(shares[0] - 25) < 2 and shares[1] > 60 and shares[2] < 31 and shares[3] < 28 and shares[3] < shares[4] < shares[1]
+    others = [sum(us for _, us in one.of_the_disk()[1:]) / 3 for one in (even, greedy, fair, limit)]
+    assert others[1] > 1.7 * others[0] and all(abs(each / others[0] - 1) < 0.05 for each in others[2:])
+    assert fair.of_the_disk()[0][1] > 1.8 * greedy.of_the_disk()[0][1]          # who keeps a long line waits in it
+    assert {one.virtual_ns for one in (even, greedy, fair, limit, late)} == {even.virtual_ns}    # the total does not show it
+    assert limit.changes == [(0, "cap: 250")]
+
+
+def test_the_hosts_account_has_each_read_and_shares_are_a_hundred_percent():
+    result = scan.run(replace(LOADED, greedy=8))
+    assert len(result.served) == len(result.latencies) == 106 and sum(share for share, _ in result.of_the_disk()) == pytest.approx(100)
+    assert {guest for guest, _, _ in result.served} == {0, 1, 2, 3} and all(0 <= since < until for _, since, until in result.served)
+    deepest = max(sum(since <= at < until for guest, since, until in result.served if guest == 0) for _, at, _ in result.served)
+    assert deepest == 16
+    with pytest.raises(ValueError, match="^mode passthrough: the host's block layer serves no guest of it$"):
+        scan.run(replace(GUESTS, mode="passthrough")).of_the_disk()
+
+
 @pytest.mark.parametrize("options, words", [
     ({"workers": 17}, "workers 17: 1 to 16"), ({"piece_kib": 6}, "piece_kib 6: 4 to 256, a multiple of 4"),
     ({"mode": "passthrough"}, "workers 4: an assigned disk is driven by one vCPU; with kind guests each worker has a function"),
     ({"channels": 5}, "channels 5: at most one for each vCPU, 4, of one guest with a split disk"),
     ({"backup": True, "shared": False}, "backup: only where workers take the next piece of one list (shared)"),
-    ({"changes": ((1, "weather", 1),)}, "change 'weather': choose one of channels, depth, cores, passthrough"),
+    ({"changes": ((1, "weather", 1),)}, "change 'weather': choose one of channels, depth, cores, passthrough, cap"),
     ({"changes": ((1, "depth", 65),)}, "change of depth to 65 at 1 us: at 0 us or later, to 1 to 64"),
     ({"changes": ((1, "passthrough", 1),)}, "change to passthrough at 1 us: of guests with split disks, and here are vcpus in mode split"),
+    ({"greedy": 33}, "greedy 33: with 2 reads for each worker at most 32"), ({"policy": "luck"}, "policy 'luck': choose one of fifo, limits, drr, fair, mclock"),
+    ({"kind": "guests", "changes": ((1, "cap", 100),)},
+     "change of cap at 1 us: of guests with split disks under limits or mclock, and here are guests in mode split under drr"),
+    ({"kind": "guests", "policy": "limits", "changes": ((1, "cap", 0),)}, "change of cap to 0 at 1 us: at 0 us or later, to 1 to 100000"),
     ({"kind": "guests", "changes": ((1, "channels", 1),)}, "change of channels at 1 us: of one guest with a split disk, and here are guests in mode split")])
 def test_what_can_not_be_is_refused(options, words):
     with pytest.raises(ValueError) as caught:

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("ipywidgets")
 
-from vmio.experiments import instructions, scan_scaling, stops
+from vmio.experiments import instructions, stops
 from vmio.experiments.cloud_queue import random_arrivals
 from vmio.experiments.containers import density, hostile, one_start
 from vmio.experiments.disk import DiskParams
@@ -25,7 +25,6 @@ from vmio.lessons.move_a_running_guest import panel as moving
 from vmio.lessons.move_packets import panel as packets
 from vmio.lessons.pass_a_device_through import panel as passthrough
 from vmio.lessons.run_on_real_hardware import panel as real
-from vmio.lessons.scan_in_parallel import panel as scanning
 from vmio.lessons.watch_and_steer import panel as watching
 from vmio.lessons.share_a_device import panel as share
 from vmio.lessons.split_a_driver import panel as split
@@ -84,25 +83,6 @@ def test_watch_what_the_text_says():
     assert slow == ["web", "db", "batch", "cache"], "case B: four guests are slow"
     late = [watching.OUTPUTS["us of a request"][0](watching.windows(*watching.CASES[case])[-2], "mail") for case in ("D", "C")]
     assert max(late) < 60, "case D: nobody waits longer"
-
-
-def test_scan_what_the_text_says():
-    one, four, split, passed = (scanning.run(params) for params in scanning.WAYS.values())
-    assert 3.7 < one.virtual_ns / four.virtual_ns < 4 and abs(passed.virtual_ns / split.virtual_ns - 1) < 0.01
-    assert passed.host_cpu_ns < split.host_cpu_ns / 20, "what changes is the work of the host"
-    assert sum(one.found.values()) == 10_067 and one.params.rate == 250 and CostModel.preset("server-2022").disk_read_rate // 10**6 == 5696
-    speeds = scanning.speeds()
-    assert round(speeds[8], 2) == 6.88 and scanning.sixteen() == round(speeds[16], 1) == 11.4
-    alone, _ = scan_scaling.fit({n: speeds[n] for n in (2, 4, 8)}, pairs=False)
-    assert round(100 * (scan_scaling.amdahl(16, alone) / speeds[16] - 1)) == 7, "too hopeful by 7 percent"
-    assert abs(scan_scaling.universal(16, *scan_scaling.fit({n: speeds[n] for n in (2, 4, 8)})) / speeds[16] - 1) < 0.02
-    assert round(1283 / 891 - 1, 2) == 0.44, "MapReduce without backup tasks"
-
-
-def test_scan_the_answer_that_the_report_asks_for_is_there_to_be_found():
-    few = scan_scaling.speed_ups({n: scanning.run(scanning.ScanParams(workers=n, cores=4)) for n in (1, 2, 4, 8, 16)})
-    assert few[8] < 1.01 * few[4] and few[16] < 1.01 * few[4], "with 4 cores more than 4 workers bring nothing"
-    assert scan_scaling.universal(8, *scan_scaling.fit({n: few[n] for n in (2, 4)})) > 1.2 * few[8], "and the law does not know"
 
 
 def test_packets_what_the_text_says_of_pings_bursts_and_waits():

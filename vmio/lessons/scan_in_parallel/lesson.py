@@ -9,7 +9,8 @@ raise ImportError("a lesson is no module: python -m vmio.lessons.build makes its
 # 1. How to cut a file so that nothing is lost or counted twice at the borders.
 # 2. How two laws predict 16 workers from a few measurements, and where they stop being true.
 # 3. Why one slow worker can cost more than all others together bring, and three answers to it.
-# 4. Why a rule that reacts to old numbers swings, and in which time.
+# 4. How a host sees that one guest takes more than its share, and what contains it.
+# 5. Why a rule that reacts to old numbers swings, and in which time.
 #
 # **What you'll need.** {lesson:fill_a_ring}, {lesson:pass_a_device_through}, {lesson:grow_and_shrink}. About {minutes} minutes. This is a lab: it ends with a report that you write.
 # %%
@@ -84,6 +85,18 @@ print(lesson.slow_table())
 # begin *copies* of the pieces that are still open, whoever ends first counts, and the slow worker's own end does not matter. MapReduce called them backup tasks: without them a sort at Google took 44 percent longer, 1,283 seconds instead of
 # 891, because of the last five tasks (Dean and Ghemawat, OSDI 2004, section 5.4).
 #
+# ## A greedy worker
+#
+# Four guests search a disk that gives 1,000 MB in a second, and each could search four times as much: the disk is what they share. Each keeps 2 reads in flight. Guest 0 keeps 16. Nobody
+# has allowed it that, and nobody was asked: how many reads it sends is a guest's own affair. The host's block layer counts what it serves to whom:
+# %%
+print(lesson.greedy_table())
+# %% [markdown]
+# *First come, first served* gives most to who asks most. A **fair queue** asks who has had least, so a long line of one guest makes only that guest wait: look at what its reads take. A **limit** of 250 MB in a second
+# does the same here, but it would hold the guest back on an idle disk, too. And a limit that comes late can't take back what was served before ({lesson:share_a_device}).
+#
+# All need the same time in every row. The disk is busy all along, and who is greedy is only earlier than the others. So the total does not show the greedy one, and the counters of each guest do.
+# %% [markdown]
 # ## Explore
 #
 # - Set *Work is in* to *one list*, then to *one list, copies*. How many pieces has worker 0 searched in each?
@@ -118,6 +131,7 @@ print(lesson.changes_table(lesson.MOVED))
 # | static | nothing | nothing |
 # | threshold | one fewer | one more, but only below half the target |
 # | AIMD (additive increase, multiplicative decrease) | half | one more |
+# | PID (proportional, integral, derivative) | fewer, by how much too long | more, by how much too short |
 # | hasty | one | 16 |
 #
 # What the host sees is old: the numbers come with a *delay*.
@@ -129,12 +143,16 @@ print(lesson.rules_table())
 #
 # **AIMD** swings, too, but it comes back to the right place each time, and if many share something by this rule, they end with equal parts (Chiu and Jain, 1989). The internet's connections have done so since 1988.
 #
+# **PID** adds up three numbers: how far off reads are now, how far off they have been so far, and how fast that changes (`vmio/experiments/scan_rules.py`). For each us that a read is too fast it adds 0.008 reads; what is left of
+# the mistake is added up and doubles that in 600 us; the slope looks 150 us ahead. It brings the average *to* the target, where the others only keep below it, so some reads are late. Its three numbers fit this disk, and on
+# another they would be wrong. While nothing more can be given, the sum must not grow on (*windup*), or the rule would have to work that off before it could turn.
+#
 # **Threshold** leaves a band in which it does nothing (*hysteresis*), so it comes to rest. With a delay of 1,200 us even that is not enough.
 # %% [markdown]
 # In the panel the delay is counted in looks, of 150 us each. Which rule do you trust with old numbers?
 # %%
 panel = lesson.rules_panel()
-for settings in (dict(), dict(rule="AIMD"), dict(rule="threshold"), dict(delay=8)):
+for settings in (dict(), dict(rule="AIMD"), dict(rule="threshold"), dict(delay=8), dict(rule="PID")):
     panel.set(**settings)
     print(panel.text + "\n")
 # %%
@@ -181,7 +199,7 @@ ex.check(fit)
 # %%
 report = Report("L2 · Scan in parallel", [
     "How many workers would you pay for, if each costs as much as the one before it? Which numbers say so?",
-    "Which of the four rules would you choose, and for which delay would you choose another?",
+    "Which of the five rules would you choose, and for which delay would you choose another?",
     "A host has 4 cores. From how many workers on do more of them bring nothing, what does the law that was fitted to 1, 2 and 4 say of 8, and what would you measure to see the end coming?"])
 report.table("Times as fast as one worker", ("workers", "times"), lesson.speeds().items())
 for chart in panel.charts:

@@ -19,6 +19,13 @@ WAYS = {"1 vCPU, split": ScanParams(workers=1), "4 vCPUs, split": ScanParams(), 
 ANSWERS: dict[str, dict[str, Any]] = {"own parts": {"shared": False}, "one list": {}, "one list, copies": {"backup": True}}
 CHANGES = ScanParams(workers=8, changes=((500, "channels", 1), (1000, "cores", 2), (3000, "cores", 32), (3500, "channels", 8), (4000, "depth", 4)))
 MOVED = replace(GUESTS, changes=((3000, "passthrough", 1),))
+# Four guests, of which each could search 4,000 MB in a second, on a disk that gives 1,000.
+GREEDY = replace(GUESTS, kib=6784, rate=4000, merge_ns=0, shared=False, policy="fifo", costs=scan_control.SLOW_DISK)
+CAP = 250                       # MB/s: a quarter of that disk
+DEFENCES: dict[str, dict[str, Any]] = {
+    "nobody is greedy": {}, "greedy, first come, first served": {"greedy": 8}, "greedy, a fair queue": {"greedy": 8, "policy": "fair"},
+    "greedy, a limit": {"greedy": 8, "policy": "limits", "changes": ((0, "cap", CAP),)},
+    "greedy, the limit after 1 ms": {"greedy": 8, "policy": "limits", "changes": ((1000, "cap", CAP),)}}
 SEARCHED_KIB = 6784             # of the panel: the last word lies before there
 RATES = 250, 1000, 2000          # MB/s that a core searches
 
@@ -92,6 +99,17 @@ def slow_table() -> str:
     rows: list[tuple] = [("none is slow", run(ScanParams()).virtual_ns / 1e6, 0)]
     rows += [(name, run(ScanParams(slow=8, **how)).virtual_ns / 1e6, run(ScanParams(slow=8, **how)).copies) for name, how in ANSWERS.items()]
     return table(rows, ("how", "ms", "begun twice"), title="one of four workers takes 8 times as long")
+
+
+def greedy_table() -> str:
+    """What the host's block layer counted of a guest that keeps eight times as many reads in flight, and of the others."""
+    rows = []
+    for name, how in DEFENCES.items():
+        (share, took), *others = run(replace(GREEDY, **how)).of_the_disk()
+        rows.append((name, share, sum(each for each, _ in others) / len(others), took, sum(us for _, us in others) / len(others),
+                     run(replace(GREEDY, **how)).virtual_ns / 1e6))
+    return table(rows, ("how", "guest 0 got, %", "each other, %", "its read took, us", "another's, us", "ms for all"),
+                 title="reads that the disk served while all four had something to read")
 
 
 def changes_table(params: ScanParams = CHANGES) -> str:
