@@ -7,7 +7,7 @@ in black); copying and waiting are paler than in their scheme, where a
 deuteranope takes them for exits and devices.  No colour has two meanings, so
 all that is neither mode nor part (guests, rings, transfers) is drawn in colours
 of Paul Tol's "muted" scheme (https://personal.sron.nl/~pault/), made for the
-same readers.  Colour never stands alone: lines also differ by dash and mark.
+same readers, and black, where there are six.  Colour never stands alone: lines also differ by dash and mark.
 """
 
 OKABE_ITO = {
@@ -18,11 +18,11 @@ MODE = {"emulated": OKABE_ITO["vermillion"], "split": OKABE_ITO["blue"], "passth
 PART = {"guest": OKABE_ITO["sky"], "exit": OKABE_ITO["orange"], "device": OKABE_ITO["purple"], "copy": "#FFF3A0",
         "waiting": "#EEEEEE"}
 END = {"overwritten": "#CC6677", "refused": "#999933"}      # what became of a write
-OTHERS = ("#332288", "#999933", "#882255", "#CC6677")
+OTHERS = ("#332288", "#999933", "#882255", "#CC6677", "#AA4499", "#000000")
 INK, PALE = "#222222", "#DDDDDD"    # words and axes; the lines of a grid
 
 DASHES = ("solid", "dashed", "dashdot", "dotted")
-MARKERS = ("circle", "square", "diamond", "triangle")
+MARKERS = ("circle", "square", "diamond", "triangle", "down", "hexagon")
 _MODES = tuple(MODE)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LINES = {"solid": "-", "dashed": "--", "dashdot": "-.", "dotted": ":"}
-MARKS = {"circle": "o", "square": "s", "diamond": "D", "triangle": "^"}
+MARKS = {"circle": "o", "square": "s", "diamond": "D", "triangle": "^", "down": "v", "hexagon": "h"}
 WIDTH, ROW, PLOT = 6.4, 0.36, 2.0     # inches: of a picture, of a bar, of the room for lines
 HEAD, LEGEND, FOOT = 0.45, 0.3, 0.75  # inches: of the title, the key, the axis below
 DOTS = 200                            # to the inch, of a PNG

@@ -205,7 +205,7 @@ COURSE = Course([
     Lesson("keep_secrets", "Keep secrets", 60,
            do="one letter on a disk, a wire, in a device: what the host finds of it, who encrypts, whose memory it is, and which changes are noticed",
            question="what does the host see, and what can it change unnoticed?", needs=("pass_a_device_through",)),
-    Lesson("watch_and_steer", "Watch and steer", 50, number=18,
+    Lesson("watch_and_steer", "Watch and steer", 50,
            do="six guests at work and one thing wrong: read the counters, name the cause; then let a controller decide, and see it swing",
            question="what is wrong with this machine, and who decides what to do?", needs=("fill_a_ring", "share_a_device")),
     Lesson("store_in_a_cloud", "Store in a cloud", 60, lab=1,

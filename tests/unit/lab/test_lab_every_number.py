@@ -61,7 +61,7 @@ TRUTHS = {
     ("grow_and_shrink.panel", "devices_panel"): device_truths.panel,
     ("isolate_containers.panel", "panel"): containers_truths.panel,
     ("keep_secrets.panel", "panel"): secrets_truths.panel,
-    ("keep_secrets.panel", "views_panel"): secrets_truths.viewers,
+    ("keep_secrets.views", "views_panel"): secrets_truths.viewers,
     ("speak_virtio.panel", "panel"): virtio_truths.panel,
     ("watch_and_steer.panel", "panel"): watch_truths.cases,
     ("watch_and_steer.panel", "steer_panel"): watch_truths.steering,

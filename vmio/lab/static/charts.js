@@ -81,7 +81,8 @@ function drawKey(svg, items, top, room, em) {
 function drawMark(svg, one, x, y, size = 5) {
   const how = { fill: one.fill ?? one.color, stroke: INK, class: "vmio-mark" }, s = size * 1.2;
   if (one.marker === "circle") return add(svg, "circle", { cx: x, cy: y, r: size, ...how });
-  const corners = { square: [-1, -1, 1, -1, 1, 1, -1, 1], diamond: [0, -1.2, 1.2, 0, 0, 1.2, -1.2, 0], triangle: [0, -1.1, 1.1, 1, -1.1, 1] }[one.marker];
+  const corners = { square: [-1, -1, 1, -1, 1, 1, -1, 1], diamond: [0, -1.2, 1.2, 0, 0, 1.2, -1.2, 0], triangle: [0, -1.1, 1.1, 1, -1.1, 1],
+    down: [0, 1.1, 1.1, -1, -1.1, -1], hexagon: [-1.2, 0, -0.6, -1, 0.6, -1, 1.2, 0, 0.6, 1, -0.6, 1] }[one.marker];
   return add(svg, "polygon", { points: corners.map((corner, at) => (at % 2 ? y : x) + corner * s * 0.8).join(" "), ...how });
 }
 

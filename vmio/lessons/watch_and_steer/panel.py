@@ -292,4 +292,4 @@ def steer_panel() -> Panel:
     """Who sets the limit, for which target, with how old a number."""
     return Panel(_steer_model, [
         declared(SteerParams, "controller", "Controller", "AIMD"), choice("target", (100, 120, 150, 250), 120, label="Target, us"),
-        declared(SteerParams, "delay", "Delay, looks", high=4)], _steer_view, name="watch_and_steer_steer", idle=_steer_idle)
+        declared(SteerParams, "delay", "Delay, in looks", high=4)], _steer_view, name="watch_and_steer_steer", idle=_steer_idle)
