@@ -26,7 +26,7 @@ GUESTS = WEB, DATABASE, BATCH = "web", "database", "batch"
 SECONDS, FROM, UNTIL = 24, 6, 16        # of the run; when batch's work begins and ends
 QUIET = 4                               # MiB that batch needs otherwise
 STARTUP, MAXIMUM = 192, 448             # MiB of each guest
-OTHERS_MIB = 10                         # page tables of three guests, and the hypervisor's pages
+OTHERS_MIB = 4                          # page tables of three guests, and the hypervisor's pages
 
 
 @dataclass(frozen=True)

@@ -107,15 +107,27 @@ def kvm_table() -> str:
 
 # The panel.
 
+_ended: dict[DensityParams, DensityResult] = {}
+
+
+def _steps(params: DensityParams) -> Iterator[DensityResult]:
+    """A run as it goes on; one that was made before, at its end."""
+    if params not in _ended:
+        for shown in density.steps(params):
+            yield shown
+        _ended[params] = shown
+    yield _ended[params]
+
+
 def _model(containers: int, isolation: str, layer: str, private_kib: int) -> Iterator[tuple[DensityResult, dict[int, DensityResult]]]:
     """The run itself as it goes on; then the same with other numbers of containers, for the lines."""
     known: dict[int, DensityResult] = {}
-    for shown in density.steps(_params(containers, isolation, layer, private_kib=private_kib)):
+    for shown in _steps(_params(containers, isolation, layer, private_kib=private_kib)):
         yield shown, known
     known[containers] = shown
     for count in DOUBLED:
         if count not in known:
-            for one in density.steps(_params(count, isolation, layer, private_kib=private_kib)):
+            for one in _steps(_params(count, isolation, layer, private_kib=private_kib)):
                 yield shown, known
             known[count] = one
     yield shown, known

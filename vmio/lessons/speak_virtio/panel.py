@@ -109,17 +109,25 @@ def _view(one: QueueResult) -> Shown:
                   charts.bars("Looks at shared memory", looks, "reads and writes a request", color="split")]
 
 
+# Ends first: where a control matters, they mostly show it.
+MOVES: dict[str, tuple[tuple[int, ...], str]] = {
+    "event_idx": ((False, True), "with one request at a time each side is told of each, whichever way it asks"),
+    "entries": ((32, 256, 64, 128), "the ring has room for all that is in flight"),
+    "pieces": ((1, 16, 2, 4, 8), "a table takes one descriptor, and is written and read in one look, whatever pieces it has"),
+    "queue_depth": ((1, 64, 2, 4, 8, 16, 32), "the ring has room for one request"),
+    "batch": ((1, 16, 2, 4, 8), "the host never finds two requests at once")}
+
+
 def _idle(**params: Any) -> dict[str, str]:
     """Which controls change nothing, and why; only a run can know it."""
-    reasons: dict[str, tuple[tuple[Any, ...], str]] = {}
-    if params["queue_depth"] == 1:
-        reasons["batch"] = (1, 4, 16), "one request in flight is a batch of one"
-    return {name: why for name, (values, why) in reasons.items() if unmoved(_model, _numbers, params, name, values)}
+    return {name: why for name, (values, why) in MOVES.items() if unmoved(_model, _numbers, params, name, values)}
 
 
-def _numbers(one: QueueResult) -> Shown:
-    """What is counted, without the settings."""
-    return f"{one.kicks} {one.interrupts} {one.virtual_ns} {one.looks}", []
+def _numbers(one: QueueResult) -> tuple[str, list[None], list[Any]]:
+    """What is shown of a run, as a drawing's traits: without the settings, and times as they are rounded."""
+    other, each = vmbus(one.params.queue_depth, one.params.batch), 1000 * one.params.requests
+    return "", [], [one.kicks, one.interrupts, one.looks, one.slots, one.most_slots, one.most_requests, one.full, round(one.virtual_ns / each, 2),
+                    other.signals, other.interrupts, round(other.virtual_ns / each, 2)]
 
 
 def panel() -> Panel:

@@ -208,16 +208,24 @@ def _answer(seen: Seen) -> list[str]:
     for window in seen.windows:
         diagnosis.step(window)
     if diagnosis.verdict is None:
-        return ["the rules find nothing"]
+        return [f"the rules find nothing in {len(seen.windows)} windows"]
     first = next(each for each in diagnosis.findings if each.fault == diagnosis.verdict)
     return [f"the rules, in window {first.window}:", f"  {FAULTS[diagnosis.verdict].title}"]
+
+
+def _idle(case: str, output: str, window: int, answer: bool) -> dict[str, str]:
+    """Once all windows are counted: which of them is looked at may change nothing."""
+    counted, (read, _) = watched(case), OUTPUTS[output]
+    if counted.over and len({tuple(number(read(each, guest)) for guest in GUESTS) for each in counted.scene.windows}) == 1:
+        return {"window": "each guest's number is the same in all windows"}
+    return {}
 
 
 def panel() -> Panel:
     """A case, an output of it, and a window; at last what the rules say."""
     return Panel(_model, [
         choice("case", CASES, "A", label="Case"), choice("output", OUTPUTS, "us of a request", label="Output"),
-        slider("window", 0, WINDOWS - 1, 1, WINDOWS - 2, "Window"), toggle("answer", False, "What the rules say")], _view, name="watch_and_steer")
+        slider("window", 0, WINDOWS - 1, 1, WINDOWS - 2, "Window"), toggle("answer", False, "What the rules say")], _view, name="watch_and_steer", idle=_idle)
 
 
 # Steering.
@@ -284,8 +292,12 @@ def _steer_view(one: Steered) -> Shown:
 
 
 def _steer_idle(controller: str, target: int, delay: int) -> dict[str, str]:
-    """Who does nothing needs no numbers."""
-    return {"delay": "static looks at no numbers"} if controller == "static" else {}
+    """Who does nothing needs no numbers; and others may come to the same limits whatever the numbers' age."""
+    if controller == "static":
+        return {"delay": "static looks at no numbers"}
+    if controller == "hysteresis" and len({tuple((look.limit, look.took) for look in steered(controller, target, age).looks) for age in range(5)}) == 1:
+        return {"delay": "old numbers lead it to the same limits, at the same times"}
+    return {}
 
 
 def steer_panel() -> Panel:
