@@ -45,8 +45,8 @@ def cases(output, window, answer, **chosen):
     for guest in GUESTS:
         words += [read(scene, output, guest, window), sum(read(scene, output, guest, n) for n in range(4)) / 4]
     found = diagnose(scene.windows)
-    if answer and found.verdict:
-        words.append(min(each.window for each in found.findings if each.fault == found.verdict))
+    if answer:
+        words.append(min(each.window for each in found.findings if each.fault == found.verdict) if found.verdict else len(scene.windows))
     return Truth(words, charts=[{guest: [(n, read(scene, output, guest, n)) for n in range(16)] for guest in GUESTS}])
 
 
