@@ -3,7 +3,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const FONT = "Arial, 'Liberation Sans', 'DejaVu Sans Condensed', 'DejaVu Sans', sans-serif";
-const WIDTH = 880, SIZE = 17, INK = "#222", LINE = 30, HEAD = 28, NAMES = 118;
+const WIDTH = 880, SIZE = 18, INK = "#222", LINE = 30, HEAD = 28, NAMES = 118;
 // From the best word to the worst; each has its mark and its word besides.
 const FILLS = ["#ffffff", "#e8f1fa", "#ececec", "#D55E00"], INKS = [INK, INK, "#555", "#fff"];
 
