@@ -49,6 +49,8 @@ class EngineDisk:
 class EngineWorld(World):
     """What they have in common: the secret on the chip, the neighbour's network."""
 
+    limit_ns = 40_000_000               # every microsecond of an endless job is jobs that this computer does, too
+
     def __init__(self) -> None:
         super().__init__()
         self.secrets.append(("neighbour's registers", SECRET))

@@ -29,7 +29,7 @@ SECTORS = 256                       # of each guest's disk
 NEIGHBOUR_RAM, NEIGHBOUR_DISK, HOST = b"neighbour's RAM.", b"neighbour's disk", b"the host's page."
 OWN_DISK, HEIR = b"attacker's disk.", b"the next guest's"
 ROUNDS, AFTER = 24, 4               # the neighbour's requests: beside the attack, and when it is over
-LIMIT = 400_000_000               # ns of virtual time for all of it
+LIMIT = 400_000_000                 # ns
 STAYS = 100_000_000                 # ns that the neighbour stays awake when its own work is done
 SETTLE = 10_000_000                 # ns: what the attack has begun comes to its end
 
@@ -57,6 +57,7 @@ class World:
 
     vcpus = 1                           # of the attacker
     host_mib = 48                       # of the host
+    limit_ns = LIMIT                    # of virtual time for all of it
     answers = NEIGHBOUR_DISK            # what the neighbour's requests bring, again and again: 16 bytes
 
     def __init__(self, cores: int = 2) -> None:
@@ -187,9 +188,9 @@ class World:
         env = self.host.env
         try:
             self.host.run((self.neighbour.cpu, self._honest), (self.attacker.cpu, lambda cpu: self._contained(cpu, program)),
-                          limit_ns=LIMIT)
+                          limit_ns=self.limit_ns)
             env.run(until=env.now + SETTLE)
-            self.host.run((self.neighbour.cpu, lambda cpu: self._requests(cpu, AFTER)), limit_ns=LIMIT)
+            self.host.run((self.neighbour.cpu, lambda cpu: self._requests(cpu, AFTER)), limit_ns=self.limit_ns)
         except Stuck as error:
             self.down.append("host's itself")
             return f"the watchdog stopped the host: {error}"

@@ -147,8 +147,9 @@ def panel() -> Panel:
 def where() -> str:
     """Live or recorded, and why."""
     works, why = live.usable()
-    return fill("LIVE. A Linux boots in QEMU while you read on." if works else
-                f"RECORDED. No Linux can be booted in QEMU here: {why}. The recorded conversations are shown in its place.", 100)
+    if works:
+        return "LIVE. A Linux boots in QEMU while you read on."
+    return fill(f"RECORDED. No Linux can be booted in QEMU here: {why}.", 100) + "\nRecorded with another back end: these conversations are shown in its place."
 
 
 def power_on() -> str:

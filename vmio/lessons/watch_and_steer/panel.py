@@ -259,11 +259,11 @@ def kept(controller: str = "hasty", target: int = 120, delay: int = 0) -> float:
 def bad_table() -> str:
     """Three controllers that don't work, and what becomes of them."""
     def broken(limit: float, took: float, target: float) -> float:
-        return limit / (took - took)
+        return {"low": limit / 2}["high"]
 
     def odd(limit: float, took: float, target: float) -> float:
         return float("nan")
-    return "\n".join(f"{name}: {run_own(one).off}" for name, one in (("divides by zero", broken), ("no number", odd), ("hasty", CONTROLLERS["hasty"]())))
+    return "\n".join(f"{name}: {run_own(one).off}" for name, one in (("no such key", broken), ("no number", odd), ("hasty", CONTROLLERS["hasty"]())))
 
 
 @lru_cache(maxsize=2)
