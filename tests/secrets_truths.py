@@ -53,9 +53,10 @@ def viewers(route, isolated, protected, place):
     for name, data in held.items():
         words += [lines[name], entropy(data)]
     sealed = protected and route != "device"
-    bounced = {"disk": 23756, "net": 312, "device": 0 if protected else 12288}[route] if isolated else 0
-    crypt = 0 if not sealed else 2 * (4096 * 10**9 // 16_171_000_000) if route == "disk" else 4 * ((2 + 1024 + 22) * 10**9 // 25_000_000_000)
-    words += [{"disk": 4, "net": 1, "device": 2}[route], bounced, crypt / 1000]
+    bounced = {"disk": 23756, "net": 312, "socket": 0, "device": 0 if protected else 12288}[route] if isolated else 0
+    record = 22 + 1024 + (2 if route == "net" else 0)        # in a frame its type, too, is in the record
+    crypt = 0 if not sealed else 2 * (4096 * 10**9 // 16_171_000_000) if route == "disk" else 4 * (record * 10**9 // 25_000_000_000)
+    words += [{"disk": 4, "net": 1, "socket": 2, "device": 2}[route], bounced, crypt / 1000]
     if place in held:
         data = held[place]
         rows = numpy.frombuffer(data[:len(data) // 8 * 8], numpy.uint8).reshape(-1, 8) > 0

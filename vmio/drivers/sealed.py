@@ -11,6 +11,7 @@ as one that somebody took away does.  Source: RFC 8446, 5.2; IEEE 802-2014, 9.2.
 from vmio.drivers.contracts import NetDriver
 from vmio.hypervisor.contracts import Cpu, Steps
 from vmio.machine.clock import NEVER
+from vmio.machine.contracts import Buffer
 from vmio.machine.crypto.records import OVERHEAD, Opener, RecordRefused, Sealer
 from vmio.machine.net.frames import ADDRESS, HEADER, MAX
 
@@ -19,16 +20,37 @@ FIRST = 2 * ADDRESS             # bytes that stay in clear: who it is for, and f
 MAX_INNER = MAX - HEADER - OVERHEAD + FIRST     # bytes of the longest frame that still fits when it is sealed
 
 
-class SealedNet:
-    """A `NetDriver` over another; the cipher takes a second of the guest's time for `rate` bytes.
+class Records:
+    """A guest's end of a connection whose bytes go as records; the cipher takes a second of the guest's time for `rate` bytes."""
+
+    def __init__(self, cpu: Cpu, sealer: Sealer, opener: Opener, rate: int) -> None:
+        self.cpu, self.sealer, self.opener, self.rate = cpu, sealer, opener, rate
+        self.crypt_ns = 0
+
+    def seal(self, content: Buffer) -> bytes:
+        """Return the next record to send."""
+        record = self.sealer.seal(content)
+        self.took(len(record))
+        return record
+
+    def took(self, length: int) -> None:
+        """The cipher has worked on so many bytes, in the guest's own time."""
+        ns = length * 1_000_000_000 // self.rate
+        self.cpu.compute(ns)
+        self.crypt_ns += ns
+
+
+class SealedNet(Records):
+    """A `NetDriver` over another.
 
     `refused` is why the connection has ended, or None; `dropped` counts frames that came after that, or are no records.
     """
 
     def __init__(self, cpu: Cpu, card: NetDriver, sealer: Sealer, opener: Opener, rate: int) -> None:
-        self.cpu, self.card, self.sealer, self.opener, self.rate = cpu, card, sealer, opener, rate
+        super().__init__(cpu, sealer, opener, rate)
+        self.card = card
         self.refused: RecordRefused | None = None
-        self.dropped = self.crypt_ns = 0
+        self.dropped = 0
         self._waiting: bytes | None = None      # a record has its number, so it must leave before the next is made
 
     @property
@@ -47,9 +69,7 @@ class SealedNet:
             raise ValueError(f"a frame of {len(frame):,} bytes: a record adds {OVERHEAD + HEADER - FIRST}, so at most {MAX_INNER:,}")
         if not self._passed_on(True):
             return False
-        record = self.sealer.seal(frame[FIRST:])
-        self._took(len(record))
-        self._waiting = frame[:FIRST] + TYPE + record
+        self._waiting = frame[:FIRST] + TYPE + self.seal(frame[FIRST:])
         self._passed_on(more)
         return True
 
@@ -66,7 +86,7 @@ class SealedNet:
         if frame[FIRST:HEADER] != TYPE or self.refused is not None:
             self.dropped += 1
             return None
-        self._took(len(frame) - HEADER)
+        self.took(len(frame) - HEADER)
         try:
             return frame[:FIRST] + self.opener.open(frame[HEADER:])
         except RecordRefused as refused:
@@ -78,9 +98,3 @@ class SealedNet:
         if self._waiting is not None and self.card.send(self._waiting, more):
             self._waiting = None
         return self._waiting is None
-
-    def _took(self, length: int) -> None:
-        """The cipher's time is the guest's own."""
-        ns = length * 1_000_000_000 // self.rate
-        self.cpu.compute(ns)
-        self.crypt_ns += ns

@@ -129,14 +129,19 @@ class Writer:
         """One request after the other, from or to RAM at `gpa`."""
         sectors = self.wanted.block // SECTOR
         for at in range(0, self.wanted.bytes, self.wanted.block):
-            disk.submit(op, FIRST + at // SECTOR, sectors, gpa + at, at)
-            disk.flush_ring()
-            over: list = []
-            while not over:
-                yield from disk.wait()
-                over = disk.reap()
-            if over[0][1] is not None:
-                raise over[0][1]
+            yield from carry(disk, op, FIRST + at // SECTOR, sectors, gpa + at)
+
+
+def carry(disk: DiskDriver, op: str, lba: int, sectors: int, gpa: int) -> Steps[None]:
+    """One request, from or to RAM at `gpa`, and nothing else until it has ended; raises what it ended with."""
+    disk.submit(op, lba, sectors, gpa, op)
+    disk.flush_ring()
+    over: list = []
+    while not over:
+        yield from disk.wait()
+        over = disk.reap()
+    if over[0][1] is not None:
+        raise over[0][1]
 
 
 def run(wanted: SecretsParams) -> Found:

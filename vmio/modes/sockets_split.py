@@ -21,6 +21,7 @@ SOCKETS = Form("sockets' attachment", 1, "options", "made", "next", "refused", "
 class SplitSockets:
     """`pages` are those of each ring of a connection that the guest opens, `payload` the bytes that it sends in one record.
 
+    `confidential`: the guest's RAM is its own.  Its sockets need no bounce pool: their bytes are copied into rings, and those are shared.
     A machine is saved while no connection is open: who is at its other end, on the host, is a program that can't be saved.
     """
 
@@ -28,8 +29,8 @@ class SplitSockets:
     in_memory = True
     for_each_vcpu = False
 
-    def __init__(self, pages: int = RING_PAGES, payload: int = LINUX_PAYLOAD) -> None:
-        self.pages, self.payload = pages, payload
+    def __init__(self, pages: int = RING_PAGES, payload: int = LINUX_PAYLOAD, confidential: bool = False) -> None:
+        self.pages, self.payload, self.confidential = pages, payload, confidential
 
     @staticmethod
     def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[SectorStore]:

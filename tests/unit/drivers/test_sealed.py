@@ -1,11 +1,14 @@
-"""A guest that seals its frames: over every kind of card, and over a network that changes, repeats, reorders and loses them."""
+"""A guest that seals its frames, over every kind of card and a network that changes, repeats, reorders and loses them; and the bytes of its sockets."""
 
 import pytest
 
 from tests.net_rig import PEER, US, NetRig, frame
+from tests.socket_rig import PORT, driven
+from vmio.drivers.container.sealed_socket import SealedSocket
+from vmio.drivers.errors import DriverError
 from vmio.drivers.sealed import MAX_INNER, TYPE, SealedNet
 from vmio.hypervisor.costs import CostModel
-from vmio.machine.crypto.records import Opener, RecordRefused, Sealer
+from vmio.machine.crypto.records import MAX_PLAIN, OVERHEAD, Opener, RecordRefused, Sealer
 
 OUT, BACK = b"from the guest".ljust(48), b"to the guest".ljust(48)
 MARK = b"the host must never see this"
@@ -123,3 +126,80 @@ def test_who_changes_repeats_reorders_or_takes_away_a_record_is_noticed(way):
     else:
         assert isinstance(net.refused, RecordRefused) and net.refused.number == expected and net.dropped == arrived - expected - 1
     assert net.send(letter(9)) and Opener(OUT).open(card.sent[0][14:]) == letter(9)[12:]      # the other direction lives
+
+
+# Over a socket.
+
+LONG = bytes(range(256)) * 80               # more than one record has, and than a ring has
+
+
+def answered(answer):
+    """A program of the host's that keeps what comes, and at the end of it sends `answer(what came)`, in small pieces."""
+    def listening(kept):
+        def accepted(socket):
+            came = bytearray()
+            kept.append(came)
+
+            def look():
+                came.extend(socket.read())
+                if socket.ended and socket.over is None:
+                    socket.on_change = None
+                    answers = answer(bytes(came))
+                    for at in range(0, len(answers), 700):
+                        socket.send(answers[at:at + 700])
+                    socket.finish()
+            socket.on_change = look
+        return accepted
+    return listening
+
+
+def talk(answer):
+    """A guest says `MARK` and `LONG` and listens; returns (what it received, its socket, what the host had in its hands)."""
+    got = []
+
+    def script(sockets, service, kept):
+        socket = SealedSocket((yield from sockets.connect(PORT)), Sealer(OUT), Opener(BACK), RATE)
+        yield from socket.send(MARK)
+        yield from socket.send(LONG)
+        yield from socket.socket.shutdown()
+        while (content := (yield from socket.receive())):
+            got.append(content)
+        return socket, bytes(kept[0])
+    (socket, came), *_ = driven(script, answered(answer))
+    return got, socket, came
+
+
+def back(came):
+    """What the guest's friend behind the host answers: what the guest has said, joined, as two records."""
+    opener, sealer = Opener(OUT), Sealer(BACK)
+    said = b"".join(opener.take(bytearray(came)))
+    return sealer.seal(said[:100]) + sealer.seal(said[100:MAX_PLAIN])
+
+
+def test_over_a_socket_bytes_come_as_they_were_sent_and_the_host_has_records():
+    got, socket, came = talk(back)
+    assert got == [(MARK + LONG)[:100], (MARK + LONG)[100:MAX_PLAIN]]
+    assert MARK not in came and len(came) == len(MARK + LONG) + 3 * OVERHEAD         # the long one as two records
+    lengths = [len(MARK) + OVERHEAD, MAX_PLAIN + OVERHEAD, len(LONG) - MAX_PLAIN + OVERHEAD, 100 + OVERHEAD, MAX_PLAIN - 100 + OVERHEAD]
+    assert socket.crypt_ns == sum(length * 10**9 // RATE for length in lengths)
+
+
+@pytest.mark.parametrize("change, received, said", (
+    (lambda records: records[:200] + bytes([records[200] ^ 1]) + records[201:], 1, "^socket: record 1: it is not what was sealed as this one"),
+    (lambda records: records[:122] * 2, 1, "^socket: record 1: it is not what was sealed"),
+    (lambda records: records[122:], 0, "^socket: record 0: it is not what was sealed"),
+    (lambda records: b"\x17\x03\x03\xff\xff" + records, 0, "^socket: record 0: .* bytes after a header that says 65,535"),
+    (lambda records: records[:-1], 1, "^socket: it ends with 16,305 bytes of a record that has more$")))
+def test_what_a_host_does_to_the_bytes_of_a_socket_is_noticed(change, received, said):
+    got = []
+
+    def script(sockets, service, kept):
+        socket = SealedSocket((yield from sockets.connect(PORT)), Sealer(OUT), Opener(BACK), RATE)
+        yield from socket.send(LONG)
+        yield from socket.socket.shutdown()
+        for _ in range(2):                  # it stays so
+            with pytest.raises(DriverError, match=said):
+                while True:
+                    got.append((yield from socket.receive()))
+    driven(script, answered(lambda came: change(back(came))))
+    assert len(got) == received

@@ -159,9 +159,10 @@ def test_secrets_what_the_text_says_of_places_and_changes():
 def test_secrets_what_the_text_says_of_viewers_records_and_keys():
     rows = [line.split() for line in secrets.views_table().splitlines()[2:]]
     found = {tuple(row[:3]): [int(cell) for cell in row[3:] if cell != "-"] for row in rows}
-    assert len(found) == 12 and {key[1:] for key, hits in found.items() if not any(hits)} == {("yes", "yes")}, "only both together"
-    assert len([key for key, hits in found.items() if not any(hits)]) == 3 and secrets.in_the_pool() == 64
-    assert all(hits[-1] == 0 for key, hits in found.items() if key[0] != "net" and key[1] == "yes"), "RAM is noise"
+    assert len(found) == 16 and {key[1:] for key, hits in found.items() if not any(hits)} == {("yes", "yes")}, "only both together"
+    assert len([key for key, hits in found.items() if not any(hits)]) == 4 and secrets.in_the_pool() == 64
+    assert all(hits[:2] == [64, 64] for key, hits in found.items() if key[0] == "socket" and key[2] == "no"), "in the rings themselves"
+    assert all(hits[-1] == 0 for key, hits in found.items() if key[1] == "yes"), "RAM is noise"
     *changes, last, device = [line.split()[-2:] for line in secrets.way_table().splitlines()[2:]]
     assert last == ["unnoticed"] * 2 and [*changes, device] == [["unnoticed", "noticed"]] * 5, "but for the last letter"
     assert CostModel.preset().gcm_rate // 10**9 == 25, "25 gigabytes a second"

@@ -2,11 +2,9 @@
 
 import pytest
 
+from tests.socket_rig import PORT, echoed
 from vmio.machine.checkpoint import CheckpointRefused, from_json, to_json
 from vmio.modes import Machine, attachment
-from vmio.vmbus.socket.wire import service_of
-
-PORT = service_of(7)
 
 
 def planned():
@@ -16,15 +14,7 @@ def planned():
     guest = machine.guest("a", sockets, ram_mib=8)
     machine.power_on()
 
-    def accepted(socket):
-        def look():
-            data = socket.read()
-            if data:
-                socket.send(data)
-            if socket.ended and socket.over is None:
-                socket.finish()
-        socket.on_change = look
-    sockets.service.listen(PORT, accepted)
+    sockets.service.listen(PORT, echoed([]))
     return machine, guest, sockets
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from tests import bus_rig
 from tests.raw_guest import LIMIT, RawGuest, machine
+from tests.socket_rig import PORT, driven, echoed, rest
 from vmio.drivers.container.sockets import Sockets
 from vmio.drivers.errors import DriverError, DriverTimeout
 from vmio.vmbus.bus import messages as m
@@ -13,23 +14,8 @@ from vmio.vmbus.socket.host_socket import CLOSES_NS, UNREAD
 from vmio.vmbus.socket.service import MOST, SocketService
 from vmio.vmbus.socket.wire import OFFER, service_of
 
-PORT, ELSEWHERE = service_of(0x4000_0000), service_of(5)
+ELSEWHERE = service_of(5)
 OWN = service_of(1024)
-
-
-def echoed(kept):
-    """What a host's program does with a connection: it sends back what comes, and ends when the guest ends."""
-    def accepted(socket):
-        kept.append(socket)
-
-        def look():
-            data = socket.read()
-            if data:
-                socket.send(data)
-            if socket.ended and socket.over is None:
-                socket.finish()
-        socket.on_change = look
-    return accepted
 
 
 def raw(script, version=m.V5_3, **options):
@@ -44,30 +30,6 @@ def raw(script, version=m.V5_3, **options):
         return (yield from script(other, server, service, kept))
     host.run((guest.cpu, program), limit_ns=LIMIT)
     return server, service, kept
-
-
-def driven(script, listen=True):
-    """Run `script(sockets, service, kept)` as the guest, by its driver; returns what it returned, and (server, service, kept)."""
-    host, guest, server, _ = bus_rig.machine(devices=0)
-    service, kept = SocketService(host, guest, server), []
-    if listen:
-        service.listen(PORT, echoed(kept))
-
-    def program(cpu):
-        client = bus_rig.new_client(cpu)
-        yield from client.connect()
-        yield from client.request_offers()
-        found = yield from script(Sockets(client), service, kept)
-        yield from cpu.hlt(1_000_000)       # what the guest has said last is heard
-        return found
-    return bus_rig.run(host, guest, program), server, service, kept
-
-
-def rest(cpu, ns):
-    """Sleep so long, whatever interrupts."""
-    until = cpu.now + ns
-    while cpu.now < until:
-        yield from cpu.hlt(until - cpu.now)
 
 
 def request(endpoint=OWN, service=PORT):

@@ -3,7 +3,8 @@
     seen = run(ViewsParams("net", isolated=True, protected=True))
     seen.views["the wire"].hits         0: how many lines of the letter are in what passed there
 
-A route has one protection of its own: AES-XTS on the disk, TLS 1.3's records on the wire, TDISP for the device that was passed through.
+A route has one protection of its own: AES-XTS on the disk, TLS 1.3's records on the wire and in a socket, TDISP for the
+device that was passed through.
 Beside it the guest's memory may be isolated: private pages, and a bounce pool that host and devices may reach.  Each alone leaves a
 place where the letter lies in clear.  What a viewer holds is what the host gets when it reads there itself.
 """

@@ -9,10 +9,12 @@ from vmio.experiments.params import param
 from vmio.experiments.secrets import MARK
 from vmio.hypervisor.costs import CostModel
 
-ROUTES = ("disk", "net", "device")
-PROTECTION = {"disk": "AES-XTS on the disk", "net": "TLS records on the wire", "device": "TDISP for the device"}
-DISK, WIRE, RINGS, POOL, LOG, RAM = "the disk", "the wire", "the rings", "the bounce buffers", "the DMA log", "the guest's RAM"
-VIEWERS = {"disk": (DISK, RINGS, POOL, LOG, RAM), "net": (WIRE, RINGS, POOL, RAM), "device": (POOL, LOG, RAM)}
+ROUTES = ("disk", "net", "socket", "device")
+PROTECTION = {"disk": "AES-XTS on the disk", "net": "TLS records on the wire", "socket": "TLS records in the socket",
+              "device": "TDISP for the device"}
+PLACES = DISK, WIRE, RINGS, POOL, LOG, RAM = "the disk", "the wire", "the rings", "the bounce buffers", "the DMA log", "the guest's RAM"
+VIEWERS = {"disk": (DISK, RINGS, POOL, LOG, RAM), "net": (WIRE, RINGS, POOL, RAM), "socket": (WIRE, RINGS, RAM),
+           "device": (POOL, LOG, RAM)}
 BYTES = 4096            # of the letter: as much as the device's buffer holds
 POOL_KIB = 256
 
@@ -21,9 +23,9 @@ POOL_KIB = 256
 class ViewsParams:
     """What `run` does; `costs` is the name of a preset, or a `CostModel` with prices of your own."""
 
-    route: str = param("disk", "where the guest writes its letter: to its disk, to the network, or into a device that was passed through", choices=ROUTES)
+    route: str = param("disk", "where the guest writes its letter: to its disk, to the network, into a socket to its host, or into a device that was passed through", choices=ROUTES)
     isolated: bool = param(False, "the guest's memory is its own, but for the pages that it shares", flag=True)
-    protected: bool = param(False, "the route's own protection: the disk is encrypted, frames are sealed, the device is bound by TDISP", flag=True)
+    protected: bool = param(False, "the route's own protection: the disk is encrypted, what is sent is sealed, the device is bound by TDISP", flag=True)
     seed: int = param(1, "makes the keys", low=0, high=1 << 32)
     costs: str | CostModel = param("server-2022", "cost preset")
 

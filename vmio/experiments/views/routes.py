@@ -1,13 +1,15 @@
-"""The three routes by which a guest's letter leaves it: to a split disk, over a split network card, into a device that was passed through."""
+"""The four routes by which a guest's letter leaves it: to a split disk, over a split network card or a socket, into a device that was passed through."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from vmio.drivers.contracts import DiskDriver, NetDriver
+from vmio.drivers.container.sealed_socket import SealedSocket
+from vmio.drivers.container.sockets import Sockets
 from vmio.drivers.crypt import CryptDisk
 from vmio.drivers.sealed import SealedNet
 from vmio.experiments.mark import Mark
-from vmio.experiments.secrets import FIRST, LINE, Seen as Passing, key, letter
+from vmio.experiments.secrets import FIRST, LINE, Seen as Passing, carry, key, letter
 from vmio.experiments.views.result import BYTES, DISK, LOG, POOL, POOL_KIB, RAM, RINGS, WIRE, Seen, View, ViewsParams
 from vmio.hypervisor.contracts import Steps
 from vmio.hypervisor.vcpu import VCpu
@@ -22,11 +24,15 @@ from vmio.modes import GuestMachine, Machine
 from vmio.modes.disk_split import SplitDisk
 from vmio.modes.edu_assigned import AssignedEdu, EduDisk
 from vmio.modes.net_split import SplitNet
+from vmio.modes.sockets_split import SplitSockets
 from vmio.vmbus.bus.host_channel import HostChannel
+from vmio.vmbus.socket.host_socket import HostSocket
+from vmio.vmbus.socket.wire import service_of
 
 US, PEER = bytes.fromhex("525400123456"), bytes.fromhex("525400abcdef")
 PLAIN = b"\x88\xb6"        # the type of a frame in clear, for local experiments too
-CHUNK = 1024                        # bytes of the letter in a frame
+CHUNK = 1024                        # bytes of the letter in a frame, or in a record of a socket
+RELAY = service_of(0x4000_0000)     # who takes the letter from the guest's socket
 SECRET = letter(BYTES)
 
 
@@ -71,14 +77,7 @@ def _disk(wanted: ViewsParams) -> Seen:
         mark = Mark(cpu, cpu)
         cpu.write(room, SECRET)
         for op, gpa in (("write", room), ("read", room + BYTES)):
-            disk.submit(op, FIRST, BYTES // SECTOR, gpa, op)
-            disk.flush_ring()
-            over: list = []
-            while not over:
-                yield from disk.wait()
-                over = disk.reap()
-            if over[0][1] is not None:
-                raise over[0][1]
+            yield from carry(disk, op, FIRST, BYTES // SECTOR, gpa)
         counted.intact = cpu.read(room + BYTES, BYTES) == SECRET
         counted.stop(cpu, mark)
         counted.crypt_ns = disk.crypt_ns if isinstance(disk, CryptDisk) else 0
@@ -104,6 +103,12 @@ class Listener:
         """Nobody pulls this cable."""
 
 
+def _agreed(wanted: ViewsParams) -> tuple[bytes, bytes]:
+    """The secrets of a connection's two directions, from the guest and to it."""
+    ours, theirs = (expanded(key(wanted.seed), label, b"", 48, "sha384") for label in ("c ap traffic", "s ap traffic"))
+    return ours, theirs
+
+
 def _net(wanted: ViewsParams) -> Seen:
     """Sent in frames of 1 KiB; the other side opens them."""
     cable, listener, device, counted = Cable(), Listener(), SplitNet(US, confidential=wanted.isolated, pool_kib=POOL_KIB), Counted()
@@ -111,7 +116,7 @@ def _net(wanted: ViewsParams) -> Seen:
     room = device.driver_memory
     guest = Machine(wanted.costs).guest(None, None, None, (room + 3 * BYTES >> 20) + 1).attach(device, backend=cable.ends[0])
     guest.machine.power_on()
-    ours, theirs = (expanded(key(wanted.seed), label, b"", 48, "sha384") for label in ("c ap traffic", "s ap traffic"))
+    ours, theirs = _agreed(wanted)
 
     def program(cpu: VCpu, card: NetDriver) -> Steps[None]:
         sealed = SealedNet(cpu, card, Sealer(ours), Opener(theirs), cpu.costs.gcm_rate) if wanted.protected else None
@@ -134,6 +139,41 @@ def _net(wanted: ViewsParams) -> Seen:
     buffers = guest.guest.seen.read(card.send_at, card.send_bytes) + (b"" if pool is None else guest.guest.seen.read(pool.at, pool.size))
     return _seen(wanted, guest, room, counted, {WIRE: b"".join(listener.frames), RINGS: _rings(device.vsp.channel), POOL: buffers},
                  0 if pool is None else pool.copied)
+
+
+def _socket(wanted: ViewsParams) -> Seen:
+    """Sent in pieces of 1 KiB to a program of the host's, which hands on what comes: that is what it sees of the wire."""
+    device, counted, passed = SplitSockets(confidential=wanted.isolated), Counted(), bytearray()
+    room = device.driver_memory
+    guest = Machine(wanted.costs).guest(None, device, None, (room + 3 * BYTES >> 20) + 1)
+    guest.machine.power_on()
+    ours, theirs = _agreed(wanted)
+    relays: list[HostSocket] = []
+
+    def accepted(socket: HostSocket) -> None:
+        def look() -> None:
+            passed.extend(socket.read())
+            if socket.ended:
+                socket.on_change = None
+                socket.send(b"all taken")
+        relays.append(socket)
+        socket.on_change = look
+    device.service.listen(RELAY, accepted)
+
+    def program(cpu: VCpu, sockets: Sockets) -> Steps[None]:
+        socket = yield from sockets.connect(RELAY)
+        sealed = SealedSocket(socket, Sealer(ours), Opener(theirs), cpu.costs.gcm_rate) if wanted.protected else None
+        mark = Mark(cpu, cpu)
+        cpu.write(room, SECRET)
+        for at in range(0, BYTES, CHUNK):
+            yield from (sealed or socket).send(cpu.read(room + at, CHUNK))
+        yield from socket.shutdown()
+        yield from socket.receive()         # the host's program has taken all
+        counted.stop(cpu, mark)
+        counted.crypt_ns = sealed.crypt_ns if sealed is not None else 0
+    guest.run(program)
+    counted.intact = (b"".join(Opener(ours).take(bytearray(passed))) if wanted.protected else passed) == SECRET
+    return _seen(wanted, guest, room, counted, {WIRE: bytes(passed), RINGS: _rings(relays[0].channel)}, 0)
 
 
 def _device(wanted: ViewsParams) -> Seen:
@@ -160,4 +200,4 @@ def _device(wanted: ViewsParams) -> Seen:
                  0 if pool is None else pool.copied)
 
 
-BY_ROUTE: dict[str, Callable[[ViewsParams], Seen]] = {"disk": _disk, "net": _net, "device": _device}
+BY_ROUTE: dict[str, Callable[[ViewsParams], Seen]] = {"disk": _disk, "net": _net, "socket": _socket, "device": _device}

@@ -3,7 +3,7 @@ raise ImportError("a lesson is no module: python -m vmio.lessons.build makes its
 # # {title}
 #
 # **What you'll do.** Let a guest write a letter to its disk, then look for the letter as the host's administrator would: on the disk, in the device's hands, in the rings, in RAM (random-access memory). Encrypt the disk, in the host and in the guest, and look again. Then
-# take the guest's memory out of the host's sight, send the letter over a network and into a device of the guest's own, and look again with four viewers. At last change bytes and see who notices.
+# take the guest's memory out of the host's sight, send the letter over a network, through a socket, and into a device of the guest's own, and look again with four viewers. At last change bytes and see who notices.
 #
 # **What you'll learn**
 # 1. Which places see a guest's data in which mode.
@@ -115,6 +115,7 @@ pool.compare(lesson.in_the_pool())
 # |---|---|---|
 # | disk | AES-XTS | the cipher from above, in the guest |
 # | net | TLS records | TLS (transport layer security) is what a browser's `https` uses |
+# | socket | TLS records | the same in a stream of bytes from the guest to a program of the host's, which hands them on (*hvsocket*) |
 # | device | TDISP | the guest binds a device that it was given to itself (TEE device interface security protocol; a TEE is a trusted execution environment) |
 #
 # One letter by each route, with memory isolated or not, and the route protected or not. The numbers are lines that the host finds, where it looks. *DMA log*: what devices have fetched, read by the host at the same address (DMA is direct memory access).
@@ -122,6 +123,7 @@ pool.compare(lesson.in_the_pool())
 print(lesson.views_table())
 # %% [markdown]
 # - Only both protections together leave the host nothing, on every route. With one of them there is always a place where the letter lies in clear.
+# - A socket's bytes lie in the rings themselves, for want of any other place. Rings are always shared, so here isolated memory hides nothing but the guest's own copy.
 # - In a device that is bound by TDISP there is no bouncing. It may reach private pages by itself, so the host's log has an address and noise.
 # - A plain device that was passed through can't reach private pages, so its data bounces like any other's.
 #

@@ -5,7 +5,7 @@ from random import Random
 
 from vmio.attacks.hostile_host import catalogue
 from vmio.experiments import tampering_way, views
-from vmio.experiments.views.result import PROTECTION, VIEWERS, Seen, ViewsParams
+from vmio.experiments.views.result import PLACES, PROTECTION, VIEWERS, Seen, ViewsParams
 from vmio.lab import charts
 from vmio.lab.controls import choice
 from vmio.lab.declared import declared
@@ -14,8 +14,7 @@ from vmio.machine.crypto import luks
 from vmio.machine.storage import SECTOR, Image
 from vmio.table import number, table
 
-PLACES = tuple(dict.fromkeys(place for places in VIEWERS.values() for place in places))
-SHORT = {"the disk": "disk", "the wire": "wire", "the rings": "rings", "the bounce buffers": "bounce", "the DMA log": "DMA log", "the guest's RAM": "RAM"}
+SHORT = dict(zip(PLACES, ("disk", "wire", "rings", "bounce", "DMA log", "RAM")))
 PASSPHRASE, ADMIN = b"correct horse", b"the administrator's"
 PAYLOAD = 64            # sectors of the disk behind its header
 

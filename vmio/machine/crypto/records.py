@@ -10,6 +10,8 @@ the connection at the first that does not fit (alert bad_record_mac).
 Source: RFC 8446, 5.1 and 5.2 (records), 5.3 (nonce), 6.2 (alert), 7.3 (keys).  Left out: the handshake that agrees on secrets.
 """
 
+from collections.abc import Iterator
+
 from vmio.machine.contracts import Buffer
 from vmio.machine.crypto.aead import NONCE, TAG, Forged, aead
 from vmio.machine.crypto.keys import expanded
@@ -19,6 +21,7 @@ HEADER = Layout("TLSCiphertext", u8("opaque_type", default=23), u16("legacy_reco
 APPLICATION_DATA = 23               # a content type, at the end of what is encrypted
 ALERT_BAD_RECORD_MAC = 20           # a description of an alert
 MAX_PLAIN = 1 << 14                 # bytes of content in one record
+MAX_SEALED = MAX_PLAIN + 256        # bytes behind a header
 OVERHEAD = HEADER.size + 1 + TAG    # bytes that a record has beside its content
 
 
@@ -72,13 +75,26 @@ class Opener(_Direction):
             self.ended = True
             raise
 
+    def take(self, stream: bytearray) -> Iterator[bytes]:
+        """Take one record after the other off the front of a stream of bytes, and yield its content; what is not all there yet stays.
+
+        `RecordRefused` as of `open`, and at once for a header that says more than a record may have.
+        """
+        while len(stream) >= HEADER.size:
+            length = HEADER.parse(bytes(stream[:HEADER.size])).length
+            if len(stream) - HEADER.size < length <= MAX_SEALED:
+                return
+            record = bytes(stream[:HEADER.size + length])
+            del stream[:HEADER.size + length]
+            yield self.open(record)
+
     def _opened(self, record: Buffer) -> bytes:
         if len(record) < HEADER.size:
             raise RecordRefused(self.number, f"{len(record)} bytes; a header alone has {HEADER.size}")
         header = bytes(record[:HEADER.size])
         length = HEADER.parse(header).length
         sealed = record[HEADER.size:HEADER.size + length]
-        if not TAG < length <= MAX_PLAIN + 256 or len(sealed) < length:
+        if not TAG < length <= MAX_SEALED or len(sealed) < length:
             raise RecordRefused(self.number, f"{len(sealed)} bytes after a header that says {length:,}")
         try:
             inner = self._aead.open(self._nonce(), sealed, header).rstrip(b"\0")       # zeros after the type are padding
