@@ -10,7 +10,7 @@ import struct
 from contextlib import contextmanager
 
 from vmio.machine.storage import Image
-from vmio.oracle.vhost_user.disk import Disk
+from vmio.oracle.vhost_user.served.disk import Disk
 from vmio.oracle.vhost_user.session import Session
 
 GUEST, USER, OFFSET = 0x1000_0000, 0x7F12_3450_0000, 0x2000     # of the one memory region

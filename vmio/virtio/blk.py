@@ -75,8 +75,7 @@ class Blk(VirtioDevice):
         header = chain.fetch(0, w.HEADER.size)
         if header is None or len(header) < w.HEADER.size or not chain.space:
             if header is not None:
-                self.fail(f"queue {number}: a request of {chain.size} readable and {chain.space} writable bytes; "
-                          f"a header takes {w.HEADER.size}, the status 1")
+                chain.queue.fail(f"a request of {chain.size} readable and {chain.space} writable bytes; a header takes {w.HEADER.size}, the status 1")
             self.done(number, chain, 0)
             return
         kind, _, lba = w.HEADER.struct.unpack(header)
@@ -85,7 +84,9 @@ class Blk(VirtioDevice):
             self._answer(number, chain, w.OK if good else w.IOERR)
         if kind == w.IN:
             self._begin("read", lba, chain.space - 1, chain, done)
-        elif kind == w.OUT and not self.features & w.RO:
+        elif kind == w.OUT and self.features & w.RO:
+            done(False)                         # "MUST set the status byte to VIRTIO_BLK_S_IOERR" (5.2.6.2)
+        elif kind == w.OUT:
             self._begin("write", lba, chain.size - w.HEADER.size, chain, done)
         elif kind == w.FLUSH_REQUEST:
             self._go("flush", 0, 0, chain, done)
@@ -137,6 +138,9 @@ class Blk(VirtioDevice):
 class MediumStore:
     """A medium of sectors as a `Store`; `service(op, sectors, done)` is its time, as for an `NvmeController`: None, and it takes none."""
 
+    POINTS = {"refused": "(op, first sector, error) of what the medium could not do"}
+    refused: Callable[[str, int, Exception], None] | None = None
+
     def __init__(self, medium: SectorStore, service: Callable[[str, int, Callable[[], None]], None] | None = None) -> None:
         self.medium, self.sectors, self.service = medium, medium.sectors, service
 
@@ -161,6 +165,8 @@ class MediumStore:
                 self.medium.flush()
             else:
                 self.medium.discard(lba, sectors)
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            if self.refused is not None:
+                self.refused(op, lba, error)
             return False
         return True

@@ -34,7 +34,7 @@ class Net(VirtioDevice):
     received: Callable[[bytes, bool], None] | None = None
     type, lent = w.TYPE, (RECEIVE,)
 
-    def __init__(self, memory: Memory, address: bytes, sizes: tuple[int, int, int] = (256, 256, 64), features: int = FEATURES) -> None:
+    def __init__(self, memory: Memory, address: bytes, sizes: tuple[int, ...] = (256, 256, 64), features: int = FEATURES) -> None:
         self.filter = Filter(frames.station_address(address))
         self.port: NetPort | None = None
         self._spare: deque[Chain] = deque()       # receive chains that were taken, and not used yet
@@ -77,7 +77,7 @@ class Net(VirtioDevice):
         """Send a frame; a chain that has no header breaks the device, one with no proper frame behind it is dropped."""
         data = chain.fetch(0, w.HEADER.size + frames.MAX + frames.TAG + 1)
         if data is not None and len(data) < w.HEADER.size:
-            self.fail(f"queue {TRANSMIT}: a frame of {len(data)} bytes, its header has {w.HEADER.size}")
+            chain.queue.fail(f"a frame of {len(data)} bytes, its header has {w.HEADER.size}")
         elif data is not None:
             self._send(data[w.HEADER.size:])
         self.done(TRANSMIT, chain, 0)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.vhost_user_rig import (ADDR, BASE, CALL, ENABLE, INDIRECT_DESC, KICK, NUM, PACKED, USER, USUAL, FrontEnd, image, pair,
                                   u64)
-from vmio.oracle.vhost_user.disk import Disk
+from vmio.oracle.vhost_user.served.disk import Disk
 
 READ, WRITE = 0, 1
 GET_INFLIGHT, SET_INFLIGHT = 31, 32
@@ -15,20 +15,22 @@ KINDS = {"split": USUAL | INDIRECT_DESC, "packed": USUAL | INDIRECT_DESC | PACKE
 
 
 class Dying(Disk):
-    """A disk whose process ends at its request number `last`, before it is carried out or behind it."""
+    """A disk whose process ends at its request number `last`, before it is carried out, or behind it and before it is answered."""
 
     def __init__(self, medium, last, behind):
         super().__init__(medium)
         self.last, self.behind, self.served = last, behind, 0
 
-    def serve(self, number, chain):
+    def handle(self, number, chain):
         self.served += 1
         if self.served == self.last and not self.behind:
             raise SystemExit
-        written = super().serve(number, chain)
+        super().handle(number, chain)
+
+    def done(self, number, chain, written):
         if self.served == self.last:
             raise SystemExit
-        return written
+        super().done(number, chain, written)
 
 
 @pytest.fixture(params=KINDS)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.vhost_user_rig import FrontEnd, PackedRing, SplitRing, image, pair, table, u64
 from vmio import data
-from vmio.oracle.vhost_user.disk import Disk
+from vmio.oracle.vhost_user.served.disk import Disk
 
 NUMBERS = {"GET_FEATURES": 1, "SET_FEATURES": 2, "SET_OWNER": 3, "SET_MEM_TABLE": 5, "SET_VRING_NUM": 8, "SET_VRING_ADDR": 9, "SET_VRING_BASE": 10,
            "GET_VRING_BASE": 11, "SET_VRING_KICK": 12, "SET_VRING_CALL": 13, "SET_VRING_ERR": 14, "GET_PROTOCOL_FEATURES": 15,

@@ -7,6 +7,7 @@ import pytest
 
 from tests.vhost_user_rig import (BASE, CALL, ENABLE, EVENT_IDX, GET_BASE, GUEST, INDIRECT_DESC, KICK, LOG_ALL, OFFSET, PACKED, SET_FEATURES,
                                   SET_LOG_BASE, SET_MEM_TABLE, SIZE, USER, USUAL, front_end, image, pair, table, u64)
+from vmio.machine.storage import Image
 
 READ, WRITE, FLUSH, GET_ID, DISCARD, ZEROES = 0, 1, 4, 8, 11, 13
 OK, IOERR, UNSUPP = 0, 1, 2
@@ -40,7 +41,7 @@ def test_reads_and_writes(features, indirect, seals):
         assert ring.request(FLUSH, 0, indirect=indirect) == (OK, b"", 1)
         assert ring.request(GET_ID, 0, 20, indirect=indirect) == (OK, b"vmio".ljust(20, b"\0"), 21)
         disk = front.session.device
-        assert (disk.read_bytes, disk.written_bytes, disk.flushes, disk.errors) == (3584, 1024, 1, 0)
+        assert (disk.store.read_bytes, disk.store.written_bytes, disk.store.flushes, disk.failures) == (3584, 1024, 1, 0)
 
 
 def test_what_a_disk_refuses(features):
@@ -48,13 +49,13 @@ def test_what_a_disk_refuses(features):
         front.begin(features)
         ring = front.ring(size=64)
         assert ring.request(READ, 2047, 512)[0] == OK
-        assert ring.request(READ, 2047, 1024)[::2] == (IOERR, 1)
+        assert ring.request(READ, 2047, 1024)[::2] == (IOERR, 1025)      # as QEMU's: all of a chain counts as written
         assert ring.request(READ, 1 << 63, 512)[0] == IOERR
         assert ring.request(READ, 0, 100)[0] == IOERR
         assert ring.request(WRITE, 2048, bytes(512))[0] == IOERR
         assert ring.request(WRITE, 0, bytes(511))[0] == IOERR
         assert ring.request(77, 0, 512)[0] == UNSUPP
-        assert front.session.device.errors == 6 and not front.said
+        assert front.session.device.failures == 6 and not front.said
 
 
 def test_discard_and_write_zeroes(features):
@@ -64,26 +65,28 @@ def test_discard_and_write_zeroes(features):
 
         def ranges(*rows):
             return b"".join(struct.pack("<QII", *row) for row in rows)
-        assert ring.request(DISCARD, 0, ranges((10, 2, 0), (20, 1, 0)))[0] == OK
+        assert ring.request(DISCARD, 0, ranges((10, 2, 0)))[0] == ring.request(DISCARD, 0, ranges((20, 1, 0)))[0] == OK
         assert ring.request(ZEROES, 0, ranges((30, 1, 1)))[0] == OK
-        assert [n for n in range(8, 33) if not any(front.session.device.medium.read(n))] == [10, 11, 20, 30]
+        assert [n for n in range(8, 33) if not any(front.session.device.store.medium.read(n))] == [10, 11, 20, 30]
         assert ring.request(DISCARD, 0, ranges((40, 1, 1)))[0] == UNSUPP
         assert ring.request(ZEROES, 0, ranges((40, 1, 2)))[0] == UNSUPP
-        assert ring.request(DISCARD, 0, ranges((41, 1, 0), (2047, 2, 0)))[0] == IOERR      # all or nothing
+        assert ring.request(DISCARD, 0, ranges((2047, 2, 0)))[0] == IOERR
+        assert ring.request(DISCARD, 0, ranges((41, 1, 0), (42, 1, 0)))[0] == IOERR        # max_discard_seg is 1
         assert ring.request(DISCARD, 0, bytes(15))[0] == IOERR
         assert ring.request(DISCARD, 0, ranges(*[(n, 1, 0) for n in range(50, 67)]))[0] == IOERR
-        assert front.session.device.medium.read(41) == sector(41)
+        assert front.session.device.store.medium.read(41) == sector(41)
 
 
 def test_a_disk_that_is_only_read_stays_as_it_is(features):
     with front_end(readonly=True) as front:
         front.begin(features)
         ring = front.ring(size=64)
-        before = front.session.device.medium.read(0, 64)
-        for kind, data in ((WRITE, bytes(512)), (DISCARD, struct.pack("<QII", 0, 8, 0)), (ZEROES, struct.pack("<QII", 0, 8, 0))):
-            assert ring.request(kind, 0, data)[0] == IOERR
+        before = front.session.device.store.medium.read(0, 64)
+        assert ring.request(WRITE, 0, bytes(512))[0] == IOERR
+        for kind in (DISCARD, ZEROES):                  # are not offered
+            assert ring.request(kind, 0, struct.pack("<QII", 0, 8, 0))[0] == UNSUPP
         assert ring.request(READ, 3, 512)[1] == sector(3)
-        assert front.session.device.medium.read(0, 64) == before
+        assert front.session.device.store.medium.read(0, 64) == before
 
 
 def test_a_ring_goes_round_and_on_where_it_was(features):
@@ -268,9 +271,21 @@ def test_a_ring_that_is_broken_starts_anew_and_the_others_go_on(features):
         ring.add([b"too short", 1])
         ring.publish()
         ring.run()
-        assert "ring 0: a request of 9 bytes with room for 1; 16 and 1 are needed" in front.said[-1]
+        assert "ring 0: a request of 9 readable and 1 writable bytes; a header takes 16, the status 1; " in front.said[-1]
         assert ring.calls() == 0 and struct.unpack("<Q", os.read(ring.err, 8)) == (1,)
         assert other.request(READ, 1, 512)[1] == sector(1)
         front.ask(GET_BASE, pair(0, 0))
         front.write(0, bytes(0x6000))
         assert front.ring(0).request(READ, 2, 512)[1] == sector(2)
+
+
+def test_what_the_host_can_not_do_is_an_error_of_the_request_and_said():
+    class Full(Image):
+        def write(self, lba, data):
+            raise OSError("no space left on device")
+    with front_end(Full(bytearray(2048 * 512))) as front:
+        front.begin()
+        ring = front.ring()
+        assert ring.request(WRITE, 7, bytes(512))[0] == IOERR and ring.request(READ, 7, 512)[0] == OK
+        assert front.disk_said == ["write at sector 7: no space left on device"]
+        assert (front.session.device.store.written_bytes, front.session.device.store.read_bytes) == (0, 512)

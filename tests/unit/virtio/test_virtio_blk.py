@@ -104,7 +104,8 @@ def test_the_id_is_cut_where_its_buffer_ends():
 
 def test_a_disk_that_may_only_be_read():
     disk = Disk(FEATURES | w.RO)
-    for kind in (w.OUT, w.DISCARD_REQUEST, w.WRITE_ZEROES_REQUEST, 2, 0xFFFF_FFFF):
+    assert disk.ask(w.OUT, out=[(DATA, 512)])[1] == w.IOERR              # the specification's word (5.2.6.2)
+    for kind in (w.DISCARD_REQUEST, w.WRITE_ZEROES_REQUEST, 2, 0xFFFF_FFFF):
         assert disk.ask(kind, out=[(DATA, 512)])[1] == w.UNSUPP
     assert disk.ask(w.IN, 1, into=[(DATA, 512)]) == (513, w.OK)
 

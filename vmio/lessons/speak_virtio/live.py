@@ -96,7 +96,7 @@ class Boot:
     def _boot(self, folder: Path) -> None:
         from vmio.oracle.unixsocket import connections
         from vmio.oracle.vhost_user import guest
-        from vmio.oracle.vhost_user.disk import Disk
+        from vmio.oracle.vhost_user.served.disk import Disk
         from vmio.oracle.vhost_user.session import Session
         image, files = Image.open(data.path(MEDIUM)), kept.find()
         sessions: dict[str, Session] = {}
@@ -105,7 +105,7 @@ class Boot:
             with connections(str(path)) as peers:
                 ready.set()
                 with next(peers) as peer:
-                    sessions[name] = Session(peer, Disk(Overlay(image), rule=self._rule, say=lambda what: None), lambda what: None)
+                    sessions[name] = Session(peer, Disk(Overlay(image), say=lambda what: None), lambda what: None, self._rule)
                     sessions[name].run()
         paths = {name: folder / f"{n}.sock" for n, name in enumerate(self._variants)}
         threads = []

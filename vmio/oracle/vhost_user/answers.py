@@ -10,13 +10,13 @@ from typing import NamedTuple
 from vmio.machine.contracts import Record
 from vmio.machine.layout import Layout
 from vmio.oracle.vhost_user import wire
-from vmio.oracle.vhost_user.ring import Device, Ring
-from vmio.oracle.vhost_user.ring_answers import RingAnswers
+from vmio.oracle.vhost_user.ring import Ring
+from vmio.oracle.vhost_user.ring_answers import RingAnswers, Rule as EventRule
 from vmio.oracle.vhost_user.stream import Message
 from vmio.oracle.vhost_user.wire import Protocol, Request
 from vmio.virtio import features
+from vmio.virtio.device import VirtioDevice
 
-OFFERED = int(sum(Protocol))
 RING_FEATURES = features.INDIRECT_DESC | features.EVENT_IDX | features.VERSION_1 | features.RING_PACKED | wire.PROTOCOL_FEATURES | wire.LOG_ALL
 
 
@@ -32,9 +32,10 @@ class Rule(NamedTuple):
 class Answers(RingAnswers):
     """All that is agreed on in a conversation, and `to(message)`, which finds who answers."""
 
-    def __init__(self, device: Device, say: Callable[[str], object], look_at: Callable[[Ring], None]) -> None:
-        super().__init__(device, say, look_at)
+    def __init__(self, device: VirtioDevice, say: Callable[[str], object], look_at: Callable[[Ring], None], rule: EventRule) -> None:
+        super().__init__(device, say, look_at, rule)
         self.offered = device.features | RING_FEATURES
+        self.protocols = int(sum(Protocol)) & ~(Protocol.INFLIGHT_SHMFD if device.lent else 0)      # a chain that is lent is not under way
         self.status = 0
         self.protocol = 0
 
@@ -67,25 +68,25 @@ class Answers(RingAnswers):
         if unknown:
             raise ValueError(f"features {said.value:#x}: {unknown:#x} of them were not offered, {self.offered:#x} were")
         self.features = said.value
-        self.device.agreed(said.value)
+        self.device.agreed = said.value & self.device.features | said.value & RING_FEATURES & ~(wire.PROTOCOL_FEATURES | wire.LOG_ALL)
         self._keep_log()
         if not said.value & wire.PROTOCOL_FEATURES:
             for ring in self.rings:
-                ring.enabled = True
+                ring.enable(True)
 
     def get_protocol_features(self, said: Record, message: Message) -> bytes:
         """Reply with the protocol features that are offered."""
-        return wire.NUMBER.pack(value=OFFERED)
+        return wire.NUMBER.pack(value=self.protocols)
 
     def set_protocol_features(self, said: Record, message: Message) -> None:
         """Agree on protocol features."""
-        if said.value & ~OFFERED:
-            raise ValueError(f"protocol features {said.value:#x}: {said.value & ~OFFERED:#x} of them were not offered, {OFFERED:#x} were")
+        if said.value & ~self.protocols:
+            raise ValueError(f"protocol features {said.value:#x}: {said.value & ~self.protocols:#x} of them were not offered, {self.protocols:#x} were")
         self.protocol = said.value
 
     def get_queue_num(self, said: Record, message: Message) -> bytes:
-        """Reply with the number of rings."""
-        return wire.NUMBER.pack(value=len(self.rings))
+        """Reply with the number of rings; a network card's are counted in pairs, as QEMU's net/vhost-user.c does."""
+        return wire.NUMBER.pack(value=len(self.device.lent) or len(self.rings))
 
     def nothing(self, said: Record, message: Message) -> None:
         """Note that there is somebody, and that is all."""
@@ -94,7 +95,9 @@ class Answers(RingAnswers):
         """Stop all rings, and forget what was agreed with the driver."""
         for ring in self.rings:
             ring.stop()
-            ring.enabled, ring.base = False, 0
+            ring.enable(False)
+            ring.base = 0
+        self.device.ended()
         self.status = 0
 
     def set_status(self, said: Record, message: Message) -> None:
@@ -114,9 +117,9 @@ class Answers(RingAnswers):
         return wire.CONFIG.pack(offset=said.offset, size=said.size, flags=said.flags, payload=found.ljust(said.size, b"\0"))
 
     def set_config(self, said: Record, message: Message) -> None:
-        """Change a part of the configuration."""
+        """Change a part of the configuration: nothing is offered by which a driver could."""
         self._whole(said)
-        self.device.configure(said.offset, said.payload)
+        raise ValueError(f"configuration: {said.size} bytes at {said.offset} can't be written; drivers may only read it")
 
     def _whole(self, said: Record) -> None:
         if said.size != len(said.payload) or said.offset + said.size > wire.MAX_CONFIG:

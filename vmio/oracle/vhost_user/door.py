@@ -11,7 +11,7 @@ from vmio.machine.contracts import FileName, Json
 from vmio.machine.media.medium import Medium
 from vmio.machine.storage import Image
 from vmio.oracle.unixsocket import connections
-from vmio.oracle.vhost_user.disk import Disk
+from vmio.oracle.vhost_user.served.disk import Disk
 from vmio.oracle.vhost_user.session import Session
 from vmio.oracle.vhost_user.wire import MAX_QUEUES
 
@@ -53,10 +53,10 @@ def _serve(peer: socket.socket, disk: Disk, number: int) -> Json:
     try:
         session.run()
     finally:
-        disk.medium.flush()
+        disk.store.medium.flush()
     return {"messages": session.messages,
             "rings": [{"requests": ring.requests, "kicks": ring.kicks, "calls": ring.calls} for ring in session.rings],
-            "read_bytes": disk.read_bytes, "written_bytes": disk.written_bytes, "flushes": disk.flushes, "errors": disk.errors}
+            "read_bytes": disk.store.read_bytes, "written_bytes": disk.store.written_bytes, "flushes": disk.store.flushes, "errors": disk.failures}
 
 
 def sentence(counts: Json) -> str:

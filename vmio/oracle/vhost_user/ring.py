@@ -7,40 +7,22 @@ while it is enabled (vhost-user.rst, "Ring states").
 import os
 import select
 from collections.abc import Callable
-from typing import Any, Protocol
 
 from vmio.machine.contracts import Buffer, Options, Record
 from vmio.machine.pagetable import TranslationFault
+from vmio.machine.probes import watch
 from vmio.oracle.vhost_user.sharing.inflight import PackedRegion, Raw, SplitRegion
 from vmio.oracle.vhost_user.sharing.memory import DirtyLog, GuestMemory
 from vmio.oracle.vhost_user.sharing.file import SharedFile
+from vmio.oracle.vhost_user.serving import RingServer
 from vmio.oracle.vhost_user.wire import NUMBER, RING_LOGGED
+from vmio.virtio.device import VirtioDevice
 from vmio.virtio.queue import Chain, PackedQueue, SplitQueue
 from vmio.virtio.queue.packed import step
 from vmio.virtio.queue.wire import EVENT, PACKED, USED_RING, WRAP, split_sizes
 
 EVENT_BYTES = 8                 # an event descriptor is read and written in eights
 _SIGNAL = NUMBER.pack(value=1)
-
-
-class Device(Protocol):
-    """What serves the chains of a back end's rings."""
-
-    features: int
-    queues: int
-    rule: Callable[[int, int, int], bool]       # with events: is the guest told?
-
-    def agreed(self, features: int) -> None:
-        """The driver has taken these features."""
-
-    def config(self) -> bytes:
-        """Return the configuration that drivers read."""
-
-    def configure(self, offset: int, data: bytes) -> None:
-        """Store what a driver writes into its configuration; ValueError for what may not be written."""
-
-    def serve(self, number: int, chain: Chain) -> int:
-        """Carry out the request of a chain of ring `number`; return how many bytes were written into it."""
 
 
 class RingMemory:
@@ -63,18 +45,17 @@ class RingMemory:
 
 
 class Ring:
-    """Ring `number`; `say` is told in a sentence what is wrong with it."""
+    """Ring `number` of `device`; `say` is told in a sentence what is wrong with it."""
 
-    def __init__(self, number: int, memory: GuestMemory, say: Callable[[str], object]) -> None:
-        self.number, self.memory, self._say = number, memory, say
+    def __init__(self, number: int, device: VirtioDevice, memory: GuestMemory, say: Callable[[str], object]) -> None:
+        self.number, self.device, self.memory, self._say = number, device, memory, say
         self.view = RingMemory(memory)
         self.size = self.base = 0
         self.addresses: Record | None = None
         self.fds = {"kick": -1, "call": -1, "err": -1}
-        self.enabled = self.polled = False
+        self.enabled = self.polled = self._new = False
         self.queue: SplitQueue | PackedQueue | None = None
-        self._notes: SplitRegion | PackedRegion | None = None
-        self._again: list[Chain] = []       # what was under way when a back end before us ended
+        self._server: RingServer | None = None      # a ring whose chains are lent to the device has none
         self.requests = self.kicks = self.calls = 0
 
     @property
@@ -138,78 +119,85 @@ class Ring:
         begin = self._start_packed if packed else self._start_split
         try:
             self.queue = begin(area, self._where(packed), {"indirect": indirect, "event_idx": event_idx, "on_broken": self._broken})
-            self.queue.rule = rule
         except (TranslationFault, EOFError):
             raise ValueError(f"ring {self.number}: its memory is not there any more") from None
+        self.queue.rule = rule
+        watch(self.queue, "answered", self._count)
+        self.enable(self.enabled)
+
+    def enable(self, on: bool) -> None:
+        """Let the device use the ring while it runs, or not."""
+        self.enabled, device = on, self.device
+        if not on or self.queue is None:
+            device.queues.pop(self.number, None)
+            device.servers.pop(self.number, None)
+            return
+        device.queues[self.number] = self.queue
+        if self._server is not None:
+            device.servers[self.number] = self._server
 
     def _start_split(self, area: SharedFile | None, where: list[int], options: Options) -> SplitQueue:
         available, used = self.base & 0xFFFF, USED_RING.parse(self.memory.read(where[2], USED_RING.size)).idx
         heads: list[int] = []
-        if area is not None:
-            self._notes = region = SplitRegion(area, self.number, False, self.size)
+        region = SplitRegion(area, self.number, False, self.size) if area is not None else None
+        if region is not None:
             heads = region.recover(used)
             available = used + len(heads) & 0xFFFF if region.found else available
         queue = SplitQueue(self.view, self.size, *where, available=available, used=used, **options)
-        self._again = queue.again(heads)
+        self._serve(queue, region, queue.again(heads))
         return queue
 
     def _start_packed(self, area: SharedFile | None, where: list[int], options: Options) -> PackedQueue:
         available, used = self.base & 0xFFFF, self.base >> 16
         chains: list[list[Raw]] = []
-        if area is not None:
-            self._notes = region = PackedRegion(area, self.number, True, self.size)
+        region = PackedRegion(area, self.number, True, self.size) if area is not None else None
+        if region is not None:
             chains = region.recover(lambda place: PACKED.parse(self.memory.read(where[0] + PACKED.size * (place % self.size), PACKED.size)).flags)
             if region.found:
                 used = region.used
                 place, wrap = step(used & ~WRAP, used >> 15, sum(map(len, chains)), self.size)
                 available = place | wrap << 15
         queue = PackedQueue(self.view, self.size, *where, available=available, used=used, **options)
-        self._again = queue.again(chains)
+        self._serve(queue, region, queue.again(chains))
         return queue
+
+    def _serve(self, queue: SplitQueue | PackedQueue, notes: SplitRegion | PackedRegion | None, again: list[Chain]) -> None:
+        if self.number not in self.device.lent:
+            self._server = RingServer(self.device, self.number, queue, notes, again)
 
     def stop(self) -> int:
         """Stop, and return the base at which another one would go on: an index, or, packed, two places in halves of 16 bits."""
         if self.queue is not None:
             available, used = self.queue.position
+            if self.number in self.device.lent:     # what was lent and not used is lent again
+                self.device.stopping(self.number)
+                available = used
             self.base = available | used << 16 if isinstance(self.queue, PackedQueue) else available
-        self.queue, self._notes, self._again = None, None, []
+        self.queue = self._server = None
+        self.enable(self.enabled)
         self.take("kick", -1)
         return self.base
 
-    def work(self, device: Device) -> bool:
+    def work(self) -> bool:
         """Serve what is there, one turn of the ring at most.  Returns whether there is more, for which nobody will kick."""
-        queue, served = self.queue, 0
-        if queue is None or not self.enabled or queue.broken is not None:
+        queue, server = self.queue, self.device.servers.get(self.number)
+        if queue is None or server is None or queue.broken is not None:
             return False
         queue.awake()
-        while served < queue.size and self._serve_one(queue, device):
-            served += 1
-        self.requests += served
-        if served and queue.must_interrupt():
-            self.signal("call")
-            self.calls += 1
+        server.kicked()
+        new, self._new = self._new, False
+        if new and queue.must_interrupt():
+            self.interrupt()
         return queue.rest()
 
-    def _serve_one(self, queue: SplitQueue | PackedQueue, device: Device) -> bool:
-        """Serve one chain, and note on the way how far it is; False if there is none."""
-        again = bool(self._again)
-        chain = self._again.pop(0) if again else queue.take()
-        if chain is None:
-            return False
-        notes: Any = self._notes            # of this kind of queue
-        try:
-            if notes is None:
-                queue.put(chain, device.serve(self.number, chain))
-                return True
-            if not again:
-                notes.taken(chain, queue)
-            written = device.serve(self.number, chain)
-            notes.answers(chain, queue)
-            queue.put(chain, written)
-            notes.answered(chain, queue)
-        except (EOFError, TranslationFault):
-            queue.fail("the memory for what is under way, or the ring's, is not there any more")
-        return True
+    def _count(self, chain: Chain, written: int) -> None:
+        self.requests += 1
+        self._new = True
+
+    def interrupt(self) -> None:
+        """Interrupt the guest."""
+        self.calls += 1
+        self.signal("call")
 
     def kicked(self) -> bool:
         """Take note of a kick.  False if the descriptor gives no more of them."""

@@ -7,22 +7,37 @@ Source: QEMU, docs/interop/vhost-user.rst, "Front-end message types".
 import os
 import select
 from collections.abc import Callable
+from typing import TypeAlias
 
 from vmio.machine.contracts import Record
 from vmio.oracle.vhost_user import wire
 from vmio.oracle.vhost_user.memory_answers import MAX_RING, MemoryAnswers
-from vmio.oracle.vhost_user.ring import Device, Ring
+from vmio.oracle.vhost_user.ring import Ring
 from vmio.oracle.vhost_user.stream import Message
 from vmio.virtio import features
+from vmio.virtio.device import VirtioDevice
+
+Rule: TypeAlias = Callable[[int, int, int], bool]     # as `need_event`
 
 
 class RingAnswers(MemoryAnswers):
-    """The rings of `device`; `look_at(ring)` is called where one is to be served without a kick."""
+    """The rings of `device`, whose `Transport` this is; `look_at(ring)` is called where one is to be served without a kick.
 
-    def __init__(self, device: Device, say: Callable[[str], object], look_at: Callable[[Ring], None]) -> None:
+    `rule` decides with events whether the guest is told.
+    """
+
+    def __init__(self, device: VirtioDevice, say: Callable[[str], object], look_at: Callable[[Ring], None], rule: Rule) -> None:
         super().__init__()
-        self.device, self.say, self._look_at = device, say, look_at
-        self.rings = [Ring(number, self.memory, say) for number in range(device.queues)]
+        self.device, self.say, self._look_at, self._rule = device, say, look_at, rule
+        self.rings = [Ring(number, device, self.memory, say) for number in range(len(device.setups))]
+        device.transport = self
+
+    def queue_interrupt(self, number: int) -> None:
+        """See `Transport`."""
+        self.rings[number].interrupt()
+
+    def config_interrupt(self) -> None:
+        """See `Transport`: a front end hears of it by a channel of its own (SET_BACKEND_REQ_FD), which is not offered."""
 
     def _ring(self, index: int) -> Ring:
         if index >= len(self.rings):
@@ -64,7 +79,7 @@ class RingAnswers(MemoryAnswers):
         if said.num > 1:
             raise ValueError(f"ring {said.index}: {said.num}; 1 enables it, 0 disables it")
         ring = self._ring(said.index)
-        ring.enabled = bool(said.num)
+        ring.enable(bool(said.num))
         self._look_at(ring)
 
     def _descriptor(self, said: Record, message: Message) -> tuple[Ring, int]:
@@ -91,7 +106,7 @@ class RingAnswers(MemoryAnswers):
         if not ring.running:
             if not self.features:
                 raise ValueError(f"ring {ring.number} is to start, and no features were agreed on")
-            ring.start(self.packed, bool(self.features & features.INDIRECT_DESC), bool(self.features & features.EVENT_IDX), self.device.rule, self.area)
+            ring.start(self.packed, bool(self.features & features.INDIRECT_DESC), bool(self.features & features.EVENT_IDX), self._rule, self.area)
             self._keep_log()
         ring.polled = fd < 0
         ring.take("kick", fd)

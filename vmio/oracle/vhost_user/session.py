@@ -10,14 +10,18 @@ A message that is refused is told to `say` in a sentence, and answered by a numb
 import os
 import selectors
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
 from vmio.machine.layout import ShortMessage
 from vmio.oracle.vhost_user.answers import Answers
-from vmio.oracle.vhost_user.ring import Device, Ring
+from vmio.oracle.vhost_user.ring import Ring
+from vmio.oracle.vhost_user.ring_answers import Rule
 from vmio.oracle.vhost_user.stream import Message, ProtocolError, Stream
 from vmio.oracle.vhost_user.wire import NUMBER, Protocol, Request
+from vmio.virtio.device import VirtioDevice
+from vmio.virtio.queue import need_event
 
 POLL_S = 0.001                  # a ring without a kick descriptor is looked at so often
 REFUSED = NUMBER.pack(value=1)
@@ -25,17 +29,18 @@ DONE = NUMBER.pack(value=0)
 
 
 class Session:
-    """The conversation with the front end at the other end of `peer`; `device` serves its rings."""
+    """The conversation with the front end at the other end of `peer`; `device` serves its rings, `rule` decides whether it hears of it."""
 
-    def __init__(self, peer: socket.socket, device: Device, say: Callable[[str], object] = print) -> None:
+    def __init__(self, peer: socket.socket, device: VirtioDevice, say: Callable[[str], object] = print, rule: Rule = need_event) -> None:
         self.say, self.device = say, device
         self.messages = 0
+        self.own_ns = 0                 # of the processor, for requests
         self._stream = Stream(peer)
         self._selector = selectors.PollSelector()       # epoll would go on with descriptors that are closed here, and open there
         self._selector.register(peer, selectors.EVENT_READ)
         self._watched: dict[int, Ring] = {}         # by their kick descriptors
         self.more: set[Ring] = set()               # rings that are to be looked at without a kick
-        self.answers = Answers(device, say, self._look_at)
+        self.answers = Answers(device, say, self._look_at, rule)
 
     @property
     def rings(self) -> list[Ring]:
@@ -61,7 +66,9 @@ class Session:
                 ring.take("kick", -1)
                 self._watch()
         due = sorted({*kicked, *polled, *self.more}, key=lambda ring: ring.number)
-        self.more = {ring for ring in due if ring.work(self.device)}
+        begun = time.thread_time_ns()
+        self.more = {ring for ring in due if ring.work()}
+        self.own_ns += time.thread_time_ns() - begun
         return self._messages()
 
     def _messages(self) -> bool:
