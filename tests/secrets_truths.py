@@ -71,3 +71,11 @@ def viewers(route, isolated, protected, place):
             name = name.replace(part, "")
         return name.strip()
     return Truth(words, charts=[{short(name): count for name, count in lines.items()}, {short(name): round(entropy(data), 2) for name, data in held.items()}])
+
+
+def changes(encrypted, tags, records, bound):
+    """Without tags one old sector is as good as another, and a cipher alone turns the rest into noise; with tags only old sectors with old tags pass."""
+    disk = (6, 0, 1) if tags else (0, 5, 2) if encrypted else (0, 0, 7)
+    rows = {"disk": disk, "wire": (4, 0, 1) if records else (0, 0, 5), "device": (1, 0, 0) if bound else (0, 0, 1)}
+    return Truth([], charts=[{(where, what): number for where, numbers in rows.items()
+                              for what, number in zip(("noticed", "garbled", "unnoticed"), numbers)}])

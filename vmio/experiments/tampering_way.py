@@ -1,14 +1,17 @@
 """What a host can change on the way of a guest's letters, and whether anybody notices: frames of a network, and a device that was passed through.
 
     tampering_way.run("send a letter twice", protected=True)        "noticed"
+    Protections(tags=True).outcomes()                               all changes, the disk's too, with these protections and no others
 
 Three letters go over the wire, in clear or in TLS 1.3's records; a fourth is kept in a device, plain or bound by TDISP.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from vmio.drivers.errors import DriverError
-from vmio.experiments.tampering import GARBLED, NOTICED, UNNOTICED
+from vmio.experiments.params import param
+from vmio.experiments.tampering import GARBLED, KEPT, NOTICED, TAMPERINGS as ON_DISK, UNNOTICED, run as on_disk
 from vmio.hypervisor.contracts import Steps
 from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.crypto.records import Opener, RecordRefused, Sealer
@@ -35,6 +38,23 @@ FRAMES: dict[str, Callable[[Sequence[bytes]], Sequence[bytes]]] = {
     "take the last letter away": lambda frames: frames[:2]}
 BAR = "let another device answer"
 TAMPERINGS = (*FRAMES, BAR)
+
+
+@dataclass(frozen=True)
+class Protections:
+    """Which of a guest's protections are there: two for its disk, one for the wire, one for its own device."""
+
+    encrypted: bool = param(True, "the guest encrypts its disk by AES-XTS, so that the host can't read it", flag=True)
+    tags: bool = param(False, "beside each sector of the disk lies a tag that only the guest can make", flag=True)
+    records: bool = param(False, "what goes over the wire is sealed: TLS records, encryption and tag in one", flag=True)
+    bound: bool = param(False, "the device that was passed through is bound to the guest by TDISP", flag=True)
+
+    def outcomes(self) -> dict[str, dict[str, str]]:
+        """Return what comes of each change, {where: {change: one of the three words}}."""
+        kept = KEPT[self.encrypted + 2 * self.tags]
+        return {"disk": {change: on_disk(change, kept).what for change in ON_DISK},
+                "wire": {change: run(change, self.records) for change in FRAMES},
+                "device": {BAR: run(BAR, self.bound)}}
 
 
 def run(tampering: str, protected: bool) -> str:

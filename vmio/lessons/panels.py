@@ -16,7 +16,8 @@ PANELS = (
     ("move_packets.panel", "panel"), ("move_packets.panel", "bursts_panel"), ("move_packets.panel", "moderation_panel"),
     ("move_packets.panel", "switch_panel"),
     ("speak_virtio.panel", "panel"), ("accelerate.panel", "panel"), ("grow_and_shrink.panel", "panel"), ("grow_and_shrink.panel", "devices_panel"), ("move_a_running_guest.panel", "panel"),
-    ("isolate_containers.panel", "panel"), ("keep_secrets.panel", "panel"), ("keep_secrets.views", "views_panel"), ("watch_and_steer.panel", "panel"), ("watch_and_steer.panel", "steer_panel"), ("store_in_a_cloud.panel", "panel"),
+    ("isolate_containers.panel", "panel"), ("keep_secrets.panel", "panel"), ("keep_secrets.views", "views_panel"),
+    ("keep_secrets.changes", "changes_panel"), ("watch_and_steer.panel", "panel"), ("watch_and_steer.panel", "steer_panel"), ("store_in_a_cloud.panel", "panel"),
     ("scan_in_parallel.panel", "panel"), ("scan_in_parallel.panel", "rules_panel"),
     ("test_the_mix.panel", "panel"), ("serve_a_model.panel", "panel"), ("check_the_model.panel", "ratio_panel"))
 

@@ -21,6 +21,7 @@ from vmio.experiments.params import default, param, specs
 from vmio.experiments.queueload import QueueParams
 from vmio.experiments.ringload import LoadParams
 from vmio.experiments.secrets import SecretsParams
+from vmio.experiments.tampering_way import Protections
 from vmio.experiments.views.result import ViewsParams
 from vmio.experiments.scan import ScanParams
 from vmio.experiments.serial import SerialParams
@@ -71,6 +72,7 @@ PANELS = {
     "isolate_containers.panel": (DensityParams, set()),
     "keep_secrets.panel": (SecretsParams, set()),
     "keep_secrets.views_panel": (ViewsParams, {"place"}),
+    "keep_secrets.changes_panel": (Protections, set()),
     "speak_virtio.panel": (QueueParams, set()),
     "store_in_a_cloud.panel": (CloudParams, {"moved", "burst_ms", "objective_us"}),
     "test_the_mix.panel": (None, {"guest", "on_host", "lie"}),                                # names of what is in two lists

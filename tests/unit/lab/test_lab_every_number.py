@@ -62,6 +62,7 @@ TRUTHS = {
     ("isolate_containers.panel", "panel"): containers_truths.panel,
     ("keep_secrets.panel", "panel"): secrets_truths.panel,
     ("keep_secrets.views", "views_panel"): secrets_truths.viewers,
+    ("keep_secrets.changes", "changes_panel"): secrets_truths.changes,
     ("speak_virtio.panel", "panel"): virtio_truths.panel,
     ("watch_and_steer.panel", "panel"): watch_truths.cases,
     ("watch_and_steer.panel", "steer_panel"): watch_truths.steering,

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ pytest.importorskip("ipywidgets")
 
 from vmio.experiments import instructions, stops
 from vmio.experiments.containers import density, hostile, one_start
+from vmio.experiments.tampering_way import Protections
 from vmio.experiments.disk import DiskParams
 from vmio.experiments.ringsteps import SCRIPTS, hangs, play
 from vmio.hypervisor.costs import CostModel
@@ -154,6 +156,10 @@ def test_secrets_what_the_text_says_of_places_and_changes():
     rows.append(twice)
     assert all("noticed" not in row[:2] and row[2:] == ["noticed"] * 2 for row in rows), "XTS has no way to notice anything"
     assert secrets.flipped() == (1, 16)
+    encrypted, tagged, sealed, bound = (Counter(what for where in Protections(**{"encrypted": False, name: True}).outcomes().values() for what in where.values())
+                                        for name in ("encrypted", "tags", "records", "bound"))
+    assert encrypted == {"garbled": 5, "unnoticed": 8}, "noise of five of seven, and nothing noticed"
+    assert [each["noticed"] for each in (tagged, sealed, bound)] == [6, 4, 1], "tags make six of seven noticed, the most"
 
 
 def test_secrets_what_the_text_says_of_viewers_records_and_keys():

@@ -168,6 +168,13 @@ print(lesson.way_table())
 # %% [markdown]
 # The last letter of all is missed by nobody: records say what comes next, not that something comes. So who uses TLS says at the end that it was the end.
 #
+# All of these are switches of their own: a disk may be encrypted, or have tags, or both; the wire may be sealed, the device bound. Which single switch makes the most of the host's changes noticed, and which makes none?
+# %%
+changes = lesson.changes_panel()
+changes
+# %% [markdown]
+# Encryption alone makes nothing noticed: it turns five of seven changes into noise, and lets two pass. Tags alone make six of seven noticed, on a disk that everybody can read. With a real disk you get both from Linux's dm-crypt over dm-integrity, where the tag lies beside each sector, too.
+#
 # A host can also lie to the guest's drivers: lengths that can't be, answers to nothing, frames that point outside. A *hardened* driver, as a confidential guest has it, checks each of them; a trusting one doesn't. What comes of it (REJECT: noticed and refused; FAIL: something leaked or changed;
 # WEDGED: the guest no longer gets on; `-`: no such driver can be shown):
 # %%

@@ -1,18 +1,19 @@
-"""Tables and panel of *Keep secrets*: what the host finds of a guest's letter, and which changes the guest notices."""
+"""Tables and panel of *Keep secrets*: what the host finds of a guest's letter."""
 
 from collections import Counter
 from functools import lru_cache
 from math import log2
 
-from vmio.experiments import secrets, tampering
+from vmio.experiments import secrets
 from vmio.experiments.secrets import DEVICE, DISK, MODES, RAM, RINGS, WHO, Found, SecretsParams
 from vmio.lab import axes, charts
 from vmio.lab.declared import declared
 from vmio.lab.panel import Panel, Shown
-from vmio.lessons.keep_secrets.views import destroyed, hostile_table, in_the_pool, views_panel, views_table, way_table
+from vmio.lessons.keep_secrets.changes import changes_panel, flipped, tampering_table, way_table
+from vmio.lessons.keep_secrets.views import destroyed, hostile_table, in_the_pool, views_panel, views_table
 from vmio.table import number, table
 
-__all__ = ["destroyed", "hostile_table", "in_the_pool", "views_panel", "views_table", "way_table"]
+__all__ = ["changes_panel", "destroyed", "flipped", "hostile_table", "in_the_pool", "tampering_table", "views_panel", "views_table", "way_table"]
 PLACES = {DISK: "on the disk", DEVICE: "in the device's hands", RINGS: "in the rings", RAM: "in the guest's RAM"}
 BY = {"nobody": "encrypted by nobody", "host": "encrypted by the host", "guest": "encrypted by the guest"}
 
@@ -62,19 +63,6 @@ def forgotten_table() -> str:
     """What stays in RAM, with the letter kept there and overwritten."""
     rows = [(encrypt, found("split", encrypt).hits[RAM], found("split", encrypt, keep=False).hits[RAM]) for encrypt in WHO]
     return table(rows, ("encrypts", "kept in RAM", "overwritten"), "<>>")
-
-
-def tampering_table() -> str:
-    """What the guest notices of each change."""
-    rows = [(change, *(tampering.run(change, kept).what for kept in tampering.KEPT)) for change in tampering.TAMPERINGS]
-    return table(rows, ("what the host does to the disk", *tampering.KEPT), "<<<<<")
-
-
-def flipped() -> tuple[int, int]:
-    """How many bytes of the letter are wrong after one flipped bit: in clear, and encrypted."""
-    in_clear, encrypted = (tampering.run("flip a bit", kept).wrong for kept in (tampering.PLAIN, tampering.XTS))
-    assert in_clear is not None and encrypted is not None
-    return in_clear, encrypted
 
 
 # The panel.

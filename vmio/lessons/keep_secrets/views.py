@@ -1,10 +1,10 @@
-"""The host's viewers in *Keep secrets*: four routes' places, both protections on or off; what is noticed on the way; a key that is destroyed."""
+"""The host's viewers in *Keep secrets*: four routes' places, both protections on or off; a hostile host; a key that is destroyed."""
 
 from functools import lru_cache
 from random import Random
 
 from vmio.attacks.hostile_host import catalogue
-from vmio.experiments import tampering_way, views
+from vmio.experiments import views
 from vmio.experiments.views.result import PLACES, PROTECTION, VIEWERS, Seen, ViewsParams
 from vmio.lab import charts
 from vmio.lab.controls import choice
@@ -40,12 +40,6 @@ def views_table() -> str:
                 found = (one.views.get(place) for place in PLACES)
                 rows.append((route, "yes" if isolated else "no", "yes" if protected else "no", *("-" if view is None else view.hits for view in found)))
     return table(rows, ("route", "isolated", "protected", *(SHORT[place] for place in PLACES)), "<<<>>>>>>")
-
-
-def way_table() -> str:
-    """What is noticed of each change on the way, in clear and protected."""
-    rows = [(change, *(tampering_way.run(change, protected) for protected in (False, True))) for change in tampering_way.TAMPERINGS]
-    return table(rows, ("what the host does on the way", "in clear", "protected"), "<<<")
 
 
 @lru_cache(maxsize=1)
