@@ -146,7 +146,7 @@ class StorQueue(OneAtATime, UnmapLists):
                 yield from self._retry(what)
             elif self.polled and not idle:
                 yield from self._spin(ready, what, alarm)
-            elif not (yield from cpu.hlt(None if alarm == NEVER else alarm - cpu.now,
+            elif not (yield from cpu.hlt(None if alarm == NEVER else max(alarm - cpu.now, 0),     # a copy to the pool takes time
                                          watchdog_ns=None if idle else TIMEOUT_NS)) and not ready():
                 raise DriverTimeout(f"StorVSC {what}: no answer")
 

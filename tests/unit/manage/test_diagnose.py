@@ -1,5 +1,6 @@
 """Faults are changes of the machine, the rules name them by what can be seen, and how often is counted."""
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -7,13 +8,13 @@ import pytest
 from vmio.manage.diagnose import trial
 from vmio.manage.diagnose.detectors import LEARNS, Cusum, Ewma, Threshold
 from vmio.manage.diagnose.faults import FAULTS, fault
-from vmio.manage.diagnose.rules import PUBLISHED, RULES, Diagnosis, diagnose, greedy, published
+from vmio.manage.diagnose.rules import PUBLISHED, RULES, Diagnosis, diagnose, greedy, interrupts_per_frame, published
 from vmio.manage.diagnose.scene import GUESTS, SETTLE, WINDOW_NS, WINDOWS, Plan, Scene, names
 from vmio.manage.diagnose.trial import Outcome
 from vmio.manage.monitor.metrics import EDGES, Histogram, Sample
 
 PLAN = Plan(seed=3, onset=10, severity=0.6, busy=1.0)
-SAME_MACHINE = ("noisy", "polling", "memory", "vf_lost", "moderation")      # the others have one more device from the start
+SAME_MACHINE = ("noisy", "polling", "memory", "vf_lost", "moderation", "bounce")      # the others have one more device from the start
 
 
 @cache
@@ -60,7 +61,8 @@ def test_all_is_as_usual_before_the_onset(name):
 @pytest.mark.parametrize("name, grows, labels", [
     ("small_ring", "vmio_channel_out_full_total", {"guest": "db"}), ("legacy", "vmio_exits_total", {"guest": "db", "reason": "IO_INSTRUCTION"}),
     ("iotlb", "vmio_iommu_events_total", {"guest": "shop", "event": "unmaps"}),
-    ("memory", "vmio_pressure_waiting_seconds_total", {"guest": "cache", "who": "full"}), ("vf_lost", "vmio_net_way_frames_total", {"guest": "mail", "way": "card"})])
+    ("memory", "vmio_pressure_waiting_seconds_total", {"guest": "cache", "who": "full"}), ("vf_lost", "vmio_net_way_frames_total", {"guest": "mail", "way": "card"}),
+    ("bounce", "vmio_bounce_refused_total", {"guest": "batch"})])
 def test_what_only_the_fault_makes(name, grows, labels):
     assert before(name).get(grows, **labels) == after("none").get(grows, **labels) == 0 < after(name).get(grows, **labels)
 
@@ -73,6 +75,28 @@ def test_what_the_fault_makes_more():
     taken = {after("one_core").values["vmio_channel_vcpu", key]: value for (name, key), value in after("one_core").values.items()
              if name == "vmio_channel_interrupts_total" and key == ("web", "2", "disk1")}
     assert list(taken) == [0] and taken[0] > 10
+
+
+def test_moderation_has_two_sides():
+    """Too long: answers wait, and fewer interrupts bring them.  Not at all: more interrupts than before for each frame."""
+    low = Scene(replace(PLAN, severity=0.1), FAULTS["moderation"]).run()
+    counted = low.samples[-1].since(low.samples[PLAN.onset])
+    usual, long = after("none"), after("moderation")
+    assert interrupts_per_frame(long) < interrupts_per_frame(usual) < 0.9 * interrupts_per_frame(counted)
+    found = diagnose(low.windows)
+    assert found.verdict == "moderation" and {each.what for each in found.findings} == {"interrupts for each frame"}
+
+
+def test_a_pool_that_another_driver_holds():
+    """Eight MiB are 4,096 slots; of 32 segments 31 have a mapping of 126 slots for good, and batch's reads wait for the last one."""
+    held = 31 * 126
+    assert [sample.get("vmio_bounce_slots", guest="batch", state="all") for sample in scene("bounce").samples] == [4096] * (WINDOWS + 1)
+    used = [sample.get("vmio_bounce_slots", guest="batch", state="used") for sample in scene("bounce").samples[PLAN.onset + 1:]]
+    assert min(used) == held and max(used) <= held + 128 + 31 * 2
+    assert scene().samples[-1].get("vmio_bounce_slots", guest="batch", state="used") < 32 * 128 / 2
+    key = "vmio_user_request_seconds", ("batch",)
+    slow, usual = after("bounce").histograms[key], after("none").histograms[key]
+    assert slow.count > usual.count / 2 and slow.total_ns / slow.count > 1.5 * usual.total_ns / usual.count
 
 
 def test_pressure_has_the_kernels_form():

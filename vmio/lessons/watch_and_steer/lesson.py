@@ -24,7 +24,7 @@ from vmio.lessons.watch_and_steer import panel as lesson
 # |---|---|---|
 # | web | two virtual processors (vCPUs), a split disk with a channel for each | small reads, all the time |
 # | db | a split disk | small reads in bursts of 40 |
-# | batch | a split disk | a large read now and then |
+# | batch | a split disk; the host cannot see its memory, so all data is copied by way of a *bounce pool*, which it can | a large read now and then |
 # | shop | a disk of its own, passed through | small reads |
 # | mail | a split network card, and a *virtual function* beside it: a part of the host's real card that is the guest's own | answers frames |
 # | cache | a split disk, and a *balloon*, by which the host can take and give memory | small reads |

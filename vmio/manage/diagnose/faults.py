@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from vmio.drivers.confidential.swiotlb import MOST, SEGMENT, SLOT
 from vmio.drivers.igbvf_start import RX_VECTOR
 from vmio.hardware.nic import registers as r
 from vmio.hypervisor.halt_poll import MAX_NS
@@ -16,6 +17,7 @@ from vmio.modes import attachment
 from vmio.modes.disk_split import SplitDisk
 
 FEWEST_MISSING, MOST_MISSING = 300, 4000      # pages
+NOT_AT_ALL = 0.35                             # moderation: below this severity interrupts are not held back, above it too long
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,9 @@ def _second(guest: str, kind: Callable[[], Any], scene: Scene) -> None:
 
 
 def _noisy(scene: Scene) -> None:
-    """From the onset on batch reads as fast as 20 to 60 reads of 256 KiB in a ms come."""
+    """From the onset on batch reads as fast as 16 to 48 reads of 320 KiB in a ms come."""
     plan, since = scene.plan, scene.onset_ns
-    more = poisson(scene.random, WINDOW_NS / (20 + 40 * plan.severity), scene.until_ns - since)
+    more = poisson(scene.random, WINDOW_NS / (16 + 32 * plan.severity), scene.until_ns - since)
     quiet = [ns for ns in scene.times[BATCH][0] if ns < since]
     scene.times[BATCH] = [quiet + [since + ns for ns in more]]
 
@@ -67,15 +69,27 @@ def _vf_lost(scene: Scene) -> None:
 
 
 def _moderation(scene: Scene) -> None:
-    """From the onset on mail's function holds its interrupts back for 0.3 to 2 ms."""
-    us = 300 + int(1700 * scene.plan.severity)
+    """From the onset on mail's function holds its interrupts back for 0.3 to 2 ms; or, for small severities, not at all."""
+    severity = scene.plan.severity
+    us = 0 if severity < NOT_AT_ALL else 300 + int(1700 * (severity - NOT_AT_ALL) / (1 - NOT_AT_ALL))
 
-    def slow(card: Any) -> bool:
+    def set_to(card: Any) -> bool:
         if card.function is None:
             return False
         card.function.write(r.EITR + 4 * RX_VECTOR, us << 2)
         return True
-    scene.on_frames = slow
+    scene.on_frames = set_to
+
+
+def _hoard(scene: Scene) -> None:
+    """From the onset on another driver of batch's has mapped all of the bounce pool but one segment, or two, and keeps it."""
+    left = 2 if scene.plan.severity < 0.3 else 1
+
+    def keep(disk: Any) -> None:
+        pool, buffer = disk.client.pool, disk.cpu.guest.ram - SEGMENT * SLOT
+        for _ in range(pool.slots // SEGMENT - left):
+            pool.map(disk.cpu, buffer, MOST)
+    scene.switching[BATCH] = keep
 
 
 _EMULATED = partial(attachment, "disk", "emulated", transfer="dma")
@@ -99,8 +113,10 @@ FAULTS = {fault.name: fault for fault in (
           "more memory for it", ("memory some", "memory full"), _memory),
     Fault("vf_lost", "the virtual function is gone", MAIL, "the host has taken mail's function away; frames go by the split card",
           "give it back", ("frames by card", "frames by function", "user latency"), _vf_lost),
-    Fault("moderation", "interrupts are held back too long", MAIL, "mail's function waits up to 2 ms before it interrupts", "a shorter time, or one that adapts",
-          ("interrupts", "user latency"), _moderation),
+    Fault("moderation", "interrupts are moderated wrongly", MAIL, "mail's function waits up to 2 ms before it interrupts, or interrupts for each frame",
+          "a time between these, or one that adapts", ("interrupts", "user latency", "frames by function"), _moderation),
+    Fault("bounce", "the bounce pool is full", BATCH, "another driver of batch's holds nearly all of the bounce pool, and gives nothing back",
+          "mend that driver; a larger pool (swiotlb=) only puts it off", ("bounce slots", "bounce refused", "user latency"), _hoard),
 )}
 
 

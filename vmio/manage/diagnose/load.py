@@ -38,6 +38,12 @@ def bursts(random: Random, gap_ns: float, size: int, until: int) -> list[int]:
     return [at for at in poisson(random, gap_ns, until) for _ in range(size)]
 
 
+def trains(random: Random, gap_ns: float, size: int, apart_ns: int, until: int) -> list[int]:
+    """Return times of trains: `size` frames, `apart_ns` from one to the next; a train each `gap_ns`, up to a quarter of that late."""
+    starts = [int((number + random.random() / 4) * gap_ns) for number in range(int(until / gap_ns))]
+    return [at + number * apart_ns for at in starts for number in range(size)]
+
+
 class DiskLoad:
     """Reads of one vCPU: at `times` after `began`, `sectors` each at a random place, `depth` in flight at most.
 

@@ -3,6 +3,8 @@
 Each rule reads one number out of each window and asks a detector.  Where a limit is known - no signal without a reason, no full ring -
 it is a threshold; where only a change can be seen - requests take longer than they did - a detector of changes learns what is usual.
 A change alone would not say who caused it, so those rules also need a sign of the cause.
+
+The limits of `RULES` are our own: nobody has published any for these counters.  Those that Microsoft has published are `PUBLISHED`.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -124,6 +126,18 @@ def _frame_us(window: Sample) -> float:
     return sum(one.total_ns for one in each) / count / 1000 if count else 0.0
 
 
+def interrupts_per_frame(window: Sample) -> float:
+    """Return how often a guest with a function is interrupted for each frame that it answers; 0 for too few frames."""
+    who = window.labels("vmio_net_way_frames_total", "guest")
+    frames = window.get("vmio_net_way_frames_total", way="function")
+    return sum(window.get("vmio_vcpu_interrupts_total", guest=guest) for guest in who) / frames if frames >= FEW // 2 else 0.0
+
+
+def bounce_refused(window: Sample) -> float:
+    """Return how many mappings found no room in a bounce pool."""
+    return window.get("vmio_bounce_refused_total")
+
+
 def _by_function(window: Sample) -> bool:
     return by_card(window) < 0.5
 
@@ -139,6 +153,8 @@ RULES = (
     Rule("vf_lost", "part of the frames by the card", by_card, 0.5),
     Rule("noisy", "us of the others' requests at the disk", disk_us, sign=lambda window: greedy(window) is not None),
     Rule("moderation", "us until a frame is answered", _frame_us, sign=_by_function),
+    Rule("moderation", "interrupts for each frame", interrupts_per_frame, sign=_by_function),
+    Rule("bounce", "mappings that found no room in the bounce pool", bounce_refused, 1),
 )
 
 

@@ -2,9 +2,9 @@
 
     web     two vCPUs, a split disk with a channel for each      reads, a steady stream
     db      a split disk                                          reads in bursts
-    batch   a split disk                                          now and then a large read
+    batch   a split disk; confidential, with a bounce pool        now and then a large read
     shop    a disk of its own, passed through                     reads
-    mail    a split card with a virtual function beside it        frames that come, and are answered
+    mail    a split card with a virtual function beside it        frames that come four in a row, and are answered
     cache   a balloon, and a split disk                           reads
 
 Each `WINDOW_NS` the monitor takes a sample.  At `onset`, after so many of these windows, the fault begins; what it is, how bad and when
@@ -30,7 +30,7 @@ from vmio.hypervisor.runs import Run
 from vmio.machine.memory import PAGE
 from vmio.machine.net.cable import Cable
 from vmio.machine.overlay import Overlay
-from vmio.manage.diagnose.load import DiskLoad, NetLoad, PagingLoad, bursts, poisson
+from vmio.manage.diagnose.load import DiskLoad, NetLoad, PagingLoad, bursts, poisson, trains
 from vmio.manage.monitor.metrics import Sample
 from vmio.manage.monitor.monitor import Monitor
 from vmio.modes import Machine, attachment
@@ -49,6 +49,9 @@ GIVEN_NS = 2 * MS                   # when mail gets its function
 CACHE_MIB, HEAP_MIB = 40, 20        # of RAM; where its heap begins
 PROMISED = 2 * 256                  # pages that cache's programs want at first
 BUFFERS_MIB = 5                     # of a guest's RAM, for its requests
+POOL_KIB = 8 << 10                  # batch's bounce pool
+LARGE, SMALL = 640, 8               # sectors of a read of batch's, and of everybody's else
+TRAIN, TRAIN_GAP_NS = 4, 15_000     # frames that come in a row, and the time between two of them
 
 
 @dataclass
@@ -99,13 +102,13 @@ class Scene:
         self.guests[MAIL].attach(self.card, backend=self.cable.ends[0])
         self.guests[CACHE].attach(self.memory)
         for name in (WEB, DB, BATCH, CACHE):
-            self.guests[name].attach(SplitDisk(), Overlay(pattern(DISK_MIB)))
+            self.guests[name].attach(SplitDisk(confidential=True, pool_kib=POOL_KIB) if name == BATCH else SplitDisk(), Overlay(pattern(DISK_MIB)))
         self.guests[SHOP].attach(attachment("disk", "passthrough"), Overlay(pattern(DISK_MIB)))
         times = {WEB: [poisson(random, 110_000 / busy, until) for _ in range(2)], DB: [bursts(random, 1_500_000 / busy, 40, until)],
-                 BATCH: [poisson(random, 700_000 / busy, until)], SHOP: [poisson(random, 130_000 / busy, until)],
-                 MAIL: [poisson(random, 150_000 / busy, until)], CACHE: [poisson(random, 250_000 / busy, until)]}
+                 BATCH: [poisson(random, 875_000 / busy, until)], SHOP: [poisson(random, 130_000 / busy, until)],
+                 MAIL: [trains(random, 400_000 / busy, TRAIN, TRAIN_GAP_NS, until)], CACHE: [poisson(random, 250_000 / busy, until)]}
         self.times, self.random = times, random
-        self.depth, self.sectors = dict.fromkeys(GUESTS, 64) | {BATCH: 16}, dict.fromkeys(GUESTS, 8) | {BATCH: 512}
+        self.depth, self.sectors = dict.fromkeys(GUESTS, 64) | {BATCH: 14}, dict.fromkeys(GUESTS, SMALL) | {BATCH: LARGE}
         self.on_frames: Callable[[Any], bool] | None = None
         self.at_onset: list[Callable[[], None]] = []
         self.switching: dict[str, Callable[[Any], None] | None] = {}     # guest -> what is done to its driver then; None: the second disk is taken

@@ -174,8 +174,11 @@ def _services(values: dict[Key, int], guest: GuestMachine) -> None:
 
 
 def _others(values: dict[Key, int], guest: GuestMachine) -> None:
-    """The IOMMU before an assigned device, the two ways of a card with a function, and a balloon."""
+    """A bounce pool, the IOMMU before an assigned device, a balloon, and the two ways of a card with a function."""
     who = guest.guest.name
+    if (pool := guest.platform.pool) is not None:
+        values["vmio_bounce_slots", (who, "used")], values["vmio_bounce_slots", (who, "all")] = pool.used, pool.slots
+        values["vmio_bounce_refused_total", (who,)], values["vmio_bounce_bytes_total", (who,)] = pool.full, pool.copied
     for name, mode, each in devices(guest):
         iommu, dma = getattr(each, "iommu", None), getattr(each, "dma", None)
         if iommu is not None and dma is not None:
