@@ -85,6 +85,23 @@ def test_a_full_pool_waits_and_is_counted():
     assert all(image.read(512 * n, 8).startswith(SECRET[:4000]) for n in range(8))
 
 
+def test_an_alarm_that_passes_while_data_is_copied_is_no_error():
+    """Two reads share a pool for one: the second is copied when the first is over, and the time that takes goes past the alarm."""
+    guest, image, attached = machine(pool_kib=256)
+    room = attached.driver_memory
+
+    def program(cpu, disk):
+        for tag in range(4):
+            disk.submit("read", 64, 400, room, tag)
+        disk.flush_ring()
+        over = []
+        while len(over) < 4:
+            yield from disk.wait(cpu.now + 5_000)       # a copy of 200 KiB takes longer
+            over += disk.reap()
+        assert [error for _, error in over] == [None] * 4
+    guest.machine.run((guest, program))
+
+
 def test_a_pool_that_others_fill_is_asked_again_every_3_ms():
     guest, image, attached = machine(pool_kib=256)
     room, when = attached.driver_memory, []
