@@ -97,6 +97,7 @@ def _parser(device: str = "disk") -> "_Parser":
 
     attack = commands.add_parser("attack", help="a hostile guest's attacks on its host, or a host's on its guest, with the defence on and with it off")
     attack.add_argument("--hostile", choices=("guest", "host"), default="guest", help="who attacks (default: the guest)")
+    attack.add_argument("--mode", choices=("virtio",), help="attacks by virtio: rings, requests and registers, with every form of queue")
     attack.add_argument("--list", action="store_true", help="show what there is; run nothing")
     attack.add_argument("--only", metavar="ID", help="one attack")
     attack.add_argument("--json", action="store_true", help="one JSON object on standard output")
@@ -154,7 +155,10 @@ def _run(args: argparse.Namespace) -> None:
 
 
 def _attack(args: argparse.Namespace) -> int:
-    report = import_module("vmio.attacks.hostile_host.catalogue" if args.hostile == "host" else "vmio.attacks.report")
+    if args.mode and args.hostile == "host":
+        raise ValueError("attack --mode virtio --hostile host: attacks by virtio are a guest's; leave out one of the two")
+    report = import_module("vmio.attacks.virtqueue.report" if args.mode else
+                           "vmio.attacks.hostile_host.catalogue" if args.hostile == "host" else "vmio.attacks.report")
     if args.list:
         console.say(json.dumps(report.list_to_dict()) if args.json else report.listing())
         return 0

@@ -1,0 +1,153 @@
+"""Attacks by virtio: the verdicts that each states, in every form of queue, device and transport; and each check, broken once, is missed."""
+
+import inspect
+import json
+import sys
+from importlib import import_module
+
+import pytest
+
+from tests.attacks.virtqueue_mutants import MUTANTS
+from tests.fuzz.planted import planted
+from vmio.__main__ import main
+from vmio.attacks.verdict import FAIL, PASS, REJECT, WEDGED
+from vmio.attacks.virtqueue import catalogue, report
+from vmio.attacks.virtqueue.parts import NEIGHBOUR, RAM, Case
+from vmio.attacks.virtqueue.world import QueueWorld
+
+ATTACKS = catalogue.attacks()
+ALL_CASES = [Case(ring, device, transport) for ring in catalogue.RINGS for device in catalogue.DEVICES for transport in catalogue.TRANSPORTS]
+
+
+@pytest.mark.parametrize("case", ALL_CASES, ids="-".join)
+def test_a_guest_that_does_nothing_has_no_effect_and_its_device_works(case):
+    world = QueueWorld(case)
+    assert world.run(lambda world: None)[:2] == (PASS, "no effect") and world.comes_back()
+
+
+@pytest.mark.parametrize("id", ATTACKS)
+def test_with_the_check(id):
+    attack = ATTACKS[id]
+    for case in attack.cases:
+        outcome = attack.run(case)
+        assert outcome.verdict == attack.on_verdict and outcome.verdict in (PASS, REJECT), (case, outcome)
+        assert not outcome.crossed and bool(outcome.refused) == (outcome.verdict == REJECT)
+
+
+@pytest.mark.parametrize("id", ATTACKS)
+def test_without_it(id):
+    attack = ATTACKS[id]
+    for case in attack.cases:
+        outcome = attack.run(case, False)
+        assert outcome.verdict == attack.off_verdict and outcome.verdict in (FAIL, WEDGED), (case, outcome)
+        assert outcome.touched
+
+
+def test_the_checks_are_back_afterwards():
+    attack = ATTACKS["table-in-table"]
+    case = attack.cases[0]
+    assert [attack.run(case, defended).verdict for defended in (False, True, False, True)] == [WEDGED, REJECT, WEDGED, REJECT]
+
+
+def test_two_runs_are_equal():
+    for attack in ATTACKS.values():
+        assert attack.run(attack.cases[-1], False) == attack.run(attack.cases[-1], False)
+
+
+def test_what_was_asked_for_is_there():
+    assert set(ATTACKS) >= {"chain-loop", "buffer-read-outside", "buffer-write-outside", "chain-length-overflows", "table-in-table", "direction-wrong",
+                            "queue-moved", "chain-double-fetch", "ring-index-jumps"}
+    cases = {case for attack in ATTACKS.values() for case in attack.cases}
+    assert cases == set(ALL_CASES)
+    for attack in ATTACKS.values():
+        assert all(getattr(attack, name) for name in ("title", "rule", "source", "defence")), attack.id
+
+
+def calls(case, act, wall):
+    """How often this function was called in a run."""
+    world, counted = QueueWorld(case), 0
+
+    def seen(frame, event, _):
+        nonlocal counted
+        counted += event == "call" and frame.f_code is wall
+    sys.setprofile(seen)
+    try:
+        world.run(act)
+    finally:
+        sys.setprofile(None)
+    return counted
+
+
+@pytest.mark.parametrize("id", ATTACKS)
+def test_it_comes_to_its_wall(id):
+    attack = ATTACKS[id]
+    for case in attack.cases:
+        check = attack.check(case)
+        wall = import_module(check.module)
+        for part in check.function.split("."):
+            wall = getattr(wall, part)
+        code = inspect.unwrap(wall).__code__
+        assert code.co_filename.replace("\\", "/").endswith(check.file)
+        assert calls(case, attack.act, code) > calls(case, lambda world: None, code), case
+
+
+@pytest.mark.parametrize("id, where, right, wrong, only", MUTANTS, ids=[f"{id} {where.split(':')[1]}" for id, where, *_ in MUTANTS])
+def test_a_broken_check_is_missed(id, where, right, wrong, only):
+    """With one line broken the same attack has another end, in each case that the line is for; mostly it succeeds."""
+    attack = ATTACKS[id]
+    for case in attack.cases:
+        if not only or only in case:
+            whole = attack.run(case)
+            with planted(where, right, wrong):
+                broken = attack.run(case)
+            assert (broken.verdict, broken.evidence) != (whole.verdict, whole.evidence), case
+
+
+def test_each_attack_has_a_check_to_break():
+    assert {id for id, *_ in MUTANTS} == set(ATTACKS)
+
+
+@pytest.mark.parametrize("harm, verdict", [
+    (lambda world: world.host.write(world.base + NEIGHBOUR, b"x"), FAIL), (lambda world: world.host.write(world.base + RAM, b"x"), FAIL),
+    (lambda world: world.host.write(world.below, b"x"), FAIL), (lambda world: world.medium.write(0, bytes(512)), FAIL),
+    (lambda world: world.host.read(world.base + NEIGHBOUR, 1), FAIL), (lambda world: world.memory.write(0x1234, b"neighbour's disk"), FAIL),
+    (lambda world: [][0], WEDGED), (lambda world: world._theirs.put("status", 0), WEDGED)])
+def test_canaries_sing(harm, verdict):
+    outcome = QueueWorld(ALL_CASES[0]).run(harm)
+    assert outcome.verdict == verdict and outcome.touched
+
+
+# The command.
+
+def test_the_command(capsys):
+    assert main(["attack", "--mode", "virtio", "--only", "chain-loop"]) == 0
+    assert "the chain from descriptor 0 is longer than the table" in capsys.readouterr().out
+    assert main(["attack", "--mode", "virtio", "--only", "buffer-write-outside", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    row, = told["attacks"]
+    assert told["schema"] == report.SCHEMA and told["holds"] and row["source"] == "VIRTIO 1.2, 2.7.5, 2.8.4"
+    assert {(case["ring"], case["device"], case["transport"], case["on"], case["off"]) for case in row["cases"]} == {(*case, REJECT, FAIL) for case in ALL_CASES}
+    assert main(["attack", "--mode", "virtio", "--list"]) == 0
+    listed = capsys.readouterr().out
+    assert all(id in listed for id in ATTACKS)
+    assert main(["attack", "--mode", "virtio", "--list", "--json"]) == 0
+    assert [each["id"] for each in json.loads(capsys.readouterr().out)["attacks"]] == list(ATTACKS)
+
+
+def test_the_whole_table(capsys):
+    assert main(["attack", "--mode", "virtio"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[-len(ATTACKS):]] == list(ATTACKS)
+
+
+def test_a_check_that_does_not_hold_is_an_exit_status(monkeypatch, capsys):
+    attack = ATTACKS["chain-loop"]
+    case = attack.cases[0]
+    monkeypatch.setattr(report, "run", lambda only, kept: [report.Row(attack, [(case, attack.run(case, False), attack.run(case, False))])])
+    assert main(["attack", "--mode", "virtio", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["holds"] is False
+
+
+def test_who_asks_for_another_gets_a_sentence(capsys):
+    assert main(["attack", "--mode", "virtio", "--only", "edge-read"]) == 2
+    assert "attack 'edge-read': no such attack by virtio; `python -m vmio attack --mode virtio --list` shows them" in capsys.readouterr().err
