@@ -102,7 +102,7 @@ def start(door: Door, device: VirtioDevice, memory: AddressSpace, ring: str, num
 
 
 def read_sector(door: Door, driver: DriverQueue, memory: AddressSpace, sector: int) -> bytes | None:
-    """An honest read of one sector; None if it is not answered, or badly."""
+    """Return what an honest read of one sector brings; None if it is not answered, or badly."""
     memory.write(DATA, b.HEADER.pack(type=b.IN, sector=sector))
     memory.write(STATUS, bytes([UNTOUCHED]))
     driver.add([(DATA, b.HEADER.size)], [(DATA + PAGE // 2, SECTOR), (STATUS, 1)], sector)

@@ -179,7 +179,7 @@ class QueueWorld:
     # Running and judging.
 
     def run(self, act: "Callable[[QueueWorld], object]") -> Outcome:
-        """The neighbour's requests, the attack, the neighbour's requests again; return the `Outcome`."""
+        """Return the `Outcome` of an attack between two requests of the neighbour's."""
         stopped, down = None, []
         end = watch(self.host, "reading", lambda spa, length: self._looked_at.extend((spa, spa + length - 1)))
         try:
