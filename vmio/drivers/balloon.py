@@ -68,6 +68,10 @@ class Balloon:
             raise DriverError("balloon: the host does not accept the guest's capabilities")
         self.state, self._due = INITIALIZED, self.cpu.now + SECOND
 
+    def on(self, cpu: Cpu) -> "Balloon":
+        """Return the driver for a further vCPU: it is the same, as memory is all vCPUs'; the first one does its `work`."""
+        return self
+
     def serve(self, until: int) -> Steps[None]:
         """Answer the host and report to it, until the time is `until` (ns); a generator."""
         while True:

@@ -14,9 +14,11 @@ from functools import lru_cache, partial
 from simpy.events import Event
 
 from vmio import data
-from vmio.experiments.scan_job import Job
+from vmio.drivers.page_cache import PageCache
+from vmio.experiments.scan_job import START_NS, Job
+from vmio.experiments.scan_memory import Grower, Spare
 from vmio.experiments.scan_params import MAX_DEPTH, WORDS, ScanParams
-from vmio.experiments.scan_worker import START_NS, Team, Worker
+from vmio.experiments.scan_worker import Team, Worker
 from vmio.host.physical import Slice
 from vmio.host.policies import make
 from vmio.machine.media.medium import Medium
@@ -26,6 +28,7 @@ from vmio.machine.storage import Image
 from vmio.modes import Machine, attachment
 from vmio.modes.disk_assigned import AssignedDisk
 from vmio.modes.machine import MIB, GuestMachine
+from vmio.modes.memory_split import SplitMemory
 
 IMAGE = "licenses-ext4.img.gz"
 LATER_MIB = 8           # of a guest, for the driver of a function that comes later
@@ -37,7 +40,8 @@ class ScanResult:
     """What a scan counted, from the moment at which all workers begin to the joined lists; times in ns.
 
     `found` are the matches, `spans` (worker, from, until) of each search, `latencies` (when, how long) of each read; `changes` are
-    (ns, what the host did or a guest has seen); `served` has (guest, from, until) of each read that the host's block layer served.  `device_busy` is the part of the time in which bytes passed the device.
+    (ns, what the host did or a guest has seen); `hits` are the times at which a piece was found in memory, `memory` is of each guest
+    (from when on, MiB that it had for what it reads); `served` has (guest, from, until) of each read that the host's block layer served.  `device_busy` is the part of the time in which bytes passed the device.
     """
 
     params: ScanParams
@@ -48,6 +52,11 @@ class ScanResult:
     host_cpu_ns: int            # of the host's own code: exits, workers of its channels
     device_ns: int              # in which the device's bytes passed
     copies: int                 # pieces that were begun twice
+    again: int                  # reads of what had been read before
+    added: int                  # pages that the guests were given meanwhile
+    given: int                  # pages that the guests gave to the host
+    hits: list[int] = field(repr=False)
+    memory: list[list[tuple[int, int]]] = field(repr=False)
     spans: list[tuple[int, int, int]] = field(repr=False)
     latencies: list[tuple[int, int]] = field(repr=False)
     changes: list[tuple[int, str]]
@@ -99,7 +108,7 @@ def run(params: ScanParams = ScanParams(), control: Callable[[Machine, Team], No
     ValueError for parameters that can't be.
     """
     params.check()
-    machine = Machine(params.costs, params.cores)
+    machine = Machine(params.costs, params.cores, spare_mib=0 if params.memory is None else params.spare)
     team = Team(Job(params), params.depth)
     deepest = MAX_DEPTH if control is not None else max([params.depth, *(value for _, what, value in params.changes if what == "depth")])
     most = 1 + min(deepest * params.greedy, MAX_DEPTH)
@@ -112,9 +121,10 @@ def run(params: ScanParams = ScanParams(), control: Callable[[Machine, Team], No
     workers = []
     for number in range(params.workers):
         guest = guests[number // lanes]
-        first = guest.attachments[0].driver_memory + number % lanes * most * params.buffer
+        first = max(each.driver_memory for each in guest.attachments) + number % lanes * most * params.buffer
         workers.append(Worker(team, number, guest, first))
-    _plan(machine, team, guests)
+    growers = _growers(machine, team, guests)
+    _plan(machine, team, guests, growers)
     busy: list[int] = []
     machine.host.at(START_NS, lambda _: busy.append(machine.host.busy_ns))
     if control is not None:
@@ -127,19 +137,36 @@ def run(params: ScanParams = ScanParams(), control: Callable[[Machine, Team], No
         guest_ns=sum(each.cpu.compute_ns - each.mark.compute_ns for each in workers),
         host_cpu_ns=machine.host.busy_ns - busy[0] + sum(each.mark.exit_ns for each in workers),
         device_ns=team.job.bytes_read * 10**9 // machine.host.costs.disk_read_rate,
-        copies=team.job.copies,
+        copies=team.job.copies, again=team.job.again,
+        added=sum(each.added for each in growers), given=sum(each.given for each in growers),
+        hits=[when - START_NS for when in team.job.hits],
+        memory=[[(when - START_NS, mib) for when, mib in each.history] for each in growers],
         spans=[(n, since - START_NS, until - START_NS) for n, since, until in team.job.spans],
         latencies=[(when - START_NS, ns) for when, ns in team.job.latencies],
-        changes=sorted((when - START_NS, what) for when, what in team.log),
+        changes=sorted(((when - START_NS, what) for when, what in team.log), key=lambda change: change[0]),
         served=[(n, since - START_NS, until - START_NS) for n, since, until in served if since >= START_NS])
 
 
 def _guest(machine: Machine, params: ScanParams, lanes: int, buffers: int) -> GuestMachine:
-    """Plan a guest with so many vCPUs and bytes of buffers; the image is under a difference disk of its own."""
-    disk = (attachment("disk", "split", channels=params.channels or lanes, roomy=lanes > 1) if params.mode == "split"
+    """Plan a guest with so many vCPUs and bytes of buffers; the image is under a difference disk of its own.
+
+    What it may keep of what it reads is behind all that, and its host may change how much that is.
+    """
+    disk = (attachment("disk", "split", channels=params.channels or lanes, roomy=lanes > 1 and params.memory is None) if params.mode == "split"
             else attachment("disk", "passthrough"))
     later = LATER_MIB if any(what == "passthrough" for _, what, _ in params.changes) else 0
-    return machine.guest(None, disk, Overlay(image()), (disk.driver_memory + buffers) // MIB + 1 + later, lanes, later_mib=later)
+    drivers = disk.driver_memory if params.memory is None else max(disk.driver_memory, SplitMemory.driver_memory)
+    mib = (drivers + buffers) // MIB + 1
+    guest = machine.guest(None, disk, Overlay(image()), mib + later + (params.memory or 0), lanes, later_mib=later)
+    return guest if params.memory is None else guest.attach(SplitMemory(heap_at=mib * MIB, heap=PageCache))
+
+
+def _growers(machine: Machine, team: Team, guests: list[GuestMachine]) -> list[Grower]:
+    """Who changes the guests' memory, one for each, on a host that has `spare` MiB for that."""
+    params = team.job.params
+    memories = [each.memory for guest in guests for each in guest.attachments if isinstance(each, SplitMemory)]
+    spare = Spare(params.spare, memories)
+    return [Grower(memory, params.memory or 0, spare, lambda words: team.log.append((machine.host.env.now, words))) for memory in memories]
 
 
 def _watch(guest: GuestMachine, number: int, served: list[tuple[int, int, int]], params: ScanParams) -> None:
@@ -151,16 +178,17 @@ def _watch(guest: GuestMachine, number: int, served: list[tuple[int, int, int]],
         watch(part, "served", lambda span: served.append((number, *span)))
 
 
-def _plan(machine: Machine, team: Team, guests: list[GuestMachine]) -> None:
+def _plan(machine: Machine, team: Team, guests: list[GuestMachine], growers: list[Grower]) -> None:
     """Let the changes happen at their times."""
     for when, what, value in team.job.params.changes:
-        machine.host.at(START_NS + when * 1000, partial(_change, machine, team, guests, what, value))
+        machine.host.at(START_NS + when * 1000, partial(_change, machine, team, guests, growers, what, value))
 
 
-def _change(machine: Machine, team: Team, guests: list[GuestMachine], what: str, value: int, _: Event) -> None:
+def _change(machine: Machine, team: Team, guests: list[GuestMachine], growers: list[Grower], what: str, value: int, _: Event) -> None:
     """Change a resource now; what a guest must do about it, it does when it looks next."""
     if team.over:
         return
+    team.log.append((machine.host.env.now, f"{what}: {value}" if what != "passthrough" else "functions are given"))
     if what == "cores":
         machine.set_cores(value)
     elif what == "depth":
@@ -169,7 +197,9 @@ def _change(machine: Machine, team: Team, guests: list[GuestMachine], what: str,
         team.channels = value
     elif what == "cap":
         machine.share(guests[0], cap=value * 10**6)
+    elif what == "memory":
+        for each in growers:
+            each.want(value)
     else:       # the functions of another disk, which has the same image
         for guest, function in zip(guests, AssignedDisk.backends(machine.host, [Overlay(image()) for _ in guests])):
             machine.add(guest, attachment("disk", "passthrough"), backend=function)
-    team.log.append((machine.host.env.now, f"{what}: {value}" if what != "passthrough" else "functions are given"))

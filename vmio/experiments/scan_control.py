@@ -13,7 +13,8 @@ from simpy.events import Event
 from vmio.experiments import scan
 from vmio.experiments.scan import ScanParams, ScanResult
 from vmio.experiments.scan_rules import MOST, PERIOD_US, RULES, TARGET_US, Rule, made
-from vmio.experiments.scan_worker import START_NS, Team
+from vmio.experiments.scan_job import START_NS
+from vmio.experiments.scan_worker import Team
 from vmio.hypervisor.costs import CostModel
 from vmio.modes import Machine
 

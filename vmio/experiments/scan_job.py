@@ -10,14 +10,17 @@ from dataclasses import dataclass, field
 from vmio.experiments.scan_params import WORDS, ScanParams
 from vmio.machine.storage import SECTOR
 
+START_NS = 100_000_000     # all workers begin then: each guest's devices are up long before
+
 
 @dataclass
 class Piece:
-    """Bytes `start` to `end` of the image, and `workers` that have begun with it."""
+    """Bytes `start` to `end` of the image, `words` to be looked for, and `workers` that have begun with it."""
 
     number: int
     start: int
     end: int
+    words: tuple[bytes, ...] = WORDS
     workers: list[int] = field(default_factory=list)
     done: bool = False
 
@@ -28,15 +31,23 @@ class Job:
     def __init__(self, params: ScanParams) -> None:
         self.params = params
         size, all_bytes = params.piece_kib << 10, params.kib << 10
-        self.pieces = [Piece(n, at, min(at + size, all_bytes)) for n, at in enumerate(range(0, all_bytes, size))]
+        self.pieces: list[Piece] = []
         self.last = all_bytes
         parts = 1 if params.shared else params.workers
-        self._open = [deque(self.pieces[n * len(self.pieces) // parts:(n + 1) * len(self.pieces) // parts]) for n in range(parts)]
+        self._open: list[deque[Piece]] = [deque() for _ in range(parts)]
+        starts = range(0, all_bytes, size)
+        for words in (WORDS[n::params.passes] for n in range(params.passes)):
+            every = [Piece(len(self.pieces) + n, at, min(at + size, all_bytes), words) for n, at in enumerate(starts)]
+            self.pieces += every
+            for n, own in enumerate(self._open):
+                own.extend(every[n * len(every) // parts:(n + 1) * len(every) // parts])
         self.left = len(self.pieces)
         self.found = dict.fromkeys(WORDS, 0)
         self.spans: list[tuple[int, int, int]] = []
         self.latencies: list[tuple[int, int]] = []         # (when it ended, ns that the read took)
-        self.copies = self.bytes_read = 0
+        self.hits: list[int] = []                           # when a piece was in memory
+        self.copies = self.bytes_read = self.again = 0      # `again`: reads of what had been read
+        self._been_read: set[int] = set()
 
     def take(self, worker: int) -> Piece | None:
         """Return the next piece for this worker, or None if there is none for it to begin."""
@@ -51,6 +62,12 @@ class Job:
         slow = next((piece for piece in self.pieces if not piece.done and piece.workers not in ([], [worker]) and len(piece.workers) == 1), None)
         self.copies += slow is not None
         return slow
+
+    def note_read(self, piece: Piece) -> None:
+        """Count a read for a piece that was not in memory."""
+        self.bytes_read += self.reads(piece)[1] * SECTOR
+        self.again += piece.start in self._been_read
+        self._been_read.add(piece.start)
 
     def finish(self, piece: Piece, matches: dict[bytes, int]) -> bool:
         """Note what was found in a piece, unless a copy of it was faster; returns whether all is done now."""
@@ -70,6 +87,6 @@ class Job:
     def count(self, piece: Piece, data: bytes) -> dict[bytes, int]:
         """Return the matches that begin in a piece, of which `data` was read."""
         if data == bytes(len(data)):            # as most of a disk is, and no word has zeros; this saves our own time, not the worker's
-            return dict.fromkeys(WORDS, 0)
+            return dict.fromkeys(piece.words, 0)
         text, size = data.lower(), piece.end - piece.start
-        return {word: text[:size + len(word) - 1].count(word) for word in WORDS}
+        return {word: text[:size + len(word) - 1].count(word) for word in piece.words}

@@ -3,18 +3,20 @@
 from collections import deque
 
 from vmio.drivers import ipi
+from vmio.drivers.balloon import Balloon
 from vmio.drivers.contracts import DiskDriver
+from vmio.drivers.page_cache import PageCache
 from vmio.drivers.storvsc import StorVsc
 from vmio.experiments.mark import Mark
-from vmio.experiments.scan_job import Job, Piece
+from vmio.experiments.scan_job import START_NS, Job, Piece
 from vmio.experiments.scan_params import MAX_DEPTH
 from vmio.hypervisor.contracts import Steps
 from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.contracts import Tag
+from vmio.machine.memory import PAGE
 from vmio.machine.storage import SECTOR
 from vmio.modes import GuestMachine
 
-START_NS = 100_000_000     # all begin then: each guest's devices are up long before
 LOOK_NS = 20_000           # between two looks of who waits for the others
 
 
@@ -45,13 +47,17 @@ class Worker:
         self._active: dict[Tag, tuple[Piece, int, int]] = {}       # piece's number -> (piece, buffer, begun)
         self._come: deque[tuple[Piece, int]] = deque()             # (piece, buffer) that were read and not searched yet
         self._free: list[int] = []
+        self._balloon: Balloon | None = None
+        self._cache: PageCache | None = None                       # of its guest, if that keeps what it has read
         self._made = 0
         self.resting = self.left = False
         team.workers.append(self)
 
-    def program(self, cpu: VCpu, disk: DiskDriver) -> Steps[None]:
+    def program(self, cpu: VCpu, disk: DiskDriver, balloon: Balloon | None = None) -> Steps[None]:
         """Search until nothing is left to begin and what was begun is over."""
         self.cpu, self.disk, team = cpu, disk, self.team
+        if balloon is not None and isinstance(balloon.heap, PageCache):
+            self._balloon, self._cache = balloon, balloon.heap
         if cpu.now < START_NS:
             yield from cpu.hlt(START_NS - cpu.now)
         self.mark = Mark(cpu, cpu)
@@ -70,6 +76,11 @@ class Worker:
             yield from cpu.hlt()                # others may need the channel that interrupts this vCPU
 
     @property
+    def pages(self) -> int:
+        """Pages of a read that is kept."""
+        return -(-self.size // PAGE)
+
+    @property
     def depth(self) -> int:
         """How many reads it keeps in flight: who is greedy, more than the others."""
         return min(self.team.depth * self.greedy, MAX_DEPTH)
@@ -78,15 +89,34 @@ class Worker:
         """Submit reads, as many as there may be beside the one that is searched."""
         job = self.team.job
         while len(self._active) + len(self._come) < self.depth and (piece := job.take(self.number)) is not None:
-            if not self._free:
-                self._free.append(self.buffers + self._made * self.size)
-                self._made += 1
-            buffer = self._free.pop()
+            kept = None if self._cache is None else self._cache.hold(piece.start)
+            if kept is not None:
+                job.hits.append(cpu.now)
+                self._come.append((piece, kept * PAGE))
+                continue
+            buffer = self._room()
             lba, sectors = job.reads(piece)
             cpu.compute(self.machine.host.costs.guest_request_ns)
             self._active[piece.number] = piece, buffer, cpu.now
-            job.bytes_read += sectors * SECTOR
+            job.note_read(piece)
             self.disk.submit("read", lba, sectors, buffer, piece.number)
+
+    def _room(self) -> int:
+        """Return where a read may go: to pages in which it can be kept, or else to a buffer that is used again and again."""
+        first = None if self._cache is None else self._cache.room(self.pages)
+        if first is not None:
+            return first * PAGE
+        if not self._free:
+            self._free.append(self.buffers + self._made * self.size)
+            self._made += 1
+        return self._free.pop()
+
+    def _leave(self, piece: Piece, buffer: int) -> None:
+        """Keep what was read, if it is in pages for that, and else have the buffer free."""
+        if self._cache is not None and not self.buffers <= buffer < self.buffers + self._made * self.size:
+            self._cache.keep(piece.start, buffer // PAGE, self.pages)
+        else:
+            self._free.append(buffer)
 
     def _wait(self, cpu: VCpu) -> Steps[None]:
         """Sleep until reads have come."""
@@ -116,7 +146,7 @@ class Worker:
             job.spans.append((self.number, since, cpu.now))
             if job.finish(piece, matches):
                 yield from self._join(cpu)
-        self._free.append(buffer)
+        self._leave(piece, buffer)
 
     def _join(self, cpu: VCpu) -> Steps[None]:
         """The last one joins all lists, and wakes who waits for that."""
@@ -131,6 +161,8 @@ class Worker:
     def _changes(self, cpu: VCpu) -> Steps[None]:
         """Take what has come of devices, and let channels be closed and opened while nobody uses them."""
         team = self.team
+        if self._balloon is not None and cpu is self.machine.cpu:
+            yield from self._balloon.work()     # what the host wants of the guest's memory
         for what, driver in (yield from self.machine.follow(cpu)) if self.machine.changed and cpu is self.machine.cpu else ():
             if what == "added":
                 yield from self._drain(cpu)

@@ -147,27 +147,27 @@ class GuestMachine:
 class Machine:
     """A host under a cost preset (or a `CostModel`) with `cores`, and the guests that are planned before `power_on`.
 
-    The host has `memory_mib` MiB, or what its guests and their tables need and 32 MiB.
+    The host has `memory_mib` MiB, or what its guests and their tables need and 32 MiB, and `spare_mib` for guests that grow.
     With `checkpoints` a run can be saved between any two of its steps: what programs are told is kept, which
     takes time and memory.  `properties` are the host's own, as in `Host`: `apic`, `kind`, `backing`, `tick_hz`.
     """
 
     def __init__(self, costs: str | CostModel = "server-2022", cores: int = 2, memory_mib: int | None = None,
-                 checkpoints: bool = False, **properties: Any) -> None:
+                 checkpoints: bool = False, spare_mib: int = 0, **properties: Any) -> None:
         self.costs, self.cores, self.properties = CostModel.preset(costs), cores, properties
         self.checkpoints = checkpoints
         self.current: Run | None = None     # the last one, from `start` on
         self.guests: list[GuestMachine] = []
         self.beside: list[Beside] = []   # what is saved with it and is no part of it
         self.on = False
-        self._memory_mib = memory_mib
+        self._memory_mib, self.spare_mib = memory_mib, spare_mib
         self._host: Host | None = None
 
     @property
     def host(self) -> Host:
         """The `Host`; whoever asks first makes it, with memory for the guests that are planned by then."""
         if self._host is None:
-            memory = self._memory_mib or sum(guest.ram_mib + TABLES_MIB for guest in self.guests) + HOST_MIB
+            memory = self._memory_mib or sum(guest.ram_mib + TABLES_MIB for guest in self.guests) + HOST_MIB + self.spare_mib
             self._host = Host(memory_mib=memory, costs=self.costs, cores=self.cores, **self.properties)
         return self._host
 

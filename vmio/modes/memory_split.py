@@ -24,17 +24,18 @@ class SplitMemory:
     """`maximum` MiB is what the guest is told that it will have at most; `report_delay` s pass before its first report (Linux: 45).
 
     The driver gives away from the memory behind `heap_at` (guest-physical); below it are drivers, and a program's buffers unless it
-    takes them from the driver's `heap`.
+    takes them from the driver's `heap`, which is of the kind `heap`.
     """
 
     driver_memory = 2 << 20
     in_memory = True
-    for_each_vcpu = False
+    for_each_vcpu = True        # it is the guest's, whichever vCPU asks
 
-    def __init__(self, maximum: int | None = None, report_delay: int = REPORT_DELAY, heap_at: int = 18 << 20) -> None:
+    def __init__(self, maximum: int | None = None, report_delay: int = REPORT_DELAY, heap_at: int = 18 << 20,
+                 heap: type[Heap] = Heap) -> None:
         if heap_at % PAGE or heap_at < self.driver_memory:
             raise ValueError(f"heap_at {heap_at:#x}: a multiple of {PAGE}, from {self.driver_memory:#x} on")
-        self.maximum, self.report_delay, self.heap_at = maximum, report_delay, heap_at
+        self.maximum, self.report_delay, self.heap_at, self.heap = maximum, report_delay, heap_at, heap
 
     @staticmethod
     def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[SectorStore]:
@@ -77,6 +78,6 @@ class SplitMemory:
         """Bring up the bus and the balloon; a generator that returns a `Balloon`."""
         client, channel = yield from self.platform.channel(cpu, pages, self.memory)
         first, total = self.heap_at // PAGE, self.platform.guest.first_ram // PAGE
-        balloon = Balloon(client, channel, Heap(first, total - first, total), self.report_delay)
+        balloon = Balloon(client, channel, self.heap(first, total - first, total), self.report_delay)
         yield from balloon.init()
         return balloon

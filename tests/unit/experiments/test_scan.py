@@ -132,7 +132,7 @@ def test_the_hosts_account_has_each_read_and_shares_are_a_hundred_percent():
     ({"mode": "passthrough"}, "workers 4: an assigned disk is driven by one vCPU; with kind guests each worker has a function"),
     ({"channels": 5}, "channels 5: at most one for each vCPU, 4, of one guest with a split disk"),
     ({"backup": True, "shared": False}, "backup: only where workers take the next piece of one list (shared)"),
-    ({"changes": ((1, "weather", 1),)}, "change 'weather': choose one of channels, depth, cores, passthrough, cap"),
+    ({"changes": ((1, "weather", 1),)}, "change 'weather': choose one of channels, depth, cores, memory, passthrough, cap"),
     ({"changes": ((1, "depth", 65),)}, "change of depth to 65 at 1 us: at 0 us or later, to 1 to 64"),
     ({"changes": ((1, "passthrough", 1),)}, "change to passthrough at 1 us: of guests with split disks, and here are vcpus in mode split"),
     ({"greedy": 33}, "greedy 33: with 2 reads for each worker at most 32"), ({"policy": "luck"}, "policy 'luck': choose one of fifo, limits, drr, fair, mclock"),
