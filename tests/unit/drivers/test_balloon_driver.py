@@ -87,14 +87,9 @@ def test_pieces_of_2_mib_first_then_single_pages_510_in_a_message():
             for page in range(first, first + pages, 2):
                 if page % 8192 >= 1024:
                     self.free.remove(page, 1)
-    from vmio.modes import memory_split
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(memory_split, "Heap", Sparse)
-        pair = Pair({1: lambda m: m.inflate(20 * 512)}, ram_mib=1024, memory_mib=2048)
+    pair = Pair({1: lambda m: m.inflate(20 * 512)}, ram_mib=1024, memory_mib=2048, heap=Sparse)
     assert pair.memory.ballooned.total == 20 * 512 and pair.memory.heard["BALLOON_RESPONSE"] == 1
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(memory_split, "Heap", Sparse)
-        many = Pair({1: lambda m: m.inflate(100 * 512)}, ram_mib=1024, memory_mib=2048)
+    many = Pair({1: lambda m: m.inflate(100 * 512)}, ram_mib=1024, memory_mib=2048, heap=Sparse)
     large = sum(count // 512 for _, count in many.memory.ballooned.runs)
     assert many.memory.ballooned.total == 100 * 512 and large < 100
     assert many.memory.heard["BALLOON_RESPONSE"] == 1 + -(-(100 - large) * 512 // 510)
