@@ -5,12 +5,21 @@
 
     Panel(model, controls, view, idle=idle)
 
-A reason that only a run can know asks `unmoved`.
+A reason that only runs can know asks `unmoved`, a run a step; the panel shows what was asked for first, and takes the steps
+when it has nothing else to do:
+
+    @later
+    def idle(**params):
+        return {"batch": "no two ever meet"} if (yield from unmoved(model, view, params, "batch", (1, 8))) else {}
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping
+from functools import wraps
 from inspect import isgenerator
-from typing import Any
+from typing import Any, TypeAlias
+
+Reasons: TypeAlias = Mapping[str, str]                          # {name of a control: why it changes nothing}
+Asking: TypeAlias = Generator[None, None, dict[str, str]]       # a step for each run, and then the reasons
 
 
 def sentences(labels: Mapping[str, str], reasons: Mapping[str, str]) -> list[str]:
@@ -27,15 +36,42 @@ def sentences(labels: Mapping[str, str], reasons: Mapping[str, str]) -> list[str
             for why, names in found.items()]
 
 
-def unmoved(model: Callable[..., Any], view: Callable[..., Any], params: Mapping[str, Any], name: str, values: Iterable[Any]) -> bool:
-    """Return whether a panel's charts and drawing are the same for all of `values` of one control, a chart's mark left out."""
-    drawn = []
+def later(ask: Callable[..., Asking]) -> Callable[..., Iterator[Reasons | None]]:
+    """Return the `idle` of a panel that asks runs: at each setting it gives None for a step, and last the reasons; at once where it has been."""
+    known: dict[Hashable, Reasons] = {}
+
+    @wraps(ask)
+    def asked(**params: Any) -> Iterator[Reasons | None]:
+        key = tuple(sorted(params.items()))
+        if key not in known:
+            yield None
+            known[key] = yield from ask(**params)
+        yield known[key]
+    return asked
+
+
+def unmoved(model: Callable[..., Any], view: Callable[..., Any], params: Mapping[str, Any], name: str,
+            values: Iterable[Any]) -> Generator[None, None, bool]:
+    """Return whether a panel's charts and drawing are the same for all of `values` of one control, a chart's mark left out; a step a run."""
+    first = None
     for value in values:
         answer = model(**{**params, name: value})
         if isgenerator(answer):
             raise ValueError(f"{name}: a sweep is too long to ask whether a control moves it.")
         _, charts, *traits = view(answer)
-        drawn.append(([chart and {**chart, "at": None} for chart in charts], traits))
-        if drawn[-1] != drawn[0]:
+        drawn = ([chart and {**chart, "at": None} for chart in charts], traits)
+        if first is None:
+            first = drawn
+        elif drawn != first:
             return False
+        yield
     return True
+
+
+def still(model: Callable[..., Any], view: Callable[..., Any], params: Mapping[str, Any], asked: Mapping[str, tuple[Iterable[Any], str]]) -> Asking:
+    """Return the reasons of those controls that are `unmoved`, of {name: (values, why)}; a step a run."""
+    reasons = {}
+    for name, (values, why) in asked.items():
+        if (yield from unmoved(model, view, params, name, values)):
+            reasons[name] = why
+    return reasons

@@ -26,7 +26,7 @@ from vmio.lab import panel_text, rows
 from vmio.lab.card import Card
 from vmio.lab.charts import Chart
 from vmio.lab.controls import Control
-from vmio.lab.idle import sentences
+from vmio.lab.idle import Reasons, sentences
 from vmio.machine import files
 from vmio.machine.contracts import FileName
 
@@ -68,20 +68,22 @@ class Panel(ipywidgets.VBox):
     `controls` are made by `slider`, `log2_slider`, `choice`, `toggle`; `name`
     tells panels apart (the model's name otherwise); `live` is a widget, such as
     a `MachineView`, that stands beside the readout; `idle(**params)` returns the
-    names of the controls that change nothing there, with the reasons (`idle.py`).
+    names of the controls that change nothing there, with the reasons (`idle.py`),
+    or a generator of them, which is asked when all results are shown.
     """
 
     def __init__(self, model: Callable[..., Any], controls: list[Control], view: Callable[..., Shown], name: str | None = None,
-                 live: Any = None, idle: Callable[..., Mapping[str, str]] | None = None) -> None:
+                 live: Any = None, idle: Callable[..., Reasons | Iterator[Reasons | None]] | None = None) -> None:
         _leave_modules_alone()
         self._run, self._show, self.live, self._idle = model, view, live, idle
         self.controls = {control.name: control for control in controls}
         self.widgets = {control.name: control.widget() for control in controls}
         self.name = str(name or getattr(model, "__name__", "panel"))
         self.card = Card("vmio-" + re.sub(r"\W+", "-", self.name), self.csv)
-        self._text, self._failed = "", False
+        self._text, self._readout, self._failed = "", "", False      # with what is said of controls, and without
         self._charts: Sequence[Chart | None] = ()
         self._rest: Iterator[Any] = iter(())
+        self._asking: Iterator[Reasons | None] = iter(())      # for which controls change nothing
         row, body = ipywidgets.HBox(list(self.widgets.values())), ipywidgets.Box([*([live] if live is not None else []), self.card])
         row.add_class("vmio-controls")
         body.add_class("vmio-body")
@@ -146,17 +148,16 @@ class Panel(ipywidgets.VBox):
                 if name in self.controls:
                     self.controls[name].check(value)
             result = self._run(**{**self.params, **params})
-            self._rest = result if isgenerator(result) else iter((result,))
+            self._rest, self._asking = result if isgenerator(result) else iter((result,)), iter(())
             self._next()
-            if isgenerator(result):
-                self._go_on(self._rest)
+            self._go_on(self._rest)
         except Exception as error:
             self._complain(error)
             if os.environ.get("VMIO_STRICT") == "1":
                 raise
 
     def finish(self) -> None:
-        """Show the last of the results that are still to come."""
+        """Show the last of the results that are still to come, and what is said of the controls."""
         try:
             while self._next():
                 pass
@@ -197,19 +198,33 @@ class Panel(ipywidgets.VBox):
         files.write_new_text(path, self.csv())
 
     def _next(self) -> bool:
-        """Show the next result; False if there is none."""
+        """Show the next result, or take a step to what is said of the controls; False if there is none."""
         for result in self._rest:
             text, charts, *traits = self._show(result)
             if traits:
                 with self.live.hold_sync():
                     for trait, value in traits[0].items():
                         setattr(self.live, trait, value)
-            labels = {name: control.label for name, control in self.controls.items()}
-            notes = sentences(labels, self._idle(**self.params)) if self._idle is not None else []
-            self._text, self._charts, self._failed = "\n\n".join([text, *["\n".join(notes)] * bool(notes)]), charts, False
-            self.card.show(text, charts, notes)
+            self._readout, self._charts, self._failed = text, charts, False
+            reasons = self._idle(**self.params) if self._idle is not None else {}
+            if isinstance(reasons, Mapping):
+                self._say(reasons)
+            else:
+                self._asking = reasons
+                known = next(reasons)
+                self._say(known or {})
+            return True
+        for found in self._asking:
+            if found:
+                self._say(found)
             return True
         return False
+
+    def _say(self, reasons: Reasons) -> None:
+        """Show the last result, and why some controls change nothing."""
+        notes = sentences({name: control.label for name, control in self.controls.items()}, reasons)
+        self._text = "\n\n".join([self._readout, *["\n".join(notes)] * bool(notes)])
+        self.card.show(self._readout, self._charts, notes)
 
     def _go_on(self, rest: Iterator[Any]) -> None:
         """In a kernel, show what is still to come of `rest` while it is idle, unless somebody has moved a control since."""
@@ -229,7 +244,7 @@ class Panel(ipywidgets.VBox):
         """Take the panel and its controls out of the page."""
         if _OPEN.get(getattr(self, "name", "")) is self:
             del _OPEN[self.name]
-        self._rest = iter(())
+        self._rest = self._asking = iter(())
         for child in (*self.widgets.values(), *self.children[1].children, *self.children):
             child.close()
         super().close()
@@ -238,5 +253,6 @@ class Panel(ipywidgets.VBox):
         self.update()
 
     def _complain(self, error: Exception) -> None:
-        self._text, self._rest, self._failed = sentence(error), iter(()), True
+        self._text, self._failed = sentence(error), True
+        self._rest = self._asking = iter(())
         self.card.complain(self._text)

@@ -14,7 +14,7 @@ pytest.importorskip("ipywidgets")
 from vmio.hypervisor import costs
 from vmio.hypervisor.costs import CostModel
 from vmio.lab.controls import slider
-from vmio.lab.idle import sentences, unmoved
+from vmio.lab.idle import later, sentences, unmoved
 from vmio.lab.panel import Panel
 from vmio.lessons import panels
 from vmio.lessons.compare_modes import panel as compare
@@ -27,6 +27,8 @@ from tests.panel_rig import numbers, of_control, settings
 STARS = {("compare_modes.panel", "panel"), ("compare_modes.panel", "break_even_panel"), ("emulate_a_device.panel", "disk_panel")}
 ONCE = {("break_isolation.panel", "panel")}
 # Panels that show a run while it goes on: what a control moves is there when the run has ended, not at its beginning.
+ASKING = {"emulate_a_device uart", "split_a_driver", "fill_a_ring load", "fill_a_ring disk", "pass_a_device_through late", "share_a_device", "move_packets switch",
+          "speak_virtio", "watch_and_steer_steer"}       # whose runs, later, say which control changes nothing
 RUNNING = {"isolate_containers", "watch_and_steer", "watch_and_steer_steer"}
 SENTENCE = re.compile(r'((?:"[^"]+"(?:, | and )?)+) changes? nothing here: [^.]+\.')
 TRAITS = ("edges", "frames", "lanes", "drawn", "reach", "code", "lines")
@@ -108,6 +110,8 @@ def faults(panel, key):
     found = []
     for base in bases(panel, key):
         panel.set(**base)
+        if panel.name in ASKING:
+            panel.finish()
         said = idle(panel.so_far[0])[0]
         for name, control in panel.controls.items():
             if len(control.values) > 1 and (control.label in said) == moved(panel, base, name, of_control(control)):
@@ -132,7 +136,7 @@ def test_a_line_that_is_done_before_a_dear_exit_is_over():
     CostModel.measured(DEAR, "dear").offer("a slow host")
     panel = emulate.uart_panel()
     panel.set(how="string", fifo=False, bytes=64, costs="dear")
-    assert idle(panel.so_far[0])[0] == {"Transmitter"}
+    assert idle(panel.text)[0] == {"Transmitter"}
     found = [fault for fault in faults(panel, "dear") if fault[0]["costs"] == "dear"]
     panel.close()
     assert not found, found
@@ -170,10 +174,42 @@ def test_controls_with_one_reason_share_a_sentence():
 def test_only_a_run_knows_whether_a_control_is_unmoved():
     def view(ran):
         return str(ran), [{"at": ran[1], "y": ran[0]}]
-    assert unmoved(lambda x, y: (x, y), view, {"x": 1, "y": 1}, "y", (1, 2, 3)), "a mark is no figure"
-    assert not unmoved(lambda x, y: (x, y), view, {"x": 1, "y": 1}, "x", (1, 2))
+    assert answer(unmoved(lambda x, y: (x, y), view, {"x": 1, "y": 1}, "y", (1, 2, 3))) == (True, 3), "a mark is no figure"
+    assert answer(unmoved(lambda x, y: (x, y), view, {"x": 1, "y": 1}, "x", (1, 2, 3))) == (False, 1)
     with pytest.raises(ValueError, match="^x: a sweep is too long"):
-        unmoved(lambda x, y: iter_of(x), view, {"x": 1, "y": 1}, "x", (1, 2))
+        answer(unmoved(lambda x, y: iter_of(x), view, {"x": 1, "y": 1}, "x", (1, 2)))
+
+
+def answer(steps):
+    """(what a generator returns, how many steps it takes)."""
+    taken = 0
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value, taken
+        taken += 1
+
+
+def test_what_runs_have_to_say_comes_behind_the_result_and_once_only():
+    asked = []
+
+    @later
+    def ask(size, depth):
+        for run in (1, 2):
+            asked.append((size, depth, run))
+            yield
+        return {"depth": f"{size} is enough"} if depth else {}
+    panel, why = toy(idle=ask), '"Depth" changes nothing here: 2 is enough.'
+    assert panel.so_far[0] == "size 20, depth 1" and asked == [], "the result is shown before any run is asked"
+    assert panel.text == f"size 20, depth 1\n\n{why}" and json.loads(panel.card.shown)["notes"] == why and asked == [(2, 1, 1), (2, 1, 2)]
+    panel.set(depth=0)
+    assert panel.so_far[0] == panel.text == "size 20, no depth"
+    panel.set(depth=1)
+    assert panel.so_far[0] == f"size 20, depth 1\n\n{why}" and len(asked) == 4, "where it has been, all is said at once"
+    panel.set(size=3)
+    panel.set(size=4)
+    assert len(asked) == 4 and panel.text.endswith("4 is enough."), "a move ends what was still to be asked"
 
 
 def iter_of(x):

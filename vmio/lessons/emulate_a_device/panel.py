@@ -14,7 +14,7 @@ from vmio.hypervisor.costs import PRESETS
 from vmio.lab import axes, charts
 from vmio.lab.controls import choice, log2_slider, toggle
 from vmio.lab.declared import declared
-from vmio.lab.idle import unmoved
+from vmio.lab.idle import Asking, later, unmoved
 from vmio.lab.machine_view import MachineView, edge
 from vmio.lab.own import driver_panel
 from vmio.lab.panel import Panel, Shown
@@ -92,11 +92,13 @@ def _uart_view(result: SerialResult) -> Shown:
 _sent = lru_cache(maxsize=1024)(serial.run)
 
 
-def _uart_idle(**params: Any) -> dict[str, str]:
+@later
+def _uart_idle(**params: Any) -> Asking:
     """Which controls change nothing, and why.  Where exits are dear, the line is done with a byte before the guest asks."""
     if params["bytes"] == 1:
         return dict.fromkeys(("fifo", "pace"), "a single byte waits for no other")
-    return {"pace": "at this price of an exit the line is always done first"} if unmoved(_sent, _uart_view, params, "pace", PACES) else {}
+    done = yield from unmoved(_sent, _uart_view, params, "pace", PACES)
+    return {"pace": "at this price of an exit the line is always done first"} if done else {}
 
 
 def uart_panel() -> Panel:

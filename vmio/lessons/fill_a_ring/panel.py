@@ -12,7 +12,7 @@ from vmio.experiments.ringsteps import SCRIPTS, Script, Story, hangs, play
 from vmio.lab import charts
 from vmio.lab.controls import choice
 from vmio.lab.declared import declared
-from vmio.lab.idle import unmoved
+from vmio.lab.idle import Asking, later, still
 from vmio.lab.panel import Panel, Shown
 from vmio.lab.ring_view import RingView
 from vmio.table import number, table
@@ -92,13 +92,14 @@ def _load(**params: Any) -> ringload.LoadResult:
     return ringload.run(LoadParams(**params))
 
 
-def _load_idle(**params: int) -> dict[str, str]:
+@later
+def _load_idle(**params: int) -> Asking:
     """Which controls of the load change nothing, and why; only a run can know it."""
     reasons: dict[str, tuple[Iterable[Any], str]] = {
         "batch": ((1, 16), "the host never finds two requests at once"),
         "pending_records": (range(5), "the ring is never full"),
         "mask": ((False, True), "nobody writes into an empty ring while its reader is awake")}
-    return {name: why for name, (values, why) in reasons.items() if unmoved(_load, _load_view, params, name, values)}
+    return (yield from still(_load, _load_view, params, reasons))
 
 
 def _load_view(result: ringload.LoadResult) -> Shown:
@@ -175,7 +176,8 @@ def _disk_view(result: DiskResult) -> Shown:
     return text, [charts.rings("Bytes in the disk's rings", result.rings), charts.stack("Virtual time", {"time": times}, "us")]
 
 
-def _disk_idle(**params: Any) -> dict[str, str]:
+@later
+def _disk_idle(**params: Any) -> Asking:
     """Which controls of the real path change nothing, and why; only a run can know it."""
     reasons: dict[str, tuple[tuple[Any, ...], str]] = {}
     if params["queue_depth"] == 1:
@@ -183,7 +185,7 @@ def _disk_idle(**params: Any) -> dict[str, str]:
                    "signals": (("batch", "always", "each"), "a single request always meets an empty ring")}
     if params["doorbell"] == "monitor":
         reasons["host_cores"] = (1, 2, 3, 4), "guest and host never want a core at the same time"
-    return {name: why for name, (values, why) in reasons.items() if unmoved(real_disk, _disk_view, params, name, values)}
+    return (yield from still(real_disk, _disk_view, params, reasons))
 
 
 def disk_panel() -> Panel:

@@ -11,7 +11,7 @@ from vmio.lab import axes, charts, palette
 from vmio.lab.controls import choice, log2_slider, slider, toggle
 from vmio.lab.declared import declared
 from vmio.lab.machine_view import Edge, MachineView, edge
-from vmio.lab.idle import unmoved
+from vmio.lab.idle import Asking, later, still
 from vmio.lab.panel import Drawn, Panel, Shown
 from vmio.lab.switch_view import SwitchView, arrow
 from vmio.machine.contracts import Options
@@ -261,14 +261,16 @@ def _story_view(told: tuple[Options, switch_story.Story]) -> Drawn:
     return text, charts_, {"edges": edges, "notes": notes, "learned": learned, "end": f"{send.sender} to {send.to}{forged}: {came}"}
 
 
-def _story_idle(**asked: Any) -> dict[str, str]:
+@later
+def _story_idle(**asked: Any) -> Asking:
     """Which switches change nothing up to this frame."""
-    reasons = {"any_address": "so far A has used no address but its own", "mirror": "C was given each of A's frames anyway"}
+    switches = (False, True)
+    reasons = {"any_address": (switches, "so far A has used no address but its own"), "mirror": (switches, "C was given each of A's frames anyway")}
 
     def counted(told: tuple[Options, switch_story.Story]) -> Shown:
         text, figures, drawing = _story_view(told)
         return text, figures, {**drawing, "notes": None}            # which say how the switch is set, and count nothing
-    return {name: why for name, why in reasons.items() if unmoved(_story, counted, asked, name, (False, True))}
+    return (yield from still(_story, counted, asked, reasons))
 
 
 def switch_panel() -> Panel:

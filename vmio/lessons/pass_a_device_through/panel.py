@@ -12,7 +12,7 @@ from vmio.hypervisor.costs import PRESETS
 from vmio.lab import axes, charts
 from vmio.lab.controls import toggle
 from vmio.lab.declared import declared
-from vmio.lab.idle import unmoved
+from vmio.lab.idle import Asking, later, unmoved
 from vmio.lab.machine_view import MachineView, edge
 from vmio.lab.panel import Panel, Shown
 from vmio.passthrough.strategies import STRATEGIES
@@ -192,11 +192,12 @@ def _late_view(both: dict[str, LateWritesResult]) -> Shown:
                   charts.bars("What the driver pays", ns, "ns per buffer")]
 
 
-def _late_idle(**asked: int) -> dict[str, str]:
+@later
+def _late_idle(**asked: int) -> Asking:
     """Which controls of the late writes change nothing, and why; what the IOTLB's size does only a run can know."""
     if asked["batch"] == 1:
         return {"entries": "told for each buffer, the IOTLB keeps nothing old"}
-    if unmoved(_late_model, _late_view, asked, "entries", (16, 32, 64, 128, 256)):
+    if (yield from unmoved(_late_model, _late_view, asked, "entries", (16, 32, 64, 128, 256))):
         return {"entries": "all that is kept too long fits into each of these"}
     return {}
 

@@ -14,7 +14,7 @@ from vmio.lab import axes, charts
 from vmio.lab.charts import Chart
 from vmio.lab.controls import choice, slider
 from vmio.lab.declared import declared
-from vmio.lab.idle import unmoved
+from vmio.lab.idle import Asking, later, still
 from vmio.lab.panel import Panel, Shown
 from vmio.machine.contracts import Options
 from vmio.table import table
@@ -180,7 +180,8 @@ def _heedless(policy: str) -> dict[str, str]:
     return {name: f"{policy} heeds no such share" for name, those in _HEEDS.items() if policy not in those}
 
 
-def _noisy_idle(**settings: Any) -> dict[str, str]:
+@later
+def _noisy_idle(**settings: Any) -> Asking:
     """Which controls beside the noisy neighbour change nothing, and why; what a share could do only a run can know."""
     found = _heedless(settings["policy"])
     ends: dict[str, tuple[tuple[Any, ...], str]] = {
@@ -188,8 +189,7 @@ def _noisy_idle(**settings: Any) -> dict[str, str]:
         "cap": ((0, 250), "noisy never asks for so much")}
     if settings["depth"] == 1:
         ends["policy"] = tuple(POLICIES), "the disk takes each request as it comes, so none is to be chosen"
-    return found | {name: why for name, (values, why) in ends.items()
-                    if name not in found and unmoved(_noisy_model, _noisy_view, settings, name, values)}
+    return found | (yield from still(_noisy_model, _noisy_view, settings, {name: ends[name] for name in ends if name not in found}))
 
 
 def panel() -> Panel:

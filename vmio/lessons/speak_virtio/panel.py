@@ -10,7 +10,7 @@ from vmio.experiments.queueload import FORMS, QueueParams, QueueResult
 from vmio.experiments.ringload import LoadParams, LoadResult
 from vmio.lab import charts
 from vmio.lab.declared import declared
-from vmio.lab.idle import unmoved
+from vmio.lab.idle import Asking, later, still
 from vmio.lab.panel import Panel, Shown
 from vmio.lessons.speak_virtio import live, recorded
 from vmio.lessons.speak_virtio.rings import HEADER, STATUS, Small, fit, slots
@@ -118,9 +118,10 @@ MOVES: dict[str, tuple[tuple[int, ...], str]] = {
     "batch": ((1, 16, 2, 4, 8), "the host never finds two requests at once")}
 
 
-def _idle(**params: Any) -> dict[str, str]:
+@later
+def _idle(**params: Any) -> Asking:
     """Which controls change nothing, and why; only a run can know it."""
-    return {name: why for name, (values, why) in MOVES.items() if unmoved(_model, _numbers, params, name, values)}
+    return (yield from still(_model, _numbers, params, MOVES))
 
 
 def _numbers(one: QueueResult) -> tuple[str, list[None], list[Any]]:

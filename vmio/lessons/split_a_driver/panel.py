@@ -9,7 +9,7 @@ from vmio.experiments.disk import DiskParams, DiskResult
 from vmio.hypervisor.costs import PRESETS
 from vmio.lab import charts
 from vmio.lab.declared import declared
-from vmio.lab.idle import unmoved
+from vmio.lab.idle import Asking, later, unmoved
 from vmio.lab.machine_view import MachineView, edge
 from vmio.lab.panel import Panel, Shown
 from vmio.lessons.emulate_a_device import panel as emulated
@@ -93,9 +93,10 @@ def _view(answer: Answer) -> Shown:
     return text, shown, {"edges": edges, "title": "Split disk"}
 
 
-def _idle(**params: Any) -> dict[str, str]:
+@later
+def _idle(**params: Any) -> Asking:
     """Which controls change nothing, and why."""
-    alone = params["queue_depth"] == 1 and unmoved(_model, _view, params, "batch", (1, 2, 4, 8, 16, 32))
+    alone = params["queue_depth"] == 1 and (yield from unmoved(_model, _view, params, "batch", (1, 2, 4, 8, 16, 32)))
     return {"batch": "one request in flight is a batch of one"} if alone else {}
 
 

@@ -9,6 +9,7 @@ from vmio.hypervisor.runs import Run
 from vmio.lab import axes, charts
 from vmio.lab.controls import choice, slider, toggle
 from vmio.lab.declared import declared
+from vmio.lab.idle import Asking, later, unmoved
 from vmio.lab.panel import Panel, Shown
 from vmio.manage.diagnose import trial
 from vmio.manage.diagnose.faults import FAULTS, fault
@@ -230,10 +231,12 @@ def panel() -> Panel:
 
 # Steering.
 
-@lru_cache(maxsize=512)
+_steered = lru_cache(maxsize=512)(steer)
+
+
 def steered(controller: str = "AIMD", target: int = 120, delay: int = 0, ms: int = 48, seed: int = 1) -> Steered:
     """The bully's limit under a controller."""
-    return steer(SteerParams(controller, target, delay, ms=ms, seed=seed))
+    return _steered(SteerParams(controller, target, delay, ms=ms, seed=seed))
 
 
 def run_own(controller: Controller, target: int = 150, delay: int = 0, seed: int = 1, budget: int | None = None) -> Steered:
@@ -291,11 +294,17 @@ def _steer_view(one: Steered) -> Shown:
                   charts.lines("The victim's reads", {"victim": (ms, took)}, x, axes.linear("us, on average", [*took, 2 * one.params.target]), step=True, limits={"target": one.params.target})]
 
 
-def _steer_idle(controller: str, target: int, delay: int) -> dict[str, str]:
+def _limits(one: Steered) -> Shown:
+    """What of a run depends on how old the numbers are, which it was told with."""
+    return "", [{"looks": [(look.limit, look.took) for look in one.looks]}]
+
+
+@later
+def _steer_idle(controller: str, target: int, delay: int) -> Asking:
     """Who does nothing needs no numbers; and others may come to the same limits whatever the numbers' age."""
     if controller == "static":
         return {"delay": "static looks at no numbers"}
-    if controller == "hysteresis" and len({tuple((look.limit, look.took) for look in steered(controller, target, age).looks) for age in range(5)}) == 1:
+    if controller == "hysteresis" and (yield from unmoved(steered, _limits, {"controller": controller, "target": target}, "delay", range(5))):
         return {"delay": "old numbers lead it to the same limits, at the same times"}
     return {}
 
