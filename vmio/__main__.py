@@ -71,7 +71,7 @@ def _parser(device: str = "disk") -> "_Parser":
     qtest.add_argument("--pit", choices=["bcd", "binary"], default="bcd",
                        help="how the timer counts what should count in BCD: as the data sheet says, or in binary as QEMU's does (default bcd)")
 
-    vhost_user.add_options(commands.add_parser("vhost-user", help="serve a disk's image to a real Linux in QEMU: its virtqueues are ours"))
+    vhost_user.add_options(commands.add_parser("vhost-user", help="serve a disk's image, or a network card, to a real Linux in QEMU: its virtqueues are ours"))
 
     run = commands.add_parser("run", help="run a workload and count")
     run.add_argument("--device", choices=sorted(_RUNS), default="disk", help="(default disk); its options: run --device net --help")

@@ -24,8 +24,8 @@ def disk(tmp_path):
 
 
 def started(path, disk, *options):
-    """A back end that listens at `path`."""
-    process = subprocess.Popen(command("vhost-user", "--socket", path, "--image", disk, *options), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    """A back end that listens at `path`, of the image `disk` if there is one."""
+    process = subprocess.Popen(command("vhost-user", "--socket", path, *(("--image", disk) if disk else ()), *options), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                text=True)
     while process.poll() is None and not os.path.exists(path):
         time.sleep(0.01)
@@ -59,6 +59,7 @@ def test_one_front_end_after_the_other_and_what_each_did(tmp_path, disk):
     said, wrong = process.communicate()
     assert process.returncode == 143 and disk.read_bytes() == before and not (tmp_path / "s").exists()
     assert said.splitlines()[0].startswith("front end gone: 2 messages, 0 requests, 0 kicks, 0 calls, ")
+    assert said.splitlines()[0].endswith("; 0.0 microseconds of our processor a request")
     assert "front end 1: message number 77: it is not known here; known are 1 GET_FEATURES, " in wrong
     assert "front end 2: the front end has gone in the middle of a message, after 7 bytes of it; the conversation ends" in wrong
 
@@ -71,7 +72,27 @@ def test_once_and_json(tmp_path, disk):
     assert process.returncode == 0 and wrong == ""
     rings = [{"requests": 0, "kicks": 0, "calls": 0}] * 2
     assert json.loads(said) == {"schema": "vmio.vhost-user/1", "image": str(disk), "readonly": True, "front_ends": [
-        {"messages": 1, "rings": rings, "read_bytes": 0, "written_bytes": 0, "flushes": 0, "errors": 0}]}
+        {"messages": 1, "rings": rings, "own_ns_per_request": 0, "read_bytes": 0, "written_bytes": 0, "flushes": 0, "errors": 0}]}
+
+
+def test_a_network_card_in_place_of_a_disk(tmp_path):
+    process = started(tmp_path / "s", None, "--net", "--once", "--json")
+    with connected(tmp_path / "s") as peer:
+        assert asked(peer) >> 15 & 1 and not asked(peer) >> 9 & 1
+    said, wrong = process.communicate()
+    assert process.returncode == 0 and wrong == ""
+    rings = [{"requests": 0, "kicks": 0, "calls": 0}] * 2
+    assert json.loads(said) == {"schema": "vmio.vhost-user/1", "net": True, "front_ends": [
+        {"messages": 2, "rings": rings, "own_ns_per_request": 0, "frames_in": 0, "frames_out": 0, "dropped": 0, "answered": {"arp": 0, "echo": 0}}]}
+
+
+def test_what_is_no_card_s_is_refused(tmp_path, disk):
+    for option in (("--queues", "2"), ("--readonly",)):
+        refused(vmio("vhost-user", "--socket", tmp_path / "s", "--net", *option), "--queues and --readonly are for --image")
+    both = vmio("vhost-user", "--socket", tmp_path / "s", "--net", "--image", disk)
+    assert both.returncode == 2 and "argument --image: not allowed with argument --net" in both.stderr
+    refused(vmio("vhost-user", "--net"), "--socket PATH is needed")
+    assert not (tmp_path / "s").exists()
 
 
 def test_it_connects_where_a_front_end_listens(tmp_path, disk):

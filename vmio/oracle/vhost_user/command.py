@@ -8,9 +8,10 @@ from vmio.oracle.vhost_user.wire import MAX_QUEUES
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("--socket", metavar="PATH", required=True, help="the Unix socket: connect if somebody listens there, else listen")
-    parser.add_argument("--image", metavar="FILE", required=True,
-                        help="the disk, which is changed: a raw image or a block device; with --readonly any that is read here")
+    parser.add_argument("--socket", metavar="PATH", help="the Unix socket: connect if somebody listens there, else listen")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--image", metavar="FILE", help="serve a disk, which is changed: a raw image or a block device; with --readonly any that is read here")
+    what.add_argument("--net", action="store_true", help="serve a network card at a switch; the station at its other port, 10.0.0.1, answers ARP and ping")
     parser.add_argument("--readonly", action="store_true", help="refuse what would change the disk")
     parser.add_argument("--queues", metavar="N", type=int, default=1, help=f"rings, 1 to {MAX_QUEUES} (default 1)")
     parser.add_argument("--once", action="store_true", help="end when the first front end has gone")
@@ -22,4 +23,6 @@ def run(args: argparse.Namespace) -> None:
     if not sys.platform.startswith("linux"):
         raise ValueError(f"memory is shared by descriptors of Linux's (memfd_create, eventfd); this is {sys.platform}")
     from vmio.oracle.vhost_user import door
+    if args.socket is None:
+        raise ValueError("--socket PATH is needed: where front ends come to")
     door.main(args.socket, args.image, args.readonly, args.queues, args.once, args.json)

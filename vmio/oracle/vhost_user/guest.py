@@ -1,4 +1,4 @@
-"""A real Linux in QEMU whose disks are vhost-user back ends: the front end's side of `vmio vhost-user`, for tests and lessons.
+"""A real Linux in QEMU whose disks and network cards are vhost-user back ends: the front end's side of `vmio vhost-user`, for tests and lessons.
 
     with Guest(kernel, initrd, [Disk("disk.sock", packed=True)]) as guest:
         guest.wait()
@@ -54,10 +54,27 @@ class Disk(NamedTuple):
                 + ",".join(f"{name}={'on' if on else 'off'}" for name, on in said.items())]
 
 
+class Card(NamedTuple):
+    """A vhost-user-net device: its back end's socket, and the guest's address.
+
+    It interrupts by its pin (`vectors=0`): QEMU 7.2 without KVM ends when vhost-user-net's MSI-X vectors are unmasked.
+    """
+
+    socket: str | os.PathLike[str]
+    address: str = "52:54:00:12:34:56"
+    packed: bool = False
+
+    def options(self, number: int) -> list[str]:
+        """Return QEMU's options for device `number`."""
+        return ["-chardev", f"socket,id=c{number},path={os.fspath(self.socket)}",
+                "-netdev", f"vhost-user,id=n{number},chardev=c{number}",
+                "-device", f"virtio-net-pci,netdev=n{number},mac={self.address},vectors=0,packed={'on' if self.packed else 'off'}"]
+
+
 class Guest:
     """A QEMU process; its console goes to a file of its own, and is `console` at any time."""
 
-    def __init__(self, kernel: bytes, initrd: bytes, disks: Sequence[Disk], cores: int = 1, options: Sequence[str] = ()) -> None:
+    def __init__(self, kernel: bytes, initrd: bytes, devices: Sequence[Disk | Card], cores: int = 1, options: Sequence[str] = ()) -> None:
         """Start it; ValueError where there is no QEMU."""
         there, why = usable()
         if not there:
@@ -69,7 +86,7 @@ class Guest:
         self._console = folder / "console"
         arguments = ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-accel", "tcg", "-m", str(MEMORY_MIB), "-smp", str(cores),
                      "-object", f"memory-backend-memfd,id=mem,size={MEMORY_MIB}M,share=on", "-machine", "pc,memory-backend=mem",
-                     *(word for number, disk in enumerate(disks) for word in disk.options(number)),
+                     *(word for number, device in enumerate(devices) for word in device.options(number)),
                      "-kernel", str(folder / "vmlinuz"), "-initrd", str(folder / "initrd"), "-append", APPEND,
                      "-serial", f"file:{self._console}", *options]
         self.process = subprocess.Popen([PROGRAM, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
