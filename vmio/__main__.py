@@ -22,6 +22,7 @@ from vmio.experiments import accelerator_command, disk_command, net_command, sav
 from vmio.experiments.saved_run import KINDS  # noqa: E402
 from vmio.manage import chain_command  # noqa: E402
 from vmio.manage.diagnose import command as watch_command  # noqa: E402
+from vmio.manage.fleet import command as fleet_command  # noqa: E402
 from vmio.manage.migration import command as migrate_command  # noqa: E402
 from vmio.oracle.vhost_user import command as vhost_user  # noqa: E402
 
@@ -93,6 +94,7 @@ def _parser(device: str = "disk") -> "_Parser":
     migrate_command.add_options(migrate)
     watch_command.add_top(commands.add_parser("top", help="watch a host with six guests: counters as text, live, or for Prometheus"))
     watch_command.add_diagnose(commands.add_parser("diagnose", help="put faults into that host, and count how often the rules name them"))
+    fleet_command.add_options(commands.add_parser("fleet", help="many hosts for a day: place their guests, empty some hosts, see who is overloaded"))
     chain_command.add_options(commands.add_parser("chain", help="differencing disks as files: show a chain, begin one, merge it into one file"))
 
     attack = commands.add_parser("attack", help="a hostile guest's attacks on its host, or a host's on its guest, with the defence on and with it off")
@@ -264,6 +266,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def command() -> int | None:
         _files_are_named(args)
         return {"qtest": _qtest, "vhost-user": vhost_user.run, "run": _run, "checkpoint": saved_command.checkpoint, "restore": saved_command.restore, "migrate": migrate_command.run, "chain": chain_command.run, "top": watch_command.run_top, "diagnose": watch_command.run_diagnose,
+                "fleet": fleet_command.run,
                 "boot": boot_command.run,
                 "attack": _attack, "kvm": _kvm, "linux": _linux, "grade": _grade, "progress": _progress,
                 "assignment": _assignment, "bench": _bench}[args.command](args)
