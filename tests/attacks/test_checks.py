@@ -1,13 +1,12 @@
 """The function that is said to be the wall in an attack's way: it exists, and each attack comes there, which a guest at rest does not."""
 
-import inspect
 import sys
 from collections import Counter
 from functools import cache
-from importlib import import_module
 
 import pytest
 
+from tests.wall_rig import code_of
 from vmio.attacks import checks
 from vmio.attacks.catalogue import attacks
 from vmio.attacks.checks import CHECKS, check
@@ -15,15 +14,7 @@ from vmio.attacks.checks import CHECKS, check
 ATTACKS = attacks()
 
 
-def code_of(id):
-    """The code of the function that is an attack's wall."""
-    found = import_module(check(id).module)
-    for part in check(id).function.split("."):
-        found = getattr(found, part)
-    return inspect.unwrap(found).__code__
-
-
-CODES = {id: code_of(id) for id in CHECKS}
+CODES = {id: code_of(check(id)) for id in CHECKS}
 
 
 def calls(world, program):

@@ -1,15 +1,15 @@
 """A host that attacks its guest: each row's verdicts are those that it states, and each attack comes to its wall."""
 
-import inspect
 import json
 import sys
-from importlib import import_module
 
 import pytest
 
+from tests.wall_rig import code_of
 from vmio.__main__ import main
 from vmio.attacks.hostile_host import catalogue
-from vmio.attacks.hostile_host.world import HostWorld, SECRET
+from vmio.attacks.hostile_host.leftover_world import LeftoverWorld
+from vmio.attacks.hostile_host.world import SECRET, HostWorld
 from vmio.attacks.verdict import FAIL, PASS, REJECT, WEDGED
 
 ATTACKS = catalogue.attacks()
@@ -25,8 +25,9 @@ def test_a_guest_that_nobody_attacks_has_nothing_to_say():
 @pytest.mark.parametrize("id", ATTACKS)
 def test_hardened(id):
     outcome = ATTACKS[id].run()
-    assert outcome.verdict == ATTACKS[id].on_verdict == REJECT, outcome
-    assert outcome.refused and not outcome.crossed         # somebody counted it
+    left = ATTACKS[id].world is LeftoverWorld          # then there is nothing to notice, and nothing to be had
+    assert outcome.verdict == ATTACKS[id].on_verdict == (PASS if left else REJECT), outcome
+    assert bool(outcome.refused) is not left and not outcome.crossed         # else somebody counted it
 
 
 @pytest.mark.parametrize("id", [id for id, attack in ATTACKS.items() if attack.off is not None])
@@ -38,22 +39,15 @@ def test_trusting(id):
 
 @pytest.mark.parametrize("id", ATTACKS)
 def test_the_guest_goes_on_or_has_given_one_device_up(id):
-    world = HostWorld()
+    world = ATTACKS[id].world()
     outcome = world.run(ATTACKS[id].act)
     assert world.finished and sum("given up" in what for what in outcome.refused) <= 1
 
 
-def code_of(attack):
-    found = import_module(attack.check.module)
-    for part in attack.check.function.split("."):
-        found = getattr(found, part)
-    return inspect.unwrap(found).__code__
-
-
 @pytest.mark.parametrize("id", ATTACKS)
 def test_it_comes_to_its_wall(id):
-    attack, world, calls = ATTACKS[id], HostWorld(), []
-    wall = code_of(attack)
+    attack, world, calls = ATTACKS[id], ATTACKS[id].world(), []
+    wall = code_of(attack.check)
     assert wall.co_filename.replace("\\", "/").endswith(attack.check.file)
 
     def seen(frame, event, _):
@@ -73,9 +67,17 @@ def test_it_comes_to_its_wall(id):
 def test_all_that_were_asked_for_are_there():
     assert set(ATTACKS) >= {"ring-length", "ring-offset", "ring-index", "completion-twice", "completion-unknown", "transfer-length", "sense-length",
                             "rndis-offset", "ppi-endless", "section-beyond", "rescind-twice", "offer-refused-class", "ring-double-fetch",
-                            "memory-read", "memory-write", "pool-exhaustion"}
+                            "memory-read", "memory-write", "pool-exhaustion",
+                            *(f"leftover-{what}" for what in ("pool", "disk", "page", "memory", "device"))}
     assert {attack.device for attack in ATTACKS.values()} == set(catalogue.DEVICES)
     assert [id for id, attack in ATTACKS.items() if attack.off is None] == ["sense-length", "attention-for-ever", "rescind-twice"]
+
+
+@pytest.mark.parametrize("id", [id for id, attack in ATTACKS.items() if attack.world is LeftoverWorld])
+def test_a_host_has_looked_at_what_is_left_and_it_is_no_empty_place(id):
+    world = LeftoverWorld()
+    world.run(ATTACKS[id].act)
+    assert len(world.loot) >= 4096 and (any(world.loot) or id == "leftover-device")          # STOP leaves zeros, a cipher noise
 
 
 def test_the_command(capsys):

@@ -146,3 +146,17 @@ def test_where_no_ram_is_the_host_finds_none():
     with pytest.raises(TranslationFault, match="not mapped"):
         guest.seen.read(guest.ram - 8, 16)
     assert guest.seen.read(0x3000, 4) == bytes.fromhex("0f01c1c3")      # the hypervisor's own page is no secret of the guest's
+
+
+def test_a_guest_that_is_gone_leaves_noise_also_where_nobody_scrubs(monkeypatch):
+    guest, pages = confidential()
+    host, at = guest.host, guest.ram_spa(0)
+    guest.cpu.write(0x5000, SECRET[:4096])
+    guest.cpu.write(0x6000, SECRET[:4096])
+    assert ask(guest, 6) == (0, 1)
+    guest.cpu.write(0x6000, b"for all to see".ljust(4096, b"!"))
+    seen = guest.seen.read(0x5000, 4096)
+    monkeypatch.setattr(host.memory, "free", lambda spa, count: None, raising=False)
+    guest.destroy()
+    assert host.memory.read(at + 0x5000, 4096) == seen != SECRET[:4096]
+    assert host.memory.read(at + 0x6000, 14) == b"for all to see" and host.memory.read(at + 0x8000, 4096) == bytes(4096)

@@ -16,7 +16,7 @@ from vmio.attacks.verdict import FAIL, WEDGED, Outcome
 from vmio.experiments import many
 from vmio.table import table
 
-DEVICES = ("bus", "disk", "network card", "memory")
+DEVICES = ("bus", "disk", "network card", "memory", "own device")
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class HostAttack:
 
     `wall` is the function of the guest's that stands in its way ("module:function", of the package), or of the hypervisor's for memory.
     `off(world)` takes it away; None where nothing un-hardened can be shown honestly.  `on_verdict`, `off_verdict`: what must come out.
+    `world` makes the guest that is attacked, as `HostWorld` or `LeftoverWorld` does.
     """
 
     id: str
@@ -32,18 +33,19 @@ class HostAttack:
     rule: str
     source: str
     device: str
-    act: Callable[[HostWorld], object]
+    act: Callable[[Any], object]
     wall: str
     defence: str
-    off: Callable[[HostWorld], Any] | None
+    off: Callable[[Any], Any] | None
     on_verdict: str
     off_verdict: str | None
+    world: Callable[[], Any] = HostWorld
 
     def run(self, defended: bool = True) -> Outcome:
         """Return the `Outcome`, measured in a machine made for it.  ValueError without the defence where there is no such driver."""
         if not defended and self.off is None:
             raise ValueError(f"attack {self.id}: there is no driver without this check to show")
-        world = HostWorld()
+        world = self.world()
         with nullcontext() if defended or self.off is None else self.off(world):
             return world.run(self.act)
 
@@ -69,7 +71,7 @@ class HostRow(NamedTuple):
 
 def attacks() -> dict[str, HostAttack]:
     """Return all of them, {id: HostAttack}."""
-    return {attack.id: attack for room in ("rings", "answers", "frames", "offers")
+    return {attack.id: attack for room in ("rings", "answers", "frames", "offers", "leftovers")
             for attack in import_module(f"vmio.attacks.hostile_host.{room}").ATTACKS}
 
 

@@ -59,6 +59,13 @@ class PrivatePages:
         if self.changed is not None and before != access:
             self.changed(page, access)
 
+    def forget(self) -> None:
+        """The guest is gone, and its key with it: where it had private pages, noise is left in the memory chips, scrubbed or not."""
+        for gpa, spa, length in self.guest.backing.runs():
+            for at in range(0, length, PAGE):
+                if not self.access.get((gpa + at) // PAGE):
+                    self._change_hands(spa + at, self._cipher.encrypt)
+
     def _change_hands(self, spa: int, one: Callable[[int, Buffer], bytes]) -> None:
         memory = self.guest.host.memory
         held = memory.read(spa, PAGE)

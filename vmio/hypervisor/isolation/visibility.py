@@ -26,6 +26,7 @@ def isolate(guest: Guest) -> PrivatePages:
         raise ValueError(f"guest {guest.name}: only a guest that has not begun yet can be made confidential, once")
     pages = guest.isolation = PrivatePages(guest)
     guest.seen = guest.dma = pages.seen
+    guest.releases.append(lambda: pages.forget())
     guest.hypercalls[tlfs.MODIFY_VISIBILITY] = _modify_visibility
     return pages
 

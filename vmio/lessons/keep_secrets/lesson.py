@@ -175,11 +175,14 @@ changes
 # %% [markdown]
 # Encryption alone makes nothing noticed: it turns five of seven changes into noise, and lets two pass. Tags alone make six of seven noticed, on a disk that everybody can read. With a real disk you get both from Linux's dm-crypt over dm-integrity, where the tag lies beside each sector, too.
 #
-# A host can also lie to the guest's drivers: lengths that can't be, answers to nothing, frames that point outside. A *hardened* driver, as a confidential guest has it, checks each of them; a trusting one doesn't. What comes of it (REJECT: noticed and refused; FAIL: something leaked or changed;
-# WEDGED: the guest no longer gets on; `-`: no such driver can be shown):
+# A host can also lie to the guest's drivers: lengths that can't be, answers to nothing, frames that point outside. A *hardened* driver, as a confidential guest has it, checks each of them; a trusting one doesn't. What comes of it (REJECT: noticed and refused; PASS: nothing to notice, and nothing to be had;
+# FAIL: something leaked or changed; WEDGED: the guest no longer gets on; `-`: no such driver can be shown):
 # %%
 print(lesson.hostile_table())
 # %% [markdown]
+# The last five rows are about what a guest *leaves behind*: in bounce buffers that are free again, on its disk, in a page that it shares, in memory that nobody scrubs, in a device that it gives back. Nobody wipes a bounce buffer. What helps is that only ciphertext ever lay there.
+# (What the next *guest* finds of the last one is tried in {lesson:break_isolation}.)
+#
 # **What Python can't show.** All of this is measured in a model: which bytes lie where, and which change is noticed. It can't show how long a real processor takes, nor what the host learns from the times and the order of accesses (*side channels*). Nor can it show that a chip is what it says: real
 # devices prove that with certificates, over an encrypted link, and both are left out. And whoever can read this notebook's own memory sees all keys.
 # %% [markdown]
