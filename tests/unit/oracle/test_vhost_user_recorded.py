@@ -1,127 +1,104 @@
-"""What a real QEMU and a real Linux have said to another back end, said to ours: the same messages, requests and ends.
+"""What a real QEMU and a real Linux have said to another back end, said to ours: equal; and a replay tells what is not.
 
 The recordings (data/vhost-user) have each message, and of the requests the first forty; those that are not there are made up to the
 number that the recording tells.
 """
 
 import json
-import os
-import struct
 
 import pytest
 
-from tests.vhost_user_rig import FrontEnd, PackedRing, SplitRing, image, pair, table, u64
+from tests.command_rig import refused, vmio
 from vmio import data
+from vmio.oracle.vhost_user.replay.compare import replay
+from vmio.oracle.vhost_user.replay.recording import CARD, DISK, Recording, read
 from vmio.oracle.vhost_user.served.disk import Disk
 
-NUMBERS = {"GET_FEATURES": 1, "SET_FEATURES": 2, "SET_OWNER": 3, "SET_MEM_TABLE": 5, "SET_VRING_NUM": 8, "SET_VRING_ADDR": 9, "SET_VRING_BASE": 10,
-           "GET_VRING_BASE": 11, "SET_VRING_KICK": 12, "SET_VRING_CALL": 13, "SET_VRING_ERR": 14, "GET_PROTOCOL_FEATURES": 15,
-           "SET_PROTOCOL_FEATURES": 16, "GET_QUEUE_NUM": 17, "SET_VRING_ENABLE": 18, "GET_CONFIG": 24}
-BLK = ("linux", "noev", "noind", "plain", "packed", "packednoev")
-MIB = 1 << 20
+FOLDER = data.path("vhost-user")
+DISKS = ("linux", "noev", "noind", "plain", "packed", "packednoev", "packednoind")
+CARDS = {"qemu7": 2, "qemu10": 3}           # {QEMU: frames}
 
 
-def rows(name):
-    """The lines of a recording."""
-    return [json.loads(line) for line in data.path(f"vhost-user/{name}.jsonl").read_text().splitlines()]
-
-
-class Replay(FrontEnd):
-    """Sends what was recorded; the guest's memory is as large as the recorded one, a file with holes."""
-
-    def __init__(self, device):
-        super().__init__(device)
-        os.close(self.memory)
-        self.memory = os.memfd_create("guest")
-        self.guest = self.offset = 0
-        self.user, self.ring, self.size, self.features = 0, None, 0, 0
-
-    def message(self, row):
-        """Send one; the payload of its reply, if it has one."""
-        name, index = row["msg"], row.get("index", 0)
-        number, payload, fds = NUMBERS[name], b"", []
-        if "value" in row and isinstance(row["value"], str):
-            payload = u64(int(row["value"], 16))
-        if name == "SET_MEM_TABLE":
-            regions = [tuple(int(one[field], 16) for field in ("gpa", "size", "user", "offset")) for one in row["regions"]]
-            os.ftruncate(self.memory, max(size + offset for _, size, _, offset in regions))
-            payload, fds, self.user = table(*regions), [self.memory] * len(regions), regions[0][2]
-        elif name == "SET_VRING_ADDR":
-            places = [int(row[field], 16) for field in ("desc", "used", "avail")]
-            payload = struct.pack("<II4Q", index, row["ring_flags"], *places, int(row["log"], 16))
-            kind = PackedRing if self.features >> 34 & 1 else SplitRing
-            self.ring = kind(self, index, self.size, 0)
-            self.ring.places, self.ring.free = [place - self.user for place in places], 1 * MIB
-        elif name in ("SET_VRING_NUM", "SET_VRING_BASE", "SET_VRING_ENABLE", "GET_VRING_BASE"):
-            payload = pair(index, row["value"] if name != "GET_VRING_BASE" else 0)
-            self.size = row["value"] if name == "SET_VRING_NUM" else self.size
-        elif name in ("SET_VRING_KICK", "SET_VRING_CALL", "SET_VRING_ERR"):
-            what = {"SET_VRING_KICK": "kick", "SET_VRING_CALL": "call", "SET_VRING_ERR": "err"}[name]
-            fd = getattr(self.ring, what) if self.ring else self.event()
-            payload, fds = u64(index), [fd]
-        elif name == "GET_CONFIG":
-            payload = struct.pack("<III", row["offset"], row["length"], 0) + bytes(row["length"])
-        if name == "SET_FEATURES":
-            self.features = int(row["value"], 16)
-        assert (len(payload), len(fds)) == (row["size"], row["fds"]), row
-        self.send(number, payload, fds, row["flags"])
-        self.work()
-        if name.startswith("GET_") or row["flags"] & 8:
-            said, reply = self.answer()
-            assert said == number
-            return reply
-        assert self.quiet()
-        return None
-
-
-def lengths(row):
-    """The pieces of a request: bytes that the device reads, or how many it writes."""
-    found = [bytes(int(one[1:])) if one[0] == "r" else int(one[1:]) for one in row["lens"]]
-    found[0] = struct.pack("<IIQ", row["kind"], 0, row["sector"])
-    return found
-
-
-@pytest.mark.parametrize("name", BLK)
+@pytest.mark.parametrize("name", DISKS)
 def test_a_disk_s_conversation(name):
-    said = rows(f"blk_{name}")
-    front, done, base, indirect = Replay(Disk(image(64 * 2048))), 0, None, False
-    try:
-        for at, row in enumerate(said):
-            if "msg" in row:
-                if row["msg"] == "SET_VRING_ENABLE" and not row["value"]:      # the last moment before its ring is stopped
-                    while done < said[at + 1]["requests"]:
-                        assert front.ring.request(0, done, 512, indirect=indirect)[::2] == (0, 513)
-                        done += 1
-                reply = front.message(row)
-                if row["msg"] == "GET_VRING_BASE":
-                    assert struct.unpack("<II", reply) == (0, expected(front, row)), row
-                    base = row["value"]
-                elif row["flags"] & 8:
-                    assert reply == u64(0)
-            elif "req" in row and row["req"] == done + 1:
-                front.ring.free = 1 * MIB               # buffers of the requests before are free again
-                indirect = row["indirect"]
-                status, _, used = request(front.ring, row)
-                assert (status, used) == (row["status"], row["used_len"]), row
-                done += 1
-        assert base is not None and not front.said and front.open
-        assert done == said[-1]["requests"]
-        assert front.session.rings[0].requests == done
-    finally:
-        front.close()
+    recording = read(FOLDER / f"blk_{name}.jsonl")
+    assert recording.kind == DISK and recording.rings == 1
+    assert replay(recording) == (f"blk_{name}", 31, 535, [])
 
 
-def request(ring, row):
-    """Serve a recorded request at its place: its slots are those that were recorded."""
-    before = ring.next
-    found = ring.request(row["kind"], row["sector"], *lengths(row)[1:-1], indirect=row["indirect"])
-    if "slots" in row:
-        assert (ring.next - before) % ring.size == row["slots"]
-    return found
+@pytest.mark.parametrize("name", CARDS)
+def test_a_card_s_conversation(name):
+    recording = read(FOLDER / f"net_{name}.jsonl")
+    assert recording.kind == CARD and recording.rings == 2
+    assert replay(recording) == (f"net_{name}", 36, CARDS[name], [])
 
 
-def expected(front, row):
-    """The base that a recording tells; without indirect tables a packed ring's also depends on pieces that it doesn't list."""
-    if front.features >> 34 & 1 and not front.features >> 28 & 1:
-        return (front.ring.next | front.ring.wrap << 15) * 0x10001
-    return row["value"]
+def changed(name, which, **change):
+    """What a replay says of a recording in which the first line that `which` picks is another."""
+    rows = read(FOLDER / f"{name}.jsonl").rows
+    at = next(number for number, row in enumerate(rows) if which(row))
+    rows[at] = {**rows[at], **change}
+    verdict = replay(Recording(name, rows))
+    return at + 1, verdict.differences
+
+
+@pytest.mark.parametrize("change, what", [
+    ({"status": 1}, "request 2's status is 0 now, and was 1"),
+    ({"used_len": 4096}, "request 2's used length is 4097 now, and was 4096"),
+    ({"slots": 2}, "request 2's entries of the ring is 1 now, and was 2"),
+    ({"sector": 1 << 40}, "request 2's status is 1 now, and was 0"),
+    ({"lens": ["r16", "w4096"] + ["w512"] * 300}, "the line can't be replayed: it lacks what its kind needs, or it needs more than"),
+    ({"lens": None}, "the line can't be replayed: it lacks what its kind needs"),
+])
+def test_a_request_that_was_answered_otherwise_is_found(change, what):
+    line, differences = changed("blk_packed", lambda row: row.get("req") == 2, **change)
+    assert differences[0].startswith(f"line {line}: {what}")
+
+
+def test_a_ring_that_ends_elsewhere_is_found():
+    line, differences = changed("blk_plain", lambda row: row.get("requests") == 535, value=533)
+    assert differences == [f"line {line}: ring 0's base is 534 now, and was 533"]
+
+
+def test_a_feature_that_is_not_offered_ends_the_conversation():
+    line, (first, said) = changed("net_qemu7", lambda row: row.get("msg") == "SET_FEATURES", value="0x170008001")
+    assert first == f"line {line}: the back end ends the conversation here"
+    assert said.startswith("the back end said: message SET_FEATURES: features 0x170008001: 0x1 of them were not offered")
+
+
+@pytest.mark.parametrize("change, what", [
+    ({"msg": "SET_INFLIGHT_FD", "size": 24}, "message SET_INFLIGHT_FD has 24 bytes, and the recording doesn't tell what they say; it is not sent"),
+    ({"msg": 77}, "message 77 has 0 bytes, and the recording doesn't tell what they say; it is not sent"),
+    ({"fds": 1}, "the number of descriptors with SET_OWNER is 0 now, and was 1"),
+])
+def test_a_message_that_can_not_be_said_is_told(change, what):
+    line, differences = changed("net_qemu7", lambda row: row.get("msg") == "SET_OWNER", **change)
+    assert differences == [f"line {line}: {what}"]
+
+
+def test_a_frame_that_has_not_left_is_found():
+    line, differences = changed("net_qemu7", lambda row: "tx" in row, lens=[20])       # a frame of 8 bytes is none
+    assert differences == [f"line {line}: what has left for frame 1 is [] now, and was ['{'ff' * 6}5254{'00' * 52}']"]
+
+
+def test_a_back_end_that_answers_otherwise_is_found(monkeypatch):
+    done = Disk.done
+    monkeypatch.setattr(Disk, "done", lambda disk, number, chain, written: done(disk, number, chain, written - (disk.requests == 3)))
+    assert replay(read(FOLDER / "blk_noev.jsonl")).differences == ["line 32: request 3's used length is 4096 now, and was 4097"]
+
+
+def test_on_the_command_line(tmp_path):
+    (tmp_path / "one.jsonl").write_bytes((FOLDER / "net_qemu7.jsonl").read_bytes())
+    (tmp_path / "other.jsonl").write_text('{"a": 1}\n')
+    done = vmio("vhost-user", "--replay", tmp_path)
+    assert (done.returncode, done.stdout) == (0, "one: equal, 36 messages, 2 requests\n")
+    assert "other.jsonl: no line of it has a message" in done.stderr
+    rows = (FOLDER / "net_qemu7.jsonl").read_text().replace('"lens": [54]', '"lens": [11]', 1)
+    (tmp_path / "one.jsonl").write_text(rows)
+    done = vmio("vhost-user", "--replay", tmp_path, "--json")
+    found, = json.loads(done.stdout)["recordings"]
+    assert done.returncode == 1 and found["name"] == "one" and "frame 1's used length is -1 now, and was 0" in found["differences"][0]
+    refused(vmio("vhost-user", "--replay", tmp_path / "other.jsonl"), "no line of it has a message")
+    refused(vmio("vhost-user", "--replay", tmp_path, "--once"), "--replay serves nobody")
+    (tmp_path / "empty").mkdir()
+    refused(vmio("vhost-user", "--replay", tmp_path / "empty"), "is a recording")

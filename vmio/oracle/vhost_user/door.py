@@ -35,7 +35,7 @@ def main(path: str, image: FileName | None, readonly: bool = False, queues: int 
             for peer in peers:
                 with peer:
                     say = _teller(len(gone) + 1)
-                    gone.append(_serve_card(peer, say) if medium is None else _serve_disk(peer, Disk(medium, queues, readonly, _tell), say))
+                    gone.append(_serve_card(peer, say) if medium is None else _serve_disk(peer, Disk(medium, queues, readonly, tell), say))
                 if not as_json:
                     console.say(sentence(gone[-1]))
                 if once:
@@ -95,10 +95,10 @@ def sentence(counts: Json) -> str:
 
 def _teller(number: int) -> Callable[[str], None]:
     """Who says what is wrong with front end `number`."""
-    return lambda what: _tell(f"front end {number}: {what}")
+    return lambda what: tell(f"front end {number}: {what}")
 
 
-def _tell(what: str) -> None:
+def tell(what: str) -> None:
     """Say what is wrong on standard error; where nobody reads it, it is not said."""
     with suppress(OSError):
         print(f"vmio vhost-user: {console.one_line(what)}", file=sys.stderr, flush=True)
