@@ -310,7 +310,7 @@ class Machine:
         """All pages of the host's, by those who have them; the guest's by what it should have."""
         guest = self.guest
         return (self.host.memory.free_pages + len(self.has) + len(guest.slat._tables) + len(guest.enlightened.overlays._pages)
-                + len(self.memory.spare) + len(self.heirs))
+                + len(self.memory.ballooned.spare) + len(self.heirs))
 
     def check(self):
         """What must hold after each action."""
@@ -322,7 +322,7 @@ class Machine:
         assert bool(guest.memory_asked) == (self.asked in (INFLATE, ADD)), "memory may come at any time, and nobody knows"
         assert (memory.asked is None) == (self.asked is None) and memory.got <= memory.wanted
         assert all(self.host.memory.read(spa, len(CANARY)) == CANARY for spa in self.heirs), "another's page"
-        assert len(memory.spare) == 2
+        assert len(memory.ballooned.spare) == 2
 
     def end(self):
         """After all of it the guest gets back what there is room for, and its neighbour has lost nothing; destroyed, it leaves no page."""

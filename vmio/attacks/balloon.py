@@ -10,6 +10,7 @@ from vmio.attacks.world import CANARY, HEIR, World, pages_of
 from vmio.drivers.pages import GuestPages
 from vmio.drivers.vmbus import VmBusClient
 from vmio.hypervisor.contracts import Steps
+from vmio.hypervisor.given import GivenPages
 from vmio.hypervisor.guest import Guest
 from vmio.hypervisor.hyperv.hypercalls import enable_enlightenments
 from vmio.hypervisor.vcpu import VCpu
@@ -79,9 +80,9 @@ def believed(world: BalloonWorld) -> Iterator[None]:
     """What is given is taken unseen, at the place where the guest's first page lies and as many pages behind it."""
     base = world.attacker.ram_spa(0)
 
-    def take(self: DynamicMemory, first: int, count: int) -> None:
+    def unmap(self: GivenPages, first: int, count: int) -> None:
         world.host.memory.free(base + first * PAGE, count)
-    with without(DynamicMemory, "_check_given", lambda self, ranges: None), without(DynamicMemory, "_take", take):
+    with without(GivenPages, "check", lambda self, ranges: 0), without(GivenPages, "unmap", unmap):
         yield
 
 

@@ -23,6 +23,14 @@ DEEP = 60_000           # brackets, in one message
 ATTACKS, attack = collection("bridge", "split", BridgeWorld, "rings")
 
 
+def _agrees(world: BridgeWorld, cpu: VCpu, size: int, body: bytes = b"") -> Steps[None]:
+    """Answer the host's first request, which version to speak, with a message that says that it has `size` bytes."""
+    agent = yield from world.agent(cpu)
+    asked = yield from agent.asked()
+    yield from agent.raw(Kind.RESPONSE | Rpc.NEGOTIATE_PROTOCOL, asked.id, size, body)
+    yield from world.rest(cpu)
+
+
 @contextmanager
 def any_size(world: BridgeWorld) -> Iterator[None]:
     """A message is as long as it says, and the next one begins behind it."""
@@ -44,10 +52,7 @@ def any_size(world: BridgeWorld) -> Iterator[None]:
 @attack("bridge-size-zero", "A message of no bytes", "a message has a header, and 64 KiB at most", HCSSHIM,
         "the size is compared with both", any_size, REJECT, WEDGED, wall="message's size")
 def size_zero(world: BridgeWorld, cpu: VCpu) -> Steps:
-    agent = yield from world.agent(cpu)
-    asked = yield from agent.asked()
-    yield from agent.raw(Kind.RESPONSE | Rpc.NEGOTIATE_PROTOCOL, asked.id, 0)
-    yield from world.rest(cpu)
+    yield from _agrees(world, cpu, 0)
 
 
 def unmeasured(body: bytes) -> Json:
@@ -60,10 +65,7 @@ def unmeasured(body: bytes) -> Json:
         "brackets and digits are counted before anything is parsed", lambda world: without(messages, "parse", unmeasured), REJECT, WEDGED,
         wall="depth of JSON")
 def json_bomb(world: BridgeWorld, cpu: VCpu) -> Steps:
-    agent = yield from world.agent(cpu)
-    asked = yield from agent.asked()
-    yield from agent.raw(Kind.RESPONSE | Rpc.NEGOTIATE_PROTOCOL, asked.id, w.HEADER.size + DEEP, b"[" * DEEP)
-    yield from world.rest(cpu)
+    yield from _agrees(world, cpu, w.HEADER.size + DEEP, b"[" * DEEP)
 
 
 @contextmanager

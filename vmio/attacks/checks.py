@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 _TRANSLATE = "machine.pagetable:PageTable.translate"
 _DMA = "passthrough.iommu.remapper:Remapper.translate"
-_GIVEN = "vmbus.balloon.dynamic:DynamicMemory._check_given"
+_GIVEN = "hypervisor.given:GivenPages.check"
 CHECKS = {      # attack: module of vmio, function
     "ram-read-past-the-end": _TRANSLATE,
     "ram-write-past-the-end": _TRANSLATE,

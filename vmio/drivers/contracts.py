@@ -9,7 +9,7 @@ from vmio.machine.clock import NEVER
 from vmio.machine.contracts import Tag
 
 Reaped: TypeAlias = tuple[Tag, Exception | None]     # a request that is over: its tag, and what went wrong, if something did
-Done: TypeAlias = Callable[[Tag, Exception | None], None]      # is called with these when a request is over
+Done: TypeAlias = Callable[[Reaped], None]      # is called when a request is over
 
 
 @dataclass(slots=True, eq=False)
@@ -17,7 +17,7 @@ class DiskRequest:
     """One request of a disk's owner, of whose parts so many `remaining` are not over; `error` is what went wrong first."""
 
     tag: Tag
-    done: Done | None
+    done: Done
     remaining: int
     error: Exception | None = None
     again: int = 0      # how often a part was sent once more
@@ -89,6 +89,9 @@ class VirtioTransport(Protocol):
 
     def config(self, offset: int, size: int) -> int:
         """Return a field of the device's configuration."""
+
+    def set_config(self, offset: int, size: int, value: int) -> None:
+        """Write a field of the device's configuration."""
 
     def generation(self) -> int:
         """Return the number of the configuration."""

@@ -78,6 +78,7 @@ class NvmeDriver:
         self.admin = self._pair(0, ADMIN_ENTRIES, lists=False)
         self.pairs = [self._pair(n + 1, entries) for n in range(pairs)]
         self.sectors = self.max_sectors = 0
+        self.max_discarded = MAX_DISCARDED       # sectors
         self.discards = False          # does it take DATASET MANAGEMENT (ONCS, 5.15)?
         self.serial = self.model = ""
         self.submitted = self.completed = 0

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from vmio.drivers.contracts import DiskRequest, Done, Reaped
 from vmio.drivers.errors import DriverTimeout
-from vmio.drivers.nvme import MAX_DISCARDED, SECTOR, NvmeDriver, NvmeError, page_list
+from vmio.drivers.nvme import SECTOR, NvmeDriver, NvmeError, page_list
 from vmio.hypervisor.contracts import Cpu, Steps
 from vmio.machine.clock import NEVER
 from vmio.machine.contracts import Tag
@@ -24,6 +24,104 @@ from vmio.machine.pagetable import READ, WRITE
 
 TIMEOUT_NS = 60_000_000_000
 FOR_DEVICE = {"read": WRITE, "write": READ}    # what the device may do to the buffer
+
+
+class Limits(Protocol):
+    """How many sectors a part may have; known when the disk is up."""
+
+    max_sectors: int
+    max_discarded: int         # of a discard
+
+
+class DiskOfParts:
+    """What a disk of one queue does with requests, NVMe or virtio: cut those that are too long, keep what finds no room, count what is over, wait.
+
+    `kind` is what the disk is called where it is silent; `polled`: nobody calls `interrupt`.
+    """
+
+    kind: str
+
+    def __init__(self, cpu: Cpu, limits: Limits, polled: bool) -> None:
+        self.cpu, self.limits, self.polled = cpu, limits, polled
+        self.in_flight = 0                      # parts
+        self.finished: deque[Reaped] = deque()
+        self.error: Exception | None = None     # the disk has gone, or can't be believed any more
+        self._waiting: deque[tuple[DiskRequest, str, int, int, int]] = deque()   # parts that found the queue full
+
+    def _start(self, request: DiskRequest, op: str, lba: int, sectors: int, gpa: int) -> bool:
+        """Put a part into the queue; False if there is no room."""
+        raise NotImplementedError
+
+    def flush_ring(self) -> None:
+        """Let the device see what was submitted."""
+        raise NotImplementedError
+
+    def interrupt(self, cpu: Cpu) -> None:
+        """Take every answer that is there."""
+        raise NotImplementedError
+
+    def submit(self, op: str, lba: int, sectors: int, gpa: int, tag: Tag, done: Done | None = None) -> None:
+        """Start a "read", "write", "flush" or "discard"; data is at `gpa`, contiguous.  `done((tag, error))`, or `reap` tells."""
+        longest = self.limits.max_discarded if op == "discard" else self.limits.max_sectors
+        request = DiskRequest(tag, done or self.finished.append, max(-(-sectors // longest), 1))
+        if op == "flush":
+            self._put(request, op, 0, 0, 0)
+        while sectors > 0:
+            part = min(sectors, longest)
+            self._put(request, op, lba, part, gpa)
+            lba, sectors, gpa = lba + part, sectors - part, gpa + part * SECTOR
+
+    def _put(self, request: DiskRequest, op: str, lba: int, sectors: int, gpa: int) -> None:
+        if self.error is not None:
+            raise self.error
+        if self._waiting or not self._start(request, op, lba, sectors, gpa):
+            self._waiting.append((request, op, lba, sectors, gpa))
+
+    def _over(self, request: DiskRequest, error: Exception | None) -> None:
+        """A part of a request is over: good, or what went wrong."""
+        request.error = request.error or error
+        request.remaining -= 1
+        if not request.remaining:
+            request.done((request.tag, request.error))
+
+    def _lose_all(self, started: list[DiskRequest], error: Exception) -> None:
+        """Nobody will answer any more: parts that were `started`, and those that waited, end with `error`."""
+        self.error = error
+        parts = started + [part[0] for part in self._waiting]
+        self._waiting.clear()
+        self.in_flight = 0
+        for request in parts:
+            self._over(request, error)
+
+    def reap(self) -> list[Reaped]:
+        """Return what is over: [(tag, error or None), ...]."""
+        over = list(self.finished)
+        self.finished.clear()
+        return over
+
+    def wait(self, until: int = NEVER) -> Steps[None]:
+        """Until there is something to reap, or the time is `until`: asleep, or by looking again and again."""
+        cpu = self.cpu
+        deadline = cpu.now + TIMEOUT_NS
+        if self.polled:
+            self.interrupt(cpu)
+        while not self.finished and cpu.now < until:
+            if self.error is not None:
+                raise self.error
+            if not self.in_flight and until < NEVER:
+                yield from cpu.hlt(until - cpu.now)
+                continue
+            if self.polled:
+                yield from cpu.spin()
+                self.interrupt(cpu)
+            else:
+                now = cpu.now
+                yield from cpu.hlt(None if until == NEVER else until - now, watchdog_ns=deadline - now)
+            if cpu.now >= deadline and not self.finished:
+                raise DriverTimeout(f"{self.kind}: {self.in_flight} requests, no answer")
+            if self._waiting:
+                yield from cpu.pay()
+                self.flush_ring()
 
 
 class Mapping(Protocol):
@@ -36,37 +134,19 @@ class Mapping(Protocol):
         """They are the guest's alone again."""
 
 
-class NvmeDisk:
-    """The disk that `driver` (an `NvmeDriver`, initialised) drives for the guest whose vCPU is `cpu`.  `polled`: nobody calls `interrupt`."""
+class NvmeDisk(DiskOfParts):
+    """The disk that `driver` (an `NvmeDriver`) drives for the guest whose vCPU is `cpu`.  `polled`: nobody calls `interrupt`."""
+
+    kind = "NVMe"
 
     def __init__(self, cpu: Cpu, driver: NvmeDriver, dma: Mapping, polled: bool = False) -> None:
-        self.driver, self.dma, self.polled, self.cpu = driver, dma, polled, cpu
-        self.in_flight = 0
-        self.finished: deque[Reaped] = deque()   # (tag, error or None)
-        self.error: Exception | None = None     # the device has gone
-        self._waiting: deque[tuple[DiskRequest, str, int, int, int]] = deque()   # commands that found the queue full
+        super().__init__(cpu, driver, polled)
+        self.driver, self.dma = driver, dma
 
     @property
     def discards(self) -> bool:
         """Does the disk take discards?"""
         return self.driver.discards
-
-    def submit(self, op: str, lba: int, sectors: int, gpa: int, tag: Tag, done: Done | None = None) -> None:
-        """Start a "read", "write", "flush" or "discard"; data is at `gpa`, contiguous.  `done(tag, error)`, or `reap` tells."""
-        most = MAX_DISCARDED if op == "discard" else self.driver.max_sectors
-        request = DiskRequest(tag, done, max(-(-sectors // most), 1))
-        if op == "flush":
-            self._put(request, op, 0, 0, 0)
-        while sectors > 0:
-            part = min(sectors, most)
-            self._put(request, op, lba, part, gpa)
-            lba, sectors, gpa = lba + part, sectors - part, gpa + part * SECTOR
-
-    def _put(self, request: DiskRequest, op: str, lba: int, sectors: int, gpa: int) -> None:
-        if self.error is not None:
-            raise self.error
-        if self._waiting or not self._start(request, op, lba, sectors, gpa):
-            self._waiting.append((request, op, lba, sectors, gpa))
 
     def _start(self, request: DiskRequest, op: str, lba: int, sectors: int, gpa: int) -> bool:
         queue = self.driver.pairs[0]
@@ -95,45 +175,6 @@ class NvmeDisk:
                 self.dma.unmap(address, length)
             self._over(request, NvmeError(f"{request.tag}", status) if status else None)
 
-    def _over(self, request: DiskRequest, error: Exception | None) -> None:
-        """A command of a request is over: good, or what went wrong."""
-        request.error = request.error or error
-        request.remaining -= 1
-        if not request.remaining:
-            if request.done is not None:
-                request.done(request.tag, request.error)
-            else:
-                self.finished.append((request.tag, request.error))
-
-    def reap(self) -> list[Reaped]:
-        """Return what is over: [(tag, error or None), ...]."""
-        over = list(self.finished)
-        self.finished.clear()
-        return over
-
-    def wait(self, until: int = NEVER) -> Steps[None]:
-        """Until there is something to reap, or the time is `until`: asleep, or by looking again and again."""
-        deadline = self.cpu.now + TIMEOUT_NS
-        if self.polled:
-            self.interrupt(self.cpu)
-        while not self.finished and self.cpu.now < until:
-            if self.error is not None:
-                raise self.error
-            if not self.in_flight and until < NEVER:
-                yield from self.cpu.hlt(until - self.cpu.now)
-                continue
-            if self.polled:
-                yield from self.cpu.spin()
-                self.interrupt(self.cpu)
-            else:
-                now = self.cpu.now
-                yield from self.cpu.hlt(None if until == NEVER else until - now, watchdog_ns=deadline - now)
-            if self.cpu.now >= deadline and not self.finished:
-                raise DriverTimeout(f"NVMe: {self.in_flight} requests, no answer")
-            if self._waiting:
-                yield from self.cpu.pay()
-                self.flush_ring()
-
     def drain(self) -> Steps[None]:
         """Wait until every request has its answer; `reap` still tells of them.  A generator."""
         deadline = self.cpu.now + TIMEOUT_NS
@@ -158,9 +199,4 @@ class NvmeDisk:
         if self.error is not None:
             return
         self.interrupt(self.cpu)
-        self.error = error
-        commands = [tag[0] for tag in self.driver.lose()] + [command[0] for command in self._waiting]
-        self._waiting.clear()
-        self.in_flight = 0
-        for request in commands:
-            self._over(request, error)
+        self._lose_all([tag[0] for tag in self.driver.lose()], error)

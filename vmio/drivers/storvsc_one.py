@@ -30,7 +30,7 @@ class OneAtATime:
     def _one(self, op: str, lba: int, sectors: int, gpa: int) -> Steps[None]:
         box: list[Reaped] = []
         yield from self.cpu.pay()
-        self.submit(op, lba, sectors, gpa, f"{op} of {sectors} sectors at LBA {lba}", lambda *result: box.append(result))
+        self.submit(op, lba, sectors, gpa, f"{op} of {sectors} sectors at LBA {lba}", box.append)
         self.flush_ring()
         yield from self.until(lambda: box, op)
         if box[0][1] is not None:

@@ -83,9 +83,9 @@ class StorQueue(OneAtATime, UnmapLists):
     def submit(self, op: str, lba: int, sectors: int, gpa: int, tag: Tag, done: Done | None = None, unit: Addressed | None = None) -> None:
         """Start a "read", "write", "flush" or "discard"; its data is at `gpa`, contiguous, a multiple of 4.
 
-        When it is over, `done(tag, error)` is called in the interrupt, or `reap` tells.  `unit` None: the disk that this is.
+        When it is over, `done((tag, error))` is called in the interrupt, or `reap` tells.  `unit` None: the disk that this is.
         """
-        lun = self.lun if unit is None else unit.lun
+        lun, done = self.lun if unit is None else unit.lun, done or self.finished.append
         if op == "flush":
             self._put(Part(DiskRequest(tag, done, 1), lun, _CDB10(wire.SYNCHRONIZE, 0, 0), v.NO_DATA, 0, 0, 0))
             return
@@ -293,10 +293,7 @@ class StorQueue(OneAtATime, UnmapLists):
         request.error = request.error or error
         request.remaining -= 1
         if not request.remaining:
-            if request.done is not None:
-                request.done(request.tag, request.error)
-            else:
-                self.finished.append((request.tag, request.error))
+            request.done((request.tag, request.error))
 
     def _rescinded(self) -> None:
         """The host has taken the disk away: what it had answered is taken, every other request has failed.

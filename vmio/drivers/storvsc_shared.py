@@ -85,9 +85,9 @@ class SharedQueue:
         self.finished.clear()
         return over
 
-    def _over(self, tag: Tag, error: Exception | None) -> None:
+    def _over(self, result: Reaped) -> None:
         self.in_flight -= 1
-        self.finished.append((tag, error))
+        self.finished.append(result)
 
     @contextmanager
     def _signalling(self) -> Iterator[None]:

@@ -70,7 +70,7 @@ def commands(disk: StorQueue, buffer: int, lun: int | None = None) -> Callable[[
         over: list[Reaped] = []
         disk.cpu.write(buffer, bytes(length))
         yield from disk.cpu.pay()
-        disk.execute(cdb, v.TO_GUEST if length else v.NO_DATA, length, buffer, name, lambda *result: over.append(result), lun)
+        disk.execute(cdb, v.TO_GUEST if length else v.NO_DATA, length, buffer, name, over.append, lun)
         disk.flush_ring()
         yield from disk.until(lambda: over, name)
         if over[0][1] is not None:

@@ -57,12 +57,9 @@ class Unit(OneAtATime):
         """Start a request, as `StorVsc.submit`."""
         self.in_flight += 1
 
-        def over(tag: Tag, error: Exception | None) -> None:
+        def over(result: Reaped) -> None:
             self.in_flight -= 1
-            if done is not None:
-                done(tag, error)
-            else:
-                self.finished.append((tag, error))
+            (done or self.finished.append)(result)
         self.queue.submit(op, lba, sectors, gpa, tag, over, self)
 
     def flush_ring(self) -> None:

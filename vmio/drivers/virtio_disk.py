@@ -8,12 +8,10 @@
     for tag, error in disk.reap(): ...
 """
 
-from collections import deque
-
-from vmio.drivers.contracts import DiskRequest, Done, Reaped, VirtioTransport
-from vmio.drivers.errors import DriverError, DriverTimeout
+from vmio.drivers.contracts import DiskRequest, VirtioTransport
+from vmio.drivers.errors import DriverError
+from vmio.drivers.nvme_disk import DiskOfParts
 from vmio.hypervisor.contracts import Cpu, Steps
-from vmio.machine.clock import NEVER
 from vmio.machine.contracts import Tag
 from vmio.machine.storage import SECTOR
 from vmio.virtio import blk_wire as w
@@ -22,7 +20,6 @@ from vmio.virtio.queue.driver import BadAnswer, DriverQueue, QueueFull
 from vmio.virtio.queue.packed_driver import PackedDriver
 from vmio.virtio.queue.split_driver import SplitDriver
 
-TIMEOUT_NS = 60_000_000_000
 PAGE = 4096
 MAX_SECTORS = 2560             # of a request, where the device names no limit (Linux, BLK_DEF_MAX_SECTORS_CAP)
 MAX_ENTRIES = 256              # of the queue: a device may offer more
@@ -49,18 +46,17 @@ class VirtioError(DriverError):
         super().__init__(f"virtio disk, request {tag}: {({w.IOERR: 'I/O error', w.UNSUPP: 'not supported'}).get(status, f'status {status}')}")
 
 
-class VirtioDisk:
+class VirtioDisk(DiskOfParts):
     """The disk behind `transport`; `memory` is the address of `memory_needed` bytes.  `wanted` are features, `entries` the queue's size at most."""
 
+    kind = "virtio disk"
+
     def __init__(self, cpu: Cpu, transport: VirtioTransport, memory: int, wanted: int = WANTED, entries: int = MAX_ENTRIES, polled: bool = False) -> None:
-        self.cpu, self.transport, self.wanted, self.entries, self.polled = cpu, transport, wanted, entries, polled
+        super().__init__(cpu, self, polled)
+        self.transport, self.wanted, self.entries = transport, wanted, entries
         self._memory = memory
         self.queue: DriverQueue                 # from `init` on
         self.agreed = self.sectors = self.max_discarded = 0
-        self.in_flight = 0
-        self.finished: deque[Reaped] = deque()
-        self.error: Exception | None = None
-        self._waiting: deque[tuple[DiskRequest, str, int, int, int]] = deque()    # parts that found the queue full
         self._slots: list[int] = []
 
     def init(self) -> Steps[None]:
@@ -113,23 +109,6 @@ class VirtioDisk:
 
     # -- requests ----------------------------------------------------------------------------
 
-    def submit(self, op: str, lba: int, sectors: int, gpa: int, tag: Tag, done: Done | None = None) -> None:
-        """Start a "read", "write", "flush" or "discard"; data is at `gpa`, contiguous.  `done(tag, error)`, or `reap` tells."""
-        most = self.max_discarded if op == "discard" else self.max_sectors
-        request = DiskRequest(tag, done, max(-(-sectors // most), 1))
-        if op == "flush":
-            self._put(request, op, 0, 0, 0)
-        while sectors > 0:
-            part = min(sectors, most)
-            self._put(request, op, lba, part, gpa)
-            lba, sectors, gpa = lba + part, sectors - part, gpa + part * SECTOR
-
-    def _put(self, request: DiskRequest, op: str, lba: int, sectors: int, gpa: int) -> None:
-        if self.error is not None:
-            raise self.error
-        if self._waiting or not self._start(request, op, lba, sectors, gpa):
-            self._waiting.append((request, op, lba, sectors, gpa))
-
     def _start(self, request: DiskRequest, op: str, lba: int, sectors: int, gpa: int) -> bool:
         """Put a part into the queue; False if there is no room."""
         if not self._slots:
@@ -180,52 +159,8 @@ class VirtioDisk:
         self.in_flight -= 1
         self._over(request, VirtioError(request.tag, status) if status else None)
 
-    def _over(self, request: DiskRequest, error: Exception | None) -> None:
-        """A part of a request is over: good, or what went wrong."""
-        request.error = request.error or error
-        request.remaining -= 1
-        if not request.remaining:
-            if request.done is not None:
-                request.done(request.tag, request.error)
-            else:
-                self.finished.append((request.tag, request.error))
-
     def _lose(self, error: Exception) -> None:
         """The device can't be believed any more: every request ends with `error`."""
-        self.error = error
-        parts = [token[0] for token, _, _ in self.queue.waiting.values()] + [part[0] for part in self._waiting]
+        started = [token[0] for token, _, _ in self.queue.waiting.values()]
         self.queue.waiting.clear()
-        self._waiting.clear()
-        self.in_flight = 0
-        for request in parts:
-            self._over(request, error)
-
-    def reap(self) -> list[Reaped]:
-        """Return what is over: [(tag, error or None), ...]."""
-        over = list(self.finished)
-        self.finished.clear()
-        return over
-
-    def wait(self, until: int = NEVER) -> Steps[None]:
-        """Until there is something to reap, or the time is `until`: asleep, or by looking again and again."""
-        cpu = self.cpu
-        deadline = cpu.now + TIMEOUT_NS
-        if self.polled:
-            self.interrupt(cpu)
-        while not self.finished and cpu.now < until:
-            if self.error is not None:
-                raise self.error
-            if not self.in_flight and until < NEVER:
-                yield from cpu.hlt(until - cpu.now)
-                continue
-            if self.polled:
-                yield from cpu.spin()
-                self.interrupt(cpu)
-            else:
-                now = cpu.now
-                yield from cpu.hlt(None if until == NEVER else until - now, watchdog_ns=deadline - now)
-            if cpu.now >= deadline and not self.finished:
-                raise DriverTimeout(f"virtio disk: {self.in_flight} requests, no answer")
-            if self._waiting:
-                yield from cpu.pay()
-                self.flush_ring()
+        self._lose_all(started, error)

@@ -13,19 +13,17 @@ from functools import partial
 
 from vmio.drivers.contracts import VirtioTransport
 from vmio.drivers.errors import DriverError
+from vmio.drivers.virtio_queue import ENTRIES, RINGS, queue
 from vmio.hypervisor.contracts import Cpu, Steps
 from vmio.machine.clock import NEVER
-from vmio.machine.memory import PAGE
 from vmio.machine.net.frames import longest
 from vmio.virtio import features as f
 from vmio.virtio import net_wire as w
 from vmio.virtio.queue.driver import BadAnswer, DriverQueue
-from vmio.virtio.queue.split_driver import SplitDriver
 
 RECEIVE, TRANSMIT = 0, 1
 QUEUES = (RECEIVE, TRANSMIT)
-ENTRIES, BUFFER = 64, 2048               # of each queue, and a buffer for each: a header and the longest frame fit
-RINGS = 3 * PAGE                         # of a queue: each of its parts has a page
+BUFFER = 2048                            # bytes of a buffer for each entry: a header and the longest frame fit
 MEMORY = len(QUEUES) * (RINGS + ENTRIES * BUFFER)
 WANTED = f.VERSION_1 | f.EVENT_IDX | w.MAC | w.STATUS
 WATCH_NS = 1_000_000_000                 # the longest sleep of `wait`
@@ -52,7 +50,7 @@ class VirtioNet:
         if not agreed & w.MAC:
             raise DriverError(f"virtio card: features {agreed:#x}, and no address among them")
         self.address = transport.config(0, 4).to_bytes(4, "little") + transport.config(4, 2).to_bytes(2, "little")
-        self._rx, self._tx = (self._queue(number, bool(agreed & f.EVENT_IDX)) for number in QUEUES)
+        self._rx, self._tx = (queue(self.cpu, transport, number, self._memory + number * RINGS, bool(agreed & f.EVENT_IDX)) for number in QUEUES)
         for number in QUEUES:
             transport.enable(number)
         transport.add_status(f.DRIVER_OK)
@@ -64,15 +62,6 @@ class VirtioNet:
         self._spare = list(range(first, first + self._tx.size * BUFFER, BUFFER))
         self._rx.sleep()
         self._tx.sleep()
-
-    def _queue(self, number: int, event_idx: bool) -> DriverQueue:
-        """Lay a queue's parts out in memory, and tell the device where; both queues interrupt by one vector."""
-        size = min(self.transport.queue_size(number), ENTRIES)
-        at = self._memory + number * RINGS
-        places = at, at + PAGE, at + 2 * PAGE
-        self.cpu.write(at, bytes(RINGS))
-        self.transport.set_queue(number, size, places, 1)
-        return SplitDriver(self.cpu, size, *places, event_idx=event_idx)
 
     def _push(self, number: int) -> None:
         """Let the device see what was added to a queue, and kick it if it wants to be kicked."""
@@ -119,9 +108,9 @@ class VirtioNet:
         """Take all that has come, and see what has left; look again before we go."""
         self.transport.interrupted()
         try:
-            for queue, over in ((self._rx, self._came), (self._tx, self._left)):
-                queue.awake()
-                for at, written in iter(partial(self._next, queue), None):
+            for each, over in ((self._rx, self._came), (self._tx, self._left)):
+                each.awake()
+                for at, written in iter(partial(self._next, each), None):
                     over(at, written)
             self._push(RECEIVE)
         except BadAnswer as error:

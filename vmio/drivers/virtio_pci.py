@@ -150,6 +150,10 @@ class PciTransport:
         """Return a field of the device's own configuration."""
         return self.cpu.load(self.places[p.DEVICE] + offset, size)
 
+    def set_config(self, offset: int, size: int, value: int) -> None:
+        """Write a field of the device's own configuration."""
+        self.cpu.store(self.places[p.DEVICE] + offset, size, value)
+
     def generation(self) -> int:
         """Return the number of the configuration: another one, and what was read meanwhile is read again."""
         return self.get("config_generation")

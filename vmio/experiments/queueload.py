@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from simpy.events import Event
 
 from vmio.experiments import params
+from vmio.experiments.load import Load, LoadCounts
 from vmio.experiments.params import param
 from vmio.hypervisor.contracts import Steps
 from vmio.machine.contracts import Buffer
-from vmio.modes import Machine
 from vmio.virtio.queue import Chain, PackedQueue, SplitQueue
 from vmio.virtio.queue.driver import DriverQueue, QueueFull
 from vmio.virtio.queue.packed_driver import PackedDriver
@@ -57,17 +57,14 @@ class QueueParams:
 
 
 @dataclass(frozen=True)
-class QueueResult:
-    """Counts, and virtual time in ns."""
+class QueueResult(LoadCounts):
+    """Counts."""
 
     params: QueueParams
-    virtual_ns: int
     kicks: int          # guest to host: each is an exit
-    interrupts: int     # host to guest
     slots: int          # descriptors of the ring that all requests took together
     most_slots: int     # that were taken at once
     most_requests: int  # in flight at once
-    full: int           # times that the guest found too few free and had to wait
     looks: dict[str, int]   # reads and writes of rings and tables, by side: "driver", "device"
 
 
@@ -101,25 +98,23 @@ def run(params: QueueParams) -> QueueResult:
     return _Load(params.check()).result()
 
 
-class _Load:
+class _Load(Load):
     """One queue: the guest is a process, and so is the host's worker."""
 
     def __init__(self, params: QueueParams) -> None:
+        super().__init__(params.costs, params.host_cores)
         self.params = params
-        self.host = host = Machine(params.costs, params.host_cores, memory_mib=1).host
-        self.env, self.costs = host.env, host.costs
         self.driver, self.device = halves(params.virtqueue, params.entries, params.indirect, params.event_idx)
         self.sides = {"driver": self.driver.memory, "device": self.device.memory}
-        self.sent = self.done = self.interrupts = self.slots = self.most_slots = self.most_requests = self.full = self._unheard = 0
-        self._interrupted = self._kicked = False
-        self._guest_sleeps: Event | None = None
+        self.sent = self.interrupts = self.slots = self.most_slots = self.most_requests = self._unheard = 0
+        self._kicked = False
         self._worker_sleeps: Event | None = None
 
     def result(self) -> QueueResult:
         """Run to the end."""
         self.env.process(self._work())
         self.env.run(self.env.process(self._guest()))
-        return QueueResult(self.params, self.env.now, self.driver.kicks, self.interrupts, self.slots, self.most_slots, self.most_requests, self.full,
+        return QueueResult(self.env.now, self.interrupts, self.full, self.params, self.driver.kicks, self.slots, self.most_slots, self.most_requests,
                            {name: side.accesses for name, side in self.sides.items() if isinstance(side, Side)})
 
     # The guest.
@@ -136,11 +131,7 @@ class _Load:
                 if driver.publish():
                     self._kick()
                     yield from cores.work(kick_ns)
-            if not self._interrupted:
-                self._guest_sleeps = self.env.event()
-                yield self._guest_sleeps
-            self._interrupted = False
-            yield from cores.work(costs.wakeup_ns)
+            yield from self.sleep()
             self._drain()
 
     def _add(self) -> bool:
@@ -206,6 +197,4 @@ class _Load:
         self._unheard = 0
         if self.device.must_interrupt():
             self.interrupts += 1
-            self._interrupted = True
-            if self._guest_sleeps is not None and not self._guest_sleeps.triggered:
-                self._guest_sleeps.succeed()
+            self.interrupt()

@@ -11,13 +11,11 @@ model's.  The whole path, with StorVSC and a disk, is `vmio.experiments.split`.
 
 from dataclasses import dataclass
 
-from simpy.events import Event
-
 from vmio.experiments import params
+from vmio.experiments.load import Load, LoadCounts
 from vmio.experiments.params import param
 from vmio.hypervisor.contracts import Steps
 from vmio.machine.probes import watch
-from vmio.modes import Machine
 from vmio.vmbus.bus.channel import ChannelEnd
 from vmio.vmbus.bus.contracts import Answerable
 from vmio.vmbus.bus.packets import Packet
@@ -58,15 +56,12 @@ class LoadParams:
 
 
 @dataclass(frozen=True)
-class LoadResult:
-    """Counts, virtual time in ns, and for each ring its history [(ns, used bytes), ...]."""
+class LoadResult(LoadCounts):
+    """Counts, and for each ring its history [(ns, used bytes), ...]."""
 
     params: LoadParams
-    virtual_ns: int
     signals: int        # guest to host: each is a hypercall
-    interrupts: int     # host to guest
     for_room: int       # interrupts because there was room again
-    full: int           # times that the guest found the ring full and had to wait
     occupancy: dict
     rings_at: dict      # when each side was signalled: {"to the host": [ns, ...], "to the guest": [ns, ...]}
 
@@ -81,30 +76,26 @@ def run(params: LoadParams) -> LoadResult:
     return _Load(params.check()).result()
 
 
-class _Load:
+class _Load(Load):
     """One channel: the guest is a process, the host's side a `RingWorker`."""
 
     def __init__(self, params: LoadParams) -> None:
+        super().__init__(params.costs, params.host_cores)
         self.params = params
-        self.host = host = Machine(params.costs, params.host_cores, memory_mib=1).host
-        self.env, self.costs = host.env, host.costs
         out, into, to_host = self._ring()
         answers, taken, to_guest = self._ring()
         self.logs = {"to the host": to_host, "to the guest": to_guest}
         self.rings_at: dict[str, list[int]] = {name: [] for name in self.logs}
         self.guest_end = ChannelEnd(out, taken, self._signal)
-        self.worker = RingWorker(host, ChannelEnd(answers, into, self._interrupt), self._handle, _raise,
+        self.worker = RingWorker(self.host, ChannelEnd(answers, into, self._interrupt), self._handle, _raise,
                                  params.batch, max_in_flight=params.batch * params.host_cores)
-        self.done = self.full = 0
-        self._rung = False
-        self._asleep: Event | None = None      # what the guest sleeps for
 
     def result(self) -> LoadResult:
         """Run to the end."""
         self.env.run(self.env.process(self._guest()))
         host = self.worker.end
-        return LoadResult(self.params, self.env.now, self.guest_end.events, host.events, host.incoming.intr_in_full,
-                          self.full, self.logs, self.rings_at)
+        return LoadResult(self.env.now, host.events, self.full, self.params, self.guest_end.events, host.incoming.intr_in_full,
+                          self.logs, self.rings_at)
 
     def _ring(self) -> tuple[RingWriter, RingReader, list[tuple[int, int]]]:
         """(writer, reader, log of used bytes)."""
@@ -131,11 +122,7 @@ class _Load:
                 sent += 1
                 if end.events > signals:
                     yield from host.cores.work(costs.hypercall_ns)
-            if not self._rung:
-                self._asleep = asleep = self.env.event()
-                yield asleep
-            self._rung = False
-            yield from host.cores.work(costs.wakeup_ns)
+            yield from self.sleep()
             self._drain()
 
     def _send(self, payload: bytes, number: int) -> bool:
@@ -164,9 +151,7 @@ class _Load:
 
     def _interrupt(self) -> None:
         self.rings_at["to the guest"].append(self.env.now)
-        self._rung = True
-        if self._asleep is not None and not self._asleep.triggered:
-            self._asleep.succeed()
+        self.interrupt()
 
     def _handle(self, request: Answerable, packet: Packet) -> None:
         self.env.process(self._serve(request, packet.transaction_id))

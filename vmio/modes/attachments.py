@@ -25,6 +25,7 @@ from vmio.modes.disk_virtio import VirtioSplitDisk
 from vmio.modes.layer_vpmem import VPmemLayer
 from vmio.modes.lun_split import SplitLun
 from vmio.modes.memory_split import SplitMemory
+from vmio.modes.memory_virtio import VirtioSplitMemory
 from vmio.modes.net_accelerated import AcceleratedNet
 from vmio.modes.net_assigned import AssignedNet
 from vmio.modes.net_emulated import EmulatedNet
@@ -100,6 +101,7 @@ ATTACHMENTS: dict[tuple[str, str], type[Attachment]] = {
     ("serial", "emulated"): EmulatedSerial,
     ("services", "split"): SplitServices,
     ("memory", "split"): SplitMemory,
+    ("memory", "split by virtio"): VirtioSplitMemory,
     ("sockets", "split"): SplitSockets,
 }
 

@@ -301,7 +301,7 @@ def test_a_page_can_be_taken_when_the_host_has_none_left():
         while rig.host.memory.free_pages:
             rig.host.memory.allocate(1)
         yield from rig.say(cpu, given((0x2001, 1), (0x21FF, 2)))
-        assert rig.memory.ballooned.total == 3 and len(rig.memory.spare) == 2 and rig.memory.corrupt == 0
+        assert rig.memory.ballooned.total == 3 and len(rig.memory.ballooned.spare) == 2 and rig.memory.corrupt == 0
         with pytest.raises(OutOfMemory):
             rig.memory.deflate(3)
         assert rig.memory.ballooned.total == 3

@@ -3,8 +3,6 @@
 from collections import Counter
 
 from vmio.machine.checkpoint import CheckpointRefused, Form, State, same
-from vmio.machine.memory import PAGE
-from vmio.machine.pageruns import PageRuns
 from vmio.vmbus.balloon import wire as w
 from vmio.vmbus.balloon.dynamic import DUE, DynamicMemory
 from vmio.vmbus.balloon.wire import Message
@@ -19,7 +17,7 @@ def save(memory: DynamicMemory) -> State:
         options=[memory.maximum, memory.versions], state=memory.state, protocol=memory.version, capabilities=memory.capabilities,
         report=memory.report and list(memory.report), reported_at=memory.reported_at, asked=memory.asked, wanted=memory.wanted,
         got=memory.got, adding=memory.adding, region_end=memory.region_end, memory_asked=memory.guest.memory_asked, can_add=memory.can_add,
-        ballooned=memory.ballooned.runs, spare=memory.spare, heard=dict(memory.heard), corrupt=memory.corrupt)
+        ballooned=memory.ballooned.runs, spare=memory.ballooned.spare, heard=dict(memory.heard), corrupt=memory.corrupt)
 
 
 def restore(memory: DynamicMemory, state: State) -> None:
@@ -33,8 +31,5 @@ def restore(memory: DynamicMemory, state: State) -> None:
     memory.reported_at, memory.asked = saved["reported_at"], saved["asked"] and Message(saved["asked"])
     memory.wanted, memory.got, memory.adding, memory.can_add = saved["wanted"], saved["got"], saved["adding"], saved["can_add"]
     memory.guest.memory_asked, memory.region_end = saved["memory_asked"], saved["region_end"]
-    memory.ballooned = PageRuns((first, count) for first, count in saved["ballooned"])
-    for first, count in memory.ballooned.runs:
-        if memory.guest.backing.runs(first * PAGE, count * PAGE):
-            raise CheckpointRefused(f"checkpoint, dynamic memory: pages {first:#x}, {count} of them: given to the host, and the guest has some")
-    memory.spare, memory.heard, memory.corrupt = list(saved["spare"]), Counter(saved["heard"]), saved["corrupt"]
+    memory.ballooned.restore(saved["ballooned"], saved["spare"])
+    memory.heard, memory.corrupt = Counter(saved["heard"]), saved["corrupt"]

@@ -20,9 +20,10 @@ from collections.abc import Callable
 from simpy.events import Event
 
 from vmio.hypervisor.contracts import Root
+from vmio.hypervisor.given import GivenPages
 from vmio.hypervisor.guest import MOST_RAM, Guest
 from vmio.machine.contracts import Record
-from vmio.machine.memory import PAGE, OutOfMemory
+from vmio.machine.memory import PAGE
 from vmio.machine.pageruns import PageRuns
 from vmio.vmbus.balloon import wire as w
 from vmio.vmbus.balloon.wire import Message
@@ -33,7 +34,6 @@ from vmio.vmbus.bus.messages import MEMORY_CLASS
 from vmio.vmbus.bus.packets import Packet, RingCorrupt
 
 VERSION, CAPABILITIES, READY, REFUSED = "version", "capabilities", "ready", "refused"
-SPARE = 2           # pages for tables, put aside so that a page can be taken when the host has no other: what comes free is at least as much
 # state -> what may come in it
 DUE = {VERSION: (Message.VERSION_REQUEST,), CAPABILITIES: (Message.CAPABILITIES,), REFUSED: (),
        READY: (Message.STATUS_REPORT, Message.BALLOON_RESPONSE, Message.UNBALLOON_RESPONSE, Message.HOT_ADD_RESPONSE)}
@@ -57,15 +57,12 @@ class DynamicMemory(BusDevice):
                  versions: tuple[int, ...] = w.LINUX_VERSIONS) -> None:
         super().__init__(host, guest, b"vmio-memory".ljust(14, b"\0") + number.to_bytes(2, "little"))
         self.maximum, self.versions = maximum, versions
-        self.ballooned = PageRuns()
-        self.spare = [host.memory.allocate(1) for _ in range(SPARE)]
+        self.ballooned = GivenPages(host, guest)
         self.heard: Counter[str] = Counter()
         self.corrupt = 0
         self._begin()
-        guest.gave_away = self._gone
-        guest.releases.append(self._release)
         if guest.enlightened is not None:
-            guest.enlightened.on_reset.append(self._reset)
+            guest.enlightened.on_reset.append(self.ballooned.back_all)
 
     def _begin(self) -> None:
         """What begins anew with each opening.  The pages that the guest gave are the host's all the same."""
@@ -88,27 +85,10 @@ class DynamicMemory(BusDevice):
         self.state, self.asked, self.guest.memory_asked = VERSION, None, ""
         return super().closed()
 
-    def _reset(self) -> None:
-        """The guest begins anew, and believes to have all its memory: it gets what the host has left of it."""
-        for first, count in self.ballooned.runs:
-            try:
-                self._back([(first, count)])
-            except OutOfMemory:
-                return
-
-    def _release(self) -> None:
-        """The guest is gone."""
-        for spa in self.spare:
-            self.host.memory.free(spa, 1)
-        self.spare = []
-
     def failed(self, error: Exception) -> None:
         """Count it, and have the bus close the channel."""
         self.corrupt += 1
         super().failed(error)
-
-    def _gone(self, gpa: int) -> bool:
-        return self.ballooned.overlaps(gpa // PAGE, 1)
 
     @property
     def assigned(self) -> int:
@@ -131,7 +111,7 @@ class DynamicMemory(BusDevice):
         if not 1 <= pages <= self.ballooned.total:
             raise ValueError(f"guest {self.guest.name}: {pages} pages to give back; it gave {self.ballooned.total}")
         ranges = PageRuns(self.ballooned.runs).take(pages)
-        self._back(ranges)
+        self.ballooned.back(ranges)
         self.asked, self.wanted, self.got = Message.UNBALLOON, pages, pages     # it gives nothing, so nobody has to wait for it
         for at in range(0, len(ranges), w.MOST_RANGES):
             part = ranges[at:at + w.MOST_RANGES]
@@ -185,20 +165,6 @@ class DynamicMemory(BusDevice):
         self.guest.memory_asked = f"{pages} pages" if message is not Message.HOT_ADD else "an answer to a hot add"
         self.post(payload)
 
-    def _back(self, ranges: list[tuple[int, int]]) -> None:
-        """Let the guest have these pages again, all of them or none."""
-        given: list[tuple[int, int]] = []
-        try:
-            for first, count in ranges:
-                self.guest.give_ram(first * PAGE, count * PAGE)
-                given.append((first, count))
-        except OutOfMemory:
-            for first, count in given:
-                self.guest.backing.remove(first * PAGE, count * PAGE)
-            raise
-        for first, count in ranges:
-            self.ballooned.remove(first, count)
-
     # What the guest says.
 
     def packet(self, request: Answerable, packet: Packet) -> None:
@@ -241,37 +207,19 @@ class DynamicMemory(BusDevice):
             raise RingCorrupt("dynamic memory: BALLOON_RESPONSE that nobody waits for")
         try:
             ranges = w.ranges_of(record.ranges, record.counts >> 1)
-            self._check_given(ranges)
+            self._check_wanted(self.ballooned.check(ranges))
         except ValueError as error:
             raise RingCorrupt(f"dynamic memory: {error}") from None
         for first, count in ranges:
-            self._take(first, count)
-            self.ballooned.add(first, count)
+            self.ballooned.give(first, count)
             self.got += count
         if not record.counts & w.MORE:
             self._done()
 
-    def _check_given(self, ranges: list[tuple[int, int]]) -> None:
-        """ValueError unless these are pages of the guest's, each once, that it has and nobody uses, and no more than were asked for."""
-        guest, given = self.guest, PageRuns()
-        guest.check_takeable()
-        for first, count in ranges:
-            given.add(first, count)
-            if sum(size for _, _, size in guest.backing.runs(first * PAGE, count * PAGE)) != count * PAGE:
-                raise ValueError(f"pages {first:#x}, {count} of them, given: the guest has not all of these")
-        for page in guest.used_pages():
-            if given.overlaps(page, 1):
-                raise ValueError(f"page {page:#x} given: it is in use, lent to the host or under a page of the hypervisor's")
-        if self.got + given.total > self.wanted:
-            raise ValueError(f"{self.got + given.total} pages given, {self.wanted} were asked for")
-
-    def _take(self, first: int, count: int) -> None:
-        """Take pages out of the guest's table; what is spare is there to split a large page with."""
-        memory = self.host.memory
-        for spa in self.spare:
-            memory.free(spa, 1)
-        self.guest.backing.remove(first * PAGE, count * PAGE)
-        self.spare = [memory.allocate(1) for _ in range(SPARE)]
+    def _check_wanted(self, pages: int) -> None:
+        """ValueError if these pages are more than were asked for."""
+        if self.got + pages > self.wanted:
+            raise ValueError(f"{self.got + pages} pages given, {self.wanted} were asked for")
 
     def _took(self, record: Record) -> None:
         if self.asked is not Message.UNBALLOON:
@@ -288,7 +236,7 @@ class DynamicMemory(BusDevice):
             first, count = self.adding // PAGE + record.pages, self.wanted - record.pages
             if any(first <= page < first + count for page in self.guest.used_pages()):
                 raise RingCorrupt("dynamic memory: the guest uses memory that it says it could not add")
-            self._take(first, count)
+            self.ballooned.unmap(first, count)
             if not record.pages and self.adding % self._region == 0:
                 self.region_end = 0         # it has not prepared this region: what comes next needs one of its own
         self._done()
