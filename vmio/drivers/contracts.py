@@ -90,6 +90,9 @@ class VirtioTransport(Protocol):
     def config(self, offset: int, size: int) -> int:
         """Return a field of the device's configuration."""
 
+    def hear_changes(self) -> None:
+        """Let changes of the device's configuration interrupt; after `start`."""
+
     def set_config(self, offset: int, size: int, value: int) -> None:
         """Write a field of the device's configuration."""
 

@@ -8,12 +8,13 @@ In Linux's order, with Linux's numbers: drivers/virtio/virtio_balloon.c (virtbal
 tell_host, stats_handle_request).  Source: VIRTIO 1.2, 5.5.6.
 """
 
+from functools import partial
 from struct import pack
 
 from vmio.drivers.contracts import VirtioTransport
 from vmio.drivers.errors import DriverError, DriverTimeout
 from vmio.drivers.heap import Heap
-from vmio.drivers.virtio_queue import RINGS, queue
+from vmio.drivers.virtio_queue import RINGS, next_back, queue
 from vmio.hypervisor.contracts import Cpu, Steps
 from vmio.machine.memory import PAGE
 from vmio.virtio import balloon_wire as w
@@ -42,6 +43,7 @@ class VirtioBalloon:
         """Features, queues, the first statistics; a generator.  `DriverError` for a device that is none for us."""
         transport = self.transport
         agreed = yield from transport.start(WANTED)
+        transport.hear_changes()
         numbers = (w.INFLATE, w.DEFLATE, w.STATS) if agreed & w.STATS_VQ else (w.INFLATE, w.DEFLATE)
         self._queues = [queue(self.cpu, transport, number, self._memory + number * RINGS, bool(agreed & f.EVENT_IDX)) for number in numbers]
         for number in numbers:
@@ -135,12 +137,9 @@ class VirtioBalloon:
         self.transport.interrupted()
         asked = False
         try:
-            for number, each in enumerate(self._queues):
-                while True:
-                    while each.reap() is not None:
-                        asked = asked or number == w.STATS
-                    if not each.sleep():
-                        break
+            for each in self._queues:
+                for number, _ in iter(partial(next_back, each), None):
+                    asked = asked or number == w.STATS
         except BadAnswer as error:
             self.error = DriverError(f"virtio balloon: {error}")
             return

@@ -13,7 +13,7 @@ from functools import partial
 
 from vmio.drivers.contracts import VirtioTransport
 from vmio.drivers.errors import DriverError
-from vmio.drivers.virtio_queue import ENTRIES, RINGS, queue
+from vmio.drivers.virtio_queue import ENTRIES, RINGS, next_back, queue
 from vmio.hypervisor.contracts import Cpu, Steps
 from vmio.machine.clock import NEVER
 from vmio.machine.net.frames import longest
@@ -110,18 +110,11 @@ class VirtioNet:
         try:
             for each, over in ((self._rx, self._came), (self._tx, self._left)):
                 each.awake()
-                for at, written in iter(partial(self._next, each), None):
+                for at, written in iter(partial(next_back, each), None):
                     over(at, written)
             self._push(RECEIVE)
         except BadAnswer as error:
             self.error = DriverError(f"virtio card: {error}")
-
-    def _next(self, queue: DriverQueue) -> tuple[int, int] | None:
-        """The (buffer, bytes written) that comes back next; None if there is none, and an interrupt will say when there is."""
-        while (answer := queue.reap()) is None:
-            if not queue.sleep():
-                return None
-        return answer
 
     def wait(self, until: int = NEVER) -> Steps[None]:
         """Sleep until frames have come, what was sent has left, or the time is `until` (ns); raises what was wrong with the device's answers."""

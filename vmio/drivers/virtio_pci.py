@@ -150,6 +150,10 @@ class PciTransport:
         """Return a field of the device's own configuration."""
         return self.cpu.load(self.places[p.DEVICE] + offset, size)
 
+    def hear_changes(self) -> None:
+        """Let changes of the device's configuration interrupt, by the first vector; after `start`, as a reset forgets it."""
+        self.set_vector("config_msix_vector", 0)
+
     def set_config(self, offset: int, size: int, value: int) -> None:
         """Write a field of the device's own configuration."""
         self.cpu.store(self.places[p.DEVICE] + offset, size, value)

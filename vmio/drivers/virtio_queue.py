@@ -2,6 +2,7 @@
 
 from vmio.drivers.contracts import VirtioTransport
 from vmio.hypervisor.contracts import Cpu
+from vmio.machine.contracts import Tag
 from vmio.machine.memory import PAGE
 from vmio.virtio.queue.driver import DriverQueue
 from vmio.virtio.queue.split_driver import SplitDriver
@@ -17,3 +18,11 @@ def queue(cpu: Cpu, transport: VirtioTransport, number: int, at: int, event_idx:
     cpu.write(at, bytes(RINGS))
     transport.set_queue(number, size, places, 1)
     return SplitDriver(cpu, size, *places, event_idx=event_idx)
+
+
+def next_back(each: DriverQueue) -> tuple[Tag, int] | None:
+    """Return the (token, bytes written) that comes back next; None if there is none, and an interrupt will say when there is."""
+    while (answer := each.reap()) is None:
+        if not each.sleep():
+            return None
+    return answer

@@ -18,6 +18,7 @@ from vmio.machine.contracts import SectorStore
 from vmio.modes.accelerator_assigned import AssignedAccelerator
 from vmio.modes.accelerator_emulated import EmulatedAccelerator
 from vmio.modes.accelerator_split import SplitAccelerator
+from vmio.modes.console_virtio import VirtioSplitConsole
 from vmio.modes.disk_assigned import AssignedDisk
 from vmio.modes.disk_emulated import EmulatedDisk
 from vmio.modes.disk_split import SplitDisk
@@ -99,6 +100,7 @@ ATTACHMENTS: dict[tuple[str, str], type[Attachment]] = {
     ("accelerator", "split"): SplitAccelerator,
     ("accelerator", "passthrough"): AssignedAccelerator,
     ("serial", "emulated"): EmulatedSerial,
+    ("console", "split by virtio"): VirtioSplitConsole,
     ("services", "split"): SplitServices,
     ("memory", "split"): SplitMemory,
     ("memory", "split by virtio"): VirtioSplitMemory,

@@ -8,6 +8,7 @@ from vmio.drivers.virtio_balloon import IN_A_BUFFER
 from vmio.hypervisor.faults import GuestFault
 from vmio.machine.checkpoint import CheckpointRefused
 from vmio.machine.memory import PAGE
+from vmio.machine.probes import watch
 from vmio.modes import Machine, attachment
 from vmio.virtio import balloon_wire as w
 
@@ -51,6 +52,18 @@ def test_pages_go_and_come_by_the_frame():
         assert device.given.total == device.actual == 0 and balloon.heap.total == total and device.guest.missing_ram() is None
         assert cpu.read(HEAP, 6) == bytes(6)
     assert played(steps).broken is None
+
+
+def test_the_guest_hears_at_once_what_the_host_wants():
+    def steps(device, cpu, balloon):
+        yield from balloon.serve(cpu.now + MS)
+        asked = cpu.now + 2 * MS
+        device.guest.host.at(asked, lambda _: device.want(4))
+        device.watched = []
+        watch(device, "moved", lambda pages: device.watched.append((pages, cpu.now - asked)))
+        yield from balloon.serve(cpu.now + 20 * MS)
+        assert [pages for pages, _ in device.watched] == [4] and device.watched[0][1] < MS
+    played(steps)
 
 
 def test_a_page_that_was_given_is_a_fault_of_the_guests_own():
