@@ -49,7 +49,7 @@ class SliceStore:
             self._submit("flush" if op == "flush" else "zero", lba, sectors, (), over)
             return
         length = sectors * SECTOR
-        pieces = list(cut(chain.writable, 0, length) if op == "read" else cut(chain.readable, HEADER.size, length))
+        pieces = cut(chain.writable, 0, length) if op == "read" else cut(chain.readable, HEADER.size, length)
         pages = self._pages(pieces, WRITE if op == "read" else READ)
         if pages is None:
             chain.queue.fail(f"data that is no RAM of the guest's, in {', '.join(f'{address:#x}' for address, _ in pieces[:4])}")

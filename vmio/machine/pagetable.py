@@ -213,7 +213,10 @@ class PageTable:
 
     def translate(self, address: int, access: int) -> int:
         """Return the SPA behind `address`; raises `TranslationFault` unless all of `access` is permitted."""
-        entry = self._tlb.get(address >> 12) or self._fill(address)
+        try:
+            entry = self._tlb[address >> 12]       # nearly always: no call
+        except KeyError:
+            entry = self._fill(address)
         if entry & access != access:
             raise TranslationFault(address, access, bool(entry))
         return entry & _ADDRESS | address & 0xFFF

@@ -37,10 +37,7 @@ class SystemMemory:
 
     def __init__(self, memory: Memory, deliver: Callable[[int, int, bool], None]) -> None:
         self.memory, self.deliver = memory, deliver
-
-    def read(self, address: int, length: int) -> bytes:
-        """Return `length` bytes of RAM; `TranslationFault` where none is."""
-        return self.memory.read(address, length)
+        self.read = memory.read        # bytes of RAM, by address and length; `TranslationFault` where none is
 
     def write(self, address: int, data: Buffer) -> None:
         """Store `data`, or send the message that it is; `TranslationFault` where neither is."""

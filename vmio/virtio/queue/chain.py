@@ -4,7 +4,7 @@ A chain is made of private copies: each descriptor is read once, checked, and ne
 Source: VIRTIO 1.2, 2.7.4 and 2.7.5.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Protocol, TypeAlias
 
 from vmio.machine.contracts import Buffer, Memory, State
@@ -68,7 +68,7 @@ class Chain:
         """Return the readable bytes from `offset` on, fewer at the end; None, and the queue is broken, where memory refuses."""
         read = self.queue.memory.read
         try:
-            return b"".join([read(address, n) for address, n in cut(self.readable, offset, length)])
+            return b"".join([read(*piece) for piece in cut(self.readable, offset, length)])
         except FAULTS as fault:
             self.queue.fail(f"a buffer that the device reads: {fault}")
             return None
@@ -98,17 +98,21 @@ class Chain:
         return self
 
 
-def cut(pieces: Sequence[Piece], offset: int, length: int) -> Iterator[Piece]:
-    """Yield the (address, bytes) that hold bytes [offset, offset + length) of `pieces` in a row."""
+def cut(pieces: Sequence[Piece], offset: int, length: int) -> list[Piece]:
+    """Return the (address, bytes) that hold bytes [offset, offset + length) of `pieces` in a row."""
+    found: list[Piece] = []
     for address, size in pieces:
         if offset >= size:
             offset -= size
             continue
-        step = min(size - offset, length)
-        if not step:
-            return
-        yield address + offset, step
-        offset, length = 0, length - step
+        size -= offset
+        if size >= length:
+            if length:
+                found.append((address + offset, length))
+            break
+        found.append((address + offset, size))
+        offset, length = 0, length - size
+    return found
 
 
 def table(memory: Memory, address: int, length: int, layout: Layout = DESCRIPTOR) -> list[tuple[int, int, int, int]]:

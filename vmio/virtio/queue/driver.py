@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from vmio.machine.contracts import Memory, Tag
 from vmio.machine.layout import Layout
 from vmio.virtio.queue.chain import Piece
-from vmio.virtio.queue.wire import WRITE
+from vmio.virtio.queue.wire import NEXT, WRITE
 
 
 class BadAnswer(Exception):
@@ -44,14 +44,18 @@ class DriverQueue:
 
     def add(self, readable: Sequence[Piece], writable: Sequence[Piece], token: Tag) -> None:
         """Lend a chain: pieces (address, bytes) that the device reads, then such that it writes.  `QueueFull`: later."""
-        pieces = len(readable) + len(writable)
+        pieces = [(address, length, 0) for address, length in readable]
+        space = 0
+        for address, length in writable:
+            pieces.append((address, length, WRITE))
+            space += length
         if not pieces:
             raise ValueError("a chain of no pieces")
-        if self.slots(pieces) > self.free:
-            raise QueueFull(f"{self.slots(pieces)} descriptors needed, {self.free} free")
+        slots = self.slots(len(pieces))
+        if slots > self.free:
+            raise QueueFull(f"{slots} descriptors needed, {self.free} free")
         self.sent += 1
-        self._add([(address, length, 0) for address, length in readable] + [(address, length, WRITE) for address, length in writable],
-                  sum(length for _, length in writable), token)
+        self._add(pieces, slots, space, token)
 
     def publish(self) -> bool:
         """Let the device see what was added.  Returns whether it must be kicked."""
@@ -82,13 +86,21 @@ class DriverQueue:
     def _write_table(self, number: int, pieces: Sequence[tuple[int, int, int]], layout: Layout, chained: bool) -> tuple[int, int]:
         """(address, bytes) of the indirect table `number` with these pieces; with `chained` each names its next."""
         assert self.tables is not None
-        address, last, pack = self.tables + self.TABLE_BYTES * number, len(pieces) - 1, layout.struct.pack
-        self.memory.write(address, b"".join([
-            pack(at, length, flags | (i < last), i + 1 if i < last else 0) if chained else pack(at, length, 0, flags)
-            for i, (at, length, flags) in enumerate(pieces)]))
-        return address, 16 * len(pieces)
+        address, size, pack = self.tables + self.TABLE_BYTES * number, 16 * len(pieces), layout.struct.pack_into
+        table, at = bytearray(size), 0
+        for buffer, length, flags in pieces:
+            following = at + 16
+            if not chained:
+                pack(table, at, buffer, length, 0, flags)
+            elif following < size:
+                pack(table, at, buffer, length, flags | NEXT, following // 16)
+            else:
+                pack(table, at, buffer, length, flags, 0)
+            at = following
+        self.memory.write(address, table)
+        return address, size
 
-    def _add(self, pieces: Sequence[tuple[int, int, int]], space: int, token: Tag) -> None:
+    def _add(self, pieces: Sequence[tuple[int, int, int]], slots: int, space: int, token: Tag) -> None:
         raise NotImplementedError
 
     def _publish(self) -> bool:

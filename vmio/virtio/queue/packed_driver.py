@@ -26,10 +26,9 @@ class PackedDriver(DriverQueue):
         self._heads: list[tuple[int, int]] = []      # (address of flags, flags) of chains that were added, and not published
         self._added = 0                         # their descriptors
 
-    def _add(self, pieces: Sequence[tuple[int, int, int]], space: int, token: Tag) -> None:
+    def _add(self, pieces: Sequence[tuple[int, int, int]], slots: int, space: int, token: Tag) -> None:
         """All descriptors of a chain but the flags of its first: those come last, with `publish`."""
         id = self._ids.pop()
-        slots = self.slots(len(pieces))
         if slots < len(pieces):
             table, length = self._write_table(id, pieces, PACKED, chained=False)
             pieces = [(table, length, INDIRECT)]

@@ -97,17 +97,18 @@ class SplitQueue(DeviceQueue):
         if flags & NEXT:
             raise QueueBroken(f"a descriptor that is indirect and has a next one, at {address:#x}")
         entries, at = table(self.memory, address, length), 0
-        for _ in range(len(entries)):
+        count = len(entries)
+        for _ in range(count):
             address, length, flags, following = entries[at]
             if flags & INDIRECT:
                 raise QueueBroken(f"an indirect table inside an indirect table, at {address:#x}")
             chain.add(address, length, flags)
             if not flags & NEXT:
                 return
-            if following >= len(entries):
-                raise QueueBroken(f"descriptor {following} in an indirect table of {len(entries)}")
+            if following >= count:
+                raise QueueBroken(f"descriptor {following} in an indirect table of {count}")
             at = following
-        raise QueueBroken(f"the chain in an indirect table of {len(entries)} goes round in a loop")
+        raise QueueBroken(f"the chain in an indirect table of {count} goes round in a loop")
 
     def again(self, heads: Sequence[int]) -> list[Chain]:
         """Return the chains of heads that were taken before this queue began and not answered; a broken one ends it, as in `take`."""

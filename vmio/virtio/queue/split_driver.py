@@ -9,6 +9,7 @@ from vmio.virtio.queue.event import need_event
 from vmio.virtio.queue.wire import DESCRIPTOR, INDIRECT, NEXT, NO_INTERRUPT, NO_NOTIFY, USED_ELEMENT
 
 _U16 = struct.Struct("<H")
+_descriptor, _used = DESCRIPTOR.struct.pack, USED_ELEMENT.struct.unpack
 
 
 class SplitDriver(DriverQueue):
@@ -26,29 +27,33 @@ class SplitDriver(DriverQueue):
         self._written = 0                      # bytes of the last of them
         memory.write(driver, bytes(6 + 2 * size))
 
-    def _add(self, pieces: Sequence[tuple[int, int, int]], space: int, token: Tag) -> None:
-        slots = [self._free.pop() for _ in range(self.slots(len(pieces)))]
-        if len(slots) < len(pieces):
-            table, length = self._write_table(slots[0], pieces, DESCRIPTOR, chained=True)
+    def _add(self, pieces: Sequence[tuple[int, int, int]], slots: int, space: int, token: Tag) -> None:
+        places = self._free[-slots:][::-1]
+        del self._free[-slots:]
+        head = places[0]
+        if slots < len(pieces):
+            table, length = self._write_table(head, pieces, DESCRIPTOR, chained=True)
             pieces = [(table, length, INDIRECT)]
-        for i, (address, length, flags) in enumerate(pieces):
-            following = slots[i + 1] if i + 1 < len(slots) else 0
-            self.memory.write(self.descriptors + 16 * slots[i],
-                              DESCRIPTOR.struct.pack(address, length, flags | NEXT * (i + 1 < len(slots)), following))
-        self.free -= len(slots)
-        self.waiting[slots[0]] = token, len(slots), space
-        self._chains[slots[0]] = slots
-        self._new.append(slots[0])
+        for place, following, (address, length, flags) in zip(places, [*places[1:], None], pieces):
+            self.memory.write(self.descriptors + 16 * place, _descriptor(address, length, flags, 0) if following is None
+                              else _descriptor(address, length, flags | NEXT, following))
+        self.free -= slots
+        self.waiting[head] = token, slots, space
+        self._chains[head] = places
+        self._new.append(head)
 
     def _publish(self) -> bool:
         """Heads first, then the index, then a look at what the device wants to be told."""
-        old, memory = self._available, self.memory
-        for head in self._new:
-            memory.write(self.driver + 4 + 2 * (self._available % self.size), _U16.pack(head))
-            self._available = self._available + 1 & 0xFFFF
-        self._new.clear()
-        if old == self._available:
+        old, memory, new = self._available, self.memory, self._new
+        if not new:
             return False
+        slot, ring = old % self.size, self.driver + 4
+        first = min(len(new), self.size - slot)          # of them lie up to the ring's end, the others at its beginning
+        memory.write(ring + 2 * slot, struct.pack(f"<{first}H", *new[:first]))
+        if first < len(new):
+            memory.write(ring, struct.pack(f"<{len(new) - first}H", *new[first:]))
+        self._available = old + len(new) & 0xFFFF
+        new.clear()
         memory.write(self.driver + 2, _U16.pack(self._available))
         if self.event_idx:
             event, = _U16.unpack(memory.read(self.device + 4 + 8 * self.size, 2))
@@ -60,7 +65,7 @@ class SplitDriver(DriverQueue):
             index, = _U16.unpack(self.memory.read(self.device + 2, 2))
             if index == self._seen:
                 return None
-            head, self._written = USED_ELEMENT.struct.unpack(self.memory.read(self.device + 4 + 8 * (self._seen % self.size), 8))
+            head, self._written = _used(self.memory.read(self.device + 4 + 8 * (self._seen % self.size), 8))
             self._batch = self._returned(head)
         head = self._batch.pop()
         self._seen = self._seen + 1 & 0xFFFF
