@@ -4,6 +4,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from vmio.drivers import synic
+from vmio.drivers.confidential.sharing import Sharing
 from vmio.hypervisor.hyperv import tlfs
 from vmio.hypervisor.hyperv.hypercalls import enable_enlightenments
 from vmio.hypervisor.isolation.visibility import isolate
@@ -16,9 +17,9 @@ INPUT, SECRET = 0x4000, b"nobody else's business; " * 200
 CALL = tlfs.MODIFY_VISIBILITY
 
 
-def confidential():
+def confidential(boundary=None):
     guest = Machine().guest("safe", ram_mib=16).make().guest
-    pages = isolate(guest)
+    pages = isolate(guest, boundary)
     enable_enlightenments(guest)
     synic.enable_hypercalls(guest.cpu, 0x3000)
     return guest, pages
@@ -160,3 +161,44 @@ def test_a_guest_that_is_gone_leaves_noise_also_where_nobody_scrubs(monkeypatch)
     guest.destroy()
     assert host.memory.read(at + 0x5000, 4096) == seen != SECRET[:4096]
     assert host.memory.read(at + 0x6000, 14) == b"for all to see" and host.memory.read(at + 0x8000, 4096) == bytes(4096)
+
+
+ABOVE = 1 << 39
+
+
+def test_behind_a_boundary_a_guest_sees_its_pages_as_its_host_does():
+    guest, pages = confidential(39)
+    cpu = guest.cpu
+    assert cpu.cpuid(0x4000_000C) == (1, 2 | 1 << 5 | 39 << 6, 0, 0)
+    cpu.write(0x5000, SECRET[:4096])
+    assert cpu.read(0x5000, 4096) == SECRET[:4096] and cpu.read(ABOVE | 0x5000, 4096) == guest.seen.read(0x5000, 4096) != SECRET[:4096]
+    sharing = Sharing(cpu, INPUT)
+    assert sharing.alias == ABOVE
+    sharing.share([5])
+    assert cpu.read(ABOVE + 0x5000, 4096) == bytes(4096)          # it was cleared there
+    with pytest.raises(TranslationFault):
+        guest.memory.write(ABOVE + 0x5FFC, b"for the host")         # the last 8 bytes would go to page 6, which is private
+    assert guest.seen.read(0x5FFC, 4) == bytes(4), "nothing has moved"
+    cpu.write(ABOVE + 0x5100, b"for the host")
+    assert guest.seen.read(0x5100, 12) == b"for the host" == cpu.read(ABOVE + 0x5100, 12)
+    with pytest.raises(TranslationFault):
+        guest.memory.read(0x5100, 12)                               # a shared page is never taken for a private one,
+    with pytest.raises(TranslationFault):
+        guest.memory.write(ABOVE + 0x7000, b"x")                    # nor a private one written as if it were shared
+    sharing.keep([5])
+    assert cpu.read(0x5000, 4096) == bytes(4096) and cpu.read(0x5000 - 8, 16) == bytes(16)
+
+
+def test_a_guest_without_a_boundary_has_one_address_for_each_page():
+    guest, pages = confidential()
+    assert Sharing(guest.cpu, INPUT).alias == 0 and guest.memory is not pages.seen
+    with pytest.raises(TranslationFault):
+        guest.memory.read(ABOVE | 0x5000, 8)
+
+
+@pytest.mark.parametrize("bit", (11, 20, 52))
+def test_a_boundary_lies_above_all_ram_and_within_an_address(bit):
+    guest = Machine().guest("safe", ram_mib=16).make().guest
+    with pytest.raises(ValueError, match=f"^guest safe: boundary at bit {bit}; 12 to 51, and above all of its 16,777,216 bytes of RAM$"):
+        isolate(guest, bit)
+    assert guest.isolation is None

@@ -20,10 +20,15 @@ ZEROS = bytes(PAGE)
 
 
 class Sharing:
-    """The hypercall's user on `cpu`; `page` is a page for its input, which stays private.  `calls` counts, `shared` has the page numbers."""
+    """The hypercall's user on `cpu`; `page` is a page for its input, which stays private.  `calls` counts, `shared` has the page numbers.
+
+    `alias` is what is added to the address of a shared page to reach it: 0, or where the boundary is that CPUID tells of.
+    """
 
     def __init__(self, cpu: Cpu, page: int) -> None:
         self.cpu, self._input = cpu, page
+        about = cpu.cpuid(tlfs.ISOLATION_LEAF)[1]
+        self.alias = 1 << (about >> tlfs.BOUNDARY_SHIFT & 0x3F) if about & tlfs.BOUNDARY_ACTIVE else 0
         self.shared: set[int] = set()
         self.calls = 0
 
@@ -48,4 +53,4 @@ class Sharing:
                 raise DriverError(f"page {batch[done]:#x}: visibility {visibility} is refused, status {status:#x} "
                                   f"{tlfs.STATUS_NAMES.get(status, '')}")
             for page in batch:
-                self.cpu.write(page * PAGE, ZEROS)
+                self.cpu.write(page * PAGE + (self.alias if visibility else 0), ZEROS)

@@ -37,7 +37,8 @@ def leaves(guest: Guest, privileges: int, auto_eoi: bool) -> dict[int, tuple[int
     if guest.isolation is not None:
         found[0x4000_0000] = (tlfs.ISOLATION_LEAF, *name)
         found[0x4000_0003] = (privileges & 0xFFFF_FFFF, privileges >> 32 | tlfs.ISOLATION_BIT, 0, features)
-        found[tlfs.ISOLATION_LEAF] = (tlfs.PARAVISOR, tlfs.SNP, 0, 0)
+        bit = guest.isolation.boundary
+        found[tlfs.ISOLATION_LEAF] = (tlfs.PARAVISOR, tlfs.SNP | (0 if bit is None else tlfs.BOUNDARY_ACTIVE | bit << tlfs.BOUNDARY_SHIFT), 0, 0)
     if privileges & tlfs.TSC_INVARIANT_BIT:
         found[INVARIANT_LEAF] = (0, 0, 0, 0)
     return found

@@ -37,7 +37,9 @@ HAS_FREQUENCIES, HAS_SINT_POLLING, HAS_HYPERCALL_LOCK, HAS_DIRECT_TIMERS = 1 << 
 SECOND_LEVEL_PAGING = 1 << 3                                                                                 # EAX of 40000006h
 PRIVILEGES = (TIME_COUNT_BIT | SYNIC_BIT | STIMER_BIT | APIC_BIT | HYPERCALL_BIT | VP_INDEX_BIT | REFERENCE_TSC_BIT
               | FREQUENCIES_BIT | TSC_INVARIANT_BIT | (POST_MESSAGES_BIT | SIGNAL_EVENTS_BIT) << 32)  # all that there is
-# CPUID 4000000Ch: EAX bit 0, a paravisor is there; EBX bits 3:0, the kind of isolation (Linux, enum hv_isolation_type).
+# CPUID 4000000Ch: EAX bit 0, a paravisor is there; EBX bits 3:0, the kind of isolation (Linux, enum hv_isolation_type);
+# bit 5, there is a boundary behind which pages are shared, bits 11:6, the number of its address bit (asm-generic/mshyperv.h).
+BOUNDARY_ACTIVE, BOUNDARY_SHIFT = 1 << 5, 6
 ISOLATION_LEAF, PARAVISOR, ISOLATION_TYPE, SNP = 0x4000_000C, 1, 0xF, 2
 APIC_MSRS_HINT, RELAXED_TIMING_HINT, NO_AUTO_EOI_HINT = 1 << 3, 1 << 5, 1 << 9                            # EAX
 INTERFACE = int.from_bytes(b"Hv#1", "little")  # EAX of 40000001h

@@ -30,11 +30,29 @@ ACCESS = {0: 0, 1: READ, 3: READ | WRITE}          # what the host may do, by th
 NAMES = {0: "private", READ: "read-only", READ | WRITE: "shared"}
 
 
-class PrivatePages:
+class PageByPage:
+    """A translation that decides page by page."""
+
+    def translate(self, address: int, access: int) -> int:
+        """Return the SPA behind `address`; `TranslationFault` for what may not be reached so."""
+        raise NotImplementedError
+
+    def spans(self, address: int, length: int, access: int) -> list[tuple[int, int]]:
+        """Return [(SPA, bytes), ...] covering the range, page by page; faults at the first page that may not be reached so."""
+        spans, end = [], address + length
+        while address < end:
+            step = min(PAGE - address % PAGE, end - address)
+            spans.append((self.translate(address, access), step))
+            address += step
+        return spans
+
+
+class PrivatePages(PageByPage):
     """Who may do what with each page of `guest`'s RAM.  `private_reads` and `refused` count the host's reads and writes of private pages."""
 
     POINTS = {"changed": "(page number, access) when the guest has changed what the host may do with a page: 0, READ, or READ | WRITE"}
     changed: Callable[[int, int], None] | None = None
+    boundary: int | None = None         # the number of an address bit, see `boundary.py`
 
     def __init__(self, guest: Partition) -> None:
         self.guest = guest
@@ -84,15 +102,6 @@ class PrivatePages:
                 self.refused += 1
             raise TranslationFault(address, access, True)
         return self.guest.slat.translate(address, access)
-
-    def spans(self, address: int, length: int, access: int) -> list[tuple[int, int]]:
-        """Return [(SPA, bytes), ...] covering the range, page by page; faults at the first page that they may not reach."""
-        spans, end = [], address + length
-        while address < end:
-            step = min(PAGE - address % PAGE, end - address)
-            spans.append((self.translate(address, access), step))
-            address += step
-        return spans
 
 
 class SeenMemory(AddressSpace):

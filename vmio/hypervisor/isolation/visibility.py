@@ -12,20 +12,29 @@ TLFS, "Hypercall Interface" (rep hypercalls) and "Feature and Interface Discover
 from vmio.hypervisor.contracts import GuestCpu, Partition
 from vmio.hypervisor.guest import Guest
 from vmio.hypervisor.hyperv import tlfs
+from vmio.hypervisor.isolation.boundary import BothSides, OwnMemory
 from vmio.hypervisor.isolation.pages import ACCESS, PrivatePages
 from vmio.machine.memory import PAGE
 from vmio.machine.pagetable import READ, WRITE, TranslationFault
 
 
-def isolate(guest: Guest) -> PrivatePages:
+def isolate(guest: Guest, boundary: int | None = None) -> PrivatePages:
     """Make all RAM of `guest` private, and give it the hypercall; returns the map of its pages, which is also `guest.isolation`.
 
-    ValueError for a guest that is confidential already, or that knows its hypervisor: that one was told what it is.
+    `boundary` is the number of the address bit above which it reaches what it shares (see `boundary.py`); None: it needs none.
+    ValueError for a bit that no address has, or below which its RAM has no room, for a guest that is confidential already, or that
+    knows its hypervisor: that one was told what it is.
     """
+    if boundary is not None and not (12 <= boundary <= 51 and guest.ram <= 1 << boundary):
+        raise ValueError(f"guest {guest.name}: boundary at bit {boundary}; 12 to 51, and above all of its {guest.ram:,} bytes of RAM")
     if guest.isolation is not None or guest.enlightened is not None:
         raise ValueError(f"guest {guest.name}: only a guest that has not begun yet can be made confidential, once")
     pages = guest.isolation = PrivatePages(guest)
     guest.seen = guest.dma = pages.seen
+    if boundary is not None:
+        pages.boundary = boundary
+        guest.memory = OwnMemory(BothSides(pages, 1 << boundary))
+        guest.pin_ram()                 # each vCPU reaches it like this; a confidential guest's pages are all there from the start
     guest.releases.append(lambda: pages.forget())
     guest.hypercalls[tlfs.MODIFY_VISIBILITY] = _modify_visibility
     return pages

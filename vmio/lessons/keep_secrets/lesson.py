@@ -95,6 +95,7 @@ print(lesson.forgotten_table())
 #
 # Guests of this kind exist: *confidential guests* (AMD's SEV-SNP, Intel's TDX). What the host reads in their RAM is noise, and what it writes there is refused. Our machine models one. But a device must have something to read. So the guest *shares* some
 # pages, by a hypercall, and copies its data there and back: *bounce buffers*, slots of 2,048 bytes in one pool.
+# On Hyper-V one bit of an address may say which of the two a guest means (a *boundary*, vTOM): the page at address *a* is private there, and shared at *a* plus the boundary. So a host can't pass one off as the other (`vmio/hypervisor/isolation/boundary.py`).
 #
 #     guest's RAM, private      the letter
 #        │ copied by the guest
