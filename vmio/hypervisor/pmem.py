@@ -64,7 +64,7 @@ class Pmem:
     """`frames` in the address space of `guest`, as its next device; `refused` counts its stores.
 
     `permissions` other than READ_ONLY are for who wants to see what a writable mapping would do.
-    While it has one a guest can't be saved or moved, and no memory can be taken from it: its frames are the host's.
+    While it has one a guest can't be moved, and no memory can be taken from it: its frames are the host's.  A whole machine can be saved.
     """
 
     def __init__(self, guest: Partition, frames: Frames, permissions: int = READ_ONLY) -> None:

@@ -105,11 +105,19 @@ class AssignedEdu:
 
     def save(self, saving: Saving) -> State:
         """See `Attachment`: it can't be saved."""
-        raise CheckpointRefused("checkpoint: an edu that was passed through by itself can't be saved")
+        raise CheckpointRefused(f"checkpoint at {saving.now} ns: {self._unsaved}")
 
     def restore(self, state: State, restoring: Restoring, platform: Platform) -> None:
         """See `Attachment`: there is nothing to restore."""
-        raise CheckpointRefused("checkpoint: an edu that was passed through by itself can't be saved")
+        raise CheckpointRefused(f"checkpoint: {self._unsaved}")
+
+    @property
+    def _unsaved(self) -> str:
+        owner = f"guest {self.platform.guest.name} has an edu that was passed through by itself"
+        if self.interface.state == w.State.CONFIG_UNLOCKED:
+            return f"{owner}, and what that holds can't be saved"
+        return (f"{owner} and is in TDISP's state {self.interface.state.name}: that is between the guest and this very device, "
+                "so the guest stops it before, and binds one where it goes on")
 
 
 class EduDisk:

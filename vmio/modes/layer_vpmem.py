@@ -8,13 +8,14 @@ from vmio.hypervisor.host import Host
 from vmio.hypervisor.pending import Restoring, Saving
 from vmio.hypervisor.pmem import READ_ONLY, Frames, Pmem
 from vmio.hypervisor.vcpu import VCpu
-from vmio.machine.checkpoint import CheckpointRefused, State
+from vmio.machine.checkpoint import Form, State, same
 from vmio.machine.clock import Timers
 from vmio.machine.contracts import SectorStore
 from vmio.machine.memory import PAGE
 from vmio.machine.storage import SECTOR
 from vmio.modes.platform import Platform
 
+LAYER = Form("layer of virtual persistent memory", 1, "place", "frames", "reads", "touches", "refused")
 SECTORS = PAGE // SECTOR
 MIB = 1 << 20
 
@@ -67,12 +68,21 @@ class VPmemLayer:
         return []
 
     def save(self, saving: Saving) -> State:
-        """Raise CheckpointRefused: its frames are not the guest's own."""
-        raise CheckpointRefused(f"checkpoint at {saving.now} ns: guest {self.pmem.guest.name} shares layer {self.pmem.frames.name} with other guests")
+        """See `Attachment`; what is in the frames is in the host's memory, and where the guest has them in its table."""
+        pmem = self.pmem
+        saving.assigned.add((pmem.guest.name, f"layer {pmem.frames.name}"))
+        return LAYER.state(place=self._place, frames=sorted(pmem.frames.spas.items()), reads=pmem.frames.reads, touches=pmem.touches, refused=pmem.refused)
 
     def restore(self, state: State, restoring: Restoring, platform: Platform) -> None:
-        """See `save`: there is nothing that could be restored."""
-        raise CheckpointRefused(f"restore: guest {self.pmem.guest.name} shares layer {self.pmem.frames.name} with other guests")
+        """See `Attachment`: all guests that share the layer say the same of its frames."""
+        saved, pmem = LAYER.take(state), self.pmem
+        same(f"guest {pmem.guest.name}, layer", saved["place"], self._place)
+        pmem.frames.spas, pmem.frames.reads = {page: spa for page, spa in saved["frames"]}, saved["reads"]
+        pmem.touches, pmem.refused = saved["touches"], saved["refused"]
+
+    @property
+    def _place(self) -> list:
+        return [self.pmem.frames.name, self.pmem.frames.pages, self.pmem.base, self.permissions, self.pmem.frames.sharers]
 
     def boot(self, cpu: VCpu, pages: GuestPages) -> Steps[MappedLayer]:
         """Return the layer as the guest has it; a generator without a wait, for the memory is there."""

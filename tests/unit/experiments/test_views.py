@@ -11,8 +11,10 @@ from vmio.experiments import tampering_way, views
 from vmio.experiments.secrets import LINE, MARK, letter
 from vmio.experiments.views.result import BYTES, DISK, LOG, POOL, POOL_KIB, RAM, RINGS, ROUTES, VIEWERS, WIRE, View, ViewsParams
 from vmio.hardware.tdisp.wire import Message
+from vmio.machine.checkpoint import CheckpointRefused
 from vmio.machine.crypto.records import OVERHEAD
-from vmio.modes.edu_assigned import bind
+from vmio.modes import Machine
+from vmio.modes.edu_assigned import AssignedEdu, bind
 from vmio.vmbus.bus.packets import DESCRIPTOR, PIPE
 
 N = BYTES // LINE
@@ -109,3 +111,16 @@ def test_a_guest_takes_no_device_whose_report_names_another_place_and_none_that_
         tee = Tee()
         with pytest.raises(DriverError, match=f"^TDISP: {message}$"):
             bind(lambda request, tee=tee, change=change: change(tee.tdi.answer(request)))
+
+
+@pytest.mark.parametrize("trusted, said", (
+    (False, "^checkpoint at 0 ns: guest guest0 has an edu that was passed through by itself, and what that holds can't be saved$"),
+    (True, "by itself and is in TDISP's state RUN: that is between the guest and this very device, so the guest stops it before, and binds one where it goes on$")))
+def test_a_device_of_a_guests_own_is_not_saved_and_the_refusal_says_why(trusted, said):
+    machine = Machine(checkpoints=True)
+    guest = machine.guest(None, AssignedEdu(trusted), None, 4)
+    machine.power_on()
+    run = machine.start((guest, lambda cpu, disk: cpu.hlt(1000)))
+    run.step()
+    with pytest.raises(CheckpointRefused, match=said):
+        machine.save()

@@ -4,8 +4,8 @@ import pytest
 
 from vmio.drivers.errors import DriverError
 from vmio.hypervisor.faults import GuestFault
-from vmio.hypervisor.pmem import BASE, DEVICE_BYTES, MAX_DEVICES, NAME, Frames, Pmem
-from vmio.machine.checkpoint import CheckpointRefused
+from vmio.hypervisor.pmem import BASE, DEVICE_BYTES, MAX_DEVICES, NAME, READ_ONLY, Frames, Pmem
+from vmio.machine.checkpoint import CheckpointRefused, from_json, to_json
 from vmio.machine.memory import PAGE
 from vmio.machine.pagetable import EXECUTE, READ, WRITE, TranslationFault
 from vmio.machine.storage import Image
@@ -177,14 +177,51 @@ def test_such_a_guest_keeps_its_place():
     _, (one, _), _, _ = sharing()
     with pytest.raises(ValueError, match="guest guest0: no memory taken away while layer base is assigned to it: its frames are the host's, and shared"):
         one.take_ram(0, PAGE)
-    layer = Image(bytearray(PAGE), "layer")
+
+
+def saved_layers(permissions=READ_ONLY):
+    """(machine, its guests), switched on: two share a layer of four pages."""
+    layer = Image(bytearray(b"".join(bytes([n]) * PAGE for n in range(1, 5))), "layer")
     machine = Machine(checkpoints=True)
-    guest = machine.guest("one", attachment("layer", "vpmem"), layer)
+    guests = [machine.guest(name, attachment("layer", "vpmem", permissions=permissions), layer) for name in ("one", "two")]
     machine.power_on()
-    run = machine.start((guest, lambda cpu, mapped: cpu.hlt(1000)))
+    return machine, guests
+
+
+def reads_pages(cpu, mapped):
+    """The pages one by one, with pauses, some of them twice."""
+    found = []
+    for at in (0, 1, 2, 0, 3, 1):
+        found.append(mapped.read(at * PAGE, 2))
+        yield from cpu.hlt(1000 * (cpu.index + 1))
+    return found, cpu.now
+
+
+def test_guests_that_share_a_layer_are_saved_at_any_step_and_go_on_with_the_same_frames():
+    machine, guests = saved_layers()
+    run, kept = machine.start(*((guest, reads_pages) for guest in guests)), []
+    while run.step():
+        kept.append(to_json(machine.save()))
+    undisturbed = run.to_the_end()
+    frames = [guest.attachments[0].pmem.frames for guest in guests]
+    assert undisturbed[0][0] == [bytes([n]) * 2 for n in (1, 2, 3, 1, 4, 2)] and frames[0] is frames[1] and frames[0].reads == 4
+    assert len(kept) > 6
+    for state in kept:
+        other, its = saved_layers()
+        assert other.restore(from_json(state), *((guest, reads_pages) for guest in its)).to_the_end() == undisturbed
+        again = [guest.attachments[0].pmem for guest in its]
+        assert again[0].frames.spas == frames[0].spas and again[0].frames.reads == 4 and [each.touches for each in again] == [4, 4]
+        assert sum(guest.guest.cpu.exits.by_device()[NAME] for guest in its) == 8
+
+
+def test_a_layer_that_is_mapped_otherwise_is_refused():
+    machine, guests = saved_layers()
+    run = machine.start(*((guest, reads_pages) for guest in guests))
     run.step()
-    with pytest.raises((CheckpointRefused, ValueError), match="shares layer layer with other guests|layer layer is assigned to it"):
-        machine.save()
+    state = machine.save()
+    other, its = saved_layers(READ_ONLY | WRITE)
+    with pytest.raises(CheckpointRefused, match="guest one, layer"):
+        other.restore(state, *((guest, reads_pages) for guest in its))
 
 
 def test_equal_media_have_equal_frames_and_others_have_their_own():

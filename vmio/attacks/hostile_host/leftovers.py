@@ -45,7 +45,7 @@ def memory(world: LeftoverWorld) -> None:
     """End the guest, don't scrub its memory, and read what the next guest would find."""
     def look() -> None:
         runs, env = world.guest.backing.runs(), world.host.env
-        world.guest.enlightened.reset()  # type: ignore[union-attr]  # it has a bus
+        world.guest.enlightened.reset()
         env.run(until=env.now + 50_000)     # its disk is done with its memory
         with without(HostMemory, "free", lambda self, spa, pages: self._give(spa, spa + pages * PAGE)):
             world.guest.destroy()
