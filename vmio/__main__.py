@@ -157,10 +157,10 @@ def _run(args: argparse.Namespace) -> None:
 
 
 def _attack(args: argparse.Namespace) -> int:
-    if args.mode and args.hostile == "host":
-        raise ValueError("attack --mode virtio --hostile host: attacks by virtio are a guest's; leave out one of the two")
-    report = import_module("vmio.attacks.virtqueue.report" if args.mode else
-                           "vmio.attacks.hostile_host.catalogue" if args.hostile == "host" else "vmio.attacks.report")
+    if args.mode:
+        report = import_module("vmio.attacks.virtqueue.report").Report(args.hostile)
+    else:
+        report = import_module("vmio.attacks.hostile_host.catalogue" if args.hostile == "host" else "vmio.attacks.report")
     if args.list:
         console.say(json.dumps(report.list_to_dict()) if args.json else report.listing())
         return 0

@@ -12,10 +12,12 @@ from tests.fuzz.planted import planted
 from vmio.__main__ import main
 from vmio.attacks.verdict import FAIL, PASS, REJECT, WEDGED
 from vmio.attacks.virtqueue import catalogue, report
+from vmio.attacks.virtqueue.driver_world import SECRET, DriverWorld
 from vmio.attacks.virtqueue.parts import NEIGHBOUR, RAM, Case
 from vmio.attacks.virtqueue.world import QueueWorld
 
-ATTACKS = catalogue.attacks()
+GUESTS, HOSTS = catalogue.attacks(), catalogue.attacks("host")
+ATTACKS = GUESTS | HOSTS
 ALL_CASES = [Case(ring, device, transport) for ring in catalogue.RINGS for device in catalogue.DEVICES for transport in catalogue.TRANSPORTS]
 
 
@@ -40,7 +42,14 @@ def test_without_it(id):
     for case in attack.cases:
         outcome = attack.run(case, False)
         assert outcome.verdict == attack.off_verdict and outcome.verdict in (FAIL, WEDGED), (case, outcome)
-        assert outcome.touched
+        assert outcome.touched or id in HOSTS and outcome.verdict in (FAIL, WEDGED)
+
+
+@pytest.mark.parametrize("case", [Case("split", "blk"), Case("packed", "blk"), Case("split", "net")], ids="-".join)
+def test_a_driver_that_nobody_attacks_has_nothing_to_say(case):
+    world = DriverWorld(case)
+    assert world.run(lambda world: None)[:2] == (PASS, "no effect") and world.finished and SECRET not in world.loot
+    assert bool(world.loot) == (case.device == "net")
 
 
 def test_the_checks_are_back_afterwards():
@@ -57,15 +66,16 @@ def test_two_runs_are_equal():
 def test_what_was_asked_for_is_there():
     assert set(ATTACKS) >= {"chain-loop", "buffer-read-outside", "buffer-write-outside", "chain-length-overflows", "table-in-table", "direction-wrong",
                             "queue-moved", "chain-double-fetch", "ring-index-jumps"}
-    cases = {case for attack in ATTACKS.values() for case in attack.cases}
+    assert set(HOSTS) >= {"answer-unknown", "answer-too-long", "answer-index-jumps"}
+    cases = {case for attack in GUESTS.values() for case in attack.cases}
     assert cases == set(ALL_CASES)
     for attack in ATTACKS.values():
         assert all(getattr(attack, name) for name in ("title", "rule", "source", "defence")), attack.id
 
 
-def calls(case, act, wall):
+def calls(world, act, wall):
     """How often this function was called in a run."""
-    world, counted = QueueWorld(case), 0
+    counted = 0
 
     def seen(frame, event, _):
         nonlocal counted
@@ -88,7 +98,7 @@ def test_it_comes_to_its_wall(id):
             wall = getattr(wall, part)
         code = inspect.unwrap(wall).__code__
         assert code.co_filename.replace("\\", "/").endswith(check.file)
-        assert calls(case, attack.act, code) > calls(case, lambda world: None, code), case
+        assert calls(attack.world(case), attack.act, code) > (0 if id in HOSTS else calls(attack.world(case), lambda world: None, code)), case
 
 
 @pytest.mark.parametrize("id, where, right, wrong, only", MUTANTS, ids=[f"{id} {where.split(':')[1]}" for id, where, *_ in MUTANTS])
@@ -129,25 +139,29 @@ def test_the_command(capsys):
     assert {(case["ring"], case["device"], case["transport"], case["on"], case["off"]) for case in row["cases"]} == {(*case, REJECT, FAIL) for case in ALL_CASES}
     assert main(["attack", "--mode", "virtio", "--list"]) == 0
     listed = capsys.readouterr().out
-    assert all(id in listed for id in ATTACKS)
+    assert all(id in listed for id in GUESTS)
     assert main(["attack", "--mode", "virtio", "--list", "--json"]) == 0
-    assert [each["id"] for each in json.loads(capsys.readouterr().out)["attacks"]] == list(ATTACKS)
+    assert [each["id"] for each in json.loads(capsys.readouterr().out)["attacks"]] == list(GUESTS)
 
 
-def test_the_whole_table(capsys):
-    assert main(["attack", "--mode", "virtio"]) == 0
+@pytest.mark.parametrize("hostile", catalogue.ROOMS)
+def test_the_whole_table(hostile, capsys):
+    assert main(["attack", "--mode", "virtio", "--hostile", hostile]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[-len(ATTACKS):]] == list(ATTACKS)
+    found = catalogue.attacks(hostile)
+    assert [line.split()[0] for line in lines[-len(found):]] == list(found)
 
 
 def test_a_check_that_does_not_hold_is_an_exit_status(monkeypatch, capsys):
     attack = ATTACKS["chain-loop"]
     case = attack.cases[0]
-    monkeypatch.setattr(report, "run", lambda only, kept: [report.Row(attack, [(case, attack.run(case, False), attack.run(case, False))])])
+    monkeypatch.setattr(report.Report, "run", lambda self, only, kept: [report.Row(attack, [(case, attack.run(case, False), attack.run(case, False))])])
     assert main(["attack", "--mode", "virtio", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["holds"] is False
 
 
-def test_who_asks_for_another_gets_a_sentence(capsys):
-    assert main(["attack", "--mode", "virtio", "--only", "edge-read"]) == 2
-    assert "attack 'edge-read': no such attack by virtio; `python -m vmio attack --mode virtio --list` shows them" in capsys.readouterr().err
+@pytest.mark.parametrize("hostile", catalogue.ROOMS)
+def test_who_asks_for_another_gets_a_sentence(hostile, capsys):
+    assert main(["attack", "--mode", "virtio", "--hostile", hostile, "--only", "edge-read"]) == 2
+    assert (f"attack 'edge-read': no such attack of a {hostile} by virtio; `python -m vmio attack --mode virtio --hostile {hostile} --list` shows them"
+            in capsys.readouterr().err)

@@ -1,6 +1,7 @@
 """For each attack by virtio the check that stops it, broken: (attack, where, what stands there, what stands there instead, only these cases)."""
 
 QUEUE, DEVICE = "vmio.virtio.queue.", "vmio.virtio.device:VirtioDevice."
+SPLIT_DRIVER = f"{QUEUE}split_driver:SplitDriver."
 SPLIT, PACKED = f"{QUEUE}split:SplitQueue.", f"{QUEUE}packed:PackedQueue."
 TRANSLATE = ("vmio.machine.pagetable:PageTable.translate", "if entry & access != access:", "if False:")
 MUTANTS = (
@@ -51,4 +52,10 @@ MUTANTS = (
     ("kick-too-early", f"{DEVICE}kick", "if server is not None and self.broken is None:", "if True:", ""),
     ("config-end", f"{DEVICE}read_config", 'data if len(data) == size else b"\\xff" * size', "data", ""),
     ("vector-beyond", "vmio.virtio.pci_common:CommonConfig._set_vector", "value if value < self.vectors else p.NO_VECTOR", "value", ""),
+    # A host's answers to a driver.
+    ("answer-unknown", f"{QUEUE}driver:DriverQueue._back", "if id not in self.waiting:", "if False:", ""),
+    ("answer-twice", f"{SPLIT_DRIVER}_reap", "> len(self.waiting):", "> len(self.waiting) + 1:", "split"),
+    ("answer-twice", f"{QUEUE}driver:DriverQueue._back", "if id not in self.waiting:", "if False:", "packed"),
+    ("answer-too-long", f"{QUEUE}driver:DriverQueue._back", "written is not None and written > space", "False", ""),
+    ("answer-index-jumps", f"{SPLIT_DRIVER}_reap", "if index - self._seen & 0xFFFF > len(self.waiting):", "if False:", ""),
 )

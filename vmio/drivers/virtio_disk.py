@@ -22,6 +22,7 @@ from vmio.virtio.queue.split_driver import SplitDriver
 
 PAGE = 4096
 MAX_SECTORS = 2560             # of a request, where the device names no limit (Linux, BLK_DEF_MAX_SECTORS_CAP)
+NO_LIMIT = 0xFFFF_FFFF         # sectors of a discard, where the device says 0 (Linux)
 MAX_ENTRIES = 256              # of the queue: a device may offer more
 SLOT = 64                      # bytes of memory of a request: header, range, status
 RANGE_AT, STATUS_AT = 16, 32
@@ -63,7 +64,7 @@ class VirtioDisk(DiskOfParts):
         """Features, queue, what the configuration says; a generator."""
         transport = self.transport
         self.agreed = agreed = yield from transport.start(self.wanted)
-        segments = self._config("seg_max") if agreed & w.SEG_MAX else 1
+        segments = max(1, self._config("seg_max")) if agreed & w.SEG_MAX else 1      # a host may say 0, and nothing would go
         self.max_sectors = min(MAX_SECTORS, segments * PAGE // SECTOR)
         size = min(transport.queue_size(0), self.entries)
         self._make_queue(size)
@@ -71,7 +72,7 @@ class VirtioDisk(DiskOfParts):
         for name in READ_AFTER:
             value = self._config(name)
             if name == "max_discard_sectors" and agreed & w.DISCARD:
-                self.max_discarded = value
+                self.max_discarded = value or NO_LIMIT
         self.sectors = self._capacity()
         transport.add_status(f.DRIVER_OK)
         if not self.polled:

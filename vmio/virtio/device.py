@@ -124,6 +124,8 @@ class VirtioDevice:
             return
         if value & f.FEATURES_OK and not self.status & f.FEATURES_OK and not self._good(self.agreed):
             value &= ~f.FEATURES_OK
+        if not (self.status | value) & f.FEATURES_OK:
+            value &= ~f.DRIVER_OK            # nothing begins with features that the device has not accepted (3.1.1)
         begins = value & f.DRIVER_OK and not self.status & f.DRIVER_OK
         self.status |= value & 0xFF
         if begins:

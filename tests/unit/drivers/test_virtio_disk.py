@@ -18,6 +18,8 @@ from vmio.machine.probes import watch
 from vmio.modes import attachment, one_guest
 from vmio.modes.virtio_slot import WINDOW
 from vmio.virtio import pci_wire as p
+from vmio.virtio.blk import Blk
+from vmio.virtio.blk_wire import CONFIG
 
 BUFFER = 8 << 20
 DOORBELL = (ExitReason.EPT_VIOLATION, "virtio doorbell")
@@ -211,3 +213,21 @@ def test_a_device_that_answers_what_nobody_asked_ends_all_requests():
             raise found[0]
         return "over"
     assert run(guest, work) == "over"
+
+
+def test_a_host_that_says_no_pieces_or_no_sectors_is_read_as_linux_reads_it(monkeypatch):
+    """`seg_max` 0 is one piece, `max_discard_sectors` 0 no limit: a driver that divided by them would stop its guest."""
+    config = Blk.config
+
+    def lies(self):
+        given = bytearray(config(self))
+        for name in ("seg_max", "max_discard_sectors"):
+            at, size = CONFIG.at(name)
+            given[at:at + size] = bytes(size)
+        return bytes(given)
+    monkeypatch.setattr(Blk, "config", lies)
+
+    def work(cpu, disk):
+        assert disk.max_sectors == 8
+        return (yield from ask(disk, ("read", 0, 20, BUFFER), ("discard", 0, 40, 0)))
+    assert run(machine(), work) == {0: None, 1: None}

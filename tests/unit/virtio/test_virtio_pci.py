@@ -92,6 +92,21 @@ def test_features_must_be_offered_and_version_1_among_them():
     assert it.device.agreed == f.VERSION_1
 
 
+@pytest.mark.parametrize("high, tried", [(1, (7,)), (1 << 3, (11, 15))])
+def test_nothing_begins_with_features_that_were_not_accepted(high, tried):
+    """FEATURES_OK was left out, or refused: DRIVER_OK is not taken either."""
+    it = Function()
+    for value in (0, 1, 3):
+        it.put("device_status", value)
+    it.put("driver_feature_select", 1)
+    it.put("driver_feature", high)
+    it.put("queue_enable", 1)
+    for value in tried:
+        it.put("device_status", value)
+    assert it.get("device_status") == 3 and not it.device.queues
+    assert Function().up().get("device_status") == 15
+
+
 def test_each_queue_has_the_vector_that_it_was_given():
     it = Function().up()
     it.put("queue_msix_vector", 2)                         # there are two, 0 and 1

@@ -30,46 +30,42 @@ class Row(NamedTuple):
         return on, off
 
 
-def ran(id: str) -> Ran:
-    """Return what the attack of that id comes to, in all of its cases."""
-    attack = find(id)
-    return [(case, attack.run(case), attack.run(case, False)) for case in attack.cases]
+class Report:
+    """All attacks by virtio of a `hostile` "guest" or "host"."""
 
+    def __init__(self, hostile: str = "guest") -> None:
+        self.hostile = hostile
 
-def run(only: str | None = None, kept: dict[str, Ran] | None = None) -> list[Row]:
-    """Return the rows of all attacks, or of the one with this id (ValueError if there is none); `kept` is filled as each ends."""
-    kept = {} if kept is None else kept
-    for id in [find(only).id] if only is not None else list(attacks()):
-        kept[id] = ran(id)
-    return rows(kept)
+    def run(self, only: str | None = None, kept: dict[str, Ran] | None = None) -> list[Row]:
+        """Return the rows of all attacks, or of the one with this id (ValueError if there is none); `kept` is filled as each ends."""
+        kept = {} if kept is None else kept
+        for attack in [find(only, self.hostile)] if only is not None else attacks(self.hostile).values():
+            kept[attack.id] = [(case, attack.run(case), attack.run(case, False)) for case in attack.cases]
+        return self.rows(kept)
 
+    def rows(self, kept: Mapping[str, Ran]) -> list[Row]:
+        """Return the rows of what has ended, in the order of the catalogue."""
+        return [Row(attack, kept[id]) for id, attack in attacks(self.hostile).items() if id in kept]
 
-def rows(kept: Mapping[str, Ran]) -> list[Row]:
-    """Return the rows of what has ended, in the order of the catalogue."""
-    return [Row(attack, kept[id]) for id, attack in attacks().items() if id in kept]
+    def to_table(self, rows: list[Row]) -> str:
+        """Return verdicts and evidence of each attack's first case as fixed-width text, and in how many cases it was tried."""
+        cells = [(row.attack.id, len(row.ran), row.verdicts[0], row.ran[0][1].evidence[:100], row.verdicts[1], row.ran[0][2].evidence[:60]) for row in rows]
+        noticed = "what the device answers" if self.hostile == "guest" else "what the driver says"
+        return table(cells, ("attack by virtio", "cases", "on", noticed, "off", "what the check prevents"), "<><<<<")
 
+    def listing(self) -> str:
+        """Return what there is, as text; nothing is run."""
+        return table([(each.id, each.source, each.title) for each in attacks(self.hostile).values()], ("attack by virtio", "VIRTIO 1.2", "what it does"), "<<<")
 
-def to_table(rows: list[Row]) -> str:
-    """Return verdicts and evidence of each attack's first case as fixed-width text, and in how many cases it was tried."""
-    cells = [(row.attack.id, len(row.ran), row.verdicts[0], row.ran[0][1].evidence[:100], row.verdicts[1], row.ran[0][2].evidence[:56]) for row in rows]
-    return table(cells, ("attack by virtio", "cases", "on", "what the device answers", "off", "what the check prevents"), "<><<<<")
+    def to_dict(self, rows: list[Row]) -> dict[str, object]:
+        """Return plain data for JSON."""
+        return {"schema": SCHEMA, "hostile": self.hostile, "holds": all(row.holds for row in rows), "attacks": [{**_about(row.attack), "cases": [{
+            **case._asdict(), "check": row.attack.check(case)._asdict(), "on": on.verdict, "evidence_on": on.evidence,
+            "off": off.verdict, "evidence_off": off.evidence} for case, on, off in row.ran]} for row in rows]}
 
-
-def listing() -> str:
-    """Return what there is, as text; nothing is run."""
-    return table([(each.id, each.source, each.title) for each in attacks().values()], ("attack by virtio", "VIRTIO 1.2", "what it does"), "<<<")
-
-
-def to_dict(rows: list[Row]) -> dict[str, object]:
-    """Return plain data for JSON."""
-    return {"schema": SCHEMA, "holds": all(row.holds for row in rows), "attacks": [{**_about(row.attack), "cases": [{
-        **case._asdict(), "check": row.attack.check(case)._asdict(), "on": on.verdict, "evidence_on": on.evidence,
-        "off": off.verdict, "evidence_off": off.evidence} for case, on, off in row.ran]} for row in rows]}
-
-
-def list_to_dict() -> dict[str, object]:
-    """Return the list as plain data."""
-    return {"schema": SCHEMA, "attacks": [_about(each) for each in attacks().values()]}
+    def list_to_dict(self) -> dict[str, object]:
+        """Return the list as plain data."""
+        return {"schema": SCHEMA, "hostile": self.hostile, "attacks": [_about(each) for each in attacks(self.hostile).values()]}
 
 
 def _about(attack: QueueAttack) -> dict[str, str]:

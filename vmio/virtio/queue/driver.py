@@ -75,13 +75,15 @@ class DriverQueue:
         """Ask for no interrupts: we are looking."""
         raise NotImplementedError
 
-    def _back(self, id: int) -> tuple[Tag, int]:
-        """The (token, writable bytes) of a chain that has come back; its descriptors are free again."""
+    def _back(self, id: int, written: int | None) -> tuple[Tag, int]:
+        """The (token, bytes written) of a chain that has come back, None: it is full; its descriptors are free again."""
         if id not in self.waiting:
             raise BadAnswer(f"the device gave back chain {id}, which it doesn't have")
         token, slots, space = self.waiting.pop(id)
         self.free += slots
-        return token, space
+        if written is not None and written > space:
+            raise BadAnswer(f"the device says that it wrote {written} bytes to chain {id}, which has room for {space}")
+        return token, space if written is None else written
 
     def _write_table(self, number: int, pieces: Sequence[tuple[int, int, int]], layout: Layout, chained: bool) -> tuple[int, int]:
         """(address, bytes) of the indirect table `number` with these pieces; with `chained` each names its next."""

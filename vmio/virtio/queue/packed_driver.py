@@ -64,10 +64,10 @@ class PackedDriver(DriverQueue):
             return None
         written, id = _LEN_AND_ID.unpack(self.memory.read(at, _LEN_AND_ID.size))
         slots = self.waiting[id][1] if id in self.waiting else 0
-        token, _ = self._back(id)
+        answer = self._back(id, written)
         self._ids.append(id)
         self._used_at, self._used_wrap = step(self._used_at, self._used_wrap, slots, self.size)
-        return token, written
+        return answer
 
     def _is_back(self, place: int, wrap: int) -> bool:
         return is_used(_U16.unpack(self.memory.read(self.descriptors + 16 * place + _FLAGS, 2))[0], wrap)

@@ -65,20 +65,22 @@ class SplitDriver(DriverQueue):
             index, = _U16.unpack(self.memory.read(self.device + 2, 2))
             if index == self._seen:
                 return None
+            if index - self._seen & 0xFFFF > len(self.waiting):
+                raise BadAnswer(f"the device's index went from {self._seen} to {index}; it has {len(self.waiting)} chains")
             head, self._written = _used(self.memory.read(self.device + 4 + 8 * (self._seen % self.size), 8))
             self._batch = self._returned(head)
         head = self._batch.pop()
         self._seen = self._seen + 1 & 0xFFFF
-        token, space = self._back(head)
+        answer = self._back(head, None if self._batch else self._written)
         self._free += self._chains.pop(head)
-        return token, space if self._batch else self._written
+        return answer
 
     def _returned(self, head: int) -> list[int]:
         """The chains that a used element brings back, in reverse: with `in_order` all that were lent before it too, and full."""
-        if head not in self.waiting:
-            raise BadAnswer(f"the device gave back chain {head}, which it doesn't have")
         if not self.in_order:
             return [head]
+        if head not in self.waiting:
+            raise BadAnswer(f"the device gave back chain {head}, which it doesn't have")
         lent = list(self.waiting)
         return lent[:lent.index(head) + 1][::-1]
 
