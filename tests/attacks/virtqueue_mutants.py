@@ -52,6 +52,7 @@ MUTANTS = (
     ("kick-too-early", f"{DEVICE}kick", "if server is not None and self.broken is None:", "if True:", ""),
     ("config-end", f"{DEVICE}read_config", 'data if len(data) == size else b"\\xff" * size', "data", ""),
     ("vector-beyond", "vmio.virtio.pci_common:CommonConfig._set_vector", "value if value < self.vectors else p.NO_VECTOR", "value", ""),
+    ("kick-storm", "vmio.virtio.worker:QueueWorker.kicked", "if self._due is None or when < self._due:", "if True:", ""),
     # A host's answers to a driver.
     ("answer-unknown", f"{QUEUE}driver:DriverQueue._back", "if id not in self.waiting:", "if False:", ""),
     ("answer-twice", f"{SPLIT_DRIVER}_reap", "> len(self.waiting):", "> len(self.waiting) + 1:", "split"),

@@ -11,7 +11,7 @@ from vmio.attacks.verdict import WEDGED, Outcome
 from vmio.attacks.virtqueue.parts import Case
 from vmio.attacks.virtqueue.world import QueueWorld
 
-ROOMS = {"guest": ("chains", "rings", "requests", "registers"), "host": ("answers",)}       # by who is hostile
+ROOMS = {"guest": ("chains", "rings", "requests", "registers", "storm"), "host": ("answers",)}       # by who is hostile
 RINGS, DEVICES, TRANSPORTS = ("split", "packed"), ("blk", "net"), ("pci", "mmio")
 
 
