@@ -96,8 +96,8 @@ class VirtioNet:
 
     def _came(self, at: int, written: int) -> None:
         """Take the frame out of a buffer, and lend it again."""
-        if not HEADER < written <= BUFFER:
-            raise BadAnswer(f"the device says that it wrote {written} bytes to a buffer of {BUFFER}, a header of {HEADER} among them")
+        if written <= HEADER:
+            raise BadAnswer(f"the device says that it wrote {written} bytes for a frame; its header alone has {HEADER}")
         self._received.append(self.cpu.read(at + HEADER, written - HEADER))
         self._lend(at)
 

@@ -50,19 +50,19 @@ class StormWorld(World):
     def __init__(self, case: Case = Case("split", "blk")) -> None:
         super().__init__()
         self.peak = 0
-        for guest, image in zip(self.machine.guests, (self.own, self.theirs)):
-            guest.attach(VirtioSplitDisk(virtqueue=case.ring, entries=16), image)
+        self.disks = [VirtioSplitDisk(virtqueue=case.ring, entries=16) for _ in self.machine.guests]
+        for guest, disk, image in zip(self.machine.guests, self.disks, (self.own, self.theirs)):
+            guest.attach(disk, image)
         self.machine.power_on()
 
     def bring_up(self, cpu: VCpu) -> Steps:
         """Linux's driver, at its disk."""
-        guest = self.machine.guests[cpu.guest is self.neighbour]
-        disk = yield from guest.attachments[0].boot(cpu, GuestPages(0x10_0000, BUFFER))
+        disk = yield from self.disks[cpu.guest is self.neighbour].boot(cpu, GuestPages(0x10_0000, BUFFER))
         return OneAtATime(disk)
 
     def counters(self) -> dict[str, int]:
         """Return how often a device of theirs was broken."""
-        return {"devices broken": sum(guest.attachments[0].device.broken is not None for guest in self.machine.guests)}
+        return {"devices broken": sum(disk.device.broken is not None for disk in self.disks)}
 
     def held(self) -> dict[str, tuple[int, int]]:
         """What lies before the host, at the worst."""
@@ -102,7 +102,7 @@ def every_kick_works(_world: StormWorld) -> Iterator[None]:
 
         def run(_: Event) -> None:
             host.env.process(host.cores.work(host.costs.worker_wakeup_ns))
-        host.at(self.guest.clock.now, run)      # type: ignore[attr-defined]  # a host, as the machine's
+        host.at(self.guest.clock.now, run)
         real(self)
     with without(QueueWorker, "kicked", kicked) as real:
         yield
