@@ -56,7 +56,7 @@ def size_zero(world: BridgeWorld, cpu: VCpu) -> Steps:
 
 
 def unmeasured(body: bytes) -> Json:
-    """A parser that calls itself for each bracket, as most do; Python's own in Python, whose stack has the same end on every system."""
+    """Return what a parser makes of it that calls itself for each bracket, as most do; Python's own in Python, whose stack has the same end on every system."""
     found: Json = py_make_scanner(json.JSONDecoder())(body.decode(), 0)[0]
     return found
 

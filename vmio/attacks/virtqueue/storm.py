@@ -65,7 +65,7 @@ class StormWorld(World):
         return {"devices broken": sum(disk.device.broken is not None for disk in self.disks)}
 
     def held(self) -> dict[str, tuple[int, int]]:
-        """What lies before the host, at the worst."""
+        """Return what lies before the host, at the worst."""
         return {"events": (self.peak, MOST_EVENTS)}
 
     def run(self, act: Callable[..., object]) -> Outcome:
