@@ -10,11 +10,12 @@ raise ImportError("a lesson is no module: python -m vmio.lessons.build makes its
 # 2. How a rule and a change detector find a fault, and how often they are wrong.
 # 3. What a closed loop is, and why one that reacts to old numbers swings.
 # 4. What to do with a controller that answers nonsense.
+# 5. What changes with many hosts: where guests go, and how a host is emptied.
 #
 # **What you'll need.** {lesson:fill_a_ring}, {lesson:share_a_device}. About {minutes} minutes.
 # %%
 from vmio.lab import exercise, predict
-from vmio.lessons.watch_and_steer import panel as lesson
+from vmio.lessons.watch_and_steer import fleet, panel as lesson
 # %% [markdown]
 # ## A host at work
 #
@@ -162,6 +163,44 @@ print(lesson.contest_table(elsewhere=True))
 # %% [markdown]
 # It goes on with what was right elsewhere, and keeps almost nothing. The simple rules know less, but they look. Who learns must notice that the world is another one.
 # %% [markdown]
+# ## Many hosts
+#
+# A cloud has thousands of hosts. To count each byte on each of them would take days, so `vmio fleet` works with a *model*: a host is a curve. The machine that you know ran with some guests and rates. From what it counted comes a
+# formula for how busy the host's two cores are, and how long a read takes. Is it right? It was not shown these points, in guests times reads a second:
+# %%
+print(fleet.points_table())
+print(fleet.again())
+# %% [markdown]
+# Everything below is as wrong as this column, and more: 24 reads of each guest are few, so the time of a read also has luck in it. And the model leaves things out: networks, the programs' own work, guests that come and go during the day, hosts that break.
+#
+# 40 hosts with 192 GiB each stand in four racks, and there are 800 guests. Of ten services, on average, four have guests with 2 GiB, three with 7, two with 15 and one with 30. Each service has three *replicas*: guests that do the same, so that one may be lost.
+# *First fit* puts a guest on the first host that has room.
+# %%
+ask = predict("hosts-used", "How many of the 40 hosts have guests, with first fit?", "hosts")
+ask
+# %%
+ask.compare(fleet.used())
+print()
+print(fleet.policies_table())
+# %% [markdown]
+# *Best fit* takes the host with the least room that is enough, *spread* the rack that has the fewest replicas of the same service, *least loaded* the host whose guests ask for the fewest reads. *Busiest* is the host that needs most, in percent of its cores:
+# above 100 it can't do it. *Hours over 90 %* are hours of a host in which Microsoft calls it overloaded. *Lost with a rack* are services that lose most of their replicas when the worst rack fails.
+#
+# First fit leaves five hosts that could be switched off. It pays with a host that is too busy, and with 99 services that a single rack takes down. No policy is best; somebody has to say what counts.
+#
+# ## Empty a host
+#
+# At one o'clock two hosts must be emptied, for an update. The fullest ones go, and their guests move while they run ({lesson:move_a_running_guest}), one at a time over each host's link. *No room*: guests that had to stay. So operators keep a *reserve*:
+# N hosts carry the load, and one or two more are kept free (N+1, N+2). Here with 840 guests:
+# %%
+print(fleet.reserve_table())
+# %% [markdown]
+# With spread all hosts are in use, and the room that is left lies in small pieces. Two guests of 30 GiB fit into none of them. With two hosts in reserve nobody has to stay, but fewer guests were taken in the first place. That is what a reserve costs.
+#
+# How guests reach their disks decides how many hosts a cloud needs. The same guests, by first fit, in three modes:
+# %%
+print(fleet.modes_table())
+# %% [markdown]
 # ## Explain
 #
 # **A number needs a neighbour.** 120 signals are many or few, depending on the requests beside them. So read counters in pairs: signals and their reasons, requests and their time, one vCPU's interrupts and the other's.
@@ -170,7 +209,7 @@ print(lesson.contest_table(elsewhere=True))
 #
 # **A loop is made of three delays:** how old a number is, how long one waits between two looks, and how long it takes until a change can be seen. Act in smaller steps than what they add up to allows, or do nothing in a band.
 #
-# Where it is: the monitor in `vmio/manage/monitor/monitor.py`, the rules in `vmio/manage/diagnose/rules.py`, the controllers in `vmio/manage/steer/controllers.py`.
+# Where it is: the monitor in `vmio/manage/monitor/monitor.py`, the rules in `vmio/manage/diagnose/rules.py`, the controllers in `vmio/manage/steer/controllers.py`, the hosts in `vmio/manage/fleet/`.
 # %% [markdown]
 # ## Exercises
 # %% [exercise] name-the-cause
@@ -196,6 +235,7 @@ ex.check(swing)
 #   a Prometheus server on your machine.
 # - Microsoft's limits are a rule base of this kind: a host whose logical processors are busy for more than 90 percent, a disk that takes more than 50 ms.
 # - KVM's halt polling is a closed loop in each vCPU: the time that the host waits before it gives a core away grows and shrinks with what comes of it. Case E shows one that cannot shrink.
+# - `vmio fleet --hosts 2000 --evacuate 5 --compare` places guests on as many hosts as you like, and `vmio fleet --calibrate` asks the machine again.
 # - Change one thing at a time, wait until its effect can be seen, and keep the old setting: an administrator is a controller with a delay, too.
 #
 # {neighbours}
