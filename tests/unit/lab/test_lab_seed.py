@@ -102,7 +102,7 @@ USUAL = {
     "batch-misses": dict(peak=240), "disks-taken": dict(depth=4, removed=1300), "rounds": dict(rate=moving.RATE), "downtime": dict(rate=moving.RATE), "load-by-registers": dict(hidden=32), "share-of-bare-metal": dict(batch=1), "letter-in-ram": dict(lines=128), "layer-copies": dict(containers=16), "layer-touches": dict(containers=16),
     "requests-that-fit": dict(pieces=16), "kicks-with-events": dict(depth=16),
     "bully-tail": dict(rate=10_000), "function-tail": dict(rate=10_000),
-    "pressure": dict(percent=50), "hasty-kept": dict(target=120),
+    "pressure": dict(percent=50), "hasty-kept": dict(target=120), "hosts-used": dict(guests=800),
     "sixteen-workers": dict(merge=50), "slow-worker": dict(slow=8),
     "how-often-asked": dict(bus=7, network=3), "guests-turned-away": dict(bus=4, network=3),
     "served-one-by-one": dict(tenants=3, rate=40_000), "p99-beside-a-bully": dict(rate=40_000),
