@@ -31,6 +31,8 @@ class DemandRam:
     def touch(self, address: int, length: int, is_write: bool) -> None:
         """Count an exit for each page of [address, address+length) that the guest has not touched so far."""
         backing = self._guest.backing
+        if address // PAGE in backing.touched and address % PAGE + length <= PAGE:
+            return                  # nearly always
         last = min(address + length, self._guest.ram) - 1
         for page in range(address // PAGE, last // PAGE + 1 if length else 0):
             gpa = page * PAGE

@@ -21,6 +21,7 @@ LARGE = 1 << 7
 LARGE_PAGE = 512 * PAGE
 _ADDRESS = 0x000F_FFFF_FFFF_F000
 _PERMISSIONS = READ | WRITE | EXECUTE
+_entry = struct.Struct("<Q").unpack_from
 
 
 class TranslationFault(Exception):
@@ -202,9 +203,14 @@ class PageTable:
         if self.absent is not None:
             self.absent(address)
         self.walks += 1
-        level, _, entry = self.walk(address)[-1]
-        if not entry & _PERMISSIONS:
-            return 0
+        memory, table = self.memory.bytes, self.root
+        for level in range(self.levels - 1, -1, -1):       # as `walk` does, without a note of the way
+            entry, = _entry(memory, table + 8 * (address >> (12 + 9 * level) & 511))
+            if not entry & _PERMISSIONS:
+                return 0
+            if entry & LARGE:
+                break
+            table = entry & _ADDRESS
         page = entry & _ADDRESS
         if level:
             page += address & LARGE_PAGE - PAGE

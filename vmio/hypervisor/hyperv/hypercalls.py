@@ -59,7 +59,10 @@ class Overlays:
 
     def covers(self, gpa: int) -> bool:
         """Is there an overlay at this page?"""
-        return any(at == gpa for at, _ in self._shown.values())
+        for at, _ in self._shown.values():       # written out: it is asked at each first touch of a page
+            if at == gpa:
+                return True
+        return False
 
     def pages(self) -> set[int]:
         """Return the numbers of the guest's pages that lie under one."""
