@@ -5,7 +5,7 @@ waits until the other has said what comes before in the capture, so frames are r
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -25,7 +25,9 @@ from vmio.machine.net.cable import Cable
 from vmio.machine.net.frames import ADDRESS, station_address
 from vmio.machine.net.pcap import Captured
 from vmio.modes import GuestMachine, Machine, attachment
+from vmio.modes.attachments import Attachment
 from vmio.modes.net_split import SplitNet
+from vmio.modes.net_virtio import VirtioSplitNet
 
 __all__ = ["MODES", "NetParams", "NetResult", "planned", "result", "run"]
 NET = Form("conversation", 1, "frames", "times", "waited", "peer", "cable")
@@ -74,8 +76,7 @@ class _Run:
     def program(self, cpu: VCpu, driver: NetDriver) -> Steps[None]:
         """All of it."""
         attachment, = self.guest.attachments
-        vsp = attachment.vsp if isinstance(attachment, SplitNet) else None
-        self.counts = Since(self.guest.cpu, cpu, None if vsp is None else vsp.channel)
+        self.counts = Since(self.guest.cpu, cpu, _signals(attachment))
         self.told = kept(cpu, self, "say", "received", "number_received")
         for own, frames in self.runs():
             yield from (self._say if own else self._hear)(cpu, driver, frames)
@@ -142,8 +143,17 @@ class _Run:
         self.cable.restore(saved["cable"])
 
 
+def _signals(card: Attachment) -> Callable[[], int]:
+    """What counts how often the guest has told the host's half that there is something: signals of a channel, or kicks of queues."""
+    if isinstance(card, SplitNet):
+        return lambda: card.vsp.channel.signals
+    return lambda: card.card.kicks if isinstance(card, VirtioSplitNet) else 0
+
+
 def _options(params: NetParams) -> Options:
     """What else the guest's card is told in this mode."""
+    if params.mode == "split" and params.dialect == "virtio":
+        return {"dialect": params.dialect}
     if params.mode == "split":
         return {"batch": params.batch, **params.isolation}
     if params.mode == "passthrough":

@@ -7,10 +7,11 @@ from vmio.devices.net.tulip.transmit import PACES
 from vmio.drivers.confidential.swiotlb import DEFAULT_KIB
 from vmio.drivers.tulip import BUDGET
 from vmio.drivers.tulip_moderation import MAX_FRAMES, MAX_US
-from vmio.experiments import params
+from vmio.experiments import dialects, params
 from vmio.experiments.params import param
 from vmio.hypervisor.costs import CostModel
 from vmio.hypervisor.kinds import KINDS
+from vmio.modes.attachments import DIALECTS
 
 MODES = ("emulated", "split", "passthrough")
 DELIVERY = ("injected", "posted")
@@ -23,6 +24,7 @@ class NetParams:
     """What `net.run` does."""
 
     mode: str = param("emulated", "how the guest reaches its network card", choices=MODES)
+    dialect: str = param(DIALECTS[0], "what split drivers speak: Hyper-V's VMBus, or virtio over PCI", choices=DIALECTS, modes=("split",))
     pace: str = param("wire", "how long a frame takes to leave: as at 100 Mb/s, or no time", choices=PACES, modes=("emulated",))
     batch: int = param(MOST_FRAMES, "frames that the guest puts into one record at most", low=1, high=MOST_FRAMES, modes=("split",))
     chip: str = param("21140A", "which chip the card has: Hyper-V's, or its successor, which can hold interrupts back",
@@ -54,6 +56,7 @@ class NetParams:
             raise ValueError(f"hold_frames {self.hold_frames}: without hold_us the last frames would wait for others for ever")
         if self.pool_kib is not None and not self.confidential:
             raise ValueError(f"pool_kib {self.pool_kib}: only a confidential guest has a bounce pool")
+        dialects.check(self, "batch")
         CostModel.preset(self.costs)
         return self
 

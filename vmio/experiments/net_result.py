@@ -11,7 +11,6 @@ from vmio.hypervisor.vcpu import VCpu
 from vmio.machine.contracts import Json
 from vmio.machine.net.pcap import Captured
 from vmio.table import table
-from vmio.vmbus.bus.host_channel import HostChannel
 
 SCHEMA = "vmio.net/1"     # the number goes up when a name's meaning changes
 
@@ -67,7 +66,8 @@ class NetResult:
             ("reason", self.exits), ("device", self.exits_by_device), ("instruction", self.exits_by_instruction))
             for name, count in counts.items()]
         rows.append(("all", "", self.exits_total, self.exits_total / each))
-        title = (f"{self.params.mode} network card: {self.packets:,} frames ({self.sent_by_guest:,} of the guest's), {self.bytes:,} bytes, "
+        by = " (virtio)" if self.params.mode == "split" and self.params.dialect == "virtio" else ""
+        title = (f"{self.params.mode} network card{by}: {self.packets:,} frames ({self.sent_by_guest:,} of the guest's), {self.bytes:,} bytes, "
                  f"{self.drops:,} lost, sha256 {self.sha256[:16]}")
         late = [("half of the guest's frames", self.latency_p50_ns / 1000), ("99 percent", self.latency_p99_ns / 1000)]
         more = [("interrupts of the guest", self.interrupts, self.interrupts / each), ("signals to the host", self.signals, self.signals / each),
@@ -90,11 +90,11 @@ def percentile(values: list[int], percent: int) -> int:
 
 
 class Since:
-    """What a vCPU, and the `channel` to its host if there is one, count from now on; `cpu` is what its program has."""
+    """What a vCPU counts from now on, and `signals`, which tells how often it has told its host; `cpu` is what its program has."""
 
-    def __init__(self, vcpu: VCpu, cpu: VCpu, channel: HostChannel | None = None) -> None:
-        self.cpu, self.channel = vcpu, channel
-        self.mark = Mark(vcpu, cpu, signals=lambda: 0 if channel is None else channel.signals)
+    def __init__(self, vcpu: VCpu, cpu: VCpu, signals: Callable[[], int]) -> None:
+        self.cpu, self.signals = vcpu, signals
+        self.mark = Mark(vcpu, cpu, signals=signals)
 
     def by(self, key: Callable[[Intercept], str]) -> dict[str, int]:
         """Return exits by `key(row)`, the most first."""
@@ -108,7 +108,7 @@ class Since:
             received_by_guest=sum(frame[6:12] != run.address for frame in heard.frames), sent_by_guest=run.by_guest,
             exits=self.by(lambda row: row.reason.value), exits_by_device=self.by(lambda row: row.device),
             exits_by_instruction=self.by(lambda row: row.instruction), interrupts=self.cpu.interrupts - mark.interrupts,
-            signals=0 if self.channel is None else self.channel.signals - mark.more["signals"],
+            signals=self.signals() - mark.more["signals"],
             setup_exits=mark.exits, virtual_ns=self.cpu.now - mark.now, exit_ns=mark.exit_ns, frames=heard.frames,
             times_ns=heard.times, latency_p50_ns=percentile(heard.waited, 50), latency_p99_ns=percentile(heard.waited, 99),
             latencies_ns=heard.waited)
