@@ -146,7 +146,8 @@ class _Run:
 def _signals(card: Attachment) -> Callable[[], int]:
     """What counts how often the guest has told the host's half that there is something: signals of a channel, or kicks of queues."""
     if isinstance(card, SplitNet):
-        return lambda: card.vsp.channel.signals
+        channel = card.vsp.channel
+        return lambda: 0 if channel is None else channel.signals
     return lambda: card.card.kicks if isinstance(card, VirtioSplitNet) else 0
 
 

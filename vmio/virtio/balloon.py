@@ -1,7 +1,7 @@
 """A balloon by virtio: the host says how many pages it wants, the guest names those that it gives, and those that it has again.
 
 Pages that were given leave the guest's second-level table at once (`vmio/hypervisor/given.py`), so a driver that would use them again
-before it has said so is none that we can work with: MUST_TELL_HOST is asked for.  A deflation for which the host has no frames waits until it has.
+before it has said so is none that we can work with: MUST_TELL_HOST is asked for.  A deflation for which the host has no frames waits until `settle` finds some.
 Source: VIRTIO 1.2, 5.5 "Traditional Memory Balloon Device"; statistics as in Linux drivers/virtio/virtio_balloon.c (update_balloon_stats).
 """
 
