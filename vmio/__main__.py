@@ -24,6 +24,7 @@ from vmio.manage import chain_command  # noqa: E402
 from vmio.manage.diagnose import command as watch_command  # noqa: E402
 from vmio.manage.fleet import command as fleet_command  # noqa: E402
 from vmio.manage.migration import command as migrate_command  # noqa: E402
+from vmio.manage.steer import command as steer_command  # noqa: E402
 from vmio.oracle.vhost_user import command as vhost_user  # noqa: E402
 
 
@@ -94,6 +95,7 @@ def _parser(device: str = "disk") -> "_Parser":
     migrate_command.add_options(migrate)
     watch_command.add_top(commands.add_parser("top", help="watch a host with six guests: counters as text, live, or for Prometheus"))
     watch_command.add_diagnose(commands.add_parser("diagnose", help="put faults into that host, and count how often the rules name them"))
+    steer_command.add_options(commands.add_parser("steer", help="let a closed loop put right what is wrong with that host, while its guests run"))
     fleet_command.add_options(commands.add_parser("fleet", help="many hosts for a day: place their guests, empty some hosts, see who is overloaded"))
     chain_command.add_options(commands.add_parser("chain", help="differencing disks as files: show a chain, begin one, merge it into one file"))
 
@@ -266,7 +268,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def command() -> int | None:
         _files_are_named(args)
         return {"qtest": _qtest, "vhost-user": vhost_user.run, "run": _run, "checkpoint": saved_command.checkpoint, "restore": saved_command.restore, "migrate": migrate_command.run, "chain": chain_command.run, "top": watch_command.run_top, "diagnose": watch_command.run_diagnose,
-                "fleet": fleet_command.run,
+                "fleet": fleet_command.run, "steer": steer_command.run,
                 "boot": boot_command.run,
                 "attack": _attack, "kvm": _kvm, "linux": _linux, "grade": _grade, "progress": _progress,
                 "assignment": _assignment, "bench": _bench}[args.command](args)

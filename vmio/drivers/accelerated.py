@@ -25,13 +25,13 @@ WATCH_NS = 100_000_000
 class Accelerated:
     """`card` is up; `mmio` gives addresses for the function's BARs, `pages` memory for its rings, `vectors` are three interrupts' numbers.
 
-    `by_card` and `by_function` count frames that were sent, `lost` those that a function had which was taken away unasked.
+    `by_card` and `by_function` count frames that were sent (`bytes_by_...` their bytes), `lost` those that a function had which was taken away unasked.
     """
 
     def __init__(self, cpu: VCpu, card: NetVsc, mmio: GuestPages, pages: GuestPages, vectors: tuple[int, int, int]) -> None:
         self.cpu, self.card, self.mmio, self.vectors = cpu, card, mmio, vectors
         self.function: IgbVf | None = None               # while frames go by it
-        self.by_card = self.by_function = self.lost = 0
+        self.by_card = self.by_function = self.bytes_by_card = self.bytes_by_function = self.lost = 0
         self._memory = pages.take(MEMORY // PAGE)
         self._bus: VpciBus | None = None
         self._offered: list[GuestChannel] = []
@@ -60,9 +60,11 @@ class Accelerated:
         if self.function is not None:
             sent = self.function.send(frame)
             self.by_function += sent
+            self.bytes_by_function += sent * len(frame)
         else:
             sent = self.card.send(frame, more)
             self.by_card += sent
+            self.bytes_by_card += sent * len(frame)
         return sent
 
     def reap(self) -> list[bytes]:

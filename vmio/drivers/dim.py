@@ -78,12 +78,13 @@ class Dim:
         if start is not None:
             if self._interrupts < INTERRUPTS or (rates := Rates.between(start, sample)) is None:
                 return False
-            changed = self._decide(rates)
+            changed = self.decide(rates)
         # After a change the packets that are under way would spoil the measurement: the next interrupt begins it.
         self._start, self._interrupts = None if changed else sample, 0
         return changed
 
-    def _decide(self, rates: Rates) -> bool:
+    def decide(self, rates: Rates) -> bool:
+        """Take what came since the last decision; returns whether the level is another one now."""
         walk, level = self.walk, self.level
         if walk == Walk.TIRED:
             self.steps -= 1

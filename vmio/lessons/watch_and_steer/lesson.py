@@ -150,6 +150,17 @@ for settings in (dict(), dict(controller="hasty"), dict(controller="AIMD", delay
 panel.set(controller="AIMD", target=120, delay=0)
 panel
 # %% [markdown]
+# ## The same loop everywhere
+#
+# A host has more to decide than one limit. Here are four loops on the host with the six guests, each with the fault that it is a cure for. All have one shape. *Observe*: what the monitor has counted in the last millisecond. *Decide*: a controller,
+# with a guard before it. *Act*: one thing that the host, or the guest's administrator, sets. All guests go on meanwhile. For comparison the last loop is run again with a bad controller, which has one threshold in place of two:
+# %%
+print(lesson.loops_table())
+# %% [markdown]
+# *Kept* is the part of the windows since the fault began in which the objective was kept, *settled after* the number of windows until it was kept for good. *In proportion* sets what would be right if the one grew as the other. *DIM* (dynamic
+# interrupt moderation) is a climb: Linux's network drivers decide so how long a card holds its interrupts back. *Two thresholds* give mail its function when many frames come, and take it when there are few for some time.
+# With one threshold it comes and goes, and each change costs frames that wait. `python -m vmio steer --list` shows all loops, `python -m vmio steer limit --windows-of own` each window of a run.
+# %% [markdown]
 # ## One that learns
 #
 # A *bandit* has eight limits to choose from. In training it tries them, and remembers what each has brought: MB/s of the bully while the target was kept, else nothing. Then it takes what was best. Here are all of them on

@@ -21,6 +21,8 @@ from vmio.manage.monitor.psi import PERIOD_US, Stalled, shown
 from vmio.manage.steer.compete import compete, to_table
 from vmio.manage.steer.controllers import CONTROLLERS, Controller
 from vmio.manage.steer.loop import Steered, SteerParams, steer
+from vmio.manage.steer.loops.registry import LOOPS, to_table as to_table_of_loops
+from vmio.manage.steer.show import who_runs
 from vmio.table import number, table
 
 WINDOWS = 16
@@ -38,6 +40,7 @@ OUTPUTS: dict[str, tuple[Callable[[Sample, str], float], str]] = {
     "us that the host looked": (lambda window, guest: window.get("vmio_halt_poll_seconds_total", guest=guest) / 1000, "in a ms"),
     "frames by the card": (lambda window, guest: window.get("vmio_net_way_frames_total", guest=guest, way="card"), "in a ms")}
 TRIAL_SEEDS = 6
+LOOPS_SEED, LOOPS_WINDOWS = 1, 14
 
 
 def _user_us(window: Sample, guest: str) -> float:
@@ -252,6 +255,14 @@ def controllers_table(target: int = 120) -> str:
             one = steered(name, target, delay)
             rows.append((name, delay, one.kept, one.moved, one.worst, one.changes, one.swing, "yes" if one.off else ""))
     return table(rows, ("controller", "looks old", "kept, %", "bully, MB/s", "worst us", "changes", "a swing, ms", "switched off"), "<>>>>>><", title=f"target: {target} us")
+
+
+@lru_cache(maxsize=1)
+def loops_table() -> str:
+    """What each closed loop makes of its fault, and the last one with a bad controller."""
+    runs = [(loop.form, who_runs(loop, "own", LOOPS_SEED, LOOPS_WINDOWS)) for loop in LOOPS.values()]
+    last = runs[-1][1].loop
+    return to_table_of_loops([*runs, ("one threshold", who_runs(last, "bad", LOOPS_SEED, LOOPS_WINDOWS))])
 
 
 def kept(controller: str = "hasty", target: int = 120, delay: int = 0) -> float:

@@ -4,6 +4,7 @@ Each load may be watched where its users feel it: `answered` is told the span fr
 the wait in the guest's own queue and in the ring with it.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
@@ -185,6 +186,7 @@ class NetLoad:
     def __init__(self, times: Sequence[int]) -> None:
         self.times = times
         self.sent: dict[int, int] = {}         # number of a frame -> when it was sent
+        self.orders: deque[Callable[[Any], object]] = deque()      # what the guest's administrator does with the card when it next looks
         self.ended = self.lost = 0
         self.link_changed = lambda up: None
 
@@ -214,6 +216,8 @@ class NetLoad:
     def program(self, until: int, at_switch: Callable[[Any], bool] | None, switch_ns: int, cpu: VCpu, card: Any) -> Steps[None]:
         """In the guest: answer, until the time is `until`; a generator.  `at_switch(card)` is done once, as soon as it says True."""
         while cpu.now < until:
+            while self.orders:
+                self.orders.popleft()(card)
             if at_switch is not None and cpu.now >= switch_ns and at_switch(card):
                 at_switch = None
             yield from card.wait(min(until, cpu.now + LOOK_NS))

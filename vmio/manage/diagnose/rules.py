@@ -118,8 +118,8 @@ def disk_us(window: Sample) -> float:
     return sum(ns for ns, _ in each) / count / 1000 if count else 0.0
 
 
-def _frame_us(window: Sample) -> float:
-    """How long answers to frames took on average, in us, of guests with a function."""
+def frame_us(window: Sample) -> float:
+    """Return how long answers to frames took on average, in us, of guests with a function."""
     who = set(window.labels("vmio_net_way_frames_total", "guest"))
     each = [histogram for (name, labels), histogram in window.histograms.items() if name == "vmio_user_request_seconds" and labels[0] in who]
     count = sum(one.count for one in each)
@@ -152,7 +152,7 @@ RULES = (
     Rule("memory", "part of the time that somebody waited for memory", stalled, STALLED),
     Rule("vf_lost", "part of the frames by the card", by_card, 0.5),
     Rule("noisy", "us of the others' requests at the disk", disk_us, sign=lambda window: greedy(window) is not None),
-    Rule("moderation", "us until a frame is answered", _frame_us, sign=_by_function),
+    Rule("moderation", "us until a frame is answered", frame_us, sign=_by_function),
     Rule("moderation", "interrupts for each frame", interrupts_per_frame, sign=_by_function),
     Rule("bounce", "mappings that found no room in the bounce pool", bounce_refused, 1),
 )

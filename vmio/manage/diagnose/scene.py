@@ -88,6 +88,7 @@ class Scene:
     samples: list[Sample] = field(default_factory=list)          # the first is that of the beginning
     on_window: Callable[["Scene"], None] | None = None           # after each sample: for who steers
     machine: Machine = field(default_factory=lambda: Machine(cores=CORES))
+    scheduler: str = "fifo"                                      # of the disk that all share; one who steers needs "limits"
 
     def __post_init__(self) -> None:
         random, busy = Random(f"load {self.plan.seed}"), self.plan.busy
@@ -140,7 +141,7 @@ class Scene:
     def _power_on(self) -> None:
         machine = self.machine
         split = [(guest, at) for guest in self.guests.values() for at, each in enumerate(guest.attachments) if isinstance(each, SplitDisk)]
-        self.disk = PhysicalDisk(machine.host, [medium for guest, at in split if (medium := guest.media[at]) is not None], scheduler=make("fifo"), window=inf)
+        self.disk = PhysicalDisk(machine.host, [medium for guest, at in split if (medium := guest.media[at]) is not None], scheduler=make(self.scheduler), window=inf)
         for (guest, at), part in zip(split, self.disk.slices):
             guest.backends[at] = part
         machine.power_on()

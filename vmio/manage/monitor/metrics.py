@@ -44,6 +44,7 @@ DECLARED = (
     Metric("vmio_disk_waiting_seconds_total", COUNTER, "Time that requests waited before the host's disk.", ("guest",), SECONDS),
     Metric("vmio_net_frames_total", COUNTER, "Frames of a split network card.", ("guest", "device", "direction")),
     Metric("vmio_net_way_frames_total", COUNTER, "Frames that a guest with a function beside its card sent, by the way they took.", ("guest", "device", "way")),
+    Metric("vmio_net_way_bytes_total", COUNTER, "Bytes of those frames.", ("guest", "device", "way")),
     Metric("vmio_iommu_events_total", COUNTER, "What the IOMMU before an assigned device has counted.", (*_DEVICE, "event")),
     Metric("vmio_memory_pages", GAUGE, "Pages of a guest with a balloon.", ("guest", "state")),
     Metric("vmio_bounce_slots", GAUGE, "Slots of a confidential guest's bounce pool: in use, and all (Linux: io_tlb_used, io_tlb_nslabs).", ("guest", "state")),

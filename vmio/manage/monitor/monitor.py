@@ -193,3 +193,4 @@ def _others(values: dict[Key, int], guest: GuestMachine) -> None:
         for way in ("card", "function"):
             if (count := getattr(driver, f"by_{way}", None)) is not None:
                 values["vmio_net_way_frames_total", (who, name, way)] = count
+                values["vmio_net_way_bytes_total", (who, name, way)] = getattr(driver, f"bytes_by_{way}")

@@ -3,11 +3,27 @@
 The guests run on with what was set at first, which was safe.  `off` then says why, in a sentence.
 """
 
+from collections.abc import Callable
 from math import isfinite
+from typing import Any, NamedTuple
 
-from vmio.manage.steer.controllers import LEAST, MOST, START, Controller
+from vmio.manage.steer.controllers import LEAST, MOST, START
 
+Decide = Callable[[float, Any, float], float]       # (what is set, what was seen, what is wanted) -> what to set
 MOST_TURNS = 16          # how often it may turn back before it counts as one that never settles
+
+
+class Bounds(NamedTuple):
+    """What may be set: `what` it is and in which `unit`, the least and the most, and what is `safe` when nobody decides."""
+
+    what: str
+    unit: str
+    least: int
+    most: int
+    safe: int
+
+
+LIMIT = Bounds("the limit", "MB/s", LEAST, MOST, START)
 
 
 class Guard:
@@ -16,23 +32,23 @@ class Guard:
     With a `budget` it is switched off when it has made so many changes and wants another one.
     """
 
-    def __init__(self, controller: Controller, budget: int | None = None, most_turns: int = MOST_TURNS) -> None:
-        self.controller, self.budget, self.most_turns = controller, budget, most_turns
+    def __init__(self, controller: Decide, budget: int | None = None, most_turns: int = MOST_TURNS, bounds: Bounds = LIMIT) -> None:
+        self.controller, self.budget, self.most_turns, self.bounds = controller, budget, most_turns, bounds
         self.off = ""
         self.changes = self.turns = 0
         self._rising: bool | None = None
 
-    def __call__(self, limit: float, took: float, target: float) -> float:
-        """Return what is to be set, within what is allowed; `START` once it is off."""
+    def __call__(self, limit: float, took: Any, target: float) -> float:
+        """Return what is to be set, within what is allowed; what is safe once it is off."""
         if self.off:
-            return START
+            return self.bounds.safe
         try:
             answer = self.controller(limit, took, target)
         except Exception as error:  # noqa: BLE001  # whatever it raises: the guests must run on
             return self._switch_off(f"the controller stopped ({type(error).__name__}: {error})")
         if isinstance(answer, bool) or not isinstance(answer, int | float) or not isfinite(answer):
-            return self._switch_off(f"the controller has answered {answer!r}; a number of MB/s from {LEAST} to {MOST:,} is needed")
-        wanted = min(max(float(answer), LEAST), MOST)
+            return self._switch_off(f"the controller has answered {answer!r}; a number of {self.bounds.unit} from {self.bounds.least:,} to {self.bounds.most:,} is needed")
+        wanted = min(max(float(answer), self.bounds.least), self.bounds.most)
         if wanted == limit:
             return limit
         if self.budget is not None and self.changes >= self.budget:
@@ -47,5 +63,5 @@ class Guard:
         return wanted
 
     def _switch_off(self, why: str) -> float:
-        self.off = f"{' '.join(why.split())}: it is off, and the limit is {START:,} MB/s again"
-        return START
+        self.off = f"{' '.join(why.split())}: it is off, and {self.bounds.what} is {self.bounds.safe:,} {self.bounds.unit} again"
+        return self.bounds.safe
