@@ -8,9 +8,10 @@ import pytest
 from vmio.drivers.dim import Dim, Rates
 from vmio.manage.diagnose.faults import FAULTS
 from vmio.manage.diagnose.scene import GUESTS, Plan
+from vmio.manage.steer.command import WHO
 from vmio.manage.steer.loops import closed, function, moderation, polling
 from vmio.manage.steer.loops.registry import LOOPS, named, to_table
-from vmio.manage.steer.show import who_runs
+from vmio.manage.steer.show import MAKERS, who_runs
 from vmio.table import number
 
 from tests.command_rig import refused, vmio
@@ -132,6 +133,7 @@ def test_the_command_tells_what_the_runs_say():
     for who, one in said["runs"].items():
         assert (one["kept"], one["changes"], one["turns"], one["off"]) == (ran("function", who).kept, ran("function", who).changes, ran("function", who).turns, ran("function", who).off)
         assert [look["setting"] for look in one["looks"]] == [look.setting for look in ran("function", who).looks]
+    assert tuple(said["runs"]) == tuple(MAKERS) == WHO
     assert [row["loop"] for row in json.loads(told("steer", "--list", "--json"))["loops"]] == list(LOOPS)
     assert {loop.fault for loop in LOOPS.values()} <= set(FAULTS)
     words = to_table([("own", ran("limit", "own"))]).splitlines()[-1].split()

@@ -2,22 +2,24 @@
 
 import argparse
 import json
+from collections.abc import Callable
 from typing import Any
 
 from vmio import console
-from vmio.manage.steer.command import WHO
+from vmio.manage.steer.guard import Decide
 from vmio.manage.steer.loops import closed
 from vmio.manage.steer.loops.closed import Loop, Managed
 from vmio.manage.steer.loops.registry import LOOPS, named, to_table
 from vmio.table import table
 
+MAKERS: dict[str, Callable[[Loop], Decide]] = {"nobody": lambda loop: closed.nothing, "own": lambda loop: loop.controller(), "bad": lambda loop: loop.bad()}
 SCHEMA = "vmio.steer/1"
 FEWEST_WINDOWS, MOST_WINDOWS = 6, 1_000
 
 
 def who_runs(loop: Loop, who: str, seed: int, windows: int) -> Managed:
     """Return the run of a loop with "nobody", its "own" controller or a "bad" one."""
-    return closed.run(loop, seed, {"nobody": lambda: closed.nothing, "own": loop.controller, "bad": loop.bad}[who](), windows)
+    return closed.run(loop, seed, MAKERS[who](loop), windows)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -29,7 +31,7 @@ def run(args: argparse.Namespace) -> None:
     if not FEWEST_WINDOWS <= args.windows <= MOST_WINDOWS:
         raise ValueError(f"--windows {args.windows}: {FEWEST_WINDOWS} to {MOST_WINDOWS:,}")
     loop = named(args.loop)
-    runs = {who: who_runs(loop, who, args.seed, args.windows) for who in ([args.windows_of] if args.windows_of else WHO)}
+    runs = {who: who_runs(loop, who, args.seed, args.windows) for who in ([args.windows_of] if args.windows_of else MAKERS)}
     if args.json:
         console.say(json.dumps({"schema": SCHEMA, "loop": loop.name, "seed": args.seed, "runs": {who: to_dict(one) for who, one in runs.items()}}))
     elif args.windows_of:
