@@ -82,7 +82,7 @@ def test_watch_what_the_text_says():
     slow = [guest for guest in ("web", "db", "batch", "cache") if watching.OUTPUTS["us of a request"][0](watching.windows("noisy", 4)[-2], guest) > 300]
     assert slow == ["web", "db", "batch", "cache"], "case B: four guests are slow"
     late = [watching.OUTPUTS["us of a request"][0](watching.windows(*watching.CASES[case])[-2], "mail") for case in ("D", "C")]
-    assert max(late) < 60, "case D: nobody waits longer"
+    assert 0 < late[0] <= late[1], "case D: nobody waits longer than where nothing is wrong"
 
 
 def test_packets_what_the_text_says_of_pings_bursts_and_waits():
