@@ -1,6 +1,7 @@
 """What the text of *Speak virtio* says of its tables, and how a student's rule is tried."""
 
-from vmio.lessons.speak_virtio import live, panel, recorded
+from vmio.attacks.virtqueue import catalogue
+from vmio.lessons.speak_virtio import attacked, live, panel, recorded
 
 
 def test_what_the_text_says_of_kicks():
@@ -37,3 +38,12 @@ def test_a_rule_is_tried_before_linux_is(monkeypatch):
     assert right == "Recorded: 40 requests of Linux's through our queue, 40 interrupts by your rule, 0 answers that differ."
     asked = []
     assert recorded.replay(recorded.of("packed, indirect, event idx"), lambda *words: bool(asked.append(words))).interrupts == 1 and len(asked) == 39
+
+
+def test_what_the_text_says_of_a_hostile_driver():
+    lines = attacked.attacks_table().splitlines()[2:]
+    assert len(lines) == len(attacked.SHOWN)
+    for line, (id, writes) in zip(lines, attacked.SHOWN.items()):
+        attack = catalogue.attacks()[id]
+        assert line.startswith(writes) and line.split(writes)[1].split()[:2] == [attack.on_verdict if ring in attack.rings else "-" for ring in catalogue.RINGS]
+    assert [id for id in attacked.SHOWN if catalogue.attacks()[id].rings == ("split",)] == ["ring-index-jumps"]

@@ -14,6 +14,7 @@ raise ImportError("a lesson is no module: python -m vmio.lessons.build makes its
 # `python -m vmio linux get`. Without them you see what was recorded.
 # %%
 from vmio.lab import exercise, predict
+from vmio.lessons.speak_virtio import attacked
 from vmio.lessons.speak_virtio import panel as lesson
 # %%
 # NBVAL_IGNORE_OUTPUT
@@ -139,6 +140,14 @@ print(lesson.linux_table())
 #
 # **Nothing from the other side is believed.** A descriptor may lie in a loop, point outside, or change while it is looked at. So the device copies each descriptor once, checks the copy, and uses nothing else (`vmio/virtio/queue/`). A
 # chain that no honest driver makes breaks the queue, not the host.
+#
+# Here a hostile driver tries some of it at a disk, with a split and with a packed ring, beside an honest guest. REJECT: the device has refused, mostly by setting its status bit *needs reset*; nothing of
+# anybody else's has changed or leaked, the honest guest is served, and after a reset the hostile one is, too. PASS: there was nothing to refuse. The last column is what comes of a device that trusts its driver there; a loop that would not end is stopped
+# after some steps, and counted.
+# %%
+print(attacked.attacks_table())
+# %% [markdown]
+# A packed ring has no index that could jump: what is available stands in each descriptor. `python -m vmio attack --mode virtio` runs all of them.
 # %% [markdown]
 # ## Exercises
 # %% [exercise] write-the-event-rule
