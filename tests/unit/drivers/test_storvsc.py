@@ -86,7 +86,7 @@ def test_callbacks_and_an_error_among_good_ones():
         got = []
         yield from cpu.pay()
         for lba in (0, 8190, 8):
-            disk.submit("read", lba, 8, DATA, lba, lambda *result: got.append(result))
+            disk.submit("read", lba, 8, DATA, lba, got.append)
         disk.flush_ring()
         while len(got) < 3:
             yield from cpu.hlt()

@@ -200,7 +200,7 @@ def test_channels_go_and_come_again_and_requests_under_way_end_first():
         queue = disk.on(cpu)
         if cpu.index == 3:
             for n in range(8):
-                queue.submit("write", 8 * n, 8, DATA, n, lambda *over: held.append(over))
+                queue.submit("write", 8 * n, 8, DATA, n, held.append)
             yield from cpu.pay()
             queue.flush_ring()
             submitted.append(len(held))
