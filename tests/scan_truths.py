@@ -3,10 +3,11 @@
 from vmio.experiments import scan, scan_control
 from vmio.experiments.scan import ScanParams
 
-from tests.panel_rig import Truth
+from tests.panel_rig import Truth, numbers
 
 HANDED = {"own parts": {"shared": False, "backup": False}, "one list": {"shared": True, "backup": False}, "one list, copies": {"shared": True, "backup": True}}
 KIB, DEVICE = 6784, 5_696_913_408
+PIECES = 53     # of 128 KiB
 
 
 def workers(answer, **settings):
@@ -37,3 +38,26 @@ def rules(rule, delay):
     if len(turns) > 2:
         words.append((turns[-1] - turns[0]) / (len(turns) - 1))
     return Truth(words, charts=[{rule: [(at, depth) for at, _, depth in looks]}, {rule: [(at, took) for at, took, _ in looks]}])
+
+
+def changed(what, memory, later, when):
+    change = {"memory": ("memory", later), "channels: 1": ("channels", 1), "cores: 1": ("cores", 1), "reads ahead: 8": ("depth", 8), "functions": ("passthrough", 1)}.get(what)
+    guests, asked = what == "functions", () if change is None else ((when * 1000, *change),)
+    result = scan.run(ScanParams(kib=KIB, piece_kib=128, passes=2, rate=4000, merge_ns=0, costs=scan_control.SLOW_DISK, kind="guests" if guests else "vcpus",
+                                 memory=None if guests else memory, changes=asked))
+    text = scan.image().read(0, 2 * KIB).lower()
+    read, hits, end = [at for at, _ in result.latencies], result.hits, result.virtual_ns / 1e6
+    assert len(read) + len(hits) == 2 * PIECES
+    added = (later - memory) * 256 if what == "memory" and 0 < later - memory <= 32 else 0
+    words = [4, 2, end, len(read), len(read) - PIECES, len(hits), added, result.exits, 100 * result.device_ns / result.virtual_ns,
+             *(text.count(word) for word in (b"license", b"copyright", b"warranty", b"the"))]
+    for ns, said in result.changes:
+        words += [ns / 1e6, *(value for value, _ in numbers(said))]
+    if result.changes:
+        assert result.changes[0][0] == when * 1_000_000
+    whole = range(1 + max(*read, *hits, 0) // 1_000_000)
+    charts = [{name: [(n, sum(n <= at / 1e6 < n + 1 for at in times)) for n in whole] for name, times in (("read", read), ("found in memory", hits))}]
+    if not guests:
+        asked = [ns / 1e6 for ns, said in result.changes if said.startswith("guest0") and "wanted" not in said]
+        charts.append({"guest 0": [(0, memory), *((at, memory + added // 256) for at in asked), (end, memory + added // 256)]})
+    return Truth(words, charts=charts)

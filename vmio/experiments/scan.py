@@ -65,12 +65,12 @@ class ScanResult:
     @property
     def exits_per_mb(self) -> float:
         """Exits for each MB (10^6 bytes) that was searched."""
-        return self.exits * 1e6 / (self.params.kib << 10)
+        return self.exits * 1e6 / self.params.bytes
 
     @property
     def mb_per_s(self) -> float:
         """MB that were searched in a second of virtual time."""
-        return (self.params.kib << 10) * 1e3 / self.virtual_ns
+        return self.params.bytes * 1e3 / self.virtual_ns
 
     @property
     def device_busy(self) -> float:

@@ -84,6 +84,11 @@ class ScanParams:
             raise ValueError(f"change to passthrough at {when} us: of guests with split disks, and here are {self.kind} in mode {self.mode}")
 
     @property
+    def bytes(self) -> int:
+        """Bytes that are searched, in all passes together."""
+        return (self.kib << 10) * self.passes
+
+    @property
     def buffer(self) -> int:
         """Bytes of a read's buffer: a piece, and the sector in which a match may end."""
         return (self.piece_kib << 10) + SECTOR

@@ -56,5 +56,5 @@ def fit(speeds: Mapping[int, float], pairs: bool = True) -> tuple[float, float]:
 
 def crossover(one: ScanResult) -> float:
     """Return the number of workers at which the device has no more to give, from what one worker reads in a second."""
-    reads = one.mb_per_s * one.device_ns / ((one.params.kib << 10) * 1e9 / CostModel.preset(one.params.costs).disk_read_rate)     # with what overlaps
+    reads = one.mb_per_s * one.device_ns / (one.params.bytes * 1e9 / CostModel.preset(one.params.costs).disk_read_rate)     # with what overlaps
     return CostModel.preset(one.params.costs).disk_read_rate / 1e6 / reads

@@ -212,7 +212,7 @@ COURSE = Course([
            do="eight guests on one disk, a victim and a bully: policies, limits, a function that comes while its guest runs; a report",
            question="how does a provider keep one guest from another on a shared disk?", needs=("pass_a_device_through", "share_a_device")),
     Lesson("scan_in_parallel", "Scan in parallel", 60, lab=2,
-           do="workers search one real image while their channels, cores and disks change: speed-up, a slow worker, and who decides",
+           do="workers search one real image while their channels, cores, memory and disks change: speed-up, a slow worker, and who decides",
            question="how much faster are more workers, and what ends it?", needs=("fill_a_ring", "pass_a_device_through", "grow_and_shrink")),
     Lesson("serve_a_model", "Serve a model", 60, lab=3,
            do="requests for a small network, three tenants, one engine: batching, a bully, a queue on paper, and a report of your own",

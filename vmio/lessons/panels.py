@@ -18,7 +18,7 @@ PANELS = (
     ("speak_virtio.panel", "panel"), ("accelerate.panel", "panel"), ("grow_and_shrink.panel", "panel"), ("grow_and_shrink.panel", "devices_panel"), ("move_a_running_guest.panel", "panel"),
     ("isolate_containers.panel", "panel"), ("keep_secrets.panel", "panel"), ("keep_secrets.views", "views_panel"),
     ("keep_secrets.changes", "changes_panel"), ("watch_and_steer.panel", "panel"), ("watch_and_steer.panel", "steer_panel"), ("store_in_a_cloud.panel", "panel"),
-    ("scan_in_parallel.panel", "panel"), ("scan_in_parallel.panel", "rules_panel"),
+    ("scan_in_parallel.panel", "panel"), ("scan_in_parallel.panel", "changes_panel"), ("scan_in_parallel.panel", "rules_panel"),
     ("test_the_mix.panel", "panel"), ("serve_a_model.panel", "panel"), ("check_the_model.panel", "ratio_panel"))
 
 

@@ -65,6 +65,7 @@ PANELS = {
     "grow_and_shrink.panel": (MemoryParams, {"second"}),
     "grow_and_shrink.devices_panel": (DevicesParams, {"until_us"}),
     "scan_in_parallel.panel": (ScanParams, {"answer"}),
+    "scan_in_parallel.changes_panel": (ScanParams, {"what", "later", "when"}),
     "scan_in_parallel.rules_panel": (None, {"rule", "delay"}),                            # rules are functions
     "watch_and_steer.panel": (None, {"case", "output", "window", "answer"}),             # what is looked at of runs that a seed decides
     "watch_and_steer.steer_panel": (SteerParams, {"target"}),

@@ -67,6 +67,7 @@ TRUTHS = {
     ("watch_and_steer.panel", "panel"): watch_truths.cases,
     ("watch_and_steer.panel", "steer_panel"): watch_truths.steering,
     ("scan_in_parallel.panel", "panel"): scan_truths.workers,
+    ("scan_in_parallel.panel", "changes_panel"): scan_truths.changed,
     ("scan_in_parallel.panel", "rules_panel"): scan_truths.rules,
 }
 # Controls that meet only the defaults of the others: a sweep of three runs a step, attacks of half a second each, prices that change no count.

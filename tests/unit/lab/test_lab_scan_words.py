@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip("ipywidgets")
 
+from vmio.drivers import balloon
 from vmio.experiments import scan_rules, scan_scaling
 from vmio.hypervisor.costs import CostModel
 from vmio.lessons.scan_in_parallel import panel as scanning
@@ -38,3 +39,17 @@ def test_the_answer_that_the_report_asks_for_is_there_to_be_found():
     few = scan_scaling.speed_ups({n: scanning.run(scanning.ScanParams(workers=n, cores=4)) for n in (1, 2, 4, 8, 16)})
     assert few[8] < 1.01 * few[4] and few[16] < 1.01 * few[4], "with 4 cores more than 4 workers bring nothing"
     assert scan_scaling.universal(8, *scan_scaling.fit({n: few[n] for n in (2, 4)})) > 1.2 * few[8], "and the law does not know"
+
+
+def test_what_the_text_says_of_memory():
+    none, small, grows, large = (scanning.run(params) for params in scanning.ROOMS.values())
+    assert none.params.rate == 4 * none.params.costs.disk_read_rate // 10**6 == 4000 and none.params.kib == 53 * none.params.piece_kib
+    assert (len(small.hits), small.again, large.again) == (15, 38, 3) and large.virtual_ns < grows.virtual_ns < small.virtual_ns < none.virtual_ns
+    assert grows.added == 6 * 256 and [what for _, what in grows.changes] == ["memory: 8", "guest0 has 8 MiB"]
+    full, less = scanning.run(scanning.BACK), scanning.run(scanning.LESS)
+    assert less.given == 10 * 256 and (full.again, less.again) == (0, 11) and full.found == less.found == large.found
+    assert balloon.floor(40 * 256) == (8 + 20) * 256, "8 MiB and half of all"
+    assert scanning.MEMORY.spare == 32
+    for what in ("channels: 1", "cores: 1", "reads ahead: 8"):
+        assert abs(scanning._changed(what, 2, 8, 2).virtual_ns / small.virtual_ns - 1) < 0.1, "changes little"
+    assert scanning._changed("memory", 8, 2, 2).given == 0 and scanning._changed("functions", 2, 8, 2).virtual_ns > 0.95 * none.virtual_ns

@@ -2,15 +2,16 @@ raise ImportError("a lesson is no module: python -m vmio.lessons.build makes its
 # %% [markdown]
 # # {title}
 #
-# **What you'll do.** Let up to 16 workers search one real disk image at the same time. Predict how much faster they are, find out what ends it, give them other channels, cores and
-# disks while they work, and choose the rule that decides.
+# **What you'll do.** Let up to 16 workers search one real disk image at the same time. Predict how much faster they are, find out what ends it, give them other channels, cores,
+# memory and disks while they work, and choose the rule that decides.
 #
 # **What you'll learn**
 # 1. How to cut a file so that nothing is lost or counted twice at the borders.
 # 2. How two laws predict 16 workers from a few measurements, and where they stop being true.
 # 3. Why one slow worker can cost more than all others together bring, and three answers to it.
 # 4. How a host sees that one guest takes more than its share, and what contains it.
-# 5. Why a rule that reacts to old numbers swings, and in which time.
+# 5. What more memory changes while a program runs, and how much of it a host gets back.
+# 6. Why a rule that reacts to old numbers swings, and in which time.
 #
 # **What you'll need.** {lesson:fill_a_ring}, {lesson:pass_a_device_through}, {lesson:grow_and_shrink}. About {minutes} minutes. This is a lab: it ends with a report that you write.
 # %%
@@ -121,6 +122,39 @@ print(lesson.changes_table())
 # %%
 print(lesson.changes_table(lesson.MOVED))
 # %% [markdown]
+# ### Memory
+#
+# Who asks more than one question reads the same data more than once. From here on four vCPUs of one guest go through the text twice, each time for two of the words. A core searches 4,000 MB in a second, and the disk gives
+# 1,000, so whoever waits, waits for the disk. What the guest has read it keeps, as long as there is memory for that (its *page cache*), and what is kept needs no disk. The text is
+# 53 pieces of 128 KiB. How many does it read, with how much memory? In the third row its host adds 6 MiB behind the end of what the guest has while it searches (*hot add*, {lesson:grow_and_shrink}).
+# %%
+print(lesson.memory_table())
+# %% [markdown]
+# 15 pieces have room in 2 MiB, so the second pass finds 15 and reads 38 again. With 8 MiB there is room for all; three are read twice, since the second pass begins while other workers still search the last pieces of the first.
+# Memory that comes at 2 ms helps from then on, and not before: what was read and had no room is gone.
+#
+# A piece for which there is no room does not push out another. If the piece that was used longest ago had to go, as in many caches, a guest that always begins again at the first piece would find nothing: it would throw away
+# just what it wants next.
+#
+# And back? The host asks, and the guest chooses what it gives (*balloon*): what is free, then what it has only kept. The whole image is searched twice now, by a guest that has 40 MiB for it, and at 30 ms the host asks for 20 of them:
+# %%
+print(lesson.back_table())
+# %% [markdown]
+# It gets 10. A Linux guest of this size always keeps 8 MiB and half of all that it has, whatever the host asks. 11 pieces that were kept must be read again, and nothing is counted wrong.
+#
+# Choose what changes. The host has 32 MiB for guests that grow: what happens to one that wants more? And why do channels, cores and reads ahead change so little here?
+# %%
+panel = lesson.changes_panel()
+for settings in (dict(), dict(later=48), dict(later=2, memory=8), dict(memory=2, later=8, what="channels: 1")):
+    panel.set(**settings)
+    print(panel.text + "\n")
+# %%
+panel.set(what="memory")
+panel
+# %% [markdown]
+# The host refuses in one sentence what it has not, and the guest searches on with what it has. Less than it begins with it can hardly have: what is left is below the part that it always keeps. And all that is no memory changes little, for the
+# disk is what everybody waits for: only fewer reads make it faster. A function of one's own is no way out here. The device must be able to reach all of a guest's memory at any time, so such a guest has no dynamic memory.
+# %% [markdown]
 # ## Who decides?
 #
 # Somebody must say how many reads each worker keeps in flight. With few the disk is idle, with many each read waits long. The disk of this part gives 1,000 MB in a second, two workers ask for
@@ -165,6 +199,8 @@ panel
 #
 # **A law is as good as what it knows.** Amdahl's knows the part that one does alone, the universal one also what grows with each pair. A device that is busy, or a host with too few cores, is not in it. Predict from what you have
 # measured, and say what must not change for it to stay true.
+#
+# **Memory is time.** What is kept is not read again. A host can give memory at once, and it gets back only what a guest can do without.
 #
 # **A delay is part of every loop.** Who governs by measuring sees the past. Either act in small steps, or act less often than the delay, or do nothing in a band.
 #

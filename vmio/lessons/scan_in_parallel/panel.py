@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import lru_cache
+from textwrap import wrap
 from typing import Any
 
 from vmio.experiments import scan, scan_control, scan_scaling
@@ -19,6 +20,15 @@ WAYS = {"1 vCPU, split": ScanParams(workers=1), "4 vCPUs, split": ScanParams(), 
 ANSWERS: dict[str, dict[str, Any]] = {"own parts": {"shared": False}, "one list": {}, "one list, copies": {"backup": True}}
 CHANGES = ScanParams(workers=8, changes=((500, "channels", 1), (1000, "cores", 2), (3000, "cores", 32), (3500, "channels", 8), (4000, "depth", 4)))
 MOVED = replace(GUESTS, changes=((3000, "passthrough", 1),))
+# Four vCPUs, of which each could search 4,000 MB in a second, on a disk that gives 1,000; what is kept in memory has not to be read again.
+AGAIN = ScanParams(kib=6784, piece_kib=128, passes=2, rate=4000, merge_ns=0, costs=scan_control.SLOW_DISK)
+MEMORY = replace(AGAIN, memory=2)
+ROOMS = {"none": AGAIN, "2 MiB": MEMORY, "2 MiB, and 8 from 2 ms on": replace(MEMORY, changes=((2000, "memory", 8),)), "8 MiB": replace(MEMORY, memory=8)}
+BACK = replace(AGAIN, kib=32768, piece_kib=256, memory=40)
+LESS = replace(BACK, changes=((30_000, "memory", 20),))
+OTHERS: dict[str, tuple[str, int] | None] = {
+    "memory": ("memory", 0), "channels: 1": ("channels", 1), "cores: 1": ("cores", 1), "reads ahead: 8": ("depth", 8),
+    "functions": ("passthrough", 1), "nothing": None}
 # Four guests, of which each could search 4,000 MB in a second, on a disk that gives 1,000.
 GREEDY = replace(GUESTS, kib=6784, rate=4000, merge_ns=0, shared=False, policy="fifo", costs=scan_control.SLOW_DISK)
 CAP = 250                       # MB/s: a quarter of that disk
@@ -118,6 +128,18 @@ def changes_table(params: ScanParams = CHANGES) -> str:
     return table(rows, ("ms", "what happens"), title=f"{run(params).virtual_ns / 1e6:.1f} ms; found: {', '.join(map(number, run(params).found.values()))}")
 
 
+def memory_table() -> str:
+    """What is read again, by how much memory there is to keep it."""
+    rows = [(name, one.virtual_ns / 1e6, len(one.latencies), one.again, len(one.hits), one.added) for name, params in ROOMS.items() for one in [run(params)]]
+    return table(rows, ("memory for what is read", "ms", "pieces read", "of these again", "found in memory", "pages added"), title="53 pieces, searched for two words and then for two others")
+
+
+def back_table() -> str:
+    """What a host gets that asks for 20 of 40 MiB, and what that costs the guest."""
+    rows = [(name, one.virtual_ns / 1e6, one.memory[0][-1][1], one.given, one.again) for name, params in (("nothing", BACK), ("20 MiB", LESS)) for one in [run(params)]]
+    return table(rows, ("the host asks for", "ms", "MiB at the end", "pages given", "pieces read again"), title="32 MiB, searched twice, by a guest with 40 MiB for them")
+
+
 def rules_table() -> str:
     """What comes of each rule, by how old its numbers are."""
     rows = [(rule, delay * PERIOD_US, one.result.virtual_ns / 1e6, one.kept, one.period_us) for delay in (1, 4, 8)
@@ -159,6 +181,59 @@ def panel() -> Panel:
         declared(ScanParams, "rate", "MB/s of a core", 256, low=64, high=4096),
         declared(ScanParams, "slow", "Worker 0 slower by", 8, high=12),
         choice("answer", ANSWERS, "own parts", label="Work is in")], _view, name="scan_in_parallel", idle=_idle)
+
+
+# The panel of what changes while it runs.
+
+def _changed(what: str, memory: int, later: int, when: int) -> ScanResult:
+    change = OTHERS[what]
+    params = AGAIN if what == "functions" else replace(MEMORY, memory=memory)
+    if what == "functions":
+        params = replace(params, kind="guests")
+    return run(params if change is None else replace(params, changes=((when * 1000, change[0], later if what == "memory" else change[1]),)))
+
+
+def _changed_view(result: ScanResult) -> Shown:
+    params, read = result.params, [at for at, _ in result.latencies]
+    told = [line for ns, what in result.changes for line in wrap(f"{ns / 1e6:5.2f}  {what}", 38, subsequent_indent=" " * 7)]
+    text = "\n".join([
+        f"{params.workers} {'guests' if params.kind == 'guests' else 'vCPUs'}, {params.passes} passes, two words in each", "",
+        f"ms until all is searched {number(result.virtual_ns / 1e6):>8}", f"pieces read              {number(len(read)):>8}",
+        f"of these, read again     {number(result.again):>8}", f"pieces found in memory   {number(len(result.hits)):>8}",
+        f"pages added              {number(result.added):>8}", f"exits                    {number(result.exits):>8}",
+        f"device busy, %           {number(result.device_busy):>8}", "", "found " + ", ".join(map(number, result.found.values())), "", *(["   ms  what happened"] if told else []), *told])
+    slices = range(1 + max(ns // 1_000_000 for ns in (*read, *result.hits)))
+    each = {name: (list(slices), [sum(ns // 1_000_000 == n for ns in times) for n in slices]) for name, times in (("read", read), ("found in memory", result.hits))}
+    end = result.virtual_ns / 1e6
+    has = {f"guest {n}": ([*(ns / 1e6 for ns, _ in steps), end], [*(mib for _, mib in steps), steps[-1][1]]) for n, steps in enumerate(result.memory)}
+    x = axes.linear("ms since the start", [end])
+    most = [mib for _, row in has.values() for mib in row]
+    return text, [charts.lines("Pieces in each ms", each, x, axes.linear("pieces", [count for _, row in each.values() for count in row]), step=True),
+                  charts.lines("Memory for what it reads", has, x, axes.linear("MiB", most), step=True) if has else None]
+
+
+def _changed_idle(what: str, memory: int, later: int, when: int) -> dict[str, str]:
+    """What a change does not look at."""
+    found = {}
+    if what == "functions":
+        found["memory"] = "a guest with an assigned function has no dynamic memory"
+    if what != "memory":
+        found["later"] = "memory is not what changes"
+    if what == "nothing":
+        found["when"] = "nothing happens then"
+    elif what == "memory" and later == memory:
+        found["when"] = "it is as much as before"
+    elif what == "memory" and later - memory > MEMORY.spare:
+        found["when"] = "the host has not so much at any time"
+    return found
+
+
+def changes_panel() -> Panel:
+    """What the host changes while four workers search, and how much memory they have."""
+    return Panel(_changed, [
+        choice("what", OTHERS, "memory", label="What changes"), declared(ScanParams, "memory", "MiB at first", 2, low=2, high=8),
+        slider("later", 2, 48, 2, 8, label="MiB from then on"), slider("when", 1, 6, 1, 2, label="After ms")],
+        _changed_view, name="scan_in_parallel_changes", idle=_changed_idle)
 
 
 # The panel of the rules.
