@@ -6,10 +6,10 @@ def name_the_cause(before, after):
         return "small_ring", "writes that met a full ring"
     if total(after, "frames by the card"):
         return "vf_lost", "frames by the card"
-    if after["KiB of the shared disk"]["batch"] > 5 * before["KiB of the shared disk"]["batch"] + 1000:
+    if after["KiB of the shared disk"]["batch"] > 2 * before["KiB of the shared disk"]["batch"] + 1500:
         return "noisy", "KiB of the shared disk"
     if before["interrupts of vCPU 1's channels"]["web"] and not after["interrupts of vCPU 1's channels"]["web"]:
         return "one_core", "interrupts of vCPU 1's channels"
-    if total(after, "us that the host looked") > 1.25 * total(before, "us that the host looked"):
+    if total(after, "us that the host looked") > 1.6 * total(before, "us that the host looked"):
         return "polling", "us that the host looked"
     return "none", ""
