@@ -17,7 +17,8 @@ OKABE_ITO = {
 MODE = {"emulated": OKABE_ITO["vermillion"], "split": OKABE_ITO["blue"], "passthrough": OKABE_ITO["green"]}
 PART = {"guest": OKABE_ITO["sky"], "exit": OKABE_ITO["orange"], "device": OKABE_ITO["purple"], "copy": "#FFF3A0",
         "waiting": "#EEEEEE"}
-END = {"overwritten": "#CC6677", "refused": "#999933"}      # what became of a write
+END = {"overwritten": "#CC6677", "refused": "#999933",      # what became of a write;
+       "unnoticed": "#CC6677", "noticed": "#999933", "garbled": "#DDDDDD"}     # the same of a change: let through, stopped, or noise
 OTHERS = ("#332288", "#999933", "#882255", "#CC6677", "#AA4499", "#000000")
 INK, PALE = "#222222", "#DDDDDD"    # words and axes; the lines of a grid
 
