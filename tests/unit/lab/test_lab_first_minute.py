@@ -51,3 +51,11 @@ def test_what_is_simulated_ahead_is_what_would_be_and_goes_on_after_a_move(monke
     params = lesson._params("emulated", 1024, 1, 2)
     assert lesson._known[params] == disk.run(params)
     assert [one for one in disk.stepwise(params)][-1] == disk.run(params)
+
+
+def test_a_card_that_holds_interrupts_back_is_shown_before_those_beside_it():
+    from vmio.lessons.move_packets.panel import moderation_panel
+    panel = moderation_panel()
+    heads = [panel.so_far[0].splitlines()[3].split(), panel.text.splitlines()[3].split()]
+    panel.close()
+    assert heads == [["set"], ["none", "set", "adaptive"]]
