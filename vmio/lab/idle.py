@@ -41,7 +41,7 @@ def later(ask: Callable[..., Asking]) -> Callable[..., Iterator[Reasons | None]]
     known: dict[Hashable, Reasons] = {}
 
     @wraps(ask)
-    def asked(**params: Any) -> Iterator[Reasons | None]:
+    def asked(**params: object) -> Iterator[Reasons | None]:
         key = tuple(sorted(params.items()))
         if key not in known:
             yield None
@@ -50,8 +50,8 @@ def later(ask: Callable[..., Asking]) -> Callable[..., Iterator[Reasons | None]]
     return asked
 
 
-def unmoved(model: Callable[..., Any], view: Callable[..., Any], params: Mapping[str, Any], name: str,
-            values: Iterable[Any]) -> Generator[None, None, bool]:
+def unmoved(model: Callable[..., object], view: Callable[..., Any], params: Mapping[str, object], name: str,
+            values: Iterable[object]) -> Generator[None, None, bool]:
     """Return whether a panel's charts and drawing are the same for all of `values` of one control, a chart's mark left out; a step a run."""
     first = None
     for value in values:
@@ -68,7 +68,7 @@ def unmoved(model: Callable[..., Any], view: Callable[..., Any], params: Mapping
     return True
 
 
-def still(model: Callable[..., Any], view: Callable[..., Any], params: Mapping[str, Any], asked: Mapping[str, tuple[Iterable[Any], str]]) -> Asking:
+def still(model: Callable[..., object], view: Callable[..., Any], params: Mapping[str, object], asked: Mapping[str, tuple[Iterable[object], str]]) -> Asking:
     """Return the reasons of those controls that are `unmoved`, of {name: (values, why)}; a step a run."""
     reasons = {}
     for name, (values, why) in asked.items():

@@ -1,4 +1,4 @@
-"""What lesson 18 says of many hosts, held against the runs that it shows."""
+"""What the lesson on steering says of many hosts, held against the runs that it shows."""
 
 from pathlib import Path
 

@@ -10,6 +10,6 @@ def name_the_cause(before, after):
         return "noisy", "KiB of the shared disk"
     if before["interrupts of vCPU 1's channels"]["web"] and not after["interrupts of vCPU 1's channels"]["web"]:
         return "one_core", "interrupts of vCPU 1's channels"
-    if total(after, "us that the host looked") > 1.6 * total(before, "us that the host looked"):
+    if total(after, "us that the host looked") > 1.45 * total(before, "us that the host looked"):
         return "polling", "us that the host looked"
     return "none", ""
