@@ -63,7 +63,8 @@ class CloudGuest:
         trace.check_fits(known, DISK_MIB << 11, f"guest {self.name}")
         if not known or any(each.op not in "RWF" for each in known):
             raise ValueError(f"guest {self.name}: its trace needs a request, and reads, writes and flushes only")
-        return [each._replace(sectors=min(each.sectors, self.longest // SECTOR)) for each in known]
+        most = self.longest // SECTOR
+        return [each if each.sectors <= most else each._replace(sectors=most) for each in known]
 
     def arrivals(self, duration_ns: int, seed: int) -> Iterator[int]:
         """Yield when its requests come, in ns from the beginning, before `duration_ns`; equal seeds give equal times."""

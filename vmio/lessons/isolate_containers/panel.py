@@ -163,4 +163,4 @@ def panel() -> Panel:
         declared(DensityParams, "containers", "Containers", value=4, high=MOST),
         declared(DensityParams, "isolation", "Isolation"),
         declared(DensityParams, "layer", "Base layer by"),
-        declared(DensityParams, "private_kib", "Own memory")], _view, name="isolate_containers", idle=_idle)
+        declared(DensityParams, "private_kib", "Own memory, KiB")], _view, name="isolate_containers", idle=_idle)
