@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from vmio.drivers.accelerator import AcceleratorDriver, Halted
+from vmio.drivers.accelerator import MEMORY, RING_BYTES, AcceleratorDriver, Halted
 from vmio.drivers.accelerator_plan import Network
 from vmio.drivers.accelerator_vsc import Refused
 from vmio.experiments import digits
@@ -29,6 +29,7 @@ from vmio.modes import Machine, attachment
 
 START_NS = 5_000_000        # all guests are up by then, and requests begin to come
 HUGE_CALL = 16_384          # images of a bully's call
+SHARED = RING_BYTES + (64 << 10)    # bytes that a tenant shares with the host's service: its calls are small, a bully's are not
 AGAIN_NS = 100_000          # a bully whose job was refused tries again after so long
 
 
@@ -148,9 +149,9 @@ class Serving:
     def __init__(self, params: ServingParams) -> None:
         self.params = params.check()
         machine = Machine(params.costs, cores=params.guests + 1)
-        self.guests = [machine.guest().attach(attachment("accelerator", "split") if params.way == SERVICE
+        self.guests = [machine.guest().attach(attachment("accelerator", "split", shared=MEMORY if bully else SHARED) if params.way == SERVICE
                                               else attachment("accelerator", "passthrough", virtual=params.way == FUNCTIONS))
-                       for _ in range(params.guests)]
+                       for bully in [False] * params.tenants + [True] * (params.guests - params.tenants)]
         self._share(machine)
         machine.power_on()
         whole = network(params.hidden)

@@ -31,6 +31,10 @@ class SplitAccelerator:
     in_memory = True
     for_each_vcpu = False
 
+    def __init__(self, shared: int = MEMORY) -> None:
+        """`shared`: bytes of the guest's RAM that driver and service share, whole pages."""
+        self.shared = shared
+
     @staticmethod
     def backends(host: Host, media: Sequence[SectorStore]) -> Sequence[SectorStore]:
         """Return the media themselves; a matrix engine has no use for them."""
@@ -77,6 +81,6 @@ class SplitAccelerator:
     def boot(self, cpu: VCpu, pages: GuestPages) -> Steps[AcceleratorVsc]:
         """Bring up the bus and the service; a generator that returns an `AcceleratorVsc`."""
         client, channel = yield from self.platform.channel(cpu, pages, self.vsp)
-        driver = AcceleratorVsc(client, channel, pages.take(MEMORY // PAGE))
+        driver = AcceleratorVsc(client, channel, pages.take(self.shared // PAGE), self.shared)
         yield from driver.init()
         return driver
