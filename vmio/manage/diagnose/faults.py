@@ -112,7 +112,7 @@ FAULTS = {fault.name: fault for fault in (
     Fault("memory", "memory pressure", "cache", "cache's programs want more memory than it has, and pages come from its disk",
           "more memory for it", ("memory some", "memory full"), _memory),
     Fault("vf_lost", "the virtual function is gone", MAIL, "the host has taken mail's function away; frames go by the split card",
-          "give it back", ("frames by card", "frames by function", "user latency"), _vf_lost),
+          "give it back", ("frames by card", "frames by function"), _vf_lost),
     Fault("moderation", "interrupts are moderated wrongly", MAIL, "mail's function waits up to 2 ms before it interrupts, or interrupts for each frame",
           "a time between these, or one that adapts", ("interrupts", "user latency", "frames by function"), _moderation),
     Fault("bounce", "the bounce pool is full", BATCH, "another driver of batch's holds nearly all of the bounce pool, and gives nothing back",
